@@ -1,0 +1,3 @@
+//! The processor binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Polls the Anthropic Admin API and publishes raw records.

@@ -1,0 +1,3 @@
+//! The producer binary.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The quickstart binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The contract: Avro schemas, Rust types, codec, topics, Graph::apply and Graph::diff. Pure.

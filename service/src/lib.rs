@@ -1,0 +1,1 @@
+//! What each of the three services needs: configuration, Kafka client, restore, telemetry, main wrapper.

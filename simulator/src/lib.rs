@@ -1,0 +1,1 @@
+//! Both ends as loopback servers: an Anthropic organization that lives, and JupiterOne's ingestion API.

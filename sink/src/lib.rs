@@ -1,0 +1,1 @@
+//! Keeps JupiterOne equal to the graph topic.

@@ -1,0 +1,3 @@
+//! The sink binary.
+
+fn main() {}

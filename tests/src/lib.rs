@@ -1,0 +1,1 @@
+//! Broker harness, end-to-end, crash and law tests.
