@@ -1,1 +1,3 @@
-//! The contract: Avro schemas, Rust types, codec, topics, Graph::apply and Graph::diff. Pure.
+//! The contract: Avro schemas, Rust types, codec, topics, `Graph::apply` and `Graph::diff`. Pure.
+
+pub mod topics;

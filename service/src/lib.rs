@@ -1,1 +1,3 @@
 //! What each of the three services needs: configuration, Kafka client, restore, telemetry, main wrapper.
+
+pub mod kafka;

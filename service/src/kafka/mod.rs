@@ -1,0 +1,1 @@
+//! Kafka: client configuration, topics, group membership, transactions, restore.

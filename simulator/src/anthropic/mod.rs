@@ -1,0 +1,1 @@
+//! The Anthropic end: one organization behind the Admin API.

@@ -1,0 +1,1 @@
+//! The JupiterOne end: the persister of sync jobs.

@@ -1,0 +1,1 @@
+//! What JupiterOne should hold for an organization, worked out from the truth alone.
