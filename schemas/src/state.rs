@@ -1,0 +1,237 @@
+//! The fold of the graph topic: what a restart needs, and what the sink uploads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    codec::{DecodeError, GraphValue},
+    collection::POLL,
+    coverage::{Coverage, Hold, Poll, Withheld},
+    element::Element,
+    graph::Graph,
+};
+
+const COVERAGE: &str = "coverage/";
+const HOLD: &str = "hold/";
+const WITHHELD: &str = "withheld/";
+
+/// A key of the graph topic, without its organization.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GraphKey {
+    /// An element's key.
+    Element(String),
+    /// A collection's name, or `poll`.
+    Coverage(String),
+    /// Key of the element whose deletion is held.
+    Hold(String),
+    /// Key of the withheld relationship.
+    Withheld(String),
+}
+
+impl GraphKey {
+    /// The record's key: organization id `/` and, for what is no element, `coverage/`, `hold/` or `withheld/`.
+    pub fn format(&self, organization_id: &str) -> String {
+        match self {
+            Self::Element(key) => format!("{organization_id}/{key}"),
+            Self::Coverage(collection) => format!("{organization_id}/{COVERAGE}{collection}"),
+            Self::Hold(key) => format!("{organization_id}/{HOLD}{key}"),
+            Self::Withheld(key) => format!("{organization_id}/{WITHHELD}{key}"),
+        }
+    }
+
+    /// The organization id and the key; `None` for a key without an organization.
+    pub fn parse(key: &str) -> Option<(&str, Self)> {
+        let (organization_id, rest) = key.split_once('/')?;
+        let parsed = if let Some(collection) = rest.strip_prefix(COVERAGE) {
+            Self::Coverage(collection.to_owned())
+        } else if let Some(element_key) = rest.strip_prefix(HOLD) {
+            Self::Hold(element_key.to_owned())
+        } else if let Some(element_key) = rest.strip_prefix(WITHHELD) {
+            Self::Withheld(element_key.to_owned())
+        } else {
+            Self::Element(rest.to_owned())
+        };
+        Some((organization_id, parsed))
+    }
+}
+
+/// A record of the graph topic that cannot be folded.
+#[derive(Debug, thiserror::Error)]
+pub enum FoldError {
+    /// The key names no organization.
+    #[error("the key {0:?} does not begin with an organization id and a slash")]
+    Key(String),
+    /// The value is of another kind than its key says.
+    #[error("the value under the key {0:?} is of another kind than the key says")]
+    Kind(String),
+    /// The value cannot be decoded.
+    #[error("the value under the key {key:?} cannot be decoded")]
+    Value {
+        /// The record's key.
+        key: String,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+}
+
+/// One organization's state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    graph: Graph,
+    coverage: BTreeMap<String, Coverage>,
+    holds: BTreeMap<String, Hold>,
+    withheld: BTreeMap<String, Withheld>,
+    /// Keys of elements and withheld relationships by the collection that owns them.
+    owned: BTreeMap<String, BTreeSet<String>>,
+    /// Keys of relationships, withheld or not, by the key of an end.
+    by_end: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl State {
+    /// The elements.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Coverage by collection, that of the polls under `poll`.
+    pub fn coverage(&self) -> &BTreeMap<String, Coverage> {
+        &self.coverage
+    }
+
+    /// Holds by element key.
+    pub fn holds(&self) -> &BTreeMap<String, Hold> {
+        &self.holds
+    }
+
+    /// Withheld relationships by key.
+    pub fn withheld(&self) -> &BTreeMap<String, Withheld> {
+        &self.withheld
+    }
+
+    /// The newest poll; the default before there was one.
+    pub fn poll(&self) -> Poll {
+        self.coverage.get(POLL).and_then(|coverage| coverage.poll.clone()).unwrap_or_default()
+    }
+
+    /// The element of that key, or the relationship withheld under it.
+    pub fn known(&self, key: &str) -> Option<&Element> {
+        self.graph.get(key).or_else(|| self.withheld.get(key).map(|withheld| &withheld.element))
+    }
+
+    /// Keys of what a collection owns, withheld relationships included.
+    pub fn owned_by(&self, collection: &str) -> impl Iterator<Item = &str> {
+        self.owned.get(collection).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Keys of the relationships with that end, withheld ones included.
+    pub fn relationships_of(&self, end: &str) -> impl Iterator<Item = &str> {
+        self.by_end.get(end).into_iter().flatten().map(String::as_str)
+    }
+
+    /// Folds one record, a tombstone if there is no value.
+    pub fn fold(&mut self, key: &GraphKey, value: Option<GraphValue>) -> Result<(), FoldError> {
+        match (key, value) {
+            (GraphKey::Element(key), value) => self.fold_element(key, value),
+            (GraphKey::Withheld(key), value) => self.fold_withheld(key, value),
+            (GraphKey::Coverage(collection), Some(GraphValue::Coverage(coverage))) => {
+                self.coverage.insert(collection.clone(), *coverage);
+                Ok(())
+            }
+            (GraphKey::Coverage(collection), None) => {
+                self.coverage.remove(collection);
+                Ok(())
+            }
+            (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) => {
+                self.holds.insert(key.clone(), *hold);
+                Ok(())
+            }
+            (GraphKey::Hold(key), None) => {
+                self.holds.remove(key);
+                Ok(())
+            }
+            (GraphKey::Coverage(key) | GraphKey::Hold(key), Some(_)) => Err(FoldError::Kind(key.clone())),
+        }
+    }
+
+    fn fold_element(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
+        let before = match value {
+            Some(GraphValue::Element(element)) => {
+                self.index(&element);
+                self.graph.put(*element)
+            }
+            None => self.graph.remove(key),
+            Some(_) => return Err(FoldError::Kind(key.to_owned())),
+        };
+        self.unindex(before);
+        Ok(())
+    }
+
+    fn fold_withheld(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
+        let before = match value {
+            Some(GraphValue::Withheld(withheld)) => {
+                self.index(&withheld.element);
+                self.withheld.insert(key.to_owned(), *withheld)
+            }
+            None => self.withheld.remove(key),
+            Some(_) => return Err(FoldError::Kind(key.to_owned())),
+        };
+        self.unindex(before.map(|withheld| withheld.element));
+        Ok(())
+    }
+
+    fn index(&mut self, element: &Element) {
+        self.owned.entry(element.collection.clone()).or_default().insert(element.key.clone());
+        for end in element.ends() {
+            self.by_end.entry(end.to_owned()).or_default().insert(element.key.clone());
+        }
+    }
+
+    /// Forgets an element in the indexes unless it is still known, in the graph or withheld.
+    fn unindex(&mut self, before: Option<Element>) {
+        let Some(before) = before.filter(|before| self.known(&before.key).is_none()) else { return };
+        let forget = |index: &mut BTreeMap<String, BTreeSet<String>>, under: &str| {
+            if let Some(keys) = index.get_mut(under) {
+                keys.remove(&before.key);
+                if keys.is_empty() {
+                    index.remove(under);
+                }
+            }
+        };
+        forget(&mut self.owned, &before.collection);
+        for end in before.ends() {
+            forget(&mut self.by_end, end);
+        }
+    }
+}
+
+/// The states of the organizations of one partition.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct States(BTreeMap<String, State>);
+
+impl States {
+    /// One organization's state, if anything is known of it.
+    pub fn get(&self, organization_id: &str) -> Option<&State> {
+        self.0.get(organization_id)
+    }
+
+    /// One organization's state, an empty one if nothing is known of it.
+    pub fn entry(&mut self, organization_id: &str) -> &mut State {
+        self.0.entry(organization_id.to_owned()).or_default()
+    }
+
+    /// All organizations in the order of their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &State)> {
+        self.0.iter().map(|(organization_id, state)| (organization_id.as_str(), state))
+    }
+
+    /// Folds one record of the graph topic.
+    pub fn fold_record(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), FoldError> {
+        let (organization_id, graph_key) =
+            GraphKey::parse(key).ok_or_else(|| FoldError::Key(key.to_owned()))?;
+        let value = value
+            .map(GraphValue::decode)
+            .transpose()
+            .map_err(|source| FoldError::Value { key: key.to_owned(), source })?;
+        self.entry(organization_id).fold(&graph_key, value)
+    }
+}

@@ -1,0 +1,57 @@
+//! What the sync topic carries: what JupiterOne holds (`avro/sync.avsc`, where each field is explained).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What JupiterOne holds of one organization in one target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Sync {
+    pub organization_id: String,
+    pub organization_name: String,
+    pub target: String,
+    pub intent: Option<Intent>,
+    pub finished: Option<Finished>,
+    pub parked: Vec<Parked>,
+    pub paused: Option<String>,
+}
+
+impl Sync {
+    /// The record's key: organization id `/` target.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.organization_id, self.target)
+    }
+}
+
+/// A sync job that was started and whose end is not recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Intent {
+    pub job_id: String,
+    pub revision: i64,
+    pub started_ts_ms: i64,
+}
+
+/// The last sync job that JupiterOne finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Finished {
+    pub job_id: String,
+    pub revision: i64,
+    pub ended_ts_ms: i64,
+    pub counts: BTreeMap<String, i64>,
+    pub partial_types: Vec<String>,
+    pub incomplete: Vec<String>,
+}
+
+/// An object that JupiterOne refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Parked {
+    pub element_key: String,
+    pub element_type: String,
+    pub digest: String,
+    pub reason: String,
+    pub since_ts_ms: i64,
+}
