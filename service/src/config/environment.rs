@@ -1,0 +1,120 @@
+//! Overrides from the environment, laid over the file's table before anything is read from it.
+//!
+//! `ANTHROPIC_GRAPH__KAFKA__TOPIC_PREFIX` sets `kafka.topic_prefix`. An organization is named by its name in upper
+//! case with `_` for `-`; one that only the environment knows is created by it.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::section::Context;
+
+/// Begins each variable; the parts of the key follow, separated by two underscores.
+pub const PREFIX: &str = "ANTHROPIC_GRAPH__";
+
+/// Of these only one may be given, so one from the environment replaces another from the file.
+const ALTERNATIVES: [&[&str]; 3] =
+    [&["env", "file"], &["integration_instance_id", "scope"], &["region", "base_url"]];
+
+/// librdkafka's names that have an underscore; all others have dots only.
+const PROPERTIES_WITH_UNDERSCORE: [&str; 3] = ["ssl_key", "ssl_certificate", "ssl_ca"];
+
+/// Lays the variables over the table and notes in the context which variable set which path.
+pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>, context: &mut Context) {
+    for (variable, value) in environment {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let keys: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
+        if keys.iter().any(String::is_empty) {
+            context.report(variable, "names no key; write ANTHROPIC_GRAPH__SECTION__KEY");
+            continue;
+        }
+        match keys[0].as_str() {
+            "organizations" => lay_over_organization(root, variable, &keys[1..], value, context),
+            "kafka" if keys.len() > 2 && keys[1] == "properties" => {
+                let name = property_name(root, &keys[2]);
+                let keys = [&keys[..2], &[name], &keys[3..]].concat();
+                set(root, &keys, value);
+                context.variables.insert(keys.join("."), variable.clone());
+            }
+            _ => {
+                set(root, &keys, value);
+                context.variables.insert(keys.join("."), variable.clone());
+            }
+        }
+    }
+}
+
+fn lay_over_organization(
+    root: &mut Table,
+    variable: &str,
+    keys: &[String],
+    value: &str,
+    context: &mut Context,
+) {
+    let [slug, keys @ ..] = keys else {
+        context.report(variable, format!("names no organization; write {PREFIX}ORGANIZATIONS__NAME__KEY"));
+        return;
+    };
+    if keys.is_empty() {
+        context.report(variable, format!("names no key; write {variable}__KEY"));
+        return;
+    }
+    let name = slug.replace('_', "-");
+    let organizations = root.entry("organizations").or_insert_with(|| Value::Array(Vec::new()));
+    let Value::Array(organizations) = organizations else { return };
+    let named = |organization: &Value| {
+        organization
+            .get("name")
+            .and_then(Value::as_str)
+            .is_some_and(|other| other.trim().to_ascii_lowercase() == name)
+    };
+    let position = match organizations.iter().position(named) {
+        Some(position) => position,
+        // A container's unused variables are empty: they make no organization.
+        None if value.is_empty() => return,
+        None => {
+            organizations
+                .push(Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))])));
+            organizations.len() - 1
+        }
+    };
+    if let Some(organization) = organizations[position].as_table_mut() {
+        set(organization, keys, value);
+        context.variables.insert(format!("organizations.{name}.{}", keys.join(".")), variable.to_owned());
+    }
+}
+
+/// The property's name as the file spells it, or as librdkafka does.
+fn property_name(root: &Table, key: &str) -> String {
+    let spelled = |name: &&String| name.replace('.', "_").eq_ignore_ascii_case(key);
+    let in_file = root
+        .get("kafka")
+        .and_then(|kafka| kafka.get("properties")?.as_table())
+        .and_then(|properties| properties.keys().find(spelled));
+    match in_file {
+        Some(name) => name.clone(),
+        None if PROPERTIES_WITH_UNDERSCORE.contains(&key) => key.to_owned(),
+        None => key.replace('_', "."),
+    }
+}
+
+fn set(table: &mut Table, keys: &[String], value: &str) {
+    let [key, rest @ ..] = keys else { return };
+    if !rest.is_empty() {
+        let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
+        if !inner.is_table() {
+            *inner = Value::Table(Table::new());
+        }
+        if let Value::Table(inner) = inner {
+            set(inner, rest, value);
+        }
+        return;
+    }
+    if !value.is_empty() {
+        let others = ALTERNATIVES.iter().filter(|group| group.contains(&key.as_str())).copied().flatten();
+        for other in others {
+            table.remove(*other);
+        }
+    }
+    table.insert(key.clone(), Value::String(value.to_owned()));
+}

@@ -1,0 +1,54 @@
+//! What is wrong with a configuration, all of it at once.
+
+use std::fmt;
+
+/// One problem: where, what, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The key's path, such as `organizations.nimbus.polling_interval`; where the value came from the environment,
+    /// followed by the variable's name in parentheses.
+    pub key: String,
+    /// What is wrong and what to do, on one line and without a secret.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.key, self.message)
+    }
+}
+
+/// Every problem of a configuration, shown one per line; a binary ends with exit code 2 on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errors(Vec<Problem>);
+
+impl Errors {
+    /// One problem alone.
+    pub fn one(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(vec![Problem { key: key.into(), message: message.into() }])
+    }
+
+    /// The value if there was no problem.
+    pub(super) fn unless_empty<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
+        if problems.is_empty() { Ok(value) } else { Err(Self(problems)) }
+    }
+
+    /// The problems, in the order of the keys in the configuration table.
+    pub fn problems(&self) -> &[Problem] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, problem) in self.0.iter().enumerate() {
+            if position > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{problem}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Errors {}

@@ -1,0 +1,137 @@
+//! `[jupiterone]` and each organization's `jupiterone`: where its graph goes.
+
+use std::time::Duration;
+
+use super::interval::parse_duration;
+use super::secret::SecretSource;
+use super::section::Section;
+use crate::http::{BaseUrl, check_url};
+
+/// `jupiterone.full_sync_interval` where it is not given: one DIFF a day heals what others did to the scope.
+const DEFAULT_FULL_SYNC_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// `jupiterone.region` where neither it nor a base URL is given.
+const DEFAULT_REGION: &str = "us";
+
+const KEYS: [&str; 6] = ["account_id", "api_key", "region", "base_url", "allow_http", "full_sync_interval"];
+const TARGET_KEYS: [&str; 7] =
+    ["integration_instance_id", "scope", "account_id", "api_key", "region", "base_url", "allow_http"];
+
+/// What the organizations' targets have in common.
+#[derive(Debug, Clone)]
+pub struct JupiterOne {
+    /// The JupiterOne account's id.
+    pub account_id: Option<String>,
+    /// Where its API key is.
+    pub api_key: Option<SecretSource>,
+    /// From `base_url`, else from `region`.
+    pub base_url: BaseUrl,
+    /// Whether plain http to a host that is not loopback is allowed.
+    pub allow_http: bool,
+    /// Longest time between two sync jobs of a scope.
+    pub full_sync_interval: Duration,
+}
+
+/// Where one organization's graph goes in JupiterOne, with the account's settings filled in from `[jupiterone]`.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// What holds the graph.
+    pub destination: Destination,
+    /// The JupiterOne account's id; the sink refuses to start without it.
+    pub account_id: Option<String>,
+    /// Where its API key is; the sink refuses to start without it.
+    pub api_key: Option<SecretSource>,
+    /// Of JupiterOne's API.
+    pub base_url: BaseUrl,
+}
+
+/// What holds an organization's graph in JupiterOne.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A configured integration instance, by its id.
+    Instance(String),
+    /// A scope of `source: api`; without a name, `anthropic-graph:<organization id>`.
+    Scope(Option<String>),
+}
+
+impl Destination {
+    /// The scope's name for an organization, `None` for an integration instance.
+    pub fn scope(&self, organization_id: &str) -> Option<String> {
+        match self {
+            Self::Instance(_) => None,
+            Self::Scope(Some(scope)) => Some(scope.clone()),
+            Self::Scope(None) => Some(format!("anthropic-graph:{organization_id}")),
+        }
+    }
+}
+
+impl JupiterOne {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        let mut section = root.section("jupiterone", &KEYS);
+        let allow_http = section.boolean("allow_http").unwrap_or(false);
+        Self {
+            account_id: section.text("account_id"),
+            api_key: section.secret("api_key"),
+            base_url: base_url(&mut section, allow_http)
+                .unwrap_or_else(|| BaseUrl::of_region(DEFAULT_REGION)),
+            allow_http,
+            full_sync_interval: section
+                .parsed("full_sync_interval", parse_duration)
+                .unwrap_or(DEFAULT_FULL_SYNC_INTERVAL),
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn read(organization: &mut Section<'_>, common: &JupiterOne) -> Self {
+        let mut section = organization.section("jupiterone", &TARGET_KEYS);
+        let allow_http = section.boolean("allow_http").unwrap_or(common.allow_http);
+        let destination = match (section.text("integration_instance_id"), section.text("scope")) {
+            (Some(_), Some(_)) => {
+                organization
+                    .report("jupiterone", "has both integration_instance_id and scope; keep one of them");
+                Destination::Scope(None)
+            }
+            (Some(instance), None) => Destination::Instance(instance),
+            (None, scope) => Destination::Scope(scope),
+        };
+        Self {
+            destination,
+            account_id: section.text("account_id").or_else(|| common.account_id.clone()),
+            api_key: section.secret("api_key").or_else(|| common.api_key.clone()),
+            base_url: base_url(&mut section, allow_http).unwrap_or_else(|| common.base_url.clone()),
+        }
+    }
+
+    /// Whether the two would replace each other's graph: certain only where both organizations' ids, or the scopes'
+    /// names, are known.
+    pub(super) fn is_same(&self, id: Option<&str>, other: &Self, other_id: Option<&str>) -> bool {
+        let name = |destination: &Destination, id: Option<&str>| match destination {
+            Destination::Scope(None) => id.map(|id| Destination::Scope(destination.scope(id))),
+            named => Some(named.clone()),
+        };
+        let destination = name(&self.destination, id);
+        self.account_id == other.account_id
+            && self.base_url == other.base_url
+            && destination.is_some()
+            && destination == name(&other.destination, other_id)
+    }
+}
+
+fn base_url(section: &mut Section<'_>, allow_http: bool) -> Option<BaseUrl> {
+    let region = section.parsed("region", |region| {
+        let legal = |character: char| {
+            character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
+        };
+        if region.chars().all(legal) {
+            Ok(BaseUrl::of_region(region))
+        } else {
+            Err("is no region; write \"us\" or \"eu\", or a base_url".to_owned())
+        }
+    });
+    let url =
+        section.parsed("base_url", |text| check_url(text, allow_http).map_err(|error| error.to_string()));
+    if region.is_some() && url.is_some() {
+        section.report("region", "stands beside base_url; keep one of them");
+    }
+    url.or(region)
+}

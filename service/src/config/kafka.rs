@@ -1,0 +1,161 @@
+//! `[kafka]`: the cluster and what is asked of it.
+
+use std::collections::BTreeMap;
+
+use schemas::topics::DEFAULT_PREFIX;
+use toml::Value;
+
+use super::secret::SecretOrText;
+use super::section::{Section, kind};
+
+/// Longest topic prefix (characters): Kafka allows 249 for a topic's name, and the longest suffix needs room.
+const MAX_PREFIX: usize = 200;
+/// Most partitions (count): beyond it a typing error is likelier than a wish.
+const MAX_PARTITIONS: i32 = 10_000;
+/// Most replicas (count): Kafka's protocol has 16 bits for it.
+const MAX_REPLICATION: i32 = 32_767;
+/// `kafka.partitions` where it is not given (count).
+const DEFAULT_PARTITIONS: i32 = 12;
+
+/// librdkafka properties that carry a promise, so the services set them and nobody else.
+const RESERVED: [&str; 12] = [
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "enable.gapless.guarantee",
+    "group.id",
+    "isolation.level",
+    "partition.assignment.strategy",
+    "acks",
+    "request.required.acks",
+    "transactional.id",
+];
+
+const KEYS: [&str; 6] =
+    ["bootstrap_servers", "topic_prefix", "partitions", "replication_factor", "create_topics", "properties"];
+
+/// The Kafka cluster.
+#[derive(Debug, Clone)]
+pub struct Kafka {
+    /// Brokers to begin with, `host:port`, separated by commas.
+    pub bootstrap_servers: String,
+    /// Begins the topics' names, the consumer groups' and the transactional ids.
+    pub topic_prefix: String,
+    /// Of each topic that is created (count).
+    pub partitions: i32,
+    /// Of each topic that is created (count); -1 is the broker's default.
+    pub replication_factor: i32,
+    /// Whether a missing topic is created; otherwise it stops the service.
+    pub create_topics: bool,
+    /// Any further librdkafka property, by its name.
+    pub properties: BTreeMap<String, SecretOrText>,
+}
+
+impl Kafka {
+    pub(super) fn read(root: &mut Section<'_>) -> Self {
+        let mut section = root.section("kafka", &KEYS);
+        let bootstrap_servers = section.text("bootstrap_servers").unwrap_or_else(|| {
+            section.report(
+                "bootstrap_servers",
+                "is missing; write the brokers' addresses, such as \"127.0.0.1:9092\"",
+            );
+            String::new()
+        });
+        Self {
+            bootstrap_servers,
+            topic_prefix: section.parsed("topic_prefix", prefix).unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+            partitions: section.number("partitions", 1..=MAX_PARTITIONS).unwrap_or(DEFAULT_PARTITIONS),
+            replication_factor: replication_factor(&mut section),
+            create_topics: section.boolean("create_topics").unwrap_or(true),
+            properties: properties(&mut section),
+        }
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
+    if text.len() <= MAX_PREFIX && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "is no beginning of a topic's name; write at most {MAX_PREFIX} of the characters A-Z a-z 0-9 . _ -"
+        ))
+    }
+}
+
+fn replication_factor(section: &mut Section<'_>) -> i32 {
+    match section.number("replication_factor", -1..=MAX_REPLICATION) {
+        Some(0) => {
+            section.report(
+                "replication_factor",
+                "0 is not allowed; write -1 (the broker's default) or at least 1",
+            );
+            -1
+        }
+        factor => factor.unwrap_or(-1),
+    }
+}
+
+fn properties(section: &mut Section<'_>) -> BTreeMap<String, SecretOrText> {
+    let names: Vec<String> = match section.table.get("properties") {
+        Some(Value::Table(table)) => table.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    let known: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut properties = section.section("properties", &known);
+    names
+        .iter()
+        .filter_map(|name| {
+            let value = property(&mut properties, name)?;
+            if name == "bootstrap.servers" {
+                properties.report(name, "is set elsewhere; write kafka.bootstrap_servers");
+            } else if RESERVED.contains(&name.as_str()) {
+                properties.report(name, "is set by the services, which promise what depends on it; remove it");
+            } else if needs_tls(name, &value) {
+                properties.report(
+                    name,
+                    "needs TLS, which this build lacks; build with `--features tls`, or use the container image",
+                );
+            }
+            Some((name.clone(), value))
+        })
+        .collect()
+}
+
+fn property(properties: &mut Section<'_>, name: &str) -> Option<SecretOrText> {
+    match properties.table.get(name)? {
+        Value::String(text) => Some(SecretOrText::Text(text.clone())),
+        Value::Integer(number) => Some(SecretOrText::Text(number.to_string())),
+        Value::Float(number) => Some(SecretOrText::Text(number.to_string())),
+        Value::Boolean(value) => Some(SecretOrText::Text(value.to_string())),
+        // librdkafka's names have dots; without quotes TOML makes tables of them.
+        Value::Table(table)
+            if !table.is_empty() && !table.contains_key("env") && !table.contains_key("file") =>
+        {
+            properties
+                .report(name, format!("is a table; put the whole name in quotes, such as \"{name}.…\" = …"));
+            None
+        }
+        Value::Table(_) => properties.secret(name).map(SecretOrText::Secret),
+        other => {
+            let message =
+                format!("is {}; write a text, a number, true or false, or {{ env = … }}", kind(other));
+            properties.report(name, message);
+            None
+        }
+    }
+}
+
+/// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM, whose hashes OpenSSL makes.
+fn needs_tls(name: &str, value: &SecretOrText) -> bool {
+    let SecretOrText::Text(text) = value else { return false };
+    let text = text.trim().to_ascii_uppercase();
+    !cfg!(feature = "tls")
+        && match name {
+            "security.protocol" => text == "SSL" || text == "SASL_SSL",
+            "sasl.mechanism" | "sasl.mechanisms" => text.starts_with("SCRAM-"),
+            _ => name.starts_with("ssl."),
+        }
+}

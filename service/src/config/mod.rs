@@ -1,0 +1,176 @@
+//! The configuration: one TOML file for the three services, overridden by the environment.
+//!
+//! It is parsed whole, and every problem is reported at once. Secrets are not in it, only where they are: each
+//! service resolves its own.
+
+mod environment;
+mod errors;
+mod interval;
+mod jupiterone;
+mod kafka;
+mod organization;
+mod secret;
+mod section;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use schemas::topics::Retention;
+use toml::{Table, Value};
+
+pub use self::environment::PREFIX as ENVIRONMENT_PREFIX;
+pub use self::errors::{Errors, Problem};
+pub use self::interval::PollingInterval;
+pub use self::jupiterone::{Destination, JupiterOne, Target};
+pub use self::kafka::Kafka;
+pub use self::organization::Organization;
+pub use self::secret::{SecretError, SecretOrText, SecretSource};
+use self::section::{Context, Section};
+
+const KEYS: [&str; 7] =
+    ["kafka", "organizations", "jupiterone", "retention", "admin_listen", "schema_registry_url", "http"];
+const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
+
+/// What all three services are told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The Kafka cluster.
+    pub kafka: Kafka,
+    /// The organizations, in the order of the file; those that only the environment knows follow.
+    pub organizations: Vec<Organization>,
+    /// What their targets in JupiterOne have in common.
+    pub jupiterone: JupiterOne,
+    /// How long the records of topics that are created stay.
+    pub retention: Retention,
+    /// Where each service's admin endpoint listens.
+    pub admin_listen: AdminListen,
+    /// Of a schema registry: then values carry its ids.
+    pub schema_registry_url: Option<String>,
+    /// Of both ends' HTTP clients.
+    pub http: Http,
+}
+
+/// Where each service's admin endpoint listens; `None`, written `""`, is nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AdminListen {
+    /// By default `127.0.0.1:9101`.
+    pub producer: Option<SocketAddr>,
+    /// By default `127.0.0.1:9102`.
+    pub processor: Option<SocketAddr>,
+    /// By default `127.0.0.1:9103`.
+    pub sink: Option<SocketAddr>,
+}
+
+/// Of the HTTP clients of both ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Http {
+    /// A PEM file of certificates that are trusted beside the system's.
+    pub root_certificate: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file, if one is given, and lays the environment's `ANTHROPIC_GRAPH__…` over it.
+    pub fn load(path: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, Errors> {
+        let (text, folder) = match path {
+            Some(path) => (read(path)?, path.parent().unwrap_or(Path::new("")).to_owned()),
+            None => (String::new(), PathBuf::new()),
+        };
+        let table = text.parse().map_err(|error| not_toml(path, &text, &error))?;
+        Self::from_table(table, folder, environment)
+    }
+
+    fn from_table(
+        mut table: Table,
+        folder: PathBuf,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, Errors> {
+        let mut context = Context { folder, ..Context::default() };
+        environment::lay_over(&mut table, environment, &mut context);
+        let mut root = Section::new(&context, "", table, &KEYS);
+        let kafka = Kafka::read(&mut root);
+        let jupiterone = JupiterOne::read(&mut root);
+        let config = Self {
+            kafka,
+            organizations: organization::read_all(&mut root, &jupiterone),
+            jupiterone,
+            retention: retention(&mut root),
+            admin_listen: AdminListen::read(&mut root),
+            schema_registry_url: root.parsed("schema_registry_url", registry_url),
+            http: Http {
+                root_certificate: root.section("http", &["root_certificate"]).path("root_certificate"),
+            },
+        };
+        Errors::unless_empty(context.problems.into_inner(), config)
+    }
+}
+
+impl AdminListen {
+    fn read(root: &mut Section<'_>) -> Self {
+        // One address for every service suits containers, each of which has its own ports.
+        if let Some(everywhere @ Value::String(_)) = root.table.get("admin_listen").cloned() {
+            let variable = root.context.variables.get("admin_listen");
+            let mut table = Table::new();
+            table.insert("admin_listen".to_owned(), everywhere);
+            let _ = variable;
+            let mut section = Section::new(root.context, "", table, &["admin_listen"]);
+            root.table.remove("admin_listen");
+            let address = listen(&mut section, "admin_listen", 0);
+            return Self { producer: address, processor: address, sink: address };
+        }
+        let mut section = root.section("admin_listen", &SERVICES);
+        Self {
+            producer: listen(&mut section, "producer", 9101),
+            processor: listen(&mut section, "processor", 9102),
+            sink: listen(&mut section, "sink", 9103),
+        }
+    }
+}
+
+/// An absent key is the default port on loopback; an empty one is no endpoint.
+fn listen(section: &mut Section<'_>, key: &str, port: u16) -> Option<SocketAddr> {
+    if !section.table.contains_key(key) {
+        return Some(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+    section.parsed(key, |text| {
+        text.parse().map_err(|_| {
+            format!("\"{text}\" is no address; write one such as \"127.0.0.1:9101\", or \"\" for no admin endpoint")
+        })
+    })
+}
+
+fn retention(root: &mut Section<'_>) -> Retention {
+    let default = Retention::default();
+    let mut section = root.section("retention", &["raw", "deadletters", "changes"]);
+    let mut read = |key, default| section.parsed(key, interval::parse_retention).unwrap_or(default);
+    Retention {
+        raw_ms: read("raw", default.raw_ms),
+        deadletters_ms: read("deadletters", default.deadletters_ms),
+        changes_ms: read("changes", default.changes_ms),
+    }
+}
+
+/// A registry holds no secret of ours, and most speak plain http inside a cluster.
+fn registry_url(text: &str) -> Result<String, String> {
+    crate::http::check_url(text, true).map(|url| url.to_string()).map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> Result<String, Errors> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let message = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "there is no such file; write one, give another with --config, or set ANTHROPIC_GRAPH__… variables"
+                    .to_owned()
+            }
+            _ => format!("cannot be read; check its permissions ({error})"),
+        };
+        Errors::one(path.display().to_string(), message)
+    })
+}
+
+/// The line and the reason, without the line's text, which may hold a secret.
+fn not_toml(path: Option<&Path>, text: &str, error: &toml::de::Error) -> Errors {
+    let file = path.map(|path| path.display().to_string()).unwrap_or_default();
+    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    Errors::one(format!("{file}:{line}"), format!("is not TOML: {}", error.message().replace('\n', " ")))
+}

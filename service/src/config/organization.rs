@@ -1,0 +1,189 @@
+//! `[[organizations]]`: the Anthropic organizations that are polled.
+
+use std::time::Duration;
+
+use toml::{Table, Value};
+
+use super::interval::{PollingInterval, parse_polling_interval};
+use super::jupiterone::{JupiterOne, Target};
+use super::secret::SecretSource;
+use super::section::{Context, Section, kind};
+use crate::http::{BaseUrl, check_url};
+
+/// `polling_interval` where it is not given.
+const DEFAULT_POLLING_INTERVAL: PollingInterval = PollingInterval::Every(Duration::from_secs(60 * 60));
+/// `anthropic_version` where it is not given: the only one there is.
+const DEFAULT_VERSION: &str = "2023-06-01";
+/// `requests_per_minute` where it is not given (count): Anthropic allows an organization 100, and people need some.
+const DEFAULT_REQUESTS_PER_MINUTE: u32 = 90;
+/// Most requests a minute that may be asked for (count): a token bucket is no bucket beyond it.
+const MAX_REQUESTS_PER_MINUTE: u32 = 60_000;
+/// `max_deleted_fraction` where it is not given (of a collection).
+const DEFAULT_MAX_DELETED_FRACTION: f64 = 0.3;
+/// `max_deleted_count` where it is not given (count).
+const DEFAULT_MAX_DELETED_COUNT: u32 = 20;
+/// Longest name (characters): a Kubernetes label value has 63.
+const MAX_NAME: usize = 63;
+
+const KEYS: [&str; 14] = [
+    "name",
+    "organization_id",
+    "account_name",
+    "tag_account_name",
+    "description",
+    "polling_interval",
+    "api_key",
+    "base_url",
+    "anthropic_version",
+    "requests_per_minute",
+    "max_deleted_fraction",
+    "max_deleted_count",
+    "allow_http",
+    "jupiterone",
+];
+
+/// One Anthropic organization: one Admin API key, one JupiterOne scope.
+#[derive(Debug, Clone)]
+pub struct Organization {
+    /// A unique slug: `--organization`, logs, environment variables.
+    pub name: String,
+    /// Pins the organization's id: another one behind the key stops it.
+    pub organization_id: Option<String>,
+    /// The JupiterOne account entity's name and the value of `tag.AccountName`; else `name`.
+    pub account_name: String,
+    /// Whether every entity carries `tag.AccountName`.
+    pub tag_account_name: bool,
+    /// For people.
+    pub description: Option<String>,
+    /// How often it is polled.
+    pub polling_interval: PollingInterval,
+    /// Where the Admin API key is; the producer refuses to start without it.
+    pub api_key: Option<SecretSource>,
+    /// Of the Admin API.
+    pub base_url: BaseUrl,
+    /// The `anthropic-version` header.
+    pub anthropic_version: String,
+    /// What all its endpoints together may spend (requests a minute).
+    pub requests_per_minute: u32,
+    /// The guard: largest part of a collection that a listing may delete (0 to 1).
+    pub max_deleted_fraction: f64,
+    /// The guard: how many elements a listing may delete whatever the fraction (count).
+    pub max_deleted_count: u32,
+    /// Whether plain http to a host that is not loopback is allowed.
+    pub allow_http: bool,
+    /// Where its graph goes.
+    pub jupiterone: Target,
+}
+
+/// All of them, with what two of them must not share.
+pub(super) fn read_all(root: &mut Section<'_>, jupiterone: &JupiterOne) -> Vec<Organization> {
+    let tables = match root.table.remove("organizations") {
+        Some(Value::Array(tables)) => tables,
+        Some(Value::String(text)) if text.is_empty() => Vec::new(),
+        None => Vec::new(),
+        Some(other) => {
+            root.report(
+                "organizations",
+                format!("is {}; begin each organization with [[organizations]]", kind(&other)),
+            );
+            Vec::new()
+        }
+    };
+    let mut organizations: Vec<Organization> = Vec::new();
+    for (position, table) in tables.into_iter().enumerate() {
+        let Value::Table(table) = table else {
+            let path = format!("organizations[{position}]");
+            root.context.report(&path, format!("is {}; begin it with [[organizations]]", kind(&table)));
+            continue;
+        };
+        let organization = Organization::read(root.context, position, table, jupiterone);
+        for other in &organizations {
+            organization.report_shared(other, root.context);
+        }
+        organizations.push(organization);
+    }
+    organizations
+}
+
+impl Organization {
+    fn read(context: &Context, position: usize, table: Table, jupiterone: &JupiterOne) -> Self {
+        let path = match table.get("name").and_then(Value::as_str).map(str::trim) {
+            Some(name) if !name.is_empty() => format!("organizations.{name}"),
+            _ => format!("organizations[{position}]"),
+        };
+        let mut section = Section::new(context, &path, table, &KEYS);
+        let is_given = section.table.contains_key("name");
+        let name = section.parsed("name", slug).unwrap_or_default();
+        if name.is_empty() && !is_given {
+            section.report("name", "is missing; write a short name of a-z, 0-9 and -, such as \"nimbus\"");
+        }
+        let allow_http = section.boolean("allow_http").unwrap_or(false);
+        Self {
+            organization_id: section.text("organization_id"),
+            account_name: section.text("account_name").unwrap_or_else(|| name.clone()),
+            name,
+            tag_account_name: section.boolean("tag_account_name").unwrap_or(false),
+            description: section.text("description"),
+            polling_interval: section
+                .parsed("polling_interval", parse_polling_interval)
+                .unwrap_or(DEFAULT_POLLING_INTERVAL),
+            api_key: section.secret("api_key"),
+            base_url: section
+                .parsed("base_url", |text| check_url(text, allow_http).map_err(|error| error.to_string()))
+                .unwrap_or_else(BaseUrl::anthropic),
+            anthropic_version: section
+                .text("anthropic_version")
+                .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
+            requests_per_minute: section
+                .number("requests_per_minute", 1..=MAX_REQUESTS_PER_MINUTE)
+                .unwrap_or(DEFAULT_REQUESTS_PER_MINUTE),
+            max_deleted_fraction: section
+                .number("max_deleted_fraction", 0.0..=1.0)
+                .unwrap_or(DEFAULT_MAX_DELETED_FRACTION),
+            max_deleted_count: section
+                .number("max_deleted_count", 0..=u32::MAX)
+                .unwrap_or(DEFAULT_MAX_DELETED_COUNT),
+            allow_http,
+            jupiterone: Target::read(&mut section, jupiterone),
+        }
+    }
+
+    /// One organization is one name, one id, one key and one target.
+    fn report_shared(&self, other: &Self, context: &Context) {
+        let path = |key: &str| format!("organizations.{}.{key}", self.name);
+        if !self.name.is_empty() && self.name == other.name {
+            context.report(&path("name"), "is there twice; give each organization a name of its own");
+            return;
+        }
+        if self.organization_id.is_some() && self.organization_id == other.organization_id {
+            let message = format!("is that of {} too; one organization is configured once", other.name);
+            context.report(&path("organization_id"), message);
+            return;
+        }
+        if let (Some(key), Some(other_key)) = (&self.api_key, &other.api_key)
+            && key.is_same_place(other_key)
+        {
+            let message = format!("is that of {} too; one key is one organization's", other.name);
+            context.report(&path("api_key"), message);
+        }
+        let ids = (self.organization_id.as_deref(), other.organization_id.as_deref());
+        if self.jupiterone.is_same(ids.0, &other.jupiterone, ids.1) {
+            let message = format!(
+                "is the target of {} too, and each would delete the other's graph; give each a target of its own",
+                other.name
+            );
+            context.report(&path("jupiterone"), message);
+        }
+    }
+}
+
+fn slug(text: &str) -> Result<String, String> {
+    let legal =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    let ends = text.starts_with('-') || text.ends_with('-') || text.contains("--");
+    if text.len() <= MAX_NAME && text.chars().all(legal) && !ends {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("\"{text}\" is no name; write at most {MAX_NAME} of a-z, 0-9 and single - between them"))
+    }
+}
