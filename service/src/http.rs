@@ -2,9 +2,92 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 use thiserror::Error;
+use tracing::warn;
+
+/// Longest wait for a connection, TLS included (s): both ends are close to a network's edge everywhere.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept (s): a load balancer closes its side after 60 s or more.
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// What a client is made for.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// The only API that the client talks to; on loopback no proxy is used, which would carry the key elsewhere.
+    pub base_url: &'a BaseUrl,
+    /// `http.root_certificate`: a PEM file of certificates that are trusted beside the system's.
+    pub root_certificate: Option<&'a Path>,
+    /// Longest time for a request, its answer read whole.
+    pub request_timeout: Duration,
+    /// What it is to the other end, such as `producer`: the comment in the user agent.
+    pub what: &'a str,
+}
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+pub enum ClientError {
+    /// The PEM file cannot be read.
+    #[error("cannot read http.root_certificate {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The PEM file holds no certificate.
+    #[error("http.root_certificate {} holds no PEM certificate; it begins with -----BEGIN CERTIFICATE-----", .0.display())]
+    NoCertificate(PathBuf),
+    /// TLS or the proxy's settings.
+    #[error("cannot set up HTTP; check http.root_certificate and the proxy variables")]
+    Setup(#[source] reqwest::Error),
+}
+
+/// A client for one API: no redirects, which would carry the key to another host; bounded times; the system's
+/// proxy and certificates.
+pub fn client(settings: Settings<'_>) -> Result<Client, ClientError> {
+    // An error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let certificates = settings.root_certificate.map(certificates).transpose()?;
+    let builder = || {
+        let builder = Client::builder()
+            .redirect(Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(settings.request_timeout)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .user_agent(format!("anthropic-graph/{} (+{})", env!("CARGO_PKG_VERSION"), settings.what));
+        if settings.base_url.is_loopback() { builder.no_proxy() } else { builder }
+    };
+    match certificates {
+        Some(certificates) => builder().tls_certs_merge(certificates).build(),
+        None => builder().build().or_else(|_| without_certificates(builder())),
+    }
+    .map_err(ClientError::Setup)
+}
+
+/// A bare machine has no certificates at all; plain http on loopback needs none.
+fn without_certificates(builder: ClientBuilder) -> reqwest::Result<Client> {
+    let client = builder.tls_certs_only([]).build()?;
+    warn!(
+        "this machine has no CA certificates, so https will fail; install ca-certificates or set http.root_certificate"
+    );
+    Ok(client)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
+    let pem =
+        std::fs::read(path).map_err(|source| ClientError::Unreadable { path: path.to_owned(), source })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(ClientError::NoCertificate(path.to_owned())),
+    }
+}
 
 /// Where an API begins: https, or http on loopback; shown without a slash at its end, so that a path that begins
 /// with one can follow.
@@ -40,6 +123,11 @@ impl BaseUrl {
     /// As text, without a slash at its end.
     pub fn as_str(&self) -> &str {
         self.0.as_str().trim_end_matches('/')
+    }
+
+    /// Whether requests stay on this machine.
+    pub fn is_loopback(&self) -> bool {
+        self.0.host_str().is_some_and(is_loopback)
     }
 
     /// The Admin API's own.

@@ -6,8 +6,8 @@ use jiff::{Span, SpanRelativeTo};
 
 /// Shortest interval (s): below it, one poll would run into the next.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Longest interval (s): ten years; what is longer is a typing error.
-const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 60 * 60);
+/// Longest interval (h): ten years; what is longer is a typing error.
+const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 
 /// JupiterOne's names for polling intervals (s), beside `DISABLED`.
 const NAMED: [(&str, u64); 8] = [

@@ -8,7 +8,7 @@ use super::section::Section;
 use crate::http::{BaseUrl, check_url};
 
 /// `jupiterone.full_sync_interval` where it is not given: one DIFF a day heals what others did to the scope.
-const DEFAULT_FULL_SYNC_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+const DEFAULT_FULL_SYNC_INTERVAL: Duration = Duration::from_hours(24);
 /// `jupiterone.region` where neither it nor a base URL is given.
 const DEFAULT_REGION: &str = "us";
 

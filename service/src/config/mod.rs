@@ -3,6 +3,7 @@
 //! It is parsed whole, and every problem is reported at once. Secrets are not in it, only where they are: each
 //! service resolves its own.
 
+mod access;
 mod environment;
 mod errors;
 mod interval;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use schemas::topics::Retention;
 use toml::{Table, Value};
 
+pub use self::access::JupiterOneAccess;
 pub use self::environment::PREFIX as ENVIRONMENT_PREFIX;
 pub use self::errors::{Errors, Problem};
 pub use self::interval::PollingInterval;
@@ -108,14 +110,8 @@ impl Config {
 impl AdminListen {
     fn read(root: &mut Section<'_>) -> Self {
         // One address for every service suits containers, each of which has its own ports.
-        if let Some(everywhere @ Value::String(_)) = root.table.get("admin_listen").cloned() {
-            let variable = root.context.variables.get("admin_listen");
-            let mut table = Table::new();
-            table.insert("admin_listen".to_owned(), everywhere);
-            let _ = variable;
-            let mut section = Section::new(root.context, "", table, &["admin_listen"]);
-            root.table.remove("admin_listen");
-            let address = listen(&mut section, "admin_listen", 0);
+        if matches!(root.table.get("admin_listen"), Some(Value::String(_))) {
+            let address = listen(root, "admin_listen", 0);
             return Self { producer: address, processor: address, sink: address };
         }
         let mut section = root.section("admin_listen", &SERVICES);

@@ -11,7 +11,7 @@ use super::section::{Context, Section, kind};
 use crate::http::{BaseUrl, check_url};
 
 /// `polling_interval` where it is not given.
-const DEFAULT_POLLING_INTERVAL: PollingInterval = PollingInterval::Every(Duration::from_secs(60 * 60));
+const DEFAULT_POLLING_INTERVAL: PollingInterval = PollingInterval::Every(Duration::from_hours(1));
 /// `anthropic_version` where it is not given: the only one there is.
 const DEFAULT_VERSION: &str = "2023-06-01";
 /// `requests_per_minute` where it is not given (count): Anthropic allows an organization 100, and people need some.

@@ -152,13 +152,13 @@ impl<'a> Section<'a> {
         let path = self.path_of(key);
         match self.table.remove(key)? {
             Value::String(text) if text.is_empty() => None,
-            Value::String(_) => match self.context.variables.get(&path) {
-                Some(variable) => Some(SecretSource::Env(variable.clone())),
-                None => {
+            Value::String(_) => {
+                let variable = self.context.variables.get(&path).cloned();
+                if variable.is_none() {
                     self.report(key, format!("a secret does not belong into this file; {HOW}"));
-                    None
                 }
-            },
+                variable.map(SecretSource::Env)
+            }
             Value::Table(table) => {
                 let mut source = Section::new(self.context, &path, table, &["env", "file"]);
                 match (source.text("env"), source.path("file")) {

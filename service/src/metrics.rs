@@ -1,0 +1,222 @@
+//! The metrics, their names and labels in one place.
+//!
+//! Labels have few values: an organization's configured name, a kind of collection, an outcome, an op, a partition.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Begins every name.
+pub const PREFIX: &str = "anthropic_graph";
+
+/// What the services count. Clones share their values.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    last_whole: LastWhole,
+    listings: Family<ListingLabels, Counter>,
+    changes: Family<ChangeLabels, Counter>,
+    lag: Family<PartitionLabels, Gauge>,
+    sync_jobs: Family<SyncJobLabels, Counter>,
+    dead_letters: Family<PartitionLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListingLabels {
+    organization: String,
+    collection: String,
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ChangeLabels {
+    organization: String,
+    op: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabels {
+    partition: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SyncJobLabels {
+    organization: String,
+    outcome: String,
+}
+
+impl Metrics {
+    /// A service's registry with `build_info`, and its metrics in it.
+    pub fn new(service: &'static str) -> (Self, Registry) {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let build = Info::new([("service", service), ("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The service and its version", build);
+        let metrics = Self::default();
+        metrics.register(&mut registry);
+        (metrics, registry)
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(self.last_whole.clone()));
+        registry.register("listings", "Listings by outcome", self.listings.clone());
+        registry.register("changes", "Changes by op", self.changes.clone());
+        registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
+        registry.register("sync_jobs", "JupiterOne sync jobs by outcome", self.sync_jobs.clone());
+        registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
+    }
+
+    /// A collection was listed whole, and its listing ended then.
+    pub fn listed_whole(&self, organization: &str, collection: &str, ended: SystemTime) {
+        let key = (organization.to_owned(), collection.to_owned());
+        self.last_whole.entries(|entries| entries.insert(key, ended));
+    }
+
+    /// A collection is gone, or another process has its organization.
+    pub fn forget_collection(&self, organization: &str, collection: &str) {
+        let key = (organization.to_owned(), collection.to_owned());
+        self.last_whole.entries(|entries| entries.remove(&key));
+    }
+
+    /// A listing ended, such as `whole`, `partial`, `failed`, `held`.
+    pub fn count_listing(&self, organization: &str, collection: &str, outcome: &str) {
+        let labels = ListingLabels {
+            organization: organization.to_owned(),
+            collection: kind(collection).to_owned(),
+            outcome: outcome.to_owned(),
+        };
+        self.listings.get_or_create(&labels).inc();
+    }
+
+    /// Changes of one op (`c`, `u`, `d`, `r`, `m`) were written.
+    pub fn count_changes(&self, organization: &str, op: &str, count: u64) {
+        let labels = ChangeLabels { organization: organization.to_owned(), op: op.to_owned() };
+        self.changes.get_or_create(&labels).inc_by(count);
+    }
+
+    /// How many records of a partition are not yet read.
+    pub fn set_lag(&self, partition: i32, records: i64) {
+        self.lag.get_or_create(&PartitionLabels { partition }).set(records);
+    }
+
+    /// Another process has the partition.
+    pub fn forget_partition(&self, partition: i32) {
+        self.lag.remove(&PartitionLabels { partition });
+    }
+
+    /// A sync job ended, such as `finished`, `aborted`, `failed`, `refused`.
+    pub fn count_sync_job(&self, organization: &str, outcome: &str) {
+        let labels = SyncJobLabels { organization: organization.to_owned(), outcome: outcome.to_owned() };
+        self.sync_jobs.get_or_create(&labels).inc();
+    }
+
+    /// Dead letters were written.
+    pub fn count_dead_letters(&self, partition: i32, count: u64) {
+        self.dead_letters.get_or_create(&PartitionLabels { partition }).inc_by(count);
+    }
+}
+
+/// When each collection was last listed whole, shown as an age at the time of the question.
+#[derive(Debug, Clone, Default)]
+struct LastWhole(Arc<Mutex<BTreeMap<(String, String), SystemTime>>>);
+
+impl LastWhole {
+    fn entries<T>(&self, change: impl FnOnce(&mut BTreeMap<(String, String), SystemTime>) -> T) -> T {
+        // A map is whole between any two calls.
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The oldest time of each kind of collection: an organization may have thousands of workspaces.
+    fn oldest(&self) -> BTreeMap<(String, String), SystemTime> {
+        self.entries(|entries| {
+            let mut oldest = BTreeMap::new();
+            for ((organization, collection), ended) in entries.iter() {
+                let kept =
+                    oldest.entry((organization.clone(), kind(collection).to_owned())).or_insert(*ended);
+                *kept = (*kept).min(*ended);
+            }
+            oldest
+        })
+    }
+}
+
+impl Collector for LastWhole {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let now = SystemTime::now();
+        let ages: Vec<_> = self
+            .oldest()
+            .into_iter()
+            .map(|((organization, collection), ended)| {
+                let labels = [("organization", organization), ("collection", collection)];
+                (labels, ConstGauge::new(now.duration_since(ended).unwrap_or_default().as_secs_f64()))
+            })
+            .collect();
+        let mut family = encoder.encode_descriptor(
+            "last_whole_listing_age",
+            "Age of the last whole listing, of the oldest workspace's for members",
+            Some(&Unit::Seconds),
+            prometheus_client::metrics::MetricType::Gauge,
+        )?;
+        for (labels, age) in &ages {
+            age.encode(family.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// `members` for `members/<workspace id>`, any other collection as it is.
+fn kind(collection: &str) -> &str {
+    collection.split_once('/').map_or(collection, |(kind, _)| kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use prometheus_client::encoding::text::encode;
+
+    use super::Metrics;
+
+    #[test]
+    fn every_metric_has_the_prefix_its_unit_and_few_labels() {
+        let (metrics, registry) = Metrics::new("processor");
+        let hours_ago = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
+        metrics.listed_whole("nimbus", "users", hours_ago(0));
+        metrics.listed_whole("nimbus", "members/wrkspc_1", hours_ago(1));
+        metrics.listed_whole("nimbus", "members/wrkspc_2", hours_ago(3));
+        metrics.listed_whole("nimbus", "members/wrkspc_3", hours_ago(9));
+        metrics.forget_collection("nimbus", "members/wrkspc_3");
+        metrics.count_listing("nimbus", "members/wrkspc_1", "whole");
+        metrics.count_listing("nimbus", "members/wrkspc_2", "whole");
+        metrics.count_changes("nimbus", "c", 3);
+        metrics.set_lag(7, 42);
+        metrics.set_lag(8, 42);
+        metrics.forget_partition(8);
+        metrics.count_sync_job("nimbus", "finished");
+        metrics.count_dead_letters(7, 1);
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("text");
+        for line in [
+            "# UNIT anthropic_graph_last_whole_listing_age_seconds seconds",
+            "anthropic_graph_last_whole_listing_age_seconds{organization=\"nimbus\",collection=\"members\"} 1080",
+            "anthropic_graph_last_whole_listing_age_seconds{organization=\"nimbus\",collection=\"users\"} 0.",
+            "anthropic_graph_listings_total{organization=\"nimbus\",collection=\"members\",outcome=\"whole\"} 2",
+            "anthropic_graph_changes_total{organization=\"nimbus\",op=\"c\"} 3",
+            "anthropic_graph_lag_records{partition=\"7\"} 42",
+            "anthropic_graph_sync_jobs_total{organization=\"nimbus\",outcome=\"finished\"} 1",
+            "anthropic_graph_dead_letters_total{partition=\"7\"} 1",
+            "anthropic_graph_build_info{service=\"processor\",version=\"",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert_eq!(text.matches("anthropic_graph_lag_records{").count(), 1);
+        assert_eq!(text.matches("collection=\"members\"} 1080").count(), 1);
+    }
+}

@@ -1,0 +1,102 @@
+//! Logs: to stderr, as text on a terminal and as JSON elsewhere; stdout is for results.
+
+use std::env::VarError;
+use std::io::{self, IsTerminal};
+use std::panic::{self, PanicHookInfo};
+use std::thread;
+
+use tracing::{error, warn};
+use tracing_subscriber::EnvFilter;
+
+/// Where `RUST_LOG` is not set. librdkafka tells of every reconnect; the services say once what it means.
+const DEFAULT_FILTER: &str = "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off";
+
+/// Starts the logs under `RUST_LOG` and has panics logged. A second call changes nothing.
+pub fn init() {
+    let (filter, refused) = filter(std::env::var("RUST_LOG"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // An error means that a program that runs several services has started its logs.
+    let _ = if io::stderr().is_terminal() {
+        builder.with_ansi(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    if refused {
+        warn!("RUST_LOG is no filter; write one such as \"info,producer=debug\"");
+    }
+    panic::set_hook(Box::new(|panic| {
+        let (thread, location, message) = describe(panic);
+        error!(thread, location, "panic: {message}");
+    }));
+}
+
+/// The filter, and whether the variable was refused.
+fn filter(variable: Result<String, VarError>) -> (EnvFilter, bool) {
+    let default = || EnvFilter::new(DEFAULT_FILTER);
+    match variable {
+        Ok(text) if text.trim().is_empty() => (default(), false),
+        Ok(text) => match EnvFilter::try_new(text) {
+            Ok(filter) => (filter, false),
+            Err(_) => (default(), true),
+        },
+        Err(VarError::NotPresent) => (default(), false),
+        Err(VarError::NotUnicode(_)) => (default(), true),
+    }
+}
+
+/// Thread, place and message of a panic. A message that was formatted may hold a value from outside, so only one
+/// that stands in the source is shown; the place finds the other.
+fn describe(panic: &PanicHookInfo<'_>) -> (String, String, &'static str) {
+    let thread = thread::current().name().unwrap_or("unnamed").to_owned();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload().downcast_ref::<&'static str>();
+    (thread, location, message.copied().unwrap_or("its message is not shown, for it may hold a secret"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env::VarError;
+    use std::panic;
+    use std::sync::{Arc, Mutex};
+
+    use super::{DEFAULT_FILTER, describe, filter};
+
+    #[test]
+    fn the_filter_is_that_of_rust_log_else_info() {
+        let table = [
+            (Err(VarError::NotPresent), DEFAULT_FILTER, false),
+            (Ok(String::new()), DEFAULT_FILTER, false),
+            (Ok("debug".to_owned()), "debug", false),
+            (Ok("info,producer=loud".to_owned()), DEFAULT_FILTER, true),
+        ];
+        for (variable, expected, expected_refused) in table {
+            let (filter, refused) = filter(variable);
+            let sorted = |text: &str| {
+                let mut parts: Vec<String> = text.split(',').map(str::to_owned).collect();
+                parts.sort();
+                parts
+            };
+            assert_eq!(sorted(&filter.to_string()), sorted(expected));
+            assert_eq!(refused, expected_refused);
+        }
+    }
+
+    #[test]
+    fn a_panic_shows_its_place_and_never_a_value() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let hook = panic::take_hook();
+        let into = Arc::clone(&seen);
+        panic::set_hook(Box::new(move |panic| into.lock().expect("not poisoned").push(describe(panic))));
+        let key = "sk-ant-admin01-secret".to_owned();
+        let _ = panic::catch_unwind(|| panic!("bad key {key}"));
+        let _ = panic::catch_unwind(|| panic!("a literal"));
+        panic::set_hook(hook);
+        let seen = seen.lock().expect("not poisoned");
+        assert!(
+            seen.iter()
+                .any(|(_, location, message)| location.contains("telemetry.rs") && *message == "a literal")
+        );
+        assert!(seen.iter().any(|(_, _, message)| message.contains("not shown")));
+        assert!(!format!("{seen:?}").contains("sk-ant"), "{seen:?}");
+    }
+}
