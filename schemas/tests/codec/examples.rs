@@ -1,0 +1,272 @@
+//! One example of each record, with every field set that can be.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    change::{Envelope, Source},
+    coverage::{Coverage, Hold, Latest, Poll, WholeListing, Withheld},
+    element::{ApiKey, Element, ElementType, User, UserAssignedWorkspace, Workspace},
+    raw::{
+        self, Actor, Configuration, DataResidency, Decision, ListingOutcome, Manifest, Mark, RawRecord,
+        Resource, Scope,
+    },
+    sync::{Finished, Intent, Parked, Sync},
+};
+
+const ORGANIZATION: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
+
+#[expect(clippy::unnecessary_wraps, reason = "most fields are nullable")]
+pub(crate) fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A raw record with every field set, though no real one carries more than one of the four parts.
+pub(crate) fn raw_record() -> RawRecord {
+    RawRecord {
+        organization_id: ORGANIZATION.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        collection: "api_keys".to_owned(),
+        poll_id: some("p-1"),
+        listing_id: some("l-1"),
+        observed_ts_ms: 1_795_468_246_445,
+        mark: Some(Mark {
+            kind: raw::END.to_owned(),
+            trigger: "interval".to_owned(),
+            outcomes: vec![ListingOutcome {
+                collection: "users".to_owned(),
+                outcome: raw::outcome::FAILED.to_owned(),
+                reason: some("403"),
+                http_status: Some(403),
+                request_id: some("req_1"),
+                listing_id: None,
+            }],
+            complete: false,
+            reason: some("closed"),
+        }),
+        manifest: Some(Manifest {
+            count: 3,
+            pages: 1,
+            parameters: map(&[("limit", "1000")]),
+            first_cursor: some("apikey_01"),
+            last_cursor: some("apikey_03"),
+            first_request_id: some("req_1"),
+            last_request_id: some("req_2"),
+            started_ts_ms: 1,
+            ended_ts_ms: 2,
+            configuration: Configuration {
+                account_name: some("Nimbus Labs"),
+                tag_account_name: true,
+                max_deleted_fraction: 0.3,
+                max_deleted_count: 20,
+            },
+        }),
+        decision: Some(Decision {
+            kind: "approve".to_owned(),
+            collection: some("users"),
+            element_key: some("anthropic_user:user_01"),
+            listing_id: some("l-1"),
+            by: "ada".to_owned(),
+            why: some("left"),
+            decided_ts_ms: 5,
+        }),
+        resource: Some(resource()),
+    }
+}
+
+fn resource() -> Resource {
+    let actor = Actor { id: some("user_01"), kind: some("user") };
+    Resource {
+        organization: Some(raw::Organization {
+            id: ORGANIZATION.to_owned(),
+            kind: some("organization"),
+            name: some("Nimbus"),
+            extra: map(&[("tier", "4")]),
+        }),
+        user: Some(raw::User {
+            id: "user_01".to_owned(),
+            kind: some("user"),
+            email: some("ada@nimbus.example"),
+            name: some("Ada Diaz"),
+            role: some("admin"),
+            added_at: some("2025-11-04T09:12:44.108213Z"),
+            extra: map(&[("mfa", "true")]),
+        }),
+        workspace: Some(raw::Workspace {
+            id: "wrkspc_01".to_owned(),
+            kind: some("workspace"),
+            name: some("Production"),
+            display_color: some("#6C5BB9"),
+            created_at: some("2025-03-18T08:00:11.512903Z"),
+            archived_at: None,
+            compartment_id: some("c"),
+            external_key_id: some("ekey_01"),
+            data_residency: Some(DataResidency {
+                workspace_geo: some("us"),
+                default_inference_geo: some("global"),
+                allowed_inference_geos: vec!["us".to_owned()],
+            }),
+            tags: map(&[("env", "prod")]),
+            inference_data_retention: some("disabled"),
+            user_profile_id: None,
+            extra: map(&[]),
+        }),
+        api_key: Some(raw::ApiKey {
+            id: "apikey_01".to_owned(),
+            kind: some("api_key"),
+            name: some("ci"),
+            status: some("active"),
+            created_at: some("2026-05-01T10:00:00Z"),
+            expires_at: None,
+            created_by: Some(actor.clone()),
+            partial_key_hint: some("sk-ant-api03-R2D...igAA"),
+            principal: Some(actor),
+            scope: Some(Scope { kind: some("workspace"), workspace_id: some("wrkspc_01") }),
+            workspace_id: some("wrkspc_01"),
+            extra: map(&[("last_used_at", "null")]),
+        }),
+        member: Some(raw::Member {
+            user_id: "user_01".to_owned(),
+            workspace_id: "wrkspc_01".to_owned(),
+            kind: some("workspace_member"),
+            workspace_role: some("workspace_user"),
+            extra: map(&[]),
+        }),
+    }
+}
+
+pub(crate) fn element() -> Element {
+    Element {
+        key: ElementType::User.entity_key("user_01"),
+        kind: ElementType::User.name().to_owned(),
+        class: ElementType::User.class().to_owned(),
+        display_name: "Ada Diaz".to_owned(),
+        organization_id: ORGANIZATION.to_owned(),
+        collection: "users".to_owned(),
+        digest: "00.11".to_owned(),
+        from_key: some("a"),
+        to_key: some("b"),
+        account_name: some("Nimbus Labs"),
+        account: Some(schemas::element::Account {
+            id: ORGANIZATION.to_owned(),
+            name: "Nimbus".to_owned(),
+            vendor: "Anthropic".to_owned(),
+        }),
+        user: Some(User {
+            id: "user_01".to_owned(),
+            name: "Ada Diaz".to_owned(),
+            email: vec!["ada@nimbus.example".to_owned()],
+            first_name: some("Ada"),
+            is_admin: true,
+            created_on: Some(1_762_247_564_108),
+            ..User::default()
+        }),
+        workspace: Some(Workspace {
+            tags: map(&[("env", "prod")]),
+            archived_on: Some(2),
+            allowed_inference_geos: vec!["us".to_owned()],
+            ..Workspace::default()
+        }),
+        api_key: Some(ApiKey { status: some("active"), expires_on: Some(3), ..ApiKey::default() }),
+        user_assigned_workspace: Some(UserAssignedWorkspace { role: some("workspace_admin") }),
+    }
+}
+
+pub(crate) fn envelope() -> Envelope {
+    Envelope {
+        id: "0123".to_owned(),
+        op: "u".to_owned(),
+        before: Some(element()),
+        after: Some(element()),
+        ts_ms: 7,
+        source: Source {
+            version: "0.1.0".to_owned(),
+            connector: "anthropic-graph".to_owned(),
+            name: "nimbus".to_owned(),
+            ts_ms: 7,
+            snapshot: "false".to_owned(),
+            organization_id: ORGANIZATION.to_owned(),
+            collection: "users".to_owned(),
+            listing_id: some("l-1"),
+            decision_by: None,
+        },
+        revision: 12,
+        kind: "entity".to_owned(),
+        element_key: "anthropic_user:user_01".to_owned(),
+        element_type: "anthropic_user".to_owned(),
+        changed: vec!["role".to_owned()],
+        reason: None,
+        not_before_ts_ms: Some(1),
+        not_after_ts_ms: Some(2),
+    }
+}
+
+pub(crate) fn coverage() -> Coverage {
+    Coverage {
+        organization_id: ORGANIZATION.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        collection: "users".to_owned(),
+        whole: Some(WholeListing {
+            listing_id: "l-1".to_owned(),
+            raw_offset: 41,
+            started_ts_ms: 1,
+            ended_ts_ms: 2,
+            count: 3,
+            parameters: map(&[("limit", "1000")]),
+        }),
+        latest: Some(Latest {
+            outcome: raw::outcome::WHOLE.to_owned(),
+            reason: None,
+            poll_id: some("p-1"),
+            raw_offset: 41,
+            ended_ts_ms: 2,
+        }),
+        not_whole_since_ts_ms: None,
+        poll: Some(Poll { revision: 12, element_count: 9, partition_count: 12, ..Poll::default() }),
+    }
+}
+
+pub(crate) fn hold() -> Hold {
+    Hold {
+        organization_id: ORGANIZATION.to_owned(),
+        element_key: "anthropic_user:user_01".to_owned(),
+        collection: "users".to_owned(),
+        listing_id: "l-2".to_owned(),
+        raw_offset: 77,
+        proposed_ts_ms: 8,
+        state: "proposed".to_owned(),
+        agreeing: 1,
+    }
+}
+
+pub(crate) fn withheld() -> Withheld {
+    Withheld { organization_id: ORGANIZATION.to_owned(), element: element(), missing: vec!["b".to_owned()] }
+}
+
+pub(crate) fn sync() -> Sync {
+    Sync {
+        organization_id: ORGANIZATION.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        target: "nimbus/anthropic-graph".to_owned(),
+        intent: Some(Intent { job_id: "j-2".to_owned(), revision: 13, started_ts_ms: 9 }),
+        finished: Some(Finished {
+            job_id: "j-1".to_owned(),
+            revision: 12,
+            ended_ts_ms: 8,
+            counts: BTreeMap::from([("anthropic_user".to_owned(), 4)]),
+            partial_types: vec!["anthropic_api_key".to_owned()],
+            incomplete: vec![],
+        }),
+        parked: vec![Parked {
+            element_key: "k".to_owned(),
+            element_type: "anthropic_user".to_owned(),
+            digest: "00.11".to_owned(),
+            reason: "400".to_owned(),
+            since_ts_ms: 3,
+        }],
+        paused: some("401"),
+    }
+}

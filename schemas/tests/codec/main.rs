@@ -1,0 +1,189 @@
+//! The records' bytes: held to the schemas, to golden files of every released version, and to bad input.
+
+mod examples;
+
+use std::path::PathBuf;
+
+use examples::{coverage, element, envelope, hold, raw_record, some, sync, withheld};
+use schemas::{
+    change::Envelope,
+    codec::{self, DecodeError, GraphValue, Record, decode, encode},
+    coverage::{Hold, Withheld},
+    element::Element,
+    raw::RawRecord,
+    sync::Sync,
+};
+
+/// Bytes of the record as the first release writes them. They are never rewritten: a schema that changes adds a
+/// folder of its own. `WRITE_GOLDEN=1` writes those that are not there yet.
+fn check_golden<T: Record + PartialEq + std::fmt::Debug>(value: &T) {
+    let name = T::schema().name.rsplit('.').next().expect("a name").to_lowercase();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/1").join(format!("{name}.avro"));
+    if std::env::var_os("WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder can be made");
+        std::fs::write(&path, encode(value)).expect("the file can be written");
+    }
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(decode::<T>(&golden).expect("golden bytes are read"), *value, "{name}");
+    assert_eq!(encode(value), golden, "{name}");
+}
+
+#[test]
+fn every_record_has_the_bytes_of_the_first_release() {
+    check_golden(&raw_record());
+    check_golden(&envelope());
+    check_golden(&element());
+    check_golden(&coverage());
+    check_golden(&hold());
+    check_golden(&withheld());
+    check_golden(&sync());
+}
+
+/// Holds a type to its schema both ways: what serde writes is read back through Avro's own generic value, and every
+/// field of the schema, at any depth, is there.
+fn check_type<T: Record>(value: &T) {
+    let schema = apache_avro::Schema::parse_str(T::schema().text).expect("a valid schema");
+    let bytes = encode(value);
+    let mut body = &bytes[10..];
+    let generic = apache_avro::reader::datum::GenericDatumReader::builder(&schema)
+        .build()
+        .expect("a complete schema")
+        .read_value(&mut body)
+        .expect("Avro reads it");
+    assert!(body.is_empty(), "{}: {} bytes are left", T::schema().name, body.len());
+    assert!(generic.validate(&schema), "{}", T::schema().name);
+}
+
+#[test]
+fn the_types_follow_the_schemas() {
+    check_type(&raw_record());
+    check_type(&envelope());
+    check_type(&element());
+    check_type(&coverage());
+    check_type(&hold());
+    check_type(&withheld());
+    check_type(&sync());
+}
+
+fn named_record(schema: &serde_json::Value, name: &str) -> Option<serde_json::Value> {
+    match schema {
+        serde_json::Value::Object(object) => {
+            if object.get("name").is_some_and(|it| it == name) && object.contains_key("fields") {
+                return Some(schema.clone());
+            }
+            object.values().find_map(|value| named_record(value, name))
+        }
+        serde_json::Value::Array(values) => values.iter().find_map(|value| named_record(value, name)),
+        _ => None,
+    }
+}
+
+#[test]
+fn an_element_is_the_same_wherever_it_is_nested() {
+    let parse = |text: &str| -> serde_json::Value { serde_json::from_str(text).expect("JSON") };
+    let element = parse(Element::schema().text);
+    for nesting in [Envelope::schema(), Withheld::schema()] {
+        assert_eq!(
+            named_record(&parse(nesting.text), "Element").as_ref(),
+            Some(&element),
+            "{}",
+            nesting.name
+        );
+    }
+}
+
+#[test]
+fn no_schema_has_an_enum_or_a_union_but_of_null_and_one_type_and_every_field_is_explained() {
+    fn check(schema: &serde_json::Value, path: &str) {
+        match schema {
+            serde_json::Value::Array(branches) => {
+                assert_eq!(branches.len(), 2, "{path}");
+                assert_eq!(branches[0], "null", "{path}");
+                check(&branches[1], path);
+            }
+            serde_json::Value::Object(object) => {
+                assert_ne!(object["type"], "enum", "{path}");
+                for field in object.get("fields").and_then(|it| it.as_array()).into_iter().flatten() {
+                    let path = format!("{path}.{}", field["name"].as_str().expect("a name"));
+                    assert!(field["doc"].as_str().is_some_and(|doc| !doc.is_empty()), "{path} has no doc");
+                    check(&field["type"], &path);
+                }
+                object.get("items").into_iter().chain(object.get("values")).for_each(|it| check(it, path));
+            }
+            _ => {}
+        }
+    }
+    for schema in codec::schemas() {
+        check(&serde_json::from_str(schema.text).expect("JSON"), schema.name);
+    }
+}
+
+#[test]
+fn the_fields_with_personal_data_say_so() {
+    let text = RawRecord::schema().text;
+    for field in ["email", "name", "partial_key_hint"] {
+        let line = text
+            .lines()
+            .find(|line| line.contains(&format!("\"name\": \"{field}\"")) && line.contains("\"pii\": true"));
+        assert!(line.is_some(), "{field}");
+    }
+}
+
+#[test]
+fn a_value_that_is_not_ours_is_told_from_one_that_is_damaged() {
+    let good = encode(&hold());
+    assert!(matches!(decode::<Hold>(b""), Err(DecodeError::NotFramed)));
+    assert!(matches!(decode::<Hold>(b"{}"), Err(DecodeError::NotFramed)));
+    assert!(matches!(decode::<Hold>(&[0, 0, 0, 0, 7, 1]), Err(DecodeError::RegistryFraming)));
+    assert!(matches!(decode::<Sync>(&good), Err(DecodeError::WrongSchema { .. })));
+    let mut unknown = good.clone();
+    unknown[5] ^= 0xff;
+    assert!(matches!(decode::<Hold>(&unknown), Err(DecodeError::UnknownSchema(_))));
+    let mut longer = good.clone();
+    longer.push(0);
+    assert!(matches!(decode::<Hold>(&longer), Err(DecodeError::TrailingBytes { left: 1, .. })));
+}
+
+#[test]
+fn every_truncation_is_an_error_and_no_length_takes_the_memory() {
+    let good = encode(&raw_record());
+    for length in 0..good.len() {
+        assert!(decode::<RawRecord>(&good[..length]).is_err(), "{length}");
+    }
+    // A string that claims 2^62 bytes.
+    let mut hostile = good[..10].to_vec();
+    hostile.extend_from_slice(&[0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
+    assert!(decode::<RawRecord>(&hostile).is_err());
+}
+
+#[test]
+fn a_graph_value_is_told_by_its_schema() {
+    for value in [
+        GraphValue::Element(Box::new(element())),
+        GraphValue::Coverage(Box::new(coverage())),
+        GraphValue::Hold(Box::new(hold())),
+        GraphValue::Withheld(Box::new(withheld())),
+    ] {
+        assert_eq!(GraphValue::decode(&value.encode()).expect("a graph value"), value);
+    }
+    assert!(matches!(GraphValue::decode(&encode(&sync())), Err(DecodeError::WrongSchema { .. })));
+}
+
+#[test]
+fn the_resource_digest_ignores_what_belongs_to_the_listing() {
+    let first = raw_record();
+    let second = RawRecord {
+        listing_id: some("l-2"),
+        poll_id: some("p-2"),
+        observed_ts_ms: 1,
+        manifest: None,
+        ..first.clone()
+    };
+    let mut third = first.clone();
+    third.resource.as_mut().expect("a resource").user.as_mut().expect("a user").role = some("user");
+    let digest =
+        |record: &RawRecord| codec::decode_raw(&encode(record)).expect("a raw record").resource_digest;
+    assert_eq!(digest(&first), digest(&second));
+    assert_ne!(digest(&first), digest(&third));
+    assert_eq!(digest(&first).len(), 32);
+}
