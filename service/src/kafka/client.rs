@@ -1,0 +1,259 @@
+//! What all Kafka clients of a process share: configuration and log.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaConfRes;
+use secrecy::ExposeSecret;
+use thiserror::Error;
+use tracing::{debug, error, info, trace, warn};
+
+use crate::config::{self, SecretError};
+
+/// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
+pub(crate) const RESERVED: [&str; 16] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.protocol",
+    "isolation.level",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "request.required.acks",
+    "test.mock.num.brokers",
+    "transactional.id",
+];
+
+/// Set where the user does not say otherwise, for all clients.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("client.id", "anthropic-graph"),
+    // Brokers close idle connections, and an idle service has many: no news.
+    ("log.connection.close", "false"),
+    // A broker behind a load balancer drops silent connections without a word.
+    ("socket.keepalive.enable", "true"),
+];
+
+/// Why the configuration of the Kafka clients is refused: all are for a person to mend.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The property is the services' own.
+    #[error("kafka.properties.\"{0}\" is set by the service, which promises what depends on it; remove it")]
+    Reserved(String),
+    /// The property's secret cannot be had.
+    #[error("cannot resolve kafka.properties.\"{property}\"")]
+    Secret {
+        /// The property.
+        property: String,
+        /// Why.
+        #[source]
+        source: SecretError,
+    },
+    /// TLS is asked for, and this binary has none.
+    #[error(
+        "kafka.properties.\"{0}\" needs TLS, which this build lacks; build with `--features tls`, or use the container image"
+    )]
+    NoTls(String),
+    /// librdkafka has no such property.
+    #[error("kafka.properties.\"{0}\" is no property of librdkafka; see its CONFIGURATION.md for the names")]
+    Unknown(String),
+    /// librdkafka refuses the value.
+    #[error(
+        "kafka.properties.\"{0}\" has a value that librdkafka refuses; see its CONFIGURATION.md for the values"
+    )]
+    Invalid(String),
+}
+
+/// The configuration that all clients of a process begin with: bootstrap servers, client id, the user's properties.
+/// `environment` is where secrets named by a variable are.
+pub fn client_config(
+    kafka: &config::Kafka,
+    environment: &BTreeMap<String, String>,
+) -> Result<ClientConfig, ConfigError> {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Info);
+    config.extend(DEFAULTS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    for (name, value) in &kafka.properties {
+        if RESERVED.contains(&name.as_str()) {
+            return Err(ConfigError::Reserved(name.clone()));
+        }
+        let value = value
+            .resolve(environment)
+            .map_err(|source| ConfigError::Secret { property: name.clone(), source })?;
+        if !cfg!(feature = "tls") && needs_tls(name, value.expose_secret()) {
+            return Err(ConfigError::NoTls(name.clone()));
+        }
+        if name == "debug" {
+            config.set_log_level(RDKafkaLogLevel::Debug);
+        }
+        config.set(name, value.expose_secret());
+    }
+    config.set("bootstrap.servers", &kafka.bootstrap_servers);
+    // Here, so that a wrong property is found before any client is made. The error's own text holds the value.
+    match config.create_native_config() {
+        Ok(_) => Ok(config),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _)) => {
+            Err(ConfigError::Unknown(name))
+        }
+        Err(KafkaError::ClientConfig(_, _, name, _)) => Err(ConfigError::Invalid(name)),
+        Err(_) => Err(ConfigError::Invalid("bootstrap.servers".to_owned())),
+    }
+}
+
+/// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM and OAUTHBEARER, which need its hashes.
+fn needs_tls(name: &str, value: &str) -> bool {
+    let value = value.trim().to_ascii_uppercase();
+    match name {
+        "security.protocol" => value == "SSL" || value == "SASL_SSL",
+        "sasl.mechanism" | "sasl.mechanisms" => value.starts_with("SCRAM-") || value == "OAUTHBEARER",
+        _ => name.starts_with("ssl."),
+    }
+}
+
+/// A client's configuration: what the user may say otherwise, then what nobody may.
+pub(super) fn with(
+    base: &ClientConfig,
+    defaults: &[(&str, &str)],
+    promises: &[(&str, &str)],
+) -> ClientConfig {
+    let mut config = base.clone();
+    for (name, value) in defaults {
+        if base.get(name).is_none() {
+            config.set(*name, *value);
+        }
+    }
+    for (name, value) in promises {
+        config.set(*name, *value);
+    }
+    config
+}
+
+/// Where librdkafka's own lines and errors go: to `tracing`, a level lower than librdkafka thinks, since it retries
+/// by itself what it complains about.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl ClientContext for Log {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Log {}
+
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    match level {
+        // A consumer's property in a producer's configuration, and the reverse: one table serves both.
+        _ if facility == "CONFWARN" => debug!(facility, "{line}"),
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
+            error!(facility, "{line}");
+        }
+        RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => warn!(facility, "{line}"),
+        RDKafkaLogLevel::Notice => info!(facility, "{line}"),
+        RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => debug!(facility, "{line}"),
+    }
+}
+
+pub(super) fn log_error(error: &KafkaError, reason: &str) {
+    match error.rdkafka_error_code() {
+        // rdkafka reports the end of a partition as an error; `PartitionReader` acts on it.
+        Some(RDKafkaErrorCode::PartitionEOF) => trace!("{reason}"),
+        Some(RDKafkaErrorCode::Fatal) => error!("{reason}"),
+        _ => warn!("{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rdkafka::ClientConfig;
+
+    use super::{ConfigError, client_config, with};
+    use crate::config::{Kafka, SecretOrText, SecretSource};
+
+    fn checked(properties: &[(&str, &str)]) -> Result<ClientConfig, ConfigError> {
+        let properties = properties
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), SecretOrText::Text((*value).to_owned())))
+            .collect();
+        client_config(&kafka(properties), &BTreeMap::new())
+    }
+
+    fn kafka(properties: BTreeMap<String, SecretOrText>) -> Kafka {
+        Kafka {
+            bootstrap_servers: "127.0.0.1:9092".to_owned(),
+            topic_prefix: "anthropic".to_owned(),
+            partitions: 12,
+            replication_factor: -1,
+            create_topics: true,
+            properties,
+        }
+    }
+
+    fn refusal(properties: &[(&str, &str)]) -> String {
+        checked(properties).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_user_s_properties_win_over_the_defaults() {
+        let config = checked(&[("client.id", "mine")]).unwrap();
+        assert_eq!(config.get("client.id"), Some("mine"));
+        assert_eq!(config.get("bootstrap.servers"), Some("127.0.0.1:9092"));
+        let config = with(&config, &[("client.id", "ours")], &[("acks", "all")]);
+        assert_eq!((config.get("client.id"), config.get("acks")), (Some("mine"), Some("all")));
+    }
+
+    #[test]
+    fn a_property_that_carries_a_promise_is_refused_by_name() {
+        for name in super::RESERVED {
+            let refusal = refusal(&[(name, "true")]);
+            assert!(refusal.contains(name) && refusal.contains("remove it"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_property_and_a_refused_value_are_named_and_the_value_is_not_shown() {
+        assert!(refusal(&[("sesion.timeout.ms", "1")]).contains("\"sesion.timeout.ms\" is no property"));
+        let refusal = refusal(&[("session.timeout.ms", "hunter2")]);
+        assert!(refusal.contains("session.timeout.ms") && !refusal.contains("hunter2"), "{refusal}");
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_is_refused_by_a_build_without_it() {
+        for (name, value) in [
+            ("security.protocol", "sasl_ssl"),
+            ("sasl.mechanism", "SCRAM-SHA-512"),
+            ("ssl.ca.location", "/etc/ca.pem"),
+        ] {
+            assert!(refusal(&[(name, value)]).contains("--features tls"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_secret_property_is_resolved_and_its_lack_names_the_variable() {
+        let secret = || SecretOrText::Secret(SecretSource::Env("KAFKA_PASSWORD".to_owned()));
+        let properties = || BTreeMap::from([("sasl.password".to_owned(), secret())]);
+        let environment = BTreeMap::from([("KAFKA_PASSWORD".to_owned(), "hunter2".to_owned())]);
+        let config = client_config(&kafka(properties()), &environment).unwrap();
+        assert_eq!(config.get("sasl.password"), Some("hunter2"));
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let error = client_config(&kafka(properties()), &BTreeMap::new()).unwrap_err();
+        assert!(matches!(error, ConfigError::Secret { property, .. } if property == "sasl.password"));
+    }
+}

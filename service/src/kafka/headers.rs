@@ -1,0 +1,113 @@
+//! Kafka headers of the records the services write: `CloudEvents` 1.0 in Kafka's binary mode.
+
+use rdkafka::message::{Header, OwnedHeaders};
+
+/// The record's content type; `avro/binary` with the schema named in the value itself.
+pub const CONTENT_TYPE: &str = "content-type";
+/// `CloudEvents`' version of the headers.
+pub const SPEC_VERSION: &str = "ce_specversion";
+/// The event's id, unique within its source.
+pub const ID: &str = "ce_id";
+/// What kind of event.
+pub const TYPE: &str = "ce_type";
+/// Where it comes from.
+pub const SOURCE: &str = "ce_source";
+/// What it is about.
+pub const SUBJECT: &str = "ce_subject";
+/// When it happened, RFC 3339.
+pub const TIME: &str = "ce_time";
+/// How a change came to be: live, replay or config. A header, so that a replay's values stay byte-identical.
+pub const CAUSE: &str = "ce_cause";
+/// W3C trace context.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The version of `CloudEvents` that the headers speak
+/// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md>).
+pub const CLOUD_EVENTS_VERSION: &str = "1.0";
+/// Content type of Avro's binary encoding.
+pub const AVRO: &str = "avro/binary";
+
+/// A record's `CloudEvents` attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloudEvent<'a> {
+    /// Unique within the source.
+    pub id: &'a str,
+    /// What kind of event.
+    pub kind: &'a str,
+    /// Where it comes from.
+    pub source: &'a str,
+    /// What it is about, the record's key.
+    pub subject: &'a str,
+    /// When it happened, RFC 3339.
+    pub time: &'a str,
+    /// How it came to be, for changes.
+    pub cause: Option<&'a str>,
+    /// W3C trace context, where there is one.
+    pub traceparent: Option<&'a str>,
+}
+
+impl<'a> CloudEvent<'a> {
+    /// The headers as names and values, always in the same order.
+    pub fn pairs(&self) -> Vec<(&'static str, &'a str)> {
+        let mut pairs = vec![
+            (SPEC_VERSION, CLOUD_EVENTS_VERSION),
+            (ID, self.id),
+            (TYPE, self.kind),
+            (SOURCE, self.source),
+            (SUBJECT, self.subject),
+            (TIME, self.time),
+            (CONTENT_TYPE, AVRO),
+        ];
+        pairs.extend(self.cause.map(|cause| (CAUSE, cause)));
+        pairs.extend(self.traceparent.map(|traceparent| (TRACEPARENT, traceparent)));
+        pairs
+    }
+
+    /// The headers as rdkafka takes them.
+    pub fn headers(&self) -> OwnedHeaders {
+        owned(self.pairs())
+    }
+}
+
+/// Headers from names and values, in their order.
+pub fn owned<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> OwnedHeaders {
+    pairs.into_iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
+        headers.insert(Header { key: name.as_ref(), value: Some(value.as_ref()) })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Headers;
+
+    use super::CloudEvent;
+
+    #[test]
+    fn a_cloud_event_has_its_attributes_in_order_and_leaves_out_what_it_lacks() {
+        let event = CloudEvent {
+            id: "7",
+            kind: "anthropic_graph.change",
+            source: "/anthropic-graph/acme",
+            subject: "acme/anthropic_user:1",
+            time: "2026-11-24T00:00:00Z",
+            cause: Some("live"),
+            traceparent: None,
+        };
+        let headers = event.headers();
+        let names: Vec<&str> = headers.iter().map(|header| header.key).collect();
+        assert_eq!(
+            names,
+            [
+                "ce_specversion",
+                "ce_id",
+                "ce_type",
+                "ce_source",
+                "ce_subject",
+                "ce_time",
+                "content-type",
+                "ce_cause"
+            ]
+        );
+        assert_eq!(headers.get(0).value, Some("1.0".as_bytes()));
+    }
+}

@@ -1,0 +1,250 @@
+//! Membership in a consumer group, for its assignment alone: who runs which partition's task.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use thiserror::Error;
+use tracing::{debug, error, info, warn};
+
+use super::client::{log, log_error, with};
+
+/// `session.timeout.ms`: a member that died is replaced after this; shorter than a broker's least (6 s) is refused, and
+/// a member that is merely slow for seconds must not lose its partitions.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+/// `heartbeat.interval.ms`: a third of the session, so that two may be lost.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+/// `max.poll.interval.ms`: how long closing the tasks of revoked partitions may take. A task in the midst of a commit
+/// is done within the producer's bounds, which are shorter together.
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
+
+/// Of fetched records (KiB): the least there is, since nothing is fetched.
+const QUEUED_KBYTES: &str = "1";
+
+const PROMISES: [(&str, &str); 5] = [
+    // Partitions that stay where they are are not revoked: their tasks run on through a rebalance.
+    ("partition.assignment.strategy", "cooperative-sticky"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("auto.offset.reset", "latest"),
+    ("isolation.level", "read_committed"),
+];
+
+/// What became of the member's partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// These are the member's from now on: open their tasks.
+    Assigned(Vec<i32>),
+    /// These were the member's; the callback has closed their tasks.
+    Revoked(Vec<i32>),
+    /// These were another's already when the member learned of it; the callback has closed their tasks, whose
+    /// transactions are fenced.
+    Lost(Vec<i32>),
+}
+
+/// Why partitions are taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// In good order: the next owner waits until the callback is done, so a running transaction may still be
+    /// committed.
+    Revoked,
+    /// Too late: another member may own them by now. Whatever is open fails.
+    Lost,
+}
+
+/// Why the member is none. A person mends it; stop.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The group cannot be joined: no permission, a wrong configuration.
+    #[error("cannot be a member of the consumer group {group_id} on the topic {topic}")]
+    Refused {
+        /// The group.
+        group_id: String,
+        /// The subscribed topic.
+        topic: String,
+        /// librdkafka's error.
+        #[source]
+        source: Box<KafkaError>,
+    },
+}
+
+type Close = Box<dyn FnMut(Withdrawal, &[i32]) + Send>;
+
+/// A member of a consumer group that reads nothing: its partitions are paused as soon as they are assigned.
+///
+/// One thread polls it, at least every [`MAX_POLL_INTERVAL`]; any thread may ask for the group's metadata.
+pub struct Member {
+    consumer: BaseConsumer<Rebalances>,
+    group_id: String,
+    topic: String,
+}
+
+impl Member {
+    /// Joins the group. `close` is called, on the thread that polls, with partitions that are taken away and does not
+    /// return before their tasks are closed: only then does the rebalance go on and another member become their owner.
+    pub fn join(
+        base: &ClientConfig,
+        group_id: &str,
+        topic: &str,
+        close: impl FnMut(Withdrawal, &[i32]) + Send + 'static,
+    ) -> Result<Self, Error> {
+        let refused = |source: KafkaError| Error::Refused {
+            group_id: group_id.to_owned(),
+            topic: topic.to_owned(),
+            source: source.into(),
+        };
+        let milliseconds = |duration: Duration| duration.as_millis().to_string();
+        let defaults = [
+            ("session.timeout.ms", &*milliseconds(SESSION_TIMEOUT)),
+            ("heartbeat.interval.ms", &milliseconds(HEARTBEAT_INTERVAL)),
+            ("max.poll.interval.ms", &milliseconds(MAX_POLL_INTERVAL)),
+            ("queued.max.messages.kbytes", QUEUED_KBYTES),
+        ];
+        let mut config = with(base, &defaults, &PROMISES);
+        config.set("group.id", group_id);
+        let rebalances = Rebalances { close: Mutex::new(Box::new(close)), events: Mutex::default() };
+        let consumer: BaseConsumer<Rebalances> = config.create_with_context(rebalances).map_err(refused)?;
+        consumer.subscribe(&[topic]).map_err(refused)?;
+        Ok(Self { consumer, group_id: group_id.to_owned(), topic: topic.to_owned() })
+    }
+
+    /// What became of the partitions, as soon as something did; empty where the timeout is over.
+    pub fn poll(&self, timeout: Duration) -> Result<Vec<Event>, Error> {
+        if let Some(Err(source)) = self.consumer.poll(timeout) {
+            if is_permanent(&source) {
+                let (group_id, topic) = (self.group_id.clone(), self.topic.clone());
+                return Err(Error::Refused { group_id, topic, source: source.into() });
+            }
+            debug!(group = self.group_id, error = %source, "librdkafka tries again");
+        }
+        Ok(self.consumer.context().take_events())
+    }
+
+    /// Who the member is in the group, for [`super::transaction::TransactionalProducer::send_offsets`]. Changes with
+    /// every rebalance: ask anew for every transaction.
+    pub fn group_metadata(&self) -> ConsumerGroupMetadata {
+        self.consumer.group_metadata().expect("the consumer was made with a group id")
+    }
+
+    /// Leaves the group at once, so that the others need not wait for the session's end. Calls the callback with all
+    /// partitions first. Dropping the member does the same.
+    pub fn close(self) {
+        info!(group = self.group_id, "leaving the consumer group");
+        drop(self);
+    }
+}
+
+fn is_permanent(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::InvalidSessionTimeout
+                    | RDKafkaErrorCode::InconsistentGroupProtocol
+            )
+        )
+}
+
+struct Rebalances {
+    close: Mutex<Close>,
+    events: Mutex<VecDeque<Event>>,
+}
+
+impl Rebalances {
+    fn take_events(&self) -> Vec<Event> {
+        self.events().drain(..).collect()
+    }
+
+    fn events(&self) -> MutexGuard<'_, VecDeque<Event>> {
+        self.events.lock().expect("nothing panics while it holds the lock")
+    }
+
+    fn assign(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        // At the end there is nothing to fetch until the pause, a moment later, forbids it.
+        let mut list = list.clone();
+        list.set_all_offsets(Offset::End)?;
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_assign(&list)?,
+            _ => consumer.assign(&list)?,
+        }
+        consumer.pause(&list)?;
+        let partitions = partitions(&list);
+        info!(?partitions, "assigned");
+        if !partitions.is_empty() {
+            self.events().push_back(Event::Assigned(partitions));
+        }
+        Ok(())
+    }
+
+    fn withdraw(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
+        let withdrawal = if consumer.assignment_lost() { Withdrawal::Lost } else { Withdrawal::Revoked };
+        let partitions = partitions(list);
+        match withdrawal {
+            Withdrawal::Lost => warn!(?partitions, "lost; was this process asleep or cut off?"),
+            Withdrawal::Revoked => info!(?partitions, "revoked"),
+        }
+        self.forget_assigned(&partitions);
+        if !partitions.is_empty() {
+            let mut close = self.close.lock().expect("a panic of the callback has ended this thread");
+            (*close)(withdrawal, &partitions);
+            self.events().push_back(match withdrawal {
+                Withdrawal::Revoked => Event::Revoked(partitions),
+                Withdrawal::Lost => Event::Lost(partitions),
+            });
+        }
+        match consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+            _ => consumer.unassign(),
+        }
+    }
+
+    /// An assignment that was not handed out yet must not be after its revocation.
+    fn forget_assigned(&self, withdrawn: &[i32]) {
+        self.events().retain_mut(|event| match event {
+            Event::Assigned(partitions) => {
+                partitions.retain(|partition| !withdrawn.contains(partition));
+                !partitions.is_empty()
+            }
+            Event::Revoked(_) | Event::Lost(_) => true,
+        });
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    let mut partitions: Vec<i32> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
+    partitions.sort_unstable();
+    partitions
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let result = match kind {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => self.assign(consumer, list),
+            _ => self.withdraw(consumer, list),
+        };
+        if let Err(error) = result {
+            // librdkafka lets go of the assignment by itself and joins again.
+            error!(%error, "cannot follow the rebalance");
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Reading: one partition, from an offset on, committed records only.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::{Message, Offset, TopicPartitionList};
+use thiserror::Error;
+use tracing::{debug, warn};
+
+use super::client::{Log, with};
+
+/// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Set where the user does not say otherwise. The bounds on memory are per partition and a process may read from
+/// dozens: librdkafka's own (64 MiB queued, 50 MiB a fetch) are made for one consumer.
+const DEFAULTS: [(&str, &str); 5] = [
+    // Records fetched ahead (KiB).
+    ("queued.max.messages.kbytes", "2048"),
+    // Below this many records in the queue more are fetched (count).
+    ("queued.min.messages", "1000"),
+    // One fetch (bytes); a larger record is still delivered, alone.
+    ("fetch.max.bytes", "1048576"),
+    ("max.partition.fetch.bytes", "1048576"),
+    // The broker answers a fetch without records after this (ms): an idle partition costs two requests a second.
+    ("fetch.wait.max.ms", "500"),
+];
+
+const PROMISES: [(&str, &str); 5] = [
+    ("isolation.level", "read_committed"),
+    // A task's offset that is gone is a gap in the history: jumping over it is a person's decision.
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+];
+
+/// What went wrong, by what the caller does next.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The next offset is no longer, or not yet, in the topic: records are lost to this reader. A person decides.
+    #[error(
+        "{topic} partition {partition} has the offsets {beginning} to {end}, and the next to read is {committed}; \
+         records were deleted before they were read, or the topic was made anew"
+    )]
+    OffsetOutOfRange {
+        /// Of the partition.
+        topic: String,
+        /// Its number.
+        partition: i32,
+        /// The next offset to read.
+        committed: i64,
+        /// The first offset there is.
+        beginning: i64,
+        /// The end offset.
+        end: i64,
+    },
+    /// The brokers did not answer in time. Try again later.
+    #[error("no broker answered for {topic} partition {partition} within {} s; check that they are up and reachable", QUERY_TIMEOUT.as_secs())]
+    Unreachable {
+        /// Of the partition.
+        topic: String,
+        /// Its number.
+        partition: i32,
+        /// The last try's error.
+        #[source]
+        source: Box<KafkaError>,
+    },
+    /// Nothing helps but a person: no such partition, no permission, a wrong configuration. Stop.
+    #[error("cannot read {topic} partition {partition}")]
+    Fatal {
+        /// Of the partition.
+        topic: String,
+        /// Its number.
+        partition: i32,
+        /// librdkafka's error.
+        #[source]
+        source: Box<KafkaError>,
+    },
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest record there is.
+    Beginning,
+    /// At this offset.
+    Offset(i64),
+}
+
+/// A record as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in the partition.
+    pub offset: i64,
+    /// Its time (ms since 1970), if it has one.
+    pub timestamp_ms: Option<i64>,
+    /// Its key; ours are UTF-8.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
+pub struct PartitionReader {
+    consumer: BaseConsumer<Log>,
+    topic: String,
+    partition: i32,
+    start: Start,
+    position: i64,
+    is_fetching: bool,
+    is_at_end: bool,
+    /// A record that was read and not yet wanted.
+    kept: Option<Record>,
+}
+
+impl PartitionReader {
+    /// Makes the consumer and asks where the partition begins. Nothing is fetched before the first [`Self::next`].
+    pub fn open(
+        base: &ClientConfig,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        start: Start,
+    ) -> Result<Self, Error> {
+        let mut config = with(base, &DEFAULTS, &PROMISES);
+        config.set("group.id", group_id);
+        let consumer = config.create_with_context(Log).map_err(|source: KafkaError| Error::Fatal {
+            topic: topic.to_owned(),
+            partition,
+            source: source.into(),
+        })?;
+        let mut reader = Self {
+            consumer,
+            topic: topic.to_owned(),
+            partition,
+            start,
+            position: 0,
+            is_fetching: false,
+            is_at_end: false,
+            kept: None,
+        };
+        reader.position = match start {
+            Start::Beginning => reader.beginning_offset()?,
+            Start::Offset(offset) => offset,
+        };
+        Ok(reader)
+    }
+
+    /// The next record; none where the timeout is over or the partition's end was met ([`Self::is_at_end`]).
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<Record>, Error> {
+        if let Some(record) = self.kept.take() {
+            return Ok(Some(self.passed(record)));
+        }
+        self.fetch()?;
+        let deadline = Instant::now() + timeout;
+        loop {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.poll(remaining) {
+                Some(Ok(message)) => {
+                    let record = detached(&message);
+                    drop(message);
+                    return Ok(Some(self.passed(record)));
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.is_at_end = true;
+                    return Ok(None);
+                }
+                Some(Err(error)) => self.judge(error)?,
+                None => {}
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next offset to read. Behind the last record there may be transaction markers, which occupy offsets and are
+    /// never delivered: whether the reader is at the end is for [`Self::is_at_end`] to say.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Whether the end of the partition was met behind the last record read.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    /// The end of what is committed (the last stable offset): one past the last offset readable now.
+    pub fn end_offset(&self) -> Result<i64, Error> {
+        self.watermarks().map(|(_, end)| end)
+    }
+
+    /// The oldest offset there is.
+    pub fn beginning_offset(&self) -> Result<i64, Error> {
+        self.watermarks().map(|(beginning, _)| beginning)
+    }
+
+    /// The next offset to read that the reader's group has committed, if it has.
+    pub fn committed(&self) -> Result<Option<i64>, Error> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, self.partition);
+        let list =
+            self.consumer.committed_offsets(list, QUERY_TIMEOUT).map_err(|error| self.failed(error))?;
+        let element = list.find_partition(&self.topic, self.partition);
+        match element.map(|element| element.error().map(|()| element.offset())) {
+            Some(Ok(Offset::Offset(offset))) => Ok(Some(offset)),
+            Some(Err(error)) => Err(self.failed(error)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Goes to an offset.
+    pub fn seek(&mut self, offset: i64) -> Result<(), Error> {
+        self.start = Start::Offset(offset);
+        self.position = offset;
+        self.restart()
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// Forgets what was fetched, the meeting of the end among it, and begins again at the position.
+    pub(super) fn restart(&mut self) -> Result<(), Error> {
+        self.kept = None;
+        self.is_at_end = false;
+        if self.is_fetching {
+            self.start = Start::Offset(self.position);
+            self.is_fetching = false;
+            self.consumer.unassign().map_err(|error| self.failed(error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a record back to be the next one.
+    pub(super) fn keep(&mut self, record: Record) {
+        self.position = record.offset;
+        self.is_at_end = false;
+        self.kept = Some(record);
+    }
+
+    /// Moves the position over offsets known to hold no records.
+    pub(super) fn pass_to(&mut self, offset: i64) {
+        self.position = self.position.max(offset);
+    }
+
+    fn passed(&mut self, record: Record) -> Record {
+        self.position = record.offset + 1;
+        self.is_at_end = false;
+        record
+    }
+
+    fn fetch(&mut self) -> Result<(), Error> {
+        if self.is_fetching {
+            return Ok(());
+        }
+        let offset = match self.start {
+            Start::Beginning => Offset::Beginning,
+            Start::Offset(offset) => Offset::Offset(offset),
+        };
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, self.partition, offset).map_err(|error| self.failed(error))?;
+        self.consumer.assign(&list).map_err(|error| self.failed(error))?;
+        self.is_fetching = true;
+        Ok(())
+    }
+
+    fn watermarks(&self) -> Result<(i64, i64), Error> {
+        self.consumer
+            .fetch_watermarks(&self.topic, self.partition, QUERY_TIMEOUT)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Sorts what `poll` reports: librdkafka mends most of it by itself.
+    fn judge(&self, error: KafkaError) -> Result<(), Error> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                let (beginning, end) = self.watermarks()?;
+                let (topic, partition) = (self.topic.clone(), self.partition);
+                Err(Error::OffsetOutOfRange { topic, partition, committed: self.position, beginning, end })
+            }
+            Some(code) if is_permanent(code) => Err(self.failed(error)),
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.failed(error)),
+            _ => {
+                debug!(topic = self.topic, partition = self.partition, %error, "librdkafka tries again");
+                Ok(())
+            }
+        }
+    }
+
+    fn failed(&self, source: KafkaError) -> Error {
+        let (topic, partition) = (self.topic.clone(), self.partition);
+        match source.rdkafka_error_code() {
+            Some(code) if is_permanent(code) => Error::Fatal { topic, partition, source: source.into() },
+            Some(_) if !matches!(source, KafkaError::MessageConsumptionFatal(_)) => {
+                Error::Unreachable { topic, partition, source: source.into() }
+            }
+            _ => Error::Fatal { topic, partition, source: source.into() },
+        }
+    }
+}
+
+fn is_permanent(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::InvalidArgument
+            | RDKafkaErrorCode::State
+    )
+}
+
+fn detached(message: &BorrowedMessage<'_>) -> Record {
+    Record {
+        offset: message.offset(),
+        timestamp_ms: message.timestamp().to_millis(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers(message),
+    }
+}
+
+/// rdkafka panics on a header whose name is not UTF-8, which any writer of the topic may produce; such a record's
+/// headers are left out, since none of ours look like that.
+fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
+    let Some(headers) = message.headers() else { return Vec::new() };
+    let read = || -> Vec<_> {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
+    };
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        warn!(
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            "a header's name is not UTF-8; the record is read without its headers"
+        );
+        Vec::new()
+    })
+}

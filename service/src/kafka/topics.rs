@@ -1,0 +1,252 @@
+//! The topics: making the missing ones, verifying what is there.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use schemas::topics::{Retention, Topic};
+use thiserror::Error;
+use tracing::info;
+
+use super::client::Log;
+
+mod verdict;
+
+pub use verdict::Finding;
+use verdict::{Found, create_command, findings};
+
+/// How long a broker may take to answer the first question: a person waits for it.
+const REACH_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long making a topic or asking for its settings may take.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long all brokers may take to learn of a topic that was made.
+const SPREAD_BOUND: Duration = Duration::from_secs(30);
+/// Pause between questions whether they have.
+const SPREAD_PAUSE: Duration = Duration::from_millis(50);
+
+/// The topics that are wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted<'a> {
+    /// The ones that this service needs.
+    pub topics: &'a [Topic],
+    /// Begins their names.
+    pub prefix: &'a str,
+    /// Of a topic that is made where none of the five exists yet; the others are made like those that exist (count).
+    pub partitions: i32,
+    /// Of a topic that is made; -1 is the broker's default (count).
+    pub replication_factor: i32,
+    /// Of a topic that is made.
+    pub retention: Retention,
+    /// Whether missing topics are made.
+    pub create: bool,
+    /// What broker it is.
+    pub broker: Broker,
+}
+
+/// What answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broker {
+    /// A Kafka cluster.
+    Kafka,
+    /// librdkafka's mock cluster, which knows no settings: only the partitions are verified, and nothing is made.
+    Embedded,
+}
+
+/// What went wrong. All but `Unreachable` are for a person to mend.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No broker answered. Check the address; try again later.
+    #[error("no broker answered at {bootstrap_servers} within {} s ({reason}); check kafka.bootstrap_servers and that the brokers are up", REACH_TIMEOUT.as_secs())]
+    Unreachable {
+        /// The configured addresses.
+        bootstrap_servers: String,
+        /// What librdkafka last said.
+        reason: String,
+    },
+    /// Topics are missing and are not to be made.
+    #[error("topics are missing, and kafka.create_topics is off; make them:\n{}", commands.join("\n"))]
+    Missing {
+        /// A command for each.
+        commands: Vec<String>,
+    },
+    /// Topics are not as they must be.
+    #[error("topics are not as they must be:\n{}", problems.join("\n"))]
+    Unfit {
+        /// A line for each problem, with the command that mends it.
+        problems: Vec<String>,
+    },
+    /// A broker refused.
+    #[error("cannot {action} the topic {topic}; check the permissions and the brokers' log")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Of which topic.
+        topic: String,
+        /// Its answer.
+        #[source]
+        source: Box<KafkaError>,
+    },
+}
+
+/// Makes what is missing, verifies what is there, and returns the partition count of the topics, which is the one to
+/// use: topics that exist may have another than the configured.
+pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> {
+    let cluster = Cluster::reach(config)?;
+    let mut found = cluster.look(wanted)?;
+    let partitions = verdict::partitions(&found).unwrap_or(wanted.partitions);
+    let missing: Vec<Topic> =
+        wanted.topics.iter().copied().filter(|topic| !found.contains_key(topic)).collect();
+    // Before anything is made: another topic beside an unfit one makes nothing better.
+    fit(&cluster, wanted, &found)?;
+    if !missing.is_empty() {
+        if !wanted.create || wanted.broker == Broker::Embedded {
+            let command = |topic: &Topic| create_command(&cluster.servers, wanted, *topic, partitions);
+            return Err(Error::Missing { commands: missing.iter().map(command).collect() });
+        }
+        cluster.create(wanted, &missing, partitions)?;
+        found = cluster.wait_for(wanted)?;
+        fit(&cluster, wanted, &found)?;
+    }
+    Ok(verdict::partitions(&found).unwrap_or(partitions))
+}
+
+/// Verifies without making anything: one line per thing.
+pub fn check(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<Vec<Finding>, Error> {
+    let cluster = Cluster::reach(config)?;
+    let found = cluster.look(wanted)?;
+    Ok(findings(&cluster.servers, wanted, &found))
+}
+
+fn fit(cluster: &Cluster, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Result<(), Error> {
+    let problems: Vec<String> = findings(&cluster.servers, wanted, found)
+        .into_iter()
+        .filter(|finding| !finding.is_good && !finding.is_missing)
+        .map(|finding| finding.line)
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::Unfit { problems }) }
+}
+
+fn refused(action: &'static str, topic: &str, source: KafkaError) -> Error {
+    Error::Refused { action, topic: topic.to_owned(), source: source.into() }
+}
+
+struct Cluster {
+    servers: String,
+    config: ClientConfig,
+    consumer: BaseConsumer<Log>,
+}
+
+impl Cluster {
+    fn reach(config: &ClientConfig) -> Result<Self, Error> {
+        let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let unreachable = |reason| Error::Unreachable { bootstrap_servers: servers.clone(), reason };
+        let consumer: BaseConsumer<Log> =
+            config.create_with_context(Log).map_err(|error| unreachable(error.to_string()))?;
+        // A topic that is unlikely to exist keeps the answer small on a cluster of thousands.
+        match consumer.fetch_metadata(Some("anthropic-graph.none"), REACH_TIMEOUT) {
+            Ok(_) => Ok(Self { servers, config: config.clone(), consumer }),
+            Err(error) => {
+                let last =
+                    std::iter::from_fn(|| consumer.poll(Duration::ZERO)).filter_map(Result::err).last();
+                Err(unreachable(last.unwrap_or(error).to_string()))
+            }
+        }
+    }
+
+    /// The topics, of all five, that exist.
+    fn look(&self, wanted: &Wanted<'_>) -> Result<BTreeMap<Topic, Found>, Error> {
+        let mut found = BTreeMap::new();
+        for topic in Topic::ALL {
+            let name = topic.name(wanted.prefix);
+            let refused = |source| refused("see", &name, source);
+            let metadata = self.consumer.fetch_metadata(Some(&name), ADMIN_TIMEOUT).map_err(refused)?;
+            let Some(described) = metadata.topics().first() else { continue };
+            match described.error().map(RDKafkaErrorCode::from) {
+                None => {}
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => continue,
+                // Another service's topic, perhaps; our own must be seen.
+                Some(RDKafkaErrorCode::TopicAuthorizationFailed) if !wanted.topics.contains(&topic) => {
+                    continue;
+                }
+                Some(code) => return Err(refused(KafkaError::MetadataFetch(code))),
+            }
+            let partitions = i32::try_from(described.partitions().len()).unwrap_or(i32::MAX);
+            let is_led = described.partitions().iter().all(|partition| partition.leader() >= 0);
+            found.insert(topic, Found { partitions, is_led, settings: None });
+        }
+        if wanted.broker == Broker::Kafka {
+            self.describe(wanted, &mut found)?;
+        }
+        Ok(found)
+    }
+
+    fn describe(&self, wanted: &Wanted<'_>, found: &mut BTreeMap<Topic, Found>) -> Result<(), Error> {
+        let ours = found.iter_mut().filter(|(topic, _)| wanted.topics.contains(topic));
+        let admin = self.admin()?;
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+        for (topic, found) in ours {
+            let name = topic.name(wanted.prefix);
+            let refused = |source| refused("see the settings of", &name, source);
+            let resources = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
+            let resource = resources
+                .map_err(refused)?
+                .pop()
+                .unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
+                .map_err(|code| refused(KafkaError::AdminOp(code)))?;
+            let settings = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
+            found.settings = Some(settings.collect());
+        }
+        Ok(())
+    }
+
+    fn create(&self, wanted: &Wanted<'_>, missing: &[Topic], partitions: i32) -> Result<(), Error> {
+        let admin = self.admin()?;
+        let options =
+            AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
+        for topic in missing {
+            let name = topic.name(wanted.prefix);
+            let settings = topic.settings(&wanted.retention);
+            let replication = TopicReplication::Fixed(wanted.replication_factor);
+            let new =
+                settings.iter().fold(NewTopic::new(&name, partitions, replication), |new, (name, value)| {
+                    new.set(name, value)
+                });
+            let refused = |source| refused("make", &name, source);
+            match block_on(admin.create_topics(&[new], &options)).map_err(refused)?.pop() {
+                // Another instance that starts beside this one.
+                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
+                Some(Err((_, code))) => return Err(refused(KafkaError::AdminOp(code))),
+                Some(Ok(_)) | None => info!(topic = name, partitions, "made the topic"),
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_for(&self, wanted: &Wanted<'_>) -> Result<BTreeMap<Topic, Found>, Error> {
+        let deadline = Instant::now() + SPREAD_BOUND;
+        loop {
+            let found = self.look(wanted)?;
+            let late = wanted.topics.iter().find(|topic| found.get(topic).is_none_or(|found| !found.is_led));
+            match late {
+                None => return Ok(found),
+                Some(topic) if Instant::now() >= deadline => {
+                    let source = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
+                    return Err(refused("use", &topic.name(wanted.prefix), source));
+                }
+                Some(_) => std::thread::sleep(SPREAD_PAUSE),
+            }
+        }
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
+        self.config.create().map_err(|error: KafkaError| Error::Unreachable {
+            bootstrap_servers: self.servers.clone(),
+            reason: error.to_string(),
+        })
+    }
+}

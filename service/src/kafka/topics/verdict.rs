@@ -1,0 +1,197 @@
+//! What is right and wrong with the topics found. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use schemas::topics::Topic;
+
+use super::Wanted;
+
+/// A topic that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Count.
+    pub partitions: i32,
+    /// Whether each partition has a leader.
+    pub is_led: bool,
+    /// Its settings by Kafka's names; none where they were not asked for.
+    pub settings: Option<BTreeMap<String, String>>,
+}
+
+/// One thing that was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Whether it is as it must be.
+    pub is_good: bool,
+    /// Whether it is a topic that does not exist.
+    pub is_missing: bool,
+    /// The thing, what it is, and, where it is wrong, what it should be and the command that mends it.
+    pub line: String,
+}
+
+impl Finding {
+    fn good(line: String) -> Self {
+        Self { is_good: true, is_missing: false, line }
+    }
+
+    fn bad(line: String) -> Self {
+        Self { is_good: false, is_missing: false, line }
+    }
+}
+
+/// The partition count of the topics that exist; where they differ, the largest, since a topic only grows.
+pub(super) fn partitions(found: &BTreeMap<Topic, Found>) -> Option<i32> {
+    found.values().map(|found| found.partitions).max()
+}
+
+/// One finding per thing: each wanted topic's existence and cleanup policy, each existing topic's partition count.
+pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Vec<Finding> {
+    let partitions = partitions(found).unwrap_or(wanted.partitions);
+    let mut findings = Vec::new();
+    for topic in Topic::ALL {
+        match found.get(&topic) {
+            Some(found_topic) => {
+                findings.push(count(servers, wanted, topic, found_topic, found));
+                if let Some(settings) = &found_topic.settings {
+                    findings.push(cleanup(servers, wanted, topic, settings));
+                }
+            }
+            None if wanted.topics.contains(&topic) => {
+                let line = format!(
+                    "{}: missing; make it: {}",
+                    topic.name(wanted.prefix),
+                    create_command(servers, wanted, topic, partitions)
+                );
+                findings.push(Finding { is_good: false, is_missing: true, line });
+            }
+            None => {}
+        }
+    }
+    findings
+}
+
+fn count(
+    servers: &str,
+    wanted: &Wanted<'_>,
+    topic: Topic,
+    found_topic: &Found,
+    found: &BTreeMap<Topic, Found>,
+) -> Finding {
+    let name = topic.name(wanted.prefix);
+    let most = found.iter().max_by_key(|(_, found)| found.partitions);
+    let (largest, should_be) = most.map_or((topic, 1), |(topic, found)| (*topic, found.partitions));
+    let is = found_topic.partitions;
+    if is == should_be {
+        return Finding::good(format!("{name}: {is} partitions"));
+    }
+    Finding::bad(format!(
+        "{name}: {is} partitions, should be {should_be} as {} has, since an organization lies in the same partition \
+         of each; while {name} is empty: kafka-topics.sh --bootstrap-server {servers} --alter --topic {name} \
+         --partitions {should_be}; otherwise write the history into topics of another prefix: replay --into",
+        largest.name(wanted.prefix)
+    ))
+}
+
+fn cleanup(servers: &str, wanted: &Wanted<'_>, topic: Topic, settings: &BTreeMap<String, String>) -> Finding {
+    let name = topic.name(wanted.prefix);
+    let should_be = topic.cleanup_policy();
+    let is = settings.get("cleanup.policy").map_or("", String::as_str);
+    if is == should_be {
+        return Finding::good(format!("{name}: cleanup.policy={is}"));
+    }
+    Finding::bad(format!(
+        "{name}: cleanup.policy={is}, should be {should_be}: kafka-configs.sh --bootstrap-server {servers} --alter \
+         --entity-type topics --entity-name {name} --add-config cleanup.policy={should_be}"
+    ))
+}
+
+/// The command that makes a topic as the service would.
+pub(super) fn create_command(servers: &str, wanted: &Wanted<'_>, topic: Topic, partitions: i32) -> String {
+    let mut command = format!(
+        "kafka-topics.sh --bootstrap-server {servers} --create --topic {} --partitions {partitions}",
+        topic.name(wanted.prefix)
+    );
+    if wanted.replication_factor > 0 {
+        write!(command, " --replication-factor {}", wanted.replication_factor).expect("a string takes all");
+    }
+    for (name, value) in topic.settings(&wanted.retention) {
+        write!(command, " --config {name}={value}").expect("a string takes all");
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemas::topics::{Retention, Topic};
+
+    use super::super::{Broker, Wanted};
+    use super::{Found, create_command, findings};
+
+    fn wanted(topics: &[Topic]) -> Wanted<'_> {
+        Wanted {
+            topics,
+            prefix: "anthropic",
+            partitions: 12,
+            replication_factor: 3,
+            retention: Retention::default(),
+            create: true,
+            broker: Broker::Kafka,
+        }
+    }
+
+    fn topic(partitions: i32, cleanup: &str) -> Found {
+        let settings = BTreeMap::from([("cleanup.policy".to_owned(), cleanup.to_owned())]);
+        Found { partitions, is_led: true, settings: Some(settings) }
+    }
+
+    fn bad(topics: &[Topic], found: &BTreeMap<Topic, Found>) -> Vec<String> {
+        let findings = findings("broker:9092", &wanted(topics), found);
+        findings.into_iter().filter(|finding| !finding.is_good).map(|finding| finding.line).collect()
+    }
+
+    #[test]
+    fn topics_as_they_must_be_give_good_findings_only() {
+        let found = BTreeMap::from([(Topic::Raw, topic(6, "delete")), (Topic::Graph, topic(6, "compact"))]);
+        assert_eq!(bad(&[Topic::Raw, Topic::Graph], &found), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_graph_that_is_deleted_from_names_the_topic_the_setting_and_the_command() {
+        let found = BTreeMap::from([(Topic::Graph, topic(6, "compact,delete"))]);
+        assert_eq!(
+            bad(&[Topic::Graph], &found),
+            [
+                "anthropic.graph: cleanup.policy=compact,delete, should be compact: kafka-configs.sh --bootstrap-server \
+              broker:9092 --alter --entity-type topics --entity-name anthropic.graph --add-config \
+              cleanup.policy=compact"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_topic_with_fewer_partitions_than_another_is_named_even_where_this_service_does_not_use_it() {
+        let found = BTreeMap::from([
+            (Topic::Raw, topic(12, "delete")),
+            (Topic::Sync, Found { partitions: 6, is_led: true, settings: None }),
+        ]);
+        let bad = bad(&[Topic::Raw], &found);
+        assert_eq!(bad.len(), 1);
+        assert!(
+            bad[0].starts_with("anthropic.sync: 6 partitions, should be 12 as anthropic.raw has"),
+            "{}",
+            bad[0]
+        );
+    }
+
+    #[test]
+    fn the_command_that_makes_a_topic_has_all_its_settings() {
+        assert_eq!(
+            create_command("broker:9092", &wanted(&[]), Topic::Graph, 12),
+            "kafka-topics.sh --bootstrap-server broker:9092 --create --topic anthropic.graph --partitions 12 \
+             --replication-factor 3 --config cleanup.policy=compact --config delete.retention.ms=604800000 \
+             --config min.compaction.lag.ms=3600000"
+        );
+    }
+}
