@@ -1,0 +1,102 @@
+//! The HTTP server: the API at every path, the control under `/_simulator/`.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Query, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use futures::stream;
+
+use super::connection::Scissors;
+use super::control;
+use super::world::{Delivery, Reply, Request, World};
+
+/// The world, shared by all connections.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(super) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    /// The world. A panic elsewhere does not make it unusable: the tests that caused it want to read the log.
+    pub(super) fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All routes.
+pub(super) fn router(shared: Shared) -> Router {
+    control::routes().fallback(api).with_state(shared)
+}
+
+async fn api(
+    State(shared): State<Shared>,
+    ConnectInfo(scissors): ConnectInfo<Scissors>,
+    method: Method,
+    uri: Uri,
+    RawQuery(raw_query): RawQuery,
+    Query(query): Query<Vec<(String, String)>>,
+    headers: HeaderMap,
+) -> Response {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let request = Request {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        raw_query: raw_query.unwrap_or_default(),
+        query,
+        key: text("x-api-key").or(bearer).map(str::to_owned),
+        has_version: text("anthropic-version").is_some_and(|version| !version.is_empty()),
+    };
+    let reply = shared.world().exchange(&request);
+    deliver(reply, &scissors)
+}
+
+fn deliver(reply: Reply, scissors: &Scissors) -> Response {
+    let mut content_type = "application/json";
+    let bytes = reply.body.to_string().into_bytes();
+    let length = bytes.len();
+    let body = match reply.delivery {
+        Delivery::Whole => Body::from(bytes),
+        Delivery::Truncated => Body::from(bytes[..length / 2].to_vec()),
+        Delivery::Text { content_type: other, text } => {
+            content_type = other;
+            Body::from(text)
+        }
+        Delivery::Cut => {
+            scissors.cut();
+            Body::empty()
+        }
+        Delivery::CutBody => {
+            let half = Ok(bytes[..length / 2].to_vec());
+            Body::from_stream(stream::iter([half, Err(io::Error::from(io::ErrorKind::ConnectionReset))]))
+        }
+        Delivery::Slow(pause) => {
+            let halves = [bytes[..length / 2].to_vec(), bytes[length / 2..].to_vec()];
+            let halves = halves.into_iter().enumerate();
+            Body::from_stream(stream::unfold(halves, move |mut halves| async move {
+                let (number, half) = halves.next()?;
+                if number == 1 {
+                    tokio::time::sleep(pause).await;
+                }
+                Some((Ok::<_, Infallible>(half), halves))
+            }))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    for (name, value) in reply.headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,157 @@
+//! What a simulated organization is made from, and the switches of its API.
+
+use serde::{Deserialize, Serialize};
+
+/// What an organization is made from: the seed and the sizes decide every id, name and date.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The same seed and sizes give the same organization and the same life.
+    pub seed: u64,
+    /// Members at the start.
+    pub users: usize,
+    /// Workspaces at the start, archived ones counted, the default workspace not.
+    pub workspaces: usize,
+    /// API keys at the start, of every status.
+    pub api_keys: usize,
+    /// Generation of the wire format, 1 to 4.
+    pub generation: u8,
+    /// What the workspace list does with `include_default`; `None`: what the generation did.
+    pub include_default: Option<IncludeDefault>,
+    /// Whether requests beyond `requests_per_minute` are answered 429.
+    pub enforce_rate_limit: bool,
+    /// Requests a minute that all Admin endpoints share (Anthropic's user management guide: 100).
+    pub requests_per_minute: u32,
+    /// What an archived workspace answers to `members`.
+    pub archived_members: ArchivedMembers,
+    /// What the default workspace answers to `members`.
+    pub default_members: DefaultMembers,
+    /// The order of workspaces, members and API keys, which Anthropic does not document.
+    pub order: Order,
+    /// What an unknown `after_id` or `before_id` gets.
+    pub unknown_cursor: UnknownCursor,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            users: 40,
+            workspaces: 8,
+            api_keys: 60,
+            generation: 4,
+            include_default: None,
+            enforce_rate_limit: false,
+            requests_per_minute: 100,
+            archived_members: ArchivedMembers::Last,
+            default_members: DefaultMembers::Empty,
+            order: Order::NewestFirst,
+            unknown_cursor: UnknownCursor::BadRequest,
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn switches(&self) -> Switches {
+        Switches {
+            generation: self.generation,
+            include_default: self.include_default,
+            enforce_rate_limit: self.enforce_rate_limit,
+            requests_per_minute: self.requests_per_minute,
+            archived_members: self.archived_members,
+            default_members: self.default_members,
+            order: self.order,
+            unknown_cursor: self.unknown_cursor,
+        }
+    }
+}
+
+/// How the API behaves now; everything in it can be changed while it runs (`POST /_simulator/settings`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Switches {
+    /// See [`Settings::generation`].
+    pub generation: u8,
+    /// See [`Settings::include_default`].
+    pub include_default: Option<IncludeDefault>,
+    /// See [`Settings::enforce_rate_limit`].
+    pub enforce_rate_limit: bool,
+    /// See [`Settings::requests_per_minute`].
+    pub requests_per_minute: u32,
+    /// See [`Settings::archived_members`].
+    pub archived_members: ArchivedMembers,
+    /// See [`Settings::default_members`].
+    pub default_members: DefaultMembers,
+    /// See [`Settings::order`].
+    pub order: Order,
+    /// See [`Settings::unknown_cursor`].
+    pub unknown_cursor: UnknownCursor,
+}
+
+impl Switches {
+    /// What the workspace list does with `include_default`: as set, else as the generation did.
+    pub fn include_default(&self) -> IncludeDefault {
+        self.include_default.unwrap_or(if self.generation >= 3 {
+            IncludeDefault::Known
+        } else {
+            IncludeDefault::Ignored
+        })
+    }
+}
+
+/// What the workspace list does with `include_default`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IncludeDefault {
+    /// Lists the default workspace when it is `true`.
+    Known,
+    /// Takes it for an unknown parameter and ignores it.
+    Ignored,
+    /// Answers 400.
+    Rejected,
+}
+
+/// What an archived workspace answers to `members`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchivedMembers {
+    /// The members it had when it was archived.
+    Last,
+    /// An empty list.
+    Empty,
+    /// 404.
+    NotFound,
+    /// 400.
+    BadRequest,
+}
+
+/// What the default workspace, which has no members of its own, answers to `members`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DefaultMembers {
+    /// An empty list.
+    Empty,
+    /// 404.
+    NotFound,
+}
+
+/// The order of a list. Users are always listed newest first, as documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// By creation, newest first.
+    NewestFirst,
+    /// By creation, oldest first.
+    OldestFirst,
+    /// By id.
+    Id,
+}
+
+/// What an unknown cursor gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownCursor {
+    /// 400.
+    BadRequest,
+    /// An empty last page.
+    Empty,
+}
