@@ -78,8 +78,16 @@ impl Config {
             Some(path) => (read(path)?, path.parent().unwrap_or(Path::new("")).to_owned()),
             None => (String::new(), PathBuf::new()),
         };
-        let table = text.parse().map_err(|error| not_toml(path, &text, &error))?;
-        Self::from_table(table, folder, environment)
+        Self::from_table(parse(path, &text)?, folder, environment)
+    }
+
+    /// As [`Config::load`], from the text of a file in `folder`, where relative paths start.
+    pub fn from_toml(
+        text: &str,
+        folder: &Path,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, Errors> {
+        Self::from_table(parse(None, text)?, folder.to_owned(), environment)
     }
 
     fn from_table(
@@ -164,9 +172,12 @@ fn read(path: &Path) -> Result<String, Errors> {
     })
 }
 
-/// The line and the reason, without the line's text, which may hold a secret.
-fn not_toml(path: Option<&Path>, text: &str, error: &toml::de::Error) -> Errors {
-    let file = path.map(|path| path.display().to_string()).unwrap_or_default();
-    let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    Errors::one(format!("{file}:{line}"), format!("is not TOML: {}", error.message().replace('\n', " ")))
+/// A refusal has the line and the reason, without the line's text, which may hold a secret.
+fn parse(path: Option<&Path>, text: &str) -> Result<Table, Errors> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let file = path.map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        Errors::one(format!("{file}:{line}"), format!("is not TOML: {}", error.message().replace('\n', " ")))
+    })
 }
