@@ -164,9 +164,9 @@ pub fn violations(object: &Map<String, Value>) -> Vec<String> {
         check_property(name, value, names_end, &mut found);
     }
     if names_end {
-        check_relationship(object, &mut found)
+        check_relationship(object, &mut found);
     } else {
-        check_entity(object, &mut found)
+        check_entity(object, &mut found);
     }
     found
 }
@@ -236,7 +236,7 @@ fn check_property(name: &str, value: &Value, of_relationship: bool, found: &mut 
         Value::Null if !nullable.contains(&name) => found.push(format!("{name} must be omitted, not null")),
         Value::Object(_) => found.push(format!("{name} must not be an object")),
         Value::Array(_) if of_relationship => {
-            found.push(format!("{name} must be no array in a relationship"))
+            found.push(format!("{name} must be no array in a relationship"));
         }
         Value::Array(_) if name.starts_with("tag.") => found.push(format!("{name} must be no array")),
         Value::Array(values) if !is_homogeneous(values) => {

@@ -1,0 +1,186 @@
+//! Each fault.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use simulator::jupiterone::{Effect, Fault, Finalize, Route, Settings, Status};
+
+use crate::client::{Account, JOBS, SCOPE, account, set, user};
+
+#[tokio::test]
+async fn a_fault_strikes_always_the_first_or_the_nth_request_of_its_route() {
+    let server = Account::open().await;
+    let start = json!({"source": "api", "scope": SCOPE});
+    let fault = || Fault::new(Route::Start, Effect::Status(503));
+    let cases =
+        [(fault(), [503, 503, 503]), (fault().first(2), [503, 503, 200]), (fault().nth(2), [200, 503, 200])];
+    for (fault, expected) in cases {
+        server.server.fault(fault);
+        for status in expected {
+            assert_eq!(server.post(JOBS, &start).await.status, status);
+        }
+        server.server.clear_faults();
+        assert_eq!(server.post(JOBS, &start).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_fault_strikes_its_own_route_and_scope_alone() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Entities, Effect::Status(500)).of_scope(SCOPE));
+    let (hit, other) =
+        (server.start_diff().await, server.start(&json!({"source": "api", "scope": "another"})).await);
+    let body = json!({"entities": []});
+    assert_eq!(server.post(&format!("{hit}/entities"), &body).await.status, 500);
+    assert_eq!(server.post(&format!("{other}/entities"), &body).await.status, 200);
+    assert_eq!(server.post(&format!("{hit}/upload"), &body).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_route_can_answer_every_status() {
+    let server = Account::open().await;
+    let effects = [
+        (Effect::Unauthorized, 401),
+        (Effect::Forbidden, 403),
+        (Effect::RateLimited { retry_after: None }, 429),
+        (Effect::TooLarge, 413),
+        (Effect::Status(500), 500),
+        (Effect::Status(502), 502),
+        (Effect::Status(503), 503),
+        (Effect::Status(504), 504),
+    ];
+    let routes = [
+        (Route::Start, ""),
+        (Route::Entities, "/entities"),
+        (Route::Relationships, "/relationships"),
+        (Route::Upload, "/upload"),
+        (Route::Finalize, "/finalize"),
+        (Route::Abort, "/abort"),
+        (Route::Events, "/events"),
+    ];
+    let job = server.start_diff().await;
+    for (effect, status) in effects {
+        for (route, path) in routes {
+            server.server.fault(Fault::new(route, effect.clone()).first(1));
+            let path = if path.is_empty() { JOBS.to_owned() } else { format!("{job}{path}") };
+            let answer = server.post(&path, &json!({})).await;
+            assert_eq!((answer.status, answer.retry_after), (status, None), "{route:?}");
+        }
+        server.server.fault(Fault::new(Route::Status, effect).first(1));
+        assert_eq!(server.get(&job).await.status, status);
+    }
+    assert_eq!(server.get(&job).await.body["job"]["status"], "AWAITING_UPLOADS");
+}
+
+#[tokio::test]
+async fn a_rate_limit_can_say_when_to_come_back() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Any, Effect::RateLimited { retry_after: Some(7) }));
+    let answer = server.post(JOBS, &json!({})).await;
+    assert_eq!((answer.status, answer.retry_after.as_deref()), (429, Some("7")));
+}
+
+#[tokio::test]
+async fn a_lowered_body_limit_refuses_what_is_larger() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Entities, Effect::BodyLimit(1_000)));
+    let job = server.start_diff().await;
+    let path = format!("{job}/entities");
+    let large = set(user("ada"), "padding", json!("x".repeat(1_000)));
+    let answer = server.post(&path, &json!({"entities": [large]})).await;
+    assert_eq!(
+        (answer.status, answer.body["error"]["code"].as_str()),
+        (413, Some("RequestEntityTooLargeException"))
+    );
+    assert_eq!(server.post(&path, &json!({"entities": [user("ada")]})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cut_connection_did_nothing_or_everything() {
+    let server = Account::open().await;
+    for (effect, uploaded) in [(Effect::Cut, 0), (Effect::CommitThenCut, 1)] {
+        let job = server.start_diff().await;
+        server.server.fault(Fault::new(Route::Entities, effect).first(1));
+        let body = json!({"entities": [user("ada")]});
+        server.try_post(&format!("{job}/entities"), &body).await.expect_err("no answer");
+        assert_eq!(server.server.requests().pop().expect("a request").status, None);
+        assert_eq!(server.get(&job).await.body["job"]["numEntitiesUploaded"], uploaded);
+    }
+}
+
+#[tokio::test]
+async fn a_finalize_whose_answer_is_lost_was_carried_out() {
+    let server = Account::open().await;
+    let job = server.start_diff().await;
+    server.post(&format!("{job}/entities"), &json!({"entities": [user("ada")]})).await;
+    server.server.fault(Fault::new(Route::Finalize, Effect::CommitThenCut).first(1));
+    server.try_post(&format!("{job}/finalize"), &json!({})).await.expect_err("no answer");
+    let again = server.post(&format!("{job}/finalize"), &json!({})).await;
+    assert_eq!(again.body["error"]["code"], "JOB_NOT_AWAITING_UPLOADS");
+    assert_eq!(server.get(&job).await.body["job"]["status"], "FINISHED");
+}
+
+#[tokio::test]
+async fn a_slow_answer_takes_its_time() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Start, Effect::Slow(200)));
+    let begin = Instant::now();
+    server.start_diff().await;
+    assert!(begin.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test]
+async fn an_offender_is_refused_by_key_named_or_not_while_it_has_a_property() {
+    let server = Account::open().await;
+    let job = server.start_diff().await;
+    let path = format!("{job}/entities");
+    let refuse = |named, while_property: Option<&str>| {
+        let key = "anthropic_user:ada".to_owned();
+        let while_property = while_property.map(str::to_owned);
+        Fault::new(Route::Entities, Effect::RefuseObject { key, named, while_property })
+    };
+    for named in [true, false] {
+        server.server.fault(refuse(named, Some("role")));
+        let both = json!({"entities": [account(), user("ada")]});
+        let answer = server.post(&path, &both).await;
+        assert_eq!(
+            (answer.status, answer.body["error"]["code"].as_str()),
+            (400, Some("INVALID_GRAPH_OBJECT"))
+        );
+        let message = answer.body["error"]["message"].as_str().expect("a message");
+        assert_eq!(message.contains("anthropic_user:ada"), named);
+        server.server.clear_faults();
+    }
+    server.server.fault(refuse(false, Some("role")));
+    assert_eq!(server.post(&path, &json!({"entities": [account()]})).await.status, 200);
+    let bare = crate::client::without(user("ada"), "role");
+    assert_eq!(server.post(&path, &json!({"entities": [bare]})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_job_can_end_badly_and_changes_nothing() {
+    for finalize in [Finalize::AtOnce, Finalize::AfterPolls(2)] {
+        for end in [Status::ErrorBadData, Status::ErrorUnexpectedFailure, Status::Aborted] {
+            let server = Account::with(Settings { finalize, ..Settings::default() }).await;
+            server.server.fault(Fault::new(Route::Finalize, Effect::EndJob(end)));
+            let job = server.start_diff().await;
+            server.post(&format!("{job}/entities"), &json!({"entities": [user("ada")]})).await;
+            assert_eq!(server.post(&format!("{job}/finalize"), &json!({})).await.status, 200);
+            server.get(&job).await;
+            let shown = server.get(&job).await.body["job"].clone();
+            assert_eq!((&shown["status"], &shown["done"]), (&json!(end), &json!(true)));
+            assert!(server.graph().entities.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_internal_error_at_finalize_can_be_retried() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Finalize, Effect::FinalizeInternalError).first(1));
+    let job = server.start_diff().await;
+    let path = format!("{job}/finalize");
+    let answer = server.post(&path, &json!({})).await;
+    assert_eq!((answer.status, answer.body["error"]["code"].as_str()), (500, Some("INTERNAL_ERROR")));
+    assert_eq!(server.post(&path, &json!({})).await.body["job"]["status"], "FINISHED");
+}
