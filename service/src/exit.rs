@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::kafka::client::ConfigError;
 use crate::{config, telemetry};
 
 /// How long threads that still block may take after the end (s): librdkafka's calls have their own, shorter bounds.
@@ -90,9 +91,12 @@ fn ending(result: anyhow::Result<Outcome>) -> (u8, String) {
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<UsageError>().is_some()
-        || error.downcast_ref::<config::Errors>().is_some()
-        || error.chain().any(|cause| cause.is::<UsageError>() || cause.is::<config::Errors>())
+    error.is::<UsageError>()
+        || error.is::<config::Errors>()
+        || error.is::<ConfigError>()
+        || error.chain().any(|cause| {
+            cause.is::<UsageError>() || cause.is::<config::Errors>() || cause.is::<ConfigError>()
+        })
 }
 
 /// Whether the process was asked to end; every loop holds a clone.

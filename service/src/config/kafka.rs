@@ -7,6 +7,7 @@ use toml::Value;
 
 use super::secret::SecretOrText;
 use super::section::{Section, kind};
+use crate::kafka::client::RESERVED;
 
 /// Longest topic prefix (characters): Kafka allows 249 for a topic's name, and the longest suffix needs room.
 const MAX_PREFIX: usize = 200;
@@ -16,22 +17,6 @@ const MAX_PARTITIONS: i32 = 10_000;
 const MAX_REPLICATION: i32 = 32_767;
 /// `kafka.partitions` where it is not given (count).
 const DEFAULT_PARTITIONS: i32 = 12;
-
-/// librdkafka properties that carry a promise, so the services set them and nobody else.
-const RESERVED: [&str; 12] = [
-    "auto.offset.reset",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "enable.gapless.guarantee",
-    "group.id",
-    "isolation.level",
-    "partition.assignment.strategy",
-    "acks",
-    "request.required.acks",
-    "transactional.id",
-];
 
 const KEYS: [&str; 6] =
     ["bootstrap_servers", "topic_prefix", "partitions", "replication_factor", "create_topics", "properties"];
@@ -112,12 +97,8 @@ fn properties(section: &mut Section<'_>) -> BTreeMap<String, SecretOrText> {
             if name == "bootstrap.servers" {
                 properties.report(name, "is set elsewhere; write kafka.bootstrap_servers");
             } else if RESERVED.contains(&name.as_str()) {
-                properties.report(name, "is set by the services, which promise what depends on it; remove it");
-            } else if needs_tls(name, &value) {
-                properties.report(
-                    name,
-                    "needs TLS, which this build lacks; build with `--features tls`, or use the container image",
-                );
+                properties
+                    .report(name, "is set by the services, which promise what depends on it; remove it");
             }
             Some((name.clone(), value))
         })
@@ -146,16 +127,4 @@ fn property(properties: &mut Section<'_>, name: &str) -> Option<SecretOrText> {
             None
         }
     }
-}
-
-/// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM, whose hashes OpenSSL makes.
-fn needs_tls(name: &str, value: &SecretOrText) -> bool {
-    let SecretOrText::Text(text) = value else { return false };
-    let text = text.trim().to_ascii_uppercase();
-    !cfg!(feature = "tls")
-        && match name {
-            "security.protocol" => text == "SSL" || text == "SASL_SSL",
-            "sasl.mechanism" | "sasl.mechanisms" => text.starts_with("SCRAM-"),
-            _ => name.starts_with("ssl."),
-        }
 }

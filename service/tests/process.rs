@@ -1,0 +1,134 @@
+//! How a process that runs under the main wrapper ends: this program starts itself, so it has no test harness.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitCode, Stdio};
+
+use anyhow::Context;
+use clap::Parser;
+use service::config::Errors;
+use service::exit::{Outcome, UsageError, shutdown_signal};
+
+/// Set for the process that is started: it runs under the wrapper and does what its argument says.
+const STARTED: &str = "SERVICE_TEST_STARTED";
+
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    act: String,
+}
+
+fn main() -> ExitCode {
+    if env::var_os(STARTED).is_some() {
+        return service::run_main("sink", act);
+    }
+    each_ending_has_its_exit_code_and_last_line();
+    the_log_is_json_on_stderr_and_begins_with_the_version();
+    a_panic_is_logged_without_its_values();
+    the_first_signal_ends_in_order_and_the_second_at_once();
+    ExitCode::SUCCESS
+}
+
+async fn act(arguments: Arguments) -> anyhow::Result<Outcome> {
+    match arguments.act.as_str() {
+        "done" => Ok(Outcome::Done),
+        "check" => Ok(Outcome::Failed),
+        "incomplete" => Ok(Outcome::Incomplete("incomplete: nimbus users (403)".to_owned())),
+        "usage" => {
+            Err(UsageError("--from is no time; write one such as 2026-11-24T00:00:00Z".to_owned()).into())
+        }
+        "configuration" => Err(Errors::one("kafka.bootstrap_servers", "is missing").into()),
+        "fail" => Err(anyhow::anyhow!("connection refused")).context("failed to reach the broker"),
+        "panic" => {
+            let key = "sk-ant-admin01-secret".to_owned();
+            let ended = tokio::spawn(async move { panic!("bad key {key}") }).await;
+            Err(anyhow::anyhow!("the task ended: {}", ended.expect_err("a panic").is_panic()))
+        }
+        "run" | "hang" => {
+            let shutdown = shutdown_signal()?;
+            tracing::info!("ready");
+            shutdown.requested().await;
+            if arguments.act == "hang" {
+                std::future::pending::<()>().await;
+            }
+            Ok(Outcome::Done)
+        }
+        other => anyhow::bail!("no act {other}"),
+    }
+}
+
+fn start(act: &str) -> Child {
+    let program = env::current_exe().expect("this program");
+    let mut command = Command::new(program);
+    command.arg(act).env(STARTED, "1").env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
+}
+
+/// Exit code, and the lines on stderr; nothing may be on stdout.
+fn ended(act: &str) -> (i32, Vec<String>) {
+    let output = start(act).wait_with_output().expect("an end");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{act}: stdout is for results");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    (output.status.code().expect("no signal"), stderr.lines().map(str::to_owned).collect())
+}
+
+fn each_ending_has_its_exit_code_and_last_line() {
+    let table = [
+        ("check", 1, None),
+        ("fail", 1, Some("failed to reach the broker: connection refused")),
+        ("usage", 2, Some("--from is no time; write one such as 2026-11-24T00:00:00Z")),
+        ("configuration", 2, Some("kafka.bootstrap_servers: is missing")),
+        ("--unknown", 2, Some("For more information, try '--help'.")),
+        ("incomplete", 3, Some("incomplete: nimbus users (403)")),
+        ("done", 0, None),
+    ];
+    for (act, code, last) in table {
+        let (ended_with, lines) = ended(act);
+        assert_eq!(ended_with, code, "{act}: {lines:#?}");
+        if let Some(last) = last {
+            assert_eq!(lines.last().map(String::as_str), Some(last), "{act}");
+        }
+    }
+}
+
+fn the_log_is_json_on_stderr_and_begins_with_the_version() {
+    let (_, lines) = ended("done");
+    let line: serde_json::Value = serde_json::from_str(&lines[0]).expect("JSON");
+    assert_eq!(line["message"], "sink starts");
+    assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+fn a_panic_is_logged_without_its_values() {
+    let (code, lines) = ended("panic");
+    assert_eq!(code, 1);
+    let panic: serde_json::Value = serde_json::from_str(&lines[1]).expect("JSON");
+    assert_eq!(panic["level"], "ERROR");
+    assert!(panic["location"].as_str().is_some_and(|location| location.contains("process.rs")), "{panic}");
+    assert!(!lines.concat().contains("sk-ant"), "{lines:#?}");
+}
+
+fn the_first_signal_ends_in_order_and_the_second_at_once() {
+    for (act, signals, code) in [
+        ("run", &["TERM"][..], 0),
+        ("run", &["INT"], 0),
+        ("hang", &["TERM", "INT"], 1),
+        ("hang", &["INT", "INT"], 1),
+    ] {
+        let mut child = start(act);
+        let mut log = BufReader::new(child.stderr.take().expect("piped"));
+        for (position, signal) in signals.iter().enumerate() {
+            let awaited = if position == 0 { "\"ready\"" } else { "a second signal ends at once" };
+            let mut line = String::new();
+            while !line.contains(awaited) {
+                line.clear();
+                assert_ne!(log.read_line(&mut line).expect("a log"), 0, "{act} ended early");
+            }
+            let kill = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+            assert!(kill.expect("sh").success());
+        }
+        let mut rest = String::new();
+        log.read_to_string(&mut rest).expect("a log");
+        assert_eq!(child.wait().expect("an end").code(), Some(code), "{act} {signals:?}: {rest}");
+    }
+}
