@@ -437,6 +437,10 @@ fn a_mistake_from_the_environment_names_its_variable() {
             "ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS: names no key; write ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__KEY",
         ),
         (
+            ("ANTHROPIC_GRAPH__ORGANIZATIONS", "x"),
+            "ANTHROPIC_GRAPH__ORGANIZATIONS: names no organization; write ANTHROPIC_GRAPH__ORGANIZATIONS__NAME__KEY",
+        ),
+        (
             ("ANTHROPIC_GRAPH__KAFKA__", "x"),
             "ANTHROPIC_GRAPH__KAFKA__: names no key; write ANTHROPIC_GRAPH__SECTION__KEY",
         ),
@@ -444,4 +448,12 @@ fn a_mistake_from_the_environment_names_its_variable() {
     for (variable, expected) in table {
         assert_eq!(refused(&organization(""), &[variable]), expected);
     }
+    let both = [
+        ("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", "https://j1.example"),
+        ("ANTHROPIC_GRAPH__JUPITERONE__REGION", "eu"),
+    ];
+    assert_eq!(
+        refused(&organization(""), &both),
+        "jupiterone.region (ANTHROPIC_GRAPH__JUPITERONE__REGION): stands beside base_url; keep one of them"
+    );
 }

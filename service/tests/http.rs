@@ -1,17 +1,27 @@
 //! The HTTP client and the URLs that it may be given.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener as BlockingListener;
 use std::path::Path;
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use service::http::{BaseUrl, ClientError, Settings, check_url, client};
 use tokio::net::TcpListener;
 
+/// A root made for these tests, whose key is gone; it signed `tls/server.pem` for `localhost` until 2126.
+const ROOT: &str = include_str!("tls/root.pem");
+
 fn settings<'a>(base_url: &'a BaseUrl, root_certificate: Option<&'a Path>) -> Settings<'a> {
-    Settings { base_url, root_certificate, request_timeout: Duration::from_millis(300), what: "producer" }
+    Settings { base_url, root_certificate, request_timeout: Duration::from_secs(10), what: "producer" }
 }
 
 /// Serves the routes on loopback for as long as the test's runtime lives.
@@ -81,7 +91,8 @@ async fn the_client_names_itself_and_takes_gzip() {
 async fn an_answer_that_does_not_come_is_a_timeout() {
     let never = async || std::future::pending::<String>().await;
     let base_url = serve(Router::new().route("/", get(never))).await;
-    let answer = client(settings(&base_url, None)).expect("a client").get(base_url.as_str()).send().await;
+    let settings = Settings { request_timeout: Duration::from_millis(200), ..settings(&base_url, None) };
+    let answer = client(settings).expect("a client").get(base_url.as_str()).send().await;
     assert!(answer.expect_err("no answer").is_timeout());
 }
 
@@ -94,6 +105,45 @@ fn a_root_certificate_is_a_pem_file() {
     assert!(matches!(made(), Err(ClientError::Unreadable { .. })));
     fs::write(&path, "not a certificate").unwrap();
     assert!(matches!(made(), Err(ClientError::NoCertificate(_))));
-    fs::write(&path, include_str!("root.pem")).unwrap();
+    fs::write(&path, ROOT).unwrap();
     made().expect("a client that trusts it");
+}
+
+#[tokio::test]
+async fn https_trusts_the_root_certificate_and_refuses_a_stranger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("root.pem");
+    fs::write(&path, ROOT).unwrap();
+    for (root_certificate, expected) in [(Some(path.as_path()), Some(200)), (None, None)] {
+        let base_url = serve_tls();
+        let client = client(settings(&base_url, root_certificate)).expect("a client");
+        let status = client.get(base_url.as_str()).send().await.map(|answer| answer.status().as_u16());
+        assert_eq!(status.ok(), expected);
+    }
+}
+
+/// Answers one connection over TLS, from a thread that ends with it.
+fn serve_tls() -> BaseUrl {
+    let chain =
+        vec![CertificateDer::from_pem_slice(include_bytes!("tls/server.pem")).expect("a certificate")];
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions of ring's")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("the key of the certificate");
+    let listener = BlockingListener::bind("127.0.0.1:0").expect("a free port");
+    let base_url = format!("https://localhost:{}", listener.local_addr().expect("bound").port());
+    thread::spawn(move || {
+        let (socket, _) = listener.accept().expect("a connection");
+        let connection = ServerConnection::new(Arc::new(config)).expect("a connection");
+        let mut stream = StreamOwned::new(connection, socket);
+        // A client that refuses the certificate ends the connection here.
+        if stream.read(&mut [0; 4096]).is_ok() {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let _ = stream.flush();
+        }
+    });
+    check_url(&base_url, false).expect("https")
 }

@@ -1,13 +1,17 @@
 //! How a process that runs under the main wrapper ends: this program starts itself, so it has no test harness.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
 use service::config::Errors;
 use service::exit::{Outcome, UsageError, shutdown_signal};
+use service::http::{self, Settings, check_url};
 
 /// Set for the process that is started: it runs under the wrapper and does what its argument says.
 const STARTED: &str = "SERVICE_TEST_STARTED";
@@ -25,6 +29,7 @@ fn main() -> ExitCode {
     each_ending_has_its_exit_code_and_last_line();
     the_log_is_json_on_stderr_and_begins_with_the_version();
     a_panic_is_logged_without_its_values();
+    loopback_needs_neither_certificates_nor_a_proxy();
     the_first_signal_ends_in_order_and_the_second_at_once();
     ExitCode::SUCCESS
 }
@@ -53,15 +58,27 @@ async fn act(arguments: Arguments) -> anyhow::Result<Outcome> {
             }
             Ok(Outcome::Done)
         }
-        other => anyhow::bail!("no act {other}"),
+        url => {
+            let base_url = check_url(url, false)?;
+            let request_timeout = Duration::from_secs(10);
+            let settings =
+                Settings { base_url: &base_url, root_certificate: None, request_timeout, what: "test" };
+            http::client(settings)?.get(url).send().await?;
+            Ok(Outcome::Done)
+        }
     }
 }
 
-fn start(act: &str) -> Child {
+fn command(act: &str) -> Command {
     let program = env::current_exe().expect("this program");
     let mut command = Command::new(program);
     command.arg(act).env(STARTED, "1").env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn start(act: &str) -> Child {
+    command(act).spawn().expect("a process")
 }
 
 /// Exit code, and the lines on stderr; nothing may be on stdout.
@@ -106,6 +123,25 @@ fn a_panic_is_logged_without_its_values() {
     assert_eq!(panic["level"], "ERROR");
     assert!(panic["location"].as_str().is_some_and(|location| location.contains("process.rs")), "{panic}");
     assert!(!lines.concat().contains("sk-ant"), "{lines:#?}");
+}
+
+fn loopback_needs_neither_certificates_nor_a_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    let mut command = command(&url);
+    command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+    // Nothing listens on port 1: whoever asks the proxy fails.
+    command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
+    let child = command.spawn().expect("a process");
+    thread::spawn(move || {
+        let (mut socket, _) = listener.accept().expect("a connection");
+        assert_ne!(socket.read(&mut [0; 4096]).expect("a request"), 0);
+        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("an answer");
+    });
+    let output = child.wait_with_output().expect("an end");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert!(log.contains("no CA certificates"), "{log}");
 }
 
 fn the_first_signal_ends_in_order_and_the_second_at_once() {

@@ -33,13 +33,9 @@ pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>,
             "kafka" if keys.len() > 2 && keys[1] == "properties" => {
                 let name = property_name(root, &keys[2]);
                 let keys = [&keys[..2], &[name], &keys[3..]].concat();
-                set(root, &keys, value);
-                context.variables.insert(keys.join("."), variable.clone());
+                Override { variable, value }.set(root, "", &keys, context);
             }
-            _ => {
-                set(root, &keys, value);
-                context.variables.insert(keys.join("."), variable.clone());
-            }
+            _ => Override { variable, value }.set(root, "", &keys, context),
         }
     }
 }
@@ -79,8 +75,7 @@ fn lay_over_organization(
         }
     };
     if let Some(organization) = organizations[position].as_table_mut() {
-        set(organization, keys, value);
-        context.variables.insert(format!("organizations.{name}.{}", keys.join(".")), variable.to_owned());
+        Override { variable, value }.set(organization, &format!("organizations.{name}."), keys, context);
     }
 }
 
@@ -98,23 +93,42 @@ fn property_name(root: &Table, key: &str) -> String {
     }
 }
 
-fn set(table: &mut Table, keys: &[String], value: &str) {
-    let [key, rest @ ..] = keys else { return };
-    if !rest.is_empty() {
+/// One variable and what it sets.
+#[derive(Clone, Copy)]
+struct Override<'a> {
+    variable: &'a str,
+    value: &'a str,
+}
+
+impl Override<'_> {
+    /// Sets the key within a table whose own path, with a point after it, is `path`.
+    fn set(self, table: &mut Table, path: &str, keys: &[String], context: &mut Context) {
+        let [key, rest @ ..] = keys else { return };
+        if rest.is_empty() {
+            self.remove_alternatives(table, path, key, context);
+            table.insert(key.clone(), Value::String(self.value.to_owned()));
+            context.variables.insert(format!("{path}{key}"), self.variable.to_owned());
+            return;
+        }
         let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
         if !inner.is_table() {
             *inner = Value::Table(Table::new());
         }
         if let Value::Table(inner) = inner {
-            set(inner, rest, value);
-        }
-        return;
-    }
-    if !value.is_empty() {
-        let others = ALTERNATIVES.iter().filter(|group| group.contains(&key.as_str())).copied().flatten();
-        for other in others {
-            table.remove(*other);
+            self.set(inner, &format!("{path}{key}."), rest, context);
         }
     }
-    table.insert(key.clone(), Value::String(value.to_owned()));
+
+    /// What the file says gives way; what another variable says stays, and both are reported.
+    fn remove_alternatives(self, table: &mut Table, path: &str, key: &str, context: &Context) {
+        if self.value.is_empty() {
+            return;
+        }
+        let alternatives = ALTERNATIVES.iter().filter(|group| group.contains(&key)).copied().flatten();
+        for alternative in alternatives {
+            if !context.variables.contains_key(&format!("{path}{alternative}")) {
+                table.remove(*alternative);
+            }
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod secret;
 mod section;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -113,6 +114,13 @@ impl Config {
         };
         Errors::unless_empty(context.problems.into_inner(), config)
     }
+}
+
+/// The process's environment, without what is not UTF-8: no name and no value of ours is.
+pub fn environment() -> BTreeMap<String, String> {
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text).collect()
 }
 
 impl AdminListen {
