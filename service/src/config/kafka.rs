@@ -107,7 +107,7 @@ fn properties(section: &mut Section<'_>) -> BTreeMap<String, SecretOrText> {
 
 fn property(properties: &mut Section<'_>, name: &str) -> Option<SecretOrText> {
     match properties.table.get(name)? {
-        Value::String(text) => Some(SecretOrText::Text(text.clone())),
+        Value::String(text) => Some(SecretOrText::Text(text.clone())).filter(|_| !text.is_empty()),
         Value::Integer(number) => Some(SecretOrText::Text(number.to_string())),
         Value::Float(number) => Some(SecretOrText::Text(number.to_string())),
         Value::Boolean(value) => Some(SecretOrText::Text(value.to_string())),
