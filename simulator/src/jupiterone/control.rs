@@ -22,6 +22,7 @@ pub(crate) fn router() -> Router<Arc<Shared>> {
         .route("/_simulator/graph", get(graph))
         .route("/_simulator/requests", get(requests))
         .route("/_simulator/jobs", get(jobs))
+        .route("/_simulator/violations", get(violations))
         .route("/_simulator/faults", axum::routing::post(add_fault).delete(clear_faults))
         .route("/_simulator/tamper", axum::routing::post(change))
         .route("/_simulator/settings", axum::routing::post(set))
@@ -53,6 +54,10 @@ async fn requests(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 async fn jobs(State(shared): State<Arc<Shared>>) -> Json<Value> {
     Json(json!(shared.lock().jobs()))
+}
+
+async fn violations(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    Json(json!(shared.lock().violations))
 }
 
 async fn add_fault(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {

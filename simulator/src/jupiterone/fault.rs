@@ -73,8 +73,11 @@ pub enum Effect {
         #[serde(default)]
         while_property: Option<String>,
     },
-    /// The job ends in this state instead of being finished (the route is `finalize`).
+    /// The job ends in this state instead of being finished (the route is `finalize`); in one that is not done, it
+    /// stays for ever.
     EndJob(Status),
+    /// The same once its entities are written: the scope is left half changed.
+    EndJobAfterEntities(Status),
     /// The finalize request answers 500 `INTERNAL_ERROR` and the job goes on awaiting uploads.
     FinalizeInternalError,
 }
@@ -117,8 +120,15 @@ pub(crate) struct Struck {
     pub(crate) delay_ms: u64,
     pub(crate) cut_before: bool,
     pub(crate) cut_after: bool,
-    pub(crate) end_job: Option<Status>,
+    pub(crate) ending: Option<Ending>,
     pub(crate) any: bool,
+}
+
+/// How a job ends instead of being finished.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    pub(crate) status: Status,
+    pub(crate) after_entities: bool,
 }
 
 impl Faults {
@@ -175,7 +185,12 @@ impl Struck {
             Effect::CommitThenCut => return self.cut_after = true,
             Effect::Cut => return self.cut_before = true,
             Effect::Slow(milliseconds) => return self.delay_ms += milliseconds,
-            Effect::EndJob(status) => return self.end_job = Some(*status),
+            Effect::EndJob(status) => {
+                return self.ending = Some(Ending { status: *status, after_entities: false });
+            }
+            Effect::EndJobAfterEntities(status) => {
+                return self.ending = Some(Ending { status: *status, after_entities: true });
+            }
         };
         self.answer.get_or_insert(answer);
     }

@@ -114,6 +114,8 @@ pub(crate) struct Job {
     pub(crate) polls: u32,
     /// What it ends in; `FINISHED` unless a fault says otherwise.
     pub(crate) ends_in: Status,
+    /// Whether its entities are written although it does not end in `FINISHED`.
+    pub(crate) writes_entities: bool,
     started: u64,
     ended: Option<u64>,
     reason: Option<String>,
@@ -134,6 +136,7 @@ impl Job {
             partial_types: BTreeSet::new(),
             polls: 0,
             ends_in: Status::Finished,
+            writes_entities: true,
             started: now,
             ended: None,
             reason: None,
@@ -146,7 +149,7 @@ impl Job {
     pub(crate) fn end(&mut self, status: Status, reason: Option<String>, now: u64) {
         self.status = status;
         self.reason = reason;
-        self.ended = Some(now);
+        self.ended = status.is_done().then_some(now);
         self.staged = Staged::default();
     }
 
@@ -237,4 +240,22 @@ pub(crate) struct Counters {
     pub(crate) num_mapped_relationship_delete_errors: u64,
     pub(crate) num_mutations_submitted: u64,
     pub(crate) num_mutations_completed: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+
+    #[test]
+    fn a_job_that_ends_drops_its_uploads() {
+        let owner = Owner { source: "api".into(), scope: "nimbus".into() };
+        let mut job = Job::new("job".into(), owner, SyncMode::Diff, 0);
+        let object = Object { properties: Map::new(), raw: BTreeMap::new() };
+        job.staged.entities.insert(Address::Key("key".into()), object);
+        job.staged.batches.insert(("batch".into(), [0; 32]));
+        job.end(Status::Aborted, None, 1);
+        assert!(job.staged.entities.is_empty() && job.staged.batches.is_empty());
+    }
 }

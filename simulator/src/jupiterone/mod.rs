@@ -10,6 +10,7 @@ mod fault;
 mod finalize;
 mod graph;
 mod job;
+mod life_cycle;
 mod object;
 mod persister;
 mod received;

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::fault::{Faults, Struck};
-use super::finalize;
 use super::graph::Graph;
-use super::job::{Job, Status};
+use super::job::{Job, SyncMode};
 use super::received::Received;
 use super::refusal::Refusal;
 use super::request_log::{LoggedRequest, RequestLog};
 use super::route::{Route, Target};
-use super::settings::{BodyLimitCounts, Finalize, SecondOpenJob, Settings};
-use super::{start, upload};
+use super::settings::{BodyLimitCounts, SecondOpenJob, Settings};
+use super::{data_model, life_cycle, start, upload};
 
 /// How many jobs are remembered once they are done, the newest.
 const DONE_JOBS_LIMIT: usize = 10_000;
+
+/// How many violations of the data-model are remembered, the first ones.
+const VIOLATIONS_LIMIT: usize = 1_000;
 
 /// How many queries one validation takes, as JupiterOne's own tool sends at most.
 const QUERIES_LIMIT: usize = 250;
@@ -29,6 +30,8 @@ pub(crate) struct Persister {
     pub(crate) graph: Graph,
     pub(crate) faults: Faults,
     pub(crate) log: RequestLog,
+    /// What uploads that were taken violate of the data-model.
+    pub(crate) violations: Vec<String>,
     jobs: BTreeMap<String, Job>,
     /// Job ids in the order of their starts.
     started: Vec<String>,
@@ -52,6 +55,7 @@ impl Persister {
             graph: Graph::default(),
             faults: Faults::default(),
             log: RequestLog::default(),
+            violations: Vec::new(),
             jobs: BTreeMap::new(),
             started: Vec::new(),
         }
@@ -145,19 +149,20 @@ impl Persister {
             return self.start(body, now);
         }
         let settings = self.settings.clone();
-        let Self { jobs, graph, .. } = self;
+        let Self { jobs, graph, violations, .. } = self;
         let job = jobs
             .get_mut(&target.job)
             .ok_or_else(|| Refusal::new(404, "JOB_NOT_FOUND", "There is no such job."))?;
         match target.route {
             Route::Entities | Route::Relationships | Route::Upload => {
-                awaiting_uploads(job)?;
+                life_cycle::awaiting_uploads(job)?;
                 upload::stage(job, target.route, request, body, &settings)?;
+                judge(job, body, violations);
             }
-            Route::Finalize => finalize(job, graph, &settings, body, struck, now)?,
-            Route::Abort => abort(job, body, now)?,
-            Route::Events => return publish(job, body, now),
-            Route::Status => advance(job, graph, &settings, now),
+            Route::Finalize => life_cycle::finalize(job, graph, &settings, body, struck.ending, now)?,
+            Route::Abort => life_cycle::abort(job, body, now)?,
+            Route::Events => return life_cycle::publish(job, body, now),
+            Route::Status => life_cycle::advance(job, graph, &settings, now),
             Route::Start | Route::Any => {}
         }
         Ok(json!({"job": job.to_json(&settings.account_id)}))
@@ -168,7 +173,8 @@ impl Persister {
         if self.jobs.contains_key(&job.id) {
             return Err(Refusal::new(409, "JOB_ALREADY_EXISTS", "integrationJobId names another job."));
         }
-        let open = self.jobs.values().any(|other| !other.status.is_done() && other.owner == job.owner);
+        let open =
+            self.jobs.values().any(|other| !other.status.is_done() && other.owner.scope == job.owner.scope);
         if open && self.settings.second_open_job == SecondOpenJob::Reject {
             return Err(Refusal::new(409, "JOB_ALREADY_OPEN", "Another job of this scope is open."));
         }
@@ -193,104 +199,19 @@ impl Persister {
     }
 }
 
-fn awaiting_uploads(job: &Job) -> Result<(), Refusal> {
-    if job.status == Status::AwaitingUploads {
-        return Ok(());
+/// Notes what a batch violates of the data-model; a PATCH carries parts of objects, which have no class to judge by.
+fn judge(job: &Job, body: &Value, violations: &mut Vec<String>) {
+    if job.mode != SyncMode::Diff {
+        return;
     }
-    Err(Refusal::not_awaiting_uploads(&job.id, job.status.name()))
-}
-
-fn finalize(
-    job: &mut Job,
-    graph: &mut Graph,
-    settings: &Settings,
-    body: &Value,
-    struck: &Struck,
-    now: u64,
-) -> Result<(), Refusal> {
-    awaiting_uploads(job)?;
-    let invalid = || Refusal::bad("INVALID_REQUEST", "partialDatasets.types must be an array of strings.");
-    match body.get("partialDatasets") {
-        None => {}
-        Some(partial) => {
-            let types = partial["types"].as_array().ok_or_else(invalid)?;
-            for kind in types {
-                job.partial_types.insert(kind.as_str().ok_or_else(invalid)?.to_owned());
+    let objects = ["entities", "relationships"].iter().filter_map(|kind| body[kind].as_array()).flatten();
+    for object in objects.filter_map(Value::as_object) {
+        for violation in data_model::violations(object) {
+            if violations.len() < VIOLATIONS_LIMIT {
+                violations.push(format!("{}: {violation}", object["_key"]));
             }
         }
     }
-    job.status = Status::FinalizePending;
-    job.ends_in = struck.end_job.unwrap_or(Status::Finished);
-    if settings.finalize == Finalize::AtOnce {
-        advance(job, graph, settings, now);
-    }
-    Ok(())
-}
-
-/// One step of a finalized job: at the last one it is done, entities are written half-way.
-fn advance(job: &mut Job, graph: &mut Graph, settings: &Settings, now: u64) {
-    if job.status == Status::AwaitingUploads || job.status.is_done() {
-        return;
-    }
-    job.polls += 1;
-    let last = match settings.finalize {
-        Finalize::AtOnce => 1,
-        Finalize::AfterPolls(n) => n,
-    };
-    let ends = job.polls >= last;
-    if ends && job.ends_in != Status::Finished {
-        return job.end(job.ends_in, Some("a fault".into()), now);
-    }
-    if job.ends_in == Status::Finished
-        && job.status != Status::FinalizingRelationships
-        && (ends || job.polls * 2 >= last)
-    {
-        finalize::entities(graph, job, settings, now);
-        job.status = Status::FinalizingRelationships;
-    } else if job.status == Status::FinalizePending {
-        job.status = Status::FinalizingEntities;
-    }
-    if ends {
-        finalize::relationships(graph, job, settings, now);
-        job.end(Status::Finished, None, now);
-    }
-}
-
-fn abort(job: &mut Job, body: &Value, now: u64) -> Result<(), Refusal> {
-    awaiting_uploads(job)?;
-    let status = match body["terminalStatus"].as_str() {
-        None if body["terminalStatus"].is_null() => Status::Aborted,
-        Some("ABORTED") => Status::Aborted,
-        Some("ABORTED_DUE_TO_INVALID_CONFIGURATION") => Status::AbortedDueToInvalidConfiguration,
-        _ => {
-            let message = "terminalStatus must be ABORTED or ABORTED_DUE_TO_INVALID_CONFIGURATION.";
-            return Err(Refusal::bad("INVALID_REQUEST", message));
-        }
-    };
-    job.end(status, body["reason"].as_str().map(str::to_owned), now);
-    Ok(())
-}
-
-fn publish(job: &mut Job, body: &Value, now: u64) -> Result<Value, Refusal> {
-    if !job.owner.is_instance() {
-        return Err(Refusal::bad("JOB_HAS_NO_INTEGRATION", "Only an integration's job takes events."));
-    }
-    let invalid = |message: &str| Refusal::bad("INVALID_REQUEST", message);
-    let events = body["events"].as_array().ok_or_else(|| invalid("\"events\" should be an array"))?;
-    if events.iter().any(|event| !event["name"].is_string() || !event["description"].is_string()) {
-        return Err(invalid("Each event needs a name and a description."));
-    }
-    let published: Vec<Value> = events
-        .iter()
-        .map(|event| {
-            let (name, description) = (&event["name"], &event["description"]);
-            json!({"id": Uuid::new_v4().to_string(), "name": name, "description": description, "createDate": now})
-        })
-        .collect();
-    for event in &published {
-        job.add_event(event.clone());
-    }
-    Ok(json!({"events": published}))
 }
 
 /// Takes every query that is not empty for valid: JupiterOne's parser is not public.

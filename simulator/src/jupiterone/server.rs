@@ -101,6 +101,12 @@ impl JupiterOne {
         self.shared.lock().log.all()
     }
 
+    /// What the objects that DIFF jobs took violate of JupiterOne's data-model (see
+    /// [`data_model`](super::data_model)), each with its `_key`. The service takes them all the same.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.lock().violations.clone()
+    }
+
     /// Switches a fault on, beside those that are on.
     pub fn fault(&self, fault: Fault) {
         self.shared.lock().faults.add(fault);

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use simulator::jupiterone::{Settings, Tamper, TamperError};
 
-use crate::client::{Account, JOBS, SCOPE, account, has_user, send, set, user};
+use crate::client::{Account, JOBS, SCOPE, account, has_user, send, set, user, without};
 
 async fn look(server: &Account, path: &str) -> Value {
     let answer = send(server.bare(Method::GET, &format!("/_simulator{path}"))).await.expect("an answer");
@@ -138,4 +138,15 @@ async fn thousands_of_objects_arrive_in_one_request() {
     let entities: Vec<Value> = (0..10_000).map(|n| set(user(&n.to_string()), "number", json!(n))).collect();
     let job = server.diff(SCOPE, &entities, &[]).await;
     assert_eq!(job["numEntitiesCreated"], 10_000);
+}
+
+#[tokio::test]
+async fn uploads_that_violate_the_data_model_are_taken_and_noted() {
+    let server = Account::open().await;
+    server.diff(SCOPE, &[account()], &[]).await;
+    assert_eq!(server.server.violations(), Vec::<String>::new());
+    server.diff(SCOPE, &[without(account(), "vendor")], &[]).await;
+    assert_eq!(server.server.violations(), ["\"anthropic_account:org-1\": vendor is required"]);
+    assert_eq!(look(&server, "/violations").await, json!(server.server.violations()));
+    assert_eq!(server.graph().entities.len(), 1);
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use simulator::jupiterone::{Effect, Fault, Finalize, Route, Settings, Status};
 
-use crate::client::{Account, JOBS, SCOPE, account, set, user};
+use crate::client::{Account, JOBS, SCOPE, account, has_user, set, user, without};
 
 #[tokio::test]
 async fn a_fault_strikes_always_the_first_or_the_nth_request_of_its_route() {
@@ -153,7 +153,7 @@ async fn an_offender_is_refused_by_key_named_or_not_while_it_has_a_property() {
     }
     server.server.fault(refuse(false, Some("role")));
     assert_eq!(server.post(&path, &json!({"entities": [account()]})).await.status, 200);
-    let bare = crate::client::without(user("ada"), "role");
+    let bare = without(user("ada"), "role");
     assert_eq!(server.post(&path, &json!({"entities": [bare]})).await.status, 200);
 }
 
@@ -171,6 +171,38 @@ async fn a_job_can_end_badly_and_changes_nothing() {
             assert_eq!((&shown["status"], &shown["done"]), (&json!(end), &json!(true)));
             assert!(server.graph().entities.is_empty());
         }
+    }
+}
+
+#[tokio::test]
+async fn a_job_can_hang_in_a_state_for_ever() {
+    let server = Account::open().await;
+    server.server.fault(Fault::new(Route::Finalize, Effect::EndJob(Status::FinalizePending)));
+    let job = server.start_diff().await;
+    server.post(&format!("{job}/finalize"), &json!({})).await;
+    for _ in 0..5 {
+        let shown = server.get(&job).await.body["job"].clone();
+        assert_eq!((&shown["status"], &shown["done"]), (&json!("FINALIZE_PENDING"), &json!(false)));
+    }
+}
+
+#[tokio::test]
+async fn a_job_can_fail_half_way_and_the_next_diff_heals_it() {
+    for finalize in [Finalize::AtOnce, Finalize::AfterPolls(2)] {
+        let server = Account::with(Settings { finalize, ..Settings::default() }).await;
+        let effect = Effect::EndJobAfterEntities(Status::ErrorUnexpectedFailure);
+        server.server.fault(Fault::new(Route::Finalize, effect).first(1));
+        let mut ends = Vec::new();
+        for _ in 0..2 {
+            server.diff(SCOPE, &[account(), user("ada")], &[has_user("ada")]).await;
+            for _ in 0..2 {
+                let last = server.server.jobs().pop().expect("a job");
+                server.get(&format!("{JOBS}/{}", last["id"].as_str().expect("an id"))).await;
+            }
+            let status = server.server.jobs().pop().expect("a job")["status"].clone();
+            ends.push((status, server.graph().entities.len(), server.graph().relationships.len()));
+        }
+        assert_eq!(ends, [(json!("ERROR_UNEXPECTED_FAILURE"), 2, 0), (json!("FINISHED"), 2, 1)]);
     }
 }
 

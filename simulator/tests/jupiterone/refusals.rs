@@ -171,7 +171,7 @@ fn other_cases() -> Vec<Case> {
         bad(
             "a type that is a number",
             "JOB/finalize",
-            json!({"partialDatasets": {"types": [1]}}),
+            json!({"partialDatasets": {"types": ["x", 1]}}),
             "INVALID_REQUEST",
         ),
         bad(
