@@ -1,0 +1,202 @@
+//! From raw records in the order of their offsets to what is decided at once: a listing, a mark, a decision. Pure.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    codec::Raw,
+    collection::{Collection, DECISION, POLL},
+    raw::{Decision, Manifest, Mark},
+};
+
+/// One listing, with its manifest.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in the raw records")]
+pub struct Listing {
+    pub organization_id: String,
+    pub organization_name: String,
+    pub collection: Collection,
+    pub listing_id: String,
+    pub poll_id: Option<String>,
+    pub manifest: Manifest,
+    /// Offset of the manifest.
+    pub offset: i64,
+    /// Resources by id.
+    pub resources: BTreeMap<String, Raw>,
+    /// Why it is not whole, as far as its records tell.
+    pub damage: Option<String>,
+}
+
+/// What the processor decides about at once.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in the raw records")]
+pub enum Unit {
+    Listing(Box<Listing>),
+    Mark {
+        organization_id: String,
+        organization_name: String,
+        poll_id: Option<String>,
+        mark: Mark,
+        ts_ms: i64,
+        offset: i64,
+    },
+    Decision {
+        organization_id: String,
+        decision: Decision,
+        offset: i64,
+    },
+}
+
+/// A raw record that is none of the things a raw record can be.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Malformed {
+    /// None or several of the four are set.
+    #[error(
+        "a raw record carries exactly one of a resource, a manifest, a mark and a decision; this one has {0}"
+    )]
+    Parts(usize),
+    /// The collection is unknown.
+    #[error("the collection {0:?} is unknown")]
+    Collection(String),
+    /// A resource or manifest names no listing.
+    #[error("a {0} without a listing id")]
+    NoListing(&'static str),
+    /// The resource is of another collection.
+    #[error("a resource of another kind than its collection {0:?} has")]
+    Kind(String),
+}
+
+/// Puts listings together. At most one listing per organization is open: the producer writes each in a transaction
+/// of its own.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    open: BTreeMap<String, Open>,
+    /// Damage by organization and collection that the next manifest has to bear.
+    damage: BTreeMap<(String, String), String>,
+}
+
+#[derive(Debug)]
+struct Open {
+    collection: String,
+    listing_id: String,
+    resources: BTreeMap<String, Raw>,
+    damage: Option<String>,
+}
+
+impl Assembler {
+    /// Whether no listing is open: the offset after the last record may be committed.
+    pub fn is_at_rest(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Notes a record that could not be read: the listing of its collection is partial.
+    pub fn spoil(&mut self, organization_id: &str, collection: &str, reason: String) {
+        self.damage.insert((organization_id.to_owned(), collection.to_owned()), reason);
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, raw: Raw, offset: i64) -> Result<Option<Unit>, Malformed> {
+        let record = &raw.record;
+        let parts = [
+            record.resource.is_some(),
+            record.manifest.is_some(),
+            record.mark.is_some(),
+            record.decision.is_some(),
+        ];
+        match parts.into_iter().filter(|part| *part).count() {
+            1 => {}
+            other => return Err(Malformed::Parts(other)),
+        }
+        if let Some(mark) = raw.record.mark {
+            return Ok(Some(Unit::Mark {
+                organization_id: raw.record.organization_id,
+                organization_name: raw.record.organization_name,
+                poll_id: raw.record.poll_id,
+                mark,
+                ts_ms: raw.record.observed_ts_ms,
+                offset,
+            }));
+        }
+        if let Some(decision) = raw.record.decision {
+            return Ok(Some(Unit::Decision {
+                organization_id: raw.record.organization_id,
+                decision,
+                offset,
+            }));
+        }
+        let collection = match record.collection.as_str() {
+            POLL | DECISION => None,
+            name => Collection::parse(name),
+        };
+        let collection = collection.ok_or_else(|| Malformed::Collection(record.collection.clone()))?;
+        if record.resource.is_some() {
+            self.take_resource(raw, &collection)?;
+            return Ok(None);
+        }
+        self.close(raw, collection, offset).map(Some)
+    }
+
+    fn take_resource(&mut self, raw: Raw, collection: &Collection) -> Result<(), Malformed> {
+        let record = &raw.record;
+        let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("resource"))?;
+        let Some(id) = resource_id(&raw, collection) else {
+            return Err(Malformed::Kind(record.collection.clone()));
+        };
+        let open = self.open_listing(&record.organization_id, &record.collection, &listing_id);
+        if open.resources.insert(id, raw).is_some() {
+            open.damage.get_or_insert_with(|| "a resource stands in it twice".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The open listing of that id. One that was open before and never got its manifest is dropped: the producer
+    /// writes a listing in one transaction, so it is a leftover of another writer.
+    fn open_listing(&mut self, organization_id: &str, collection: &str, listing_id: &str) -> &mut Open {
+        let fresh = || Open {
+            collection: collection.to_owned(),
+            listing_id: listing_id.to_owned(),
+            resources: BTreeMap::new(),
+            damage: None,
+        };
+        let open = self.open.entry(organization_id.to_owned()).or_insert_with(fresh);
+        if open.listing_id != listing_id || open.collection != collection {
+            *open = fresh();
+        }
+        open
+    }
+
+    fn close(&mut self, raw: Raw, collection: Collection, offset: i64) -> Result<Unit, Malformed> {
+        let record = raw.record;
+        let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("manifest"))?;
+        self.open_listing(&record.organization_id, &record.collection, &listing_id);
+        let open = self.open.remove(&record.organization_id).expect("it was opened just now");
+        let manifest = record.manifest.expect("a record without a resource has a manifest here");
+        let spoiled = self.damage.remove(&(record.organization_id.clone(), record.collection));
+        let seen = i64::try_from(open.resources.len()).expect("a listing is bounded");
+        let missing = (seen != manifest.count)
+            .then(|| format!("its manifest counts {} resources, {seen} were read", manifest.count));
+        Ok(Unit::Listing(Box::new(Listing {
+            organization_id: record.organization_id,
+            organization_name: record.organization_name,
+            collection,
+            listing_id,
+            poll_id: record.poll_id,
+            manifest,
+            offset,
+            resources: open.resources,
+            damage: spoiled.or(open.damage).or(missing),
+        })))
+    }
+}
+
+/// The id of a resource of that collection; `None` if it is of another.
+fn resource_id(raw: &Raw, collection: &Collection) -> Option<String> {
+    let resource = raw.record.resource.as_ref()?;
+    let belongs = match collection {
+        Collection::Organization => resource.organization.is_some(),
+        Collection::Users => resource.user.is_some(),
+        Collection::Workspaces => resource.workspace.is_some(),
+        Collection::ApiKeys => resource.api_key.is_some(),
+        Collection::Members(_) => resource.member.is_some(),
+    };
+    (belongs && !resource.id().is_empty()).then(|| resource.id().to_owned())
+}

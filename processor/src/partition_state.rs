@@ -1,0 +1,134 @@
+//! The state of a task's partition: restored, checked, folded on. Pure.
+
+use schemas::{
+    state::{FoldError, States},
+    topics::partition,
+};
+
+use crate::{
+    listing::Unit,
+    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_mark},
+};
+
+/// Why a restored partition is refused. Each needs a person.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Unfit {
+    /// The element count that was written with the last transaction is another than the one restored.
+    #[error(
+        "the graph of organization {organization_id} has {found} elements, its coverage counts {expected}: the graph \
+         topic was changed by another hand or read before its end; rebuild it with `processor replay --from earliest --into PREFIX`"
+    )]
+    ElementCount {
+        /// Whose graph.
+        organization_id: String,
+        /// Restored.
+        found: i64,
+        /// Written with the last transaction.
+        expected: i64,
+    },
+    /// The topics have another number of partitions than when the organization was written.
+    #[error(
+        "organization {organization_id} was written when the topics had {expected} partitions, they have {found}: its \
+         history would be split; give the topics a new prefix and rebuild them with `processor replay --from earliest --into PREFIX`"
+    )]
+    PartitionCount {
+        /// Which.
+        organization_id: String,
+        /// Now.
+        found: i32,
+        /// Then.
+        expected: i32,
+    },
+    /// The organization belongs elsewhere.
+    #[error("organization {organization_id} belongs in partition {expected}, but stands in {found}")]
+    Partition {
+        /// Which.
+        organization_id: String,
+        /// Where it is.
+        found: i32,
+        /// Where it belongs.
+        expected: i32,
+    },
+}
+
+/// The states of the organizations of one partition.
+#[derive(Debug)]
+pub struct PartitionState {
+    states: States,
+    partition: i32,
+    partition_count: i32,
+}
+
+impl PartitionState {
+    /// Of a partition of which nothing is restored yet.
+    pub fn new(partition: i32, partition_count: i32) -> Self {
+        Self { states: States::default(), partition, partition_count }
+    }
+
+    /// The states.
+    pub fn states(&self) -> &States {
+        &self.states
+    }
+
+    /// Folds one record of the graph topic.
+    pub fn restore(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), FoldError> {
+        self.states.fold_record(key, value)
+    }
+
+    /// Checks a restored partition.
+    pub fn check(&self) -> Result<(), Unfit> {
+        for (organization_id, state) in self.states.iter() {
+            let organization_id = organization_id.to_owned();
+            let poll = state.poll();
+            let found = i64::try_from(state.graph().len()).expect("a graph is bounded by memory");
+            if poll.element_count != found {
+                return Err(Unfit::ElementCount { organization_id, found, expected: poll.element_count });
+            }
+            // Zero before the first record of coverage: then there are no elements either.
+            if poll.partition_count != 0 && poll.partition_count != self.partition_count {
+                let (found, expected) = (self.partition_count, poll.partition_count);
+                return Err(Unfit::PartitionCount { organization_id, found, expected });
+            }
+            self.check_place(&organization_id)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that an organization belongs in this partition.
+    pub fn check_place(&self, organization_id: &str) -> Result<(), Unfit> {
+        let expected = partition(organization_id, self.partition_count);
+        if expected == self.partition {
+            return Ok(());
+        }
+        Err(Unfit::Partition { organization_id: organization_id.to_owned(), found: self.partition, expected })
+    }
+
+    /// Reconciles with a unit, and moves on: if its transaction then fails, this state dies with it.
+    pub fn take(&mut self, unit: &Unit) -> Reconciled {
+        let (organization_id, reconciled) = match unit {
+            Unit::Listing(listing) => {
+                let state = self.states.entry(&listing.organization_id);
+                (&listing.organization_id, reconcile(state, listing, self.partition_count))
+            }
+            Unit::Mark { organization_id, organization_name, poll_id, mark, ts_ms, offset } => {
+                let position = MarkPosition {
+                    organization_id,
+                    organization_name,
+                    poll_id: poll_id.as_deref(),
+                    ts_ms: *ts_ms,
+                    offset: *offset,
+                };
+                let state = self.states.entry(organization_id);
+                (organization_id, reconcile_mark(state, mark, position, self.partition_count))
+            }
+            Unit::Decision { organization_id, .. } => (organization_id, Reconciled::default()),
+        };
+        let state = self.states.entry(organization_id);
+        for (key, value) in &reconciled.records {
+            state
+                .fold(key, value.clone())
+                .expect("reconcile writes each kind of value under its kind of key");
+        }
+        reconciled
+    }
+}

@@ -1,0 +1,139 @@
+//! Where each element that a listing touches should end up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{
+    collection::Collection,
+    coverage::Withheld,
+    element::{Element, ElementType},
+    graph::Change,
+    state::State,
+};
+
+use super::licence::Licence;
+
+/// The elements that a listing touches: those it lists, those its collection owns, and the relationships of the
+/// entities that come or go.
+pub(super) struct Targets<'a> {
+    state: &'a State,
+    /// What is to be known under each touched key; `None`: nothing.
+    known: BTreeMap<String, Option<Element>>,
+    /// Keys that the listing deletes by their absence.
+    absent: BTreeSet<String>,
+    /// Keys of entities that will be there, and those that will be gone, of the touched ones.
+    entities: BTreeMap<String, bool>,
+    /// Collections that end with their workspace.
+    ended: BTreeSet<String>,
+}
+
+impl<'a> Targets<'a> {
+    pub(super) fn of(
+        state: &'a State,
+        collection: &str,
+        desired: &BTreeMap<String, Element>,
+        licence: &Licence,
+    ) -> Self {
+        let mut targets = Self {
+            state,
+            known: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            entities: BTreeMap::new(),
+            ended: BTreeSet::new(),
+        };
+        for (key, element) in desired {
+            targets.known.insert(key.clone(), Some(targets.kept_or_new(element)));
+        }
+        for key in state.owned_by(collection).filter(|key| !desired.contains_key(*key)) {
+            if state.known(key).is_some_and(|element| licence.deletes(element)) {
+                targets.known.insert(key.to_owned(), None);
+                targets.absent.insert(key.to_owned());
+            }
+        }
+        targets.note_entities();
+        targets.end_members_of_deleted_workspaces();
+        targets.touch_relationships();
+        targets
+    }
+
+    /// Changes of the graph, in no order that matters.
+    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
+        self.known.iter().filter_map(|(key, known)| {
+            let before = self.state.graph().get(key);
+            let after = known.as_ref().filter(|element| self.missing_ends(element).is_empty());
+            match (before, after) {
+                (None, None) => None,
+                (Some(before), Some(after)) if before.same_as(after) => None,
+                (before, after) => Some(Change { before: before.cloned(), after: after.cloned() }),
+            }
+        })
+    }
+
+    /// Withheld relationships that come (`Some`) or go (`None`), by key.
+    pub(super) fn withheld(&self) -> impl Iterator<Item = (String, Option<Withheld>)> {
+        self.known.iter().filter_map(|(key, known)| {
+            let before = self.state.withheld().get(key);
+            let after = known.as_ref().and_then(|element| {
+                let missing = self.missing_ends(element);
+                let organization_id = element.organization_id.clone();
+                (!missing.is_empty()).then(|| Withheld { organization_id, element: element.clone(), missing })
+            });
+            (before != after.as_ref()).then(|| (key.clone(), after))
+        })
+    }
+
+    /// Collections that end, since their workspace does.
+    pub(super) fn ended_collections(&self) -> impl Iterator<Item = &String> {
+        self.ended.iter().filter(|collection| self.state.coverage().contains_key(*collection))
+    }
+
+    /// Whether the element goes because its own collection was listed without it.
+    pub(super) fn is_absent(&self, key: &str) -> bool {
+        self.absent.contains(key)
+    }
+
+    /// The element that is known already, if it says the same: what the log has is not written again.
+    fn kept_or_new(&self, element: &Element) -> Element {
+        let known = self.state.known(&element.key).filter(|known| known.same_as(element));
+        known.unwrap_or(element).clone()
+    }
+
+    fn note_entities(&mut self) {
+        for (key, known) in &self.known {
+            let element = known.as_ref().or_else(|| self.state.known(key));
+            if element.is_some_and(|element| !element.is_relationship()) {
+                self.entities.insert(key.clone(), known.is_some());
+            }
+        }
+    }
+
+    fn end_members_of_deleted_workspaces(&mut self) {
+        let prefix = ElementType::Workspace.entity_key("");
+        let deleted = self.entities.iter().filter(|(_, stays)| !**stays).map(|(key, _)| key);
+        let workspace_ids: Vec<&str> = deleted.filter_map(|key| key.strip_prefix(&prefix)).collect();
+        for workspace_id in workspace_ids {
+            let members = Collection::Members(workspace_id.to_owned()).to_string();
+            for key in self.state.owned_by(&members) {
+                self.known.insert(key.to_owned(), None);
+            }
+            self.ended.insert(members);
+        }
+    }
+
+    /// The relationships of the entities that come or go may be emitted or withheld.
+    fn touch_relationships(&mut self) {
+        for (entity, stays) in &self.entities {
+            if *stays == self.state.graph().contains(entity) {
+                continue;
+            }
+            for key in self.state.relationships_of(entity) {
+                self.known.entry(key.to_owned()).or_insert_with(|| self.state.known(key).cloned());
+            }
+        }
+    }
+
+    fn missing_ends(&self, element: &Element) -> Vec<String> {
+        let is_there =
+            |end: &str| self.entities.get(end).copied().unwrap_or_else(|| self.state.graph().contains(end));
+        element.ends().filter(|end| !is_there(end)).map(str::to_owned).collect()
+    }
+}

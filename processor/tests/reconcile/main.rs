@@ -1,0 +1,281 @@
+//! What a listing does to a graph, rule by rule.
+
+mod laws;
+mod world;
+
+use processor::reconcile::{APPLIED, VOID};
+use schemas::{
+    change::reason,
+    collection::Collection,
+    raw::{END, ListingOutcome, Mark, outcome},
+};
+use world::{Book, World, assigned_key, ops, user_key, workspace_key};
+
+#[test]
+fn a_first_poll_only_reads() {
+    let book = Book::of(&World::small());
+    // One account, two users, two workspaces, one key; two and two HAS, three ASSIGNED, CREATED and HAS of the key.
+    assert_eq!(book.changes.len(), 15);
+    assert!(book.changes.iter().all(|change| change.op == "r" && change.source.snapshot == "true"));
+    assert_eq!(book.state.graph().len(), 15);
+    assert!(book.state.withheld().is_empty());
+}
+
+#[test]
+fn a_poll_without_a_change_gives_none() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let before = book.state.graph().clone();
+    assert_eq!(book.poll(&world), []);
+    assert_eq!(book.state.graph(), &before);
+}
+
+#[test]
+fn an_update_has_both_images_and_names_what_differs() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.insert("bo".to_owned(), "admin".to_owned());
+    let changes = book.poll(&world);
+    assert_eq!(ops(&changes), [("u", "anthropic_user:bo")]);
+    assert_eq!(changes[0].changed, ["isAdmin", "role"]);
+    let role = |element: &Option<schemas::element::Element>| {
+        element.as_ref().and_then(|element| element.user.as_ref()?.role.clone())
+    };
+    assert_eq!(role(&changes[0].before).as_deref(), Some("user"));
+    assert_eq!(role(&changes[0].after).as_deref(), Some("admin"));
+    // The exposure window: from the start of the previous whole listing of users to the end of this one.
+    assert_eq!(changes[0].not_before_ts_ms, Some(20_000));
+    assert_eq!(changes[0].not_after_ts_ms, Some(80_500));
+}
+
+#[test]
+fn who_joins_is_created_with_the_relationship_behind_the_entity() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.insert("cy".to_owned(), "user".to_owned());
+    let account = format!("anthropic_account:{}", world::ORGANIZATION);
+    let changes = book.poll(&world);
+    assert_eq!(
+        ops(&changes),
+        [("c", "anthropic_user:cy"), ("c", format!("{account}|has|anthropic_user:cy").as_str())]
+    );
+}
+
+#[test]
+fn who_leaves_takes_the_relationships_along_which_their_collections_still_list() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.remove("bo");
+    let changes = book.list(&world, &Collection::Users);
+    let account = format!("anthropic_account:{}", world::ORGANIZATION);
+    assert_eq!(
+        ops(&changes),
+        [
+            ("d", format!("{account}|has|anthropic_user:bo").as_str()),
+            ("d", &assigned_key("bo", "lab")),
+            ("d", &assigned_key("bo", "prod")),
+            ("d", "anthropic_user:bo"),
+        ]
+    );
+    let reasons: Vec<_> = changes.iter().map(|change| change.reason.as_deref()).collect();
+    let (absent, end) = (Some(reason::ABSENT), Some(reason::END_DELETED));
+    assert_eq!(reasons, [absent, end, end, absent]);
+    assert_eq!(book.state.withheld().len(), 2);
+
+    world.users.insert("bo".to_owned(), "user".to_owned());
+    let changes = book.list(&world, &Collection::Users);
+    assert_eq!(changes.len(), 4);
+    assert!(changes.iter().all(|change| change.op == "c"));
+    let returned = changes.iter().filter(|change| change.reason.as_deref() == Some(reason::END_APPEARED));
+    assert_eq!(returned.count(), 2);
+    assert!(book.state.withheld().is_empty());
+}
+
+#[test]
+fn a_withheld_relationship_is_dropped_only_by_its_own_collection() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.remove("bo");
+    book.list(&world, &Collection::Users);
+    world.members.remove(&("lab".to_owned(), "bo".to_owned()));
+    assert_eq!(book.list(&world, &Collection::Members("lab".to_owned())), []);
+    assert_eq!(book.state.withheld().keys().collect::<Vec<_>>(), [&assigned_key("bo", "prod")]);
+}
+
+#[test]
+fn a_workspace_that_goes_ends_its_members() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.workspaces.remove("lab");
+    let changes = book.list(&world, &Collection::Workspaces);
+    assert!(changes.iter().any(|change| change.element_key == assigned_key("bo", "lab") && change.op == "d"));
+    assert!(!book.state.graph().contains(&workspace_key("lab")));
+    assert!(book.state.withheld().is_empty());
+    assert!(!book.state.coverage().contains_key("members/lab"));
+    // Should the workspace return, its members are a snapshot again, not what they were.
+    let late = book.listing(&world, &Collection::Members("lab".to_owned()));
+    assert_eq!(book.take(&late).1, VOID);
+}
+
+#[test]
+fn what_is_absent_from_a_listing_that_is_not_whole_stays() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.remove("bo");
+    world.users.insert("ada".to_owned(), "user".to_owned());
+    world.users.insert("cy".to_owned(), "user".to_owned());
+    let mut listing = book.listing(&world, &Collection::Users);
+    listing.damage = Some("the raw record at offset 7 cannot be used".to_owned());
+    let (changes, outcome) = book.take(&listing);
+    assert_eq!(outcome, outcome::PARTIAL);
+    assert!(changes.iter().all(|change| change.op != "d"), "{:?}", ops(&changes));
+    assert!(ops(&changes).contains(&("u", "anthropic_user:ada")));
+    assert!(ops(&changes).contains(&("c", "anthropic_user:cy")));
+    assert!(book.state.graph().contains(&user_key("bo")));
+    let coverage = &book.state.coverage()["users"];
+    assert_eq!(coverage.whole.as_ref().map(|whole| whole.listing_id.as_str()), Some("listing-20"));
+    assert_eq!(coverage.not_whole_since_ts_ms, Some(listing.manifest.ended_ts_ms));
+
+    let (changes, outcome) = {
+        let next = book.listing(&world, &Collection::Users);
+        book.take(&next)
+    };
+    assert_eq!(outcome, outcome::WHOLE);
+    assert!(ops(&changes).contains(&("d", "anthropic_user:bo")));
+    assert_eq!(book.state.coverage()["users"].not_whole_since_ts_ms, None);
+}
+
+#[test]
+fn a_listing_with_narrower_parameters_deletes_nothing() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.workspaces.remove("lab");
+    let mut listing = book.listing(&world, &Collection::Workspaces);
+    listing.manifest.parameters.remove("include_default");
+    let (changes, outcome) = book.take(&listing);
+    assert_eq!((changes, outcome), (vec![], outcome::PARTIAL));
+    assert!(book.state.graph().contains(&workspace_key("lab")));
+}
+
+#[test]
+fn a_listing_without_scopes_deletes_no_has_of_a_key() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    let mut older = book.listing(&world, &Collection::ApiKeys);
+    for raw in older.resources.values_mut() {
+        let resource = raw.record.resource.as_mut().expect("a resource");
+        let api_key = resource.api_key.as_mut().expect("a key");
+        api_key.scope = None;
+        raw.resource_digest = schemas::codec::resource_digest(Some(resource));
+    }
+    let (changes, outcome) = book.take(&older);
+    assert_eq!(outcome, outcome::WHOLE);
+    assert_eq!(ops(&changes), [("u", "anthropic_api_key:k1")]);
+    // A listing with scopes licenses it again.
+    world.api_keys.insert("k1".to_owned(), ("ada".to_owned(), "lab".to_owned()));
+    let changes = book.list(&world, &Collection::ApiKeys);
+    assert!(ops(&changes).contains(&("d", "anthropic_workspace:prod|has|anthropic_api_key:k1")));
+    assert!(ops(&changes).contains(&("c", "anthropic_workspace:lab|has|anthropic_api_key:k1")));
+}
+
+#[test]
+fn the_account_is_never_deleted_by_a_listing() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let mut empty = book.listing(&world, &Collection::Organization);
+    empty.resources.clear();
+    empty.manifest.count = 0;
+    let (changes, _) = book.take(&empty);
+    assert_eq!(changes, []);
+}
+
+#[test]
+fn the_guard_refuses_a_listing_without_any_user_and_one_that_would_delete_too_many() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.clear();
+    let listing = book.listing(&world, &Collection::Users);
+    assert_eq!(book.take(&listing), (vec![], outcome::GUARDED));
+
+    let mut many = World::small();
+    many.users.extend((0..70).map(|id| (format!("user{id:02}"), "user".to_owned())));
+    let mut book = Book::of(&many);
+    let all = many.users.clone();
+    many.users.retain(|id, _| !("user00"..="user20").contains(&id.as_str()));
+    // 21 of 72 are more than twenty, but less than three tenths.
+    let listing = book.listing(&many, &Collection::Users);
+    assert_eq!(book.clone().take(&listing).1, outcome::WHOLE);
+    many.users = all;
+    many.users.retain(|id, _| !("user00"..="user21").contains(&id.as_str()));
+    let listing = book.listing(&many, &Collection::Users);
+    let (changes, outcome) = book.take(&listing);
+    assert_eq!((changes, outcome), (vec![], outcome::GUARDED));
+}
+
+#[test]
+fn members_of_an_unknown_workspace_are_void() {
+    let world = World::small();
+    let mut book = Book::default();
+    let listing = book.listing(&world, &Collection::Members("prod".to_owned()));
+    assert_eq!(book.take(&listing), (vec![], VOID));
+    assert!(book.state.coverage().is_empty());
+}
+
+#[test]
+fn a_listing_that_was_applied_is_not_applied_again() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.users.remove("bo");
+    let listing = book.listing(&world, &Collection::Users);
+    book.take(&listing);
+    assert_eq!(book.take(&listing), (vec![], APPLIED));
+}
+
+#[test]
+fn a_switched_on_tag_updates_every_entity_because_of_the_configuration() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let mut listing = book.listing(&world, &Collection::Users);
+    listing.manifest.configuration.tag_account_name = true;
+    let reconciled = processor::reconcile::reconcile(&book.state, &listing, world::PARTITIONS);
+    assert_eq!(reconciled.changes.len(), 2);
+    for (change, cause) in &reconciled.changes {
+        assert_eq!(*cause, processor::reconcile::Cause::Config);
+        assert_eq!(change.changed, ["tag.AccountName"]);
+    }
+}
+
+fn failed(collection: &str) -> ListingOutcome {
+    ListingOutcome {
+        collection: collection.to_owned(),
+        outcome: outcome::FAILED.to_owned(),
+        reason: Some("403 permission_error".to_owned()),
+        http_status: Some(403),
+        request_id: None,
+        listing_id: None,
+    }
+}
+
+#[test]
+fn an_end_mark_tells_coverage_what_failed_and_moves_no_element() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let before = book.state.graph().clone();
+    let gone = ListingOutcome { outcome: outcome::GONE.to_owned(), ..failed("members/lab") };
+    book.mark(&Mark {
+        kind: END.to_owned(),
+        trigger: "interval".to_owned(),
+        outcomes: vec![failed("members/prod"), gone, failed("members/elsewhere")],
+        complete: false,
+        reason: None,
+    });
+    assert_eq!(book.state.graph(), &before);
+    let coverage = book.state.coverage();
+    assert!(coverage["members/prod"].not_whole_since_ts_ms.is_some());
+    assert_eq!(coverage["members/lab"].not_whole_since_ts_ms, None);
+    assert_eq!(coverage["members/lab"].latest.as_ref().map(|latest| latest.outcome.as_str()), Some("gone"));
+    assert!(!coverage.contains_key("members/elsewhere"));
+    let poll = book.state.poll();
+    assert!(poll.ended && !poll.complete);
+    assert_eq!(poll.incomplete.len(), 2, "{:?}", poll.incomplete);
+}
