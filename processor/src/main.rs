@@ -1,3 +1,7 @@
-//! The processor binary.
+//! The processor's binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service::run_main("processor", processor::cli::main)
+}

@@ -1,0 +1,131 @@
+//! What one transaction will write, gathered before it begins.
+
+use jiff::Timestamp;
+use rdkafka::message::OwnedHeaders;
+use schemas::{change::Envelope, codec::encode, topics::Topic};
+use service::kafka::{
+    headers::{AVRO, CONTENT_TYPE, CloudEvent, owned},
+    partition::Record,
+};
+
+use crate::reconcile::{Cause, Reconciled};
+
+/// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
+/// transaction may be larger by one listing.
+const FULL_AT: usize = 10_000;
+
+/// `ce_type` of a change.
+const CHANGE_TYPE: &str = "anthropic_graph.change";
+
+/// Why a raw record was refused, as a dead letter's header tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What was being done: `decode` or `assemble`.
+    pub stage: &'static str,
+    /// Why it failed, with its causes.
+    pub message: String,
+}
+
+/// The next transaction.
+#[derive(Debug, Default)]
+pub struct Batch {
+    outputs: Vec<Output>,
+    /// The next raw offset to read once this is committed; `None`: there is nothing to commit.
+    next_offset: Option<i64>,
+}
+
+/// One record to write into the task's partition.
+pub struct Output {
+    /// Where.
+    pub topic: Topic,
+    /// Its key.
+    pub key: String,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: OwnedHeaders,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("topic", &self.topic).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Batch {
+    /// The records in the order in which they are written.
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The offset to commit with them.
+    pub fn next_offset(&self) -> Option<i64> {
+        self.next_offset
+    }
+
+    /// Whether the transaction is large enough.
+    pub fn is_full(&self) -> bool {
+        self.outputs.len() >= FULL_AT
+    }
+
+    /// Everything before this offset is dealt with.
+    pub fn advance(&mut self, next_offset: i64) {
+        self.next_offset = Some(next_offset);
+    }
+
+    /// Adds changes and state, in the order: changes, then state, so that whoever sees the state can see the changes.
+    pub fn add(&mut self, organization_id: &str, reconciled: &Reconciled, traceparent: Option<&str>) {
+        for (change, cause) in &reconciled.changes {
+            self.outputs.push(Output {
+                topic: Topic::Changes,
+                key: change.key(),
+                value: Some(encode(change)),
+                headers: change_headers(change, *cause, traceparent),
+            });
+        }
+        for (key, value) in &reconciled.records {
+            self.outputs.push(Output {
+                topic: Topic::Graph,
+                key: key.format(organization_id),
+                value: value.as_ref().map(schemas::codec::GraphValue::encode),
+                headers: owned([(CONTENT_TYPE, AVRO)]),
+            });
+        }
+    }
+
+    /// Adds a dead letter: the record's bytes with where it came from and why it was refused, as Kafka Connect does.
+    pub fn add_dead_letter(&mut self, topic: &str, partition: i32, record: Record, refusal: &Refusal) {
+        let header = |name: &str| format!("__anthropic_graph.errors.{name}");
+        let headers = [
+            (header("topic"), topic.to_owned()),
+            (header("partition"), partition.to_string()),
+            (header("offset"), record.offset.to_string()),
+            (header("stage"), refusal.stage.to_owned()),
+            (header("exception.message"), refusal.message.clone()),
+        ];
+        self.outputs.push(Output {
+            topic: Topic::DeadLetters,
+            key: String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned(),
+            value: record.value,
+            headers: owned(headers),
+        });
+    }
+}
+
+fn change_headers(change: &Envelope, cause: Cause, traceparent: Option<&str>) -> OwnedHeaders {
+    let source = format!("/{}/{}", change.source.connector, change.source.organization_id);
+    let time = Timestamp::from_millisecond(change.ts_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
+    CloudEvent {
+        id: &change.id,
+        kind: CHANGE_TYPE,
+        source: &source,
+        subject: &change.element_key,
+        time: &time,
+        cause: Some(match cause {
+            Cause::Live => "live",
+            Cause::Config => "config",
+        }),
+        traceparent,
+    }
+    .headers()
+}

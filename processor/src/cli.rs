@@ -1,0 +1,76 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use service::{
+    config::Config,
+    exit::{Outcome, shutdown_signal},
+    kafka::topics::Broker,
+};
+
+use crate::{check, run, tail};
+
+/// Turns raw records into changes and compacted state.
+#[derive(Debug, Parser)]
+#[command(name = "processor", version)]
+pub struct Arguments {
+    /// The configuration; without it, everything comes from the environment.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Process raw records until asked to end.
+    Run {
+        /// End at the end of the raw topic as it is at the start.
+        #[arg(long)]
+        until_end: bool,
+    },
+    /// Check configuration, broker and topics without changing anything.
+    Check,
+    /// Print changes.
+    Tail {
+        /// earliest, latest, or a time such as 2026-11-24T09:00:00Z.
+        #[arg(long, default_value = "latest")]
+        from: tail::Since,
+        /// Only this organization.
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
+        /// As JSON lines.
+        #[arg(long)]
+        json: bool,
+        /// End at the end of the topic as it is at the start.
+        #[arg(long)]
+        until_end: bool,
+    },
+}
+
+/// Does what the command line asks for.
+pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let config = Config::load(arguments.config.as_deref(), &std::env::vars().collect())?;
+    match arguments.command {
+        Command::Run { until_end } => {
+            let options = run::Options { until_end, broker: Broker::Kafka };
+            run::run(config, options, shutdown_signal()?).await
+        }
+        Command::Check => check::check(config).await,
+        Command::Tail { from, organization, json, until_end } => {
+            let options = tail::Options { from, organization, json, until_end };
+            tail::tail(config, options, shutdown_signal()?).await
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,327 @@
+//! `processor run`: a member of the consumer group and a thread for each partition it has.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use schemas::topics::Topic;
+use service::{
+    admin::{self, Health},
+    config::Config,
+    exit::{Outcome, Shutdown},
+    kafka::{
+        client_config,
+        member::{Event, Member},
+        topics::{self, Broker, Wanted},
+    },
+    metrics::Metrics,
+};
+use tracing::{error, info, warn};
+
+use crate::task::{self, Ended, GroupMetadata, Shared, Task};
+
+/// The topics that the processor reads and writes.
+pub(crate) const TOPICS: [Topic; 4] = [Topic::Raw, Topic::Changes, Topic::Graph, Topic::DeadLetters];
+
+/// One turn of the member's poll: decides how soon a stop or a failed task is noticed.
+const MEMBER_POLL: Duration = Duration::from_millis(200);
+/// How long the member's loop may be silent before the process counts as dead: a rebalance waits for transactions.
+const HEARTBEAT_BOUND: Duration = Duration::from_mins(3);
+/// Pause before a task is opened anew, doubled up to the bound: the brokers need time to elect leaders.
+const REOPEN_PAUSE: Duration = Duration::from_millis(500);
+const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Pause between two tries to reach the brokers at the start.
+const REACH_PAUSE: Duration = Duration::from_secs(2);
+/// How long a run until the end waits for its first assignment.
+const ASSIGNMENT_BOUND: Duration = Duration::from_mins(2);
+
+/// How to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// End at the end of the raw topic as it is at the start.
+    pub until_end: bool,
+    /// What broker it is.
+    pub broker: Broker,
+}
+
+/// The topics that the processor wants.
+pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
+    Wanted {
+        topics: &TOPICS,
+        prefix: &config.kafka.topic_prefix,
+        partitions: config.kafka.partitions,
+        replication_factor: config.kafka.replication_factor,
+        retention: config.retention,
+        create: config.kafka.create_topics,
+        broker,
+    }
+}
+
+/// Runs the processor until it is asked to end, or has reached the end.
+pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    let environment = std::env::vars().collect();
+    let client = client_config(&config.kafka, &environment)?;
+    let (metrics, registry) = Metrics::new("processor");
+    let health = Arc::new(Health::default());
+    health.set("kafka", Err("not reached yet".to_owned()));
+    let _admin = admin::serve(config.admin_listen.processor, Arc::clone(&health), Arc::new(registry)).await?;
+    tokio::task::spawn_blocking(move || {
+        let Some(partition_count) = reach(&config, &client, options, &health, &shutdown)? else {
+            return Ok(Outcome::Done);
+        };
+        let group_id = format!("{}.processor", config.kafka.topic_prefix);
+        let prefix = config.kafka.topic_prefix;
+        let until_end = options.until_end;
+        let shared = Shared { client, group_id, prefix, partition_count, until_end, metrics, health };
+        supervise(&Arc::new(shared), &shutdown)
+    })
+    .await
+    .context("the processor's thread ended")?
+}
+
+/// Makes or verifies the topics, waiting for brokers that do not answer yet. `None`: asked to end meanwhile.
+fn reach(
+    config: &Config,
+    client: &rdkafka::ClientConfig,
+    options: Options,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<i32>> {
+    loop {
+        match topics::ensure(client, &wanted(config, options.broker)) {
+            Ok(partition_count) => {
+                health.set("kafka", Ok(()));
+                return Ok(Some(partition_count));
+            }
+            Err(error @ topics::Error::Unreachable { .. }) if !options.until_end => {
+                error!("{error}");
+                health.set("kafka", Err(error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if shutdown.is_requested() {
+            return Ok(None);
+        }
+        thread::sleep(REACH_PAUSE);
+    }
+}
+
+struct Running {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Result<Ended, task::Error>>,
+}
+
+/// The threads by partition.
+#[derive(Clone, Default)]
+struct Threads(Arc<Mutex<BTreeMap<i32, Running>>>);
+
+impl Threads {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Running>> {
+        self.0.lock().expect("nothing panics while it holds the lock")
+    }
+
+    /// Stops the tasks of these partitions and waits for them: what they have whole they commit.
+    fn close(&self, partitions: &[i32]) -> Vec<Result<Ended, task::Error>> {
+        let running: Vec<Running> = {
+            let mut threads = self.lock();
+            partitions.iter().filter_map(|partition| threads.remove(partition)).collect()
+        };
+        for task in &running {
+            task.stop.store(true, Ordering::Relaxed);
+        }
+        running.into_iter().map(|task| task.thread.join().expect("a task's thread does not panic")).collect()
+    }
+
+    /// Takes the tasks that ended by themselves.
+    fn ended(&self) -> Vec<(i32, Result<Ended, task::Error>)> {
+        let mut threads = self.lock();
+        let ended: Vec<i32> =
+            threads.iter().filter(|(_, task)| task.thread.is_finished()).map(|(it, _)| *it).collect();
+        ended
+            .into_iter()
+            .filter_map(|partition| Some((partition, threads.remove(&partition)?)))
+            .map(|(partition, task)| (partition, task.thread.join().expect("a task's thread does not panic")))
+            .collect()
+    }
+
+    fn partitions(&self) -> Vec<i32> {
+        self.lock().keys().copied().collect()
+    }
+}
+
+fn supervise(shared: &Arc<Shared>, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
+    let threads = Threads::default();
+    let closing = threads.clone();
+    let health = Arc::clone(&shared.health);
+    let metrics = shared.metrics.clone();
+    let raw = Topic::Raw.name(&shared.prefix);
+    let member = Member::join(&shared.client, &shared.group_id, &raw, move |_, partitions| {
+        for ended in closing.close(partitions) {
+            if let Err(error) = ended {
+                // Nothing of it was committed; the next owner reads it again.
+                warn!("a task ended: {:#}", anyhow!(error));
+            }
+        }
+        for partition in partitions {
+            health.clear(&partition_name(*partition));
+            metrics.forget_partition(*partition);
+        }
+    })?;
+    let mut supervisor = Supervisor {
+        shared: Arc::clone(shared),
+        member: Arc::new(member),
+        threads: threads.clone(),
+        ended: BTreeMap::new(),
+        assigned: BTreeSet::new(),
+    };
+    let result = supervisor.work(shutdown);
+    let closed = threads.close(&threads.partitions());
+    drop(supervisor);
+    let outcome = result?;
+    for error in closed.into_iter().filter_map(Result::err) {
+        match error {
+            error @ task::Error::Fatal(_) => return Err(error.into()),
+            // What was not committed is read again by whoever comes next.
+            error => warn!("a task ended: {:#}", anyhow!(error)),
+        }
+    }
+    Ok(outcome)
+}
+
+fn partition_name(partition: i32) -> String {
+    format!("partition {partition}")
+}
+
+struct Supervisor {
+    shared: Arc<Shared>,
+    member: Arc<Member>,
+    threads: Threads,
+    /// Tasks that reached the end, by partition.
+    ended: BTreeMap<i32, Ended>,
+    assigned: BTreeSet<i32>,
+}
+
+impl Supervisor {
+    fn work(&mut self, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
+        let heartbeat = self.shared.health.heartbeat("consumer group", HEARTBEAT_BOUND);
+        let started = Instant::now();
+        while !shutdown.is_requested() {
+            heartbeat.beat();
+            for event in self.member.poll(MEMBER_POLL)? {
+                match event {
+                    Event::Assigned(partitions) => partitions.into_iter().for_each(|it| self.start(it)),
+                    Event::Revoked(partitions) | Event::Lost(partitions) => {
+                        self.assigned.retain(|partition| !partitions.contains(partition));
+                        self.ended.retain(|partition, _| !partitions.contains(partition));
+                    }
+                }
+            }
+            self.collect()?;
+            if self.shared.until_end {
+                if !self.assigned.is_empty() && self.assigned.iter().all(|it| self.ended.contains_key(it)) {
+                    return Ok(self.outcome());
+                }
+                if self.assigned.is_empty() && started.elapsed() >= ASSIGNMENT_BOUND {
+                    bail!(
+                        "no partition was assigned within {} s; other members of the group {} have all of them",
+                        ASSIGNMENT_BOUND.as_secs(),
+                        self.shared.group_id
+                    );
+                }
+            }
+        }
+        info!("ends; what is whole is committed");
+        Ok(Outcome::Done)
+    }
+
+    fn start(&mut self, partition: i32) {
+        self.assigned.insert(partition);
+        self.ended.remove(&partition);
+        let stop = Arc::new(AtomicBool::new(false));
+        let member = Arc::downgrade(&self.member);
+        let group: GroupMetadata = Arc::new(move || {
+            member.upgrade().expect("tasks are closed before the member leaves").group_metadata()
+        });
+        let (shared, stopping) = (Arc::clone(&self.shared), Arc::clone(&stop));
+        let thread = thread::Builder::new()
+            .name(format!("task-{partition}"))
+            .spawn(move || keep_running(&shared, partition, &group, &stopping))
+            .expect("the system has threads to spare");
+        self.threads.lock().insert(partition, Running { stop, thread });
+    }
+
+    fn collect(&mut self) -> anyhow::Result<()> {
+        for (partition, result) in self.threads.ended() {
+            match result {
+                Ok(ended) => {
+                    self.ended.insert(partition, ended);
+                }
+                Err(error @ task::Error::Fenced(_)) => {
+                    let reason = "another process took over; waiting for the next assignment";
+                    self.shared.health.set(partition_name(partition), Err(reason.to_owned()));
+                    error!(partition, "{:#}", anyhow!(error));
+                }
+                Err(error) => {
+                    return Err(anyhow!(error).context(format!("the task of partition {partition} failed")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn outcome(&self) -> Outcome {
+        let lines: Vec<&str> =
+            self.ended.values().flat_map(|ended| ended.incomplete.iter().map(String::as_str)).collect();
+        if lines.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Incomplete(format!("incomplete: {}", lines.join("; ")))
+        }
+    }
+}
+
+/// Opens the partition's task, and again after every error that a new start may mend.
+fn keep_running(
+    shared: &Shared,
+    partition: i32,
+    group: &GroupMetadata,
+    stop: &AtomicBool,
+) -> Result<Ended, task::Error> {
+    let mut pause = REOPEN_PAUSE;
+    let mut end = None;
+    loop {
+        shared.health.set(partition_name(partition), Err("restoring".to_owned()));
+        let result = Task::open(shared, partition, Arc::clone(group)).and_then(|mut task| {
+            if shared.until_end && end.is_none() {
+                end = Some(task.raw_end()?);
+            }
+            shared.health.set(partition_name(partition), Ok(()));
+            pause = REOPEN_PAUSE;
+            task.run(stop, end)
+        });
+        match result {
+            Err(task::Error::Reopen(error)) if !stop.load(Ordering::Relaxed) => {
+                let reason = format!("{:#}", anyhow!(error));
+                warn!(partition, reason, "the task is opened anew");
+                shared.health.set(partition_name(partition), Err(reason));
+                wait(pause, stop);
+                pause = (pause * 2).min(REOPEN_PAUSE_MAX);
+            }
+            other => return other,
+        }
+    }
+}
+
+fn wait(pause: Duration, stop: &AtomicBool) {
+    let until = Instant::now() + pause;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        thread::sleep(MEMBER_POLL.min(pause));
+    }
+}
