@@ -1,6 +1,8 @@
 //! What JupiterOne's data-model 0.64.2 wants of an uploaded object, for the classes in use here.
 //!
 //! The service itself is more lenient; JupiterOne's SDK refuses what violates these rules.
+//! Stricter than the schemas, as the schemas leave properties free that they do not know: null only where a property
+//! is typed nullable, every time (`addedOn`) a number, no objects and no mixed arrays.
 
 use serde_json::{Map, Value};
 
@@ -302,16 +304,18 @@ fn is_uri(text: &str) -> bool {
     })
 }
 
-/// The format check of the SDK's validator.
+/// The `email` format of ajv-formats, which the data-model brings along: no local domain, no empty part.
 fn is_email(value: &Value) -> bool {
     let Some((local, domain)) = value.as_str().and_then(|text| text.rsplit_once('@')) else { return false };
-    let allowed = |c: char| c.is_ascii_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-".contains(c);
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    let atom = |part: &str| {
+        !part.is_empty()
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~-".contains(c))
     };
-    !local.is_empty() && local.chars().all(allowed) && domain.split('.').all(label)
+    let label = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    local.split('.').all(atom) && domain.contains('.') && domain.split('.').all(label)
 }

@@ -70,6 +70,8 @@ fn each_violation_is_found() {
         (set(user(), "email", json!("ada@nimbus.example")), "email"),
         (set(user(), "email", json!(["a@x.example", "a@x.example"])), "email"),
         (set(user(), "email", json!(["ada"])), "email"),
+        (set(user(), "email", json!(["ada@localhost"])), "email"),
+        (set(user(), "email", json!(["ada..d@nimbus.example"])), "email"),
         (set(user(), "username", json!([1])), "username"),
         (set(user(), "createdOn", json!("2026-01-01T00:00:00Z")), "createdOn"),
         (set(user(), "addedOn", json!("2026-01-01T00:00:00Z")), "addedOn"),
