@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{Router, get, post};
+use axum::routing::{Router, any, get, post};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -27,6 +27,7 @@ pub(super) fn routes() -> Router<Shared> {
         .route("/_simulator/mutations", post(mutations))
         .route("/_simulator/faults", post(faults).delete(clear_faults))
         .route("/_simulator/settings", post(settings))
+        .route("/_simulator/{*unknown}", any(unknown))
 }
 
 async fn organization(State(shared): State<Shared>) -> Json<Truth> {
@@ -35,6 +36,11 @@ async fn organization(State(shared): State<Shared>) -> Json<Truth> {
 
 async fn requests(State(shared): State<Shared>) -> Json<Vec<LoggedRequest>> {
     Json(shared.world().log())
+}
+
+/// A mistyped address is not taken for a request to the API.
+async fn unknown() -> (StatusCode, Json<Refused<'static>>) {
+    (StatusCode::NOT_FOUND, Json(Refused { error: "the simulator has no such address" }))
 }
 
 #[derive(Deserialize)]

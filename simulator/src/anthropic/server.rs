@@ -1,15 +1,15 @@
 //! The HTTP server: the API at every path, the control under `/_simulator/`.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Query, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use futures::stream;
+use futures::stream::{self, StreamExt};
 
 use super::connection::Scissors;
 use super::control;
@@ -74,19 +74,12 @@ fn deliver(reply: Reply, scissors: &Scissors) -> Response {
             Body::empty()
         }
         Delivery::CutBody => {
-            let half = Ok(bytes[..length / 2].to_vec());
-            Body::from_stream(stream::iter([half, Err(io::Error::from(io::ErrorKind::ConnectionReset))]))
+            let cut = Err(io::Error::from(io::ErrorKind::ConnectionReset));
+            // The pause has the first half sent before the connection goes.
+            in_halves(bytes[..length / 2].to_vec(), Duration::from_millis(10), cut)
         }
         Delivery::Slow(pause) => {
-            let halves = [bytes[..length / 2].to_vec(), bytes[length / 2..].to_vec()];
-            let halves = halves.into_iter().enumerate();
-            Body::from_stream(stream::unfold(halves, move |mut halves| async move {
-                let (number, half) = halves.next()?;
-                if number == 1 {
-                    tokio::time::sleep(pause).await;
-                }
-                Some((Ok::<_, Infallible>(half), halves))
-            }))
+            in_halves(bytes[..length / 2].to_vec(), pause, Ok(bytes[length / 2..].to_vec()))
         }
     };
     let mut response = Response::new(body);
@@ -99,4 +92,13 @@ fn deliver(reply: Reply, scissors: &Scissors) -> Response {
         }
     }
     response
+}
+
+/// A body that comes in two halves with a pause between them.
+fn in_halves(first: Vec<u8>, pause: Duration, second: io::Result<Vec<u8>>) -> Body {
+    let late = stream::once(async move {
+        tokio::time::sleep(pause).await;
+        second
+    });
+    Body::from_stream(stream::iter([Ok(first)]).chain(late))
 }
