@@ -1,1 +1,20 @@
 //! Keeps JupiterOne equal to the graph topic.
+
+mod batch;
+mod check;
+mod cli;
+mod configured;
+mod directory;
+mod events;
+mod gap;
+mod job;
+mod jupiterone;
+mod organization;
+mod plan;
+mod run;
+mod sync_topic;
+mod task;
+
+pub use check::check;
+pub use cli::{Arguments, execute};
+pub use run::{Options, resync, run};

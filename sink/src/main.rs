@@ -1,3 +1,7 @@
 //! The sink binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service::run_main("sink", sink::execute)
+}

@@ -1,0 +1,92 @@
+//! What an organization's graph does not know: types that a DIFF must not delete by absence, and words for it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::collection::Collection;
+use schemas::coverage::Coverage;
+use schemas::element::ElementType;
+use schemas::state::State;
+
+/// Names of the types of which the graph may lack objects that exist, sorted: the types owned by collections that
+/// have never been whole, and those of relationships withheld for an end that such a collection owns. What was whole
+/// once is in the graph, frozen or held, and so in the upload.
+pub(crate) fn partial_types(state: &State) -> Vec<String> {
+    let mut types: BTreeSet<ElementType> = BTreeSet::new();
+    for collection in
+        [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
+    {
+        if !was_whole(state, &collection) {
+            types.extend(owned(&collection));
+        }
+    }
+    if types.contains(&ElementType::Workspace) || unlisted_members(state).next().is_some() {
+        types.insert(ElementType::UserAssignedWorkspace);
+    }
+    let known = types.clone();
+    for withheld in state.withheld().values() {
+        let waits = withheld.missing.iter().filter_map(|key| ElementType::parse(key.split_once(':')?.0));
+        if waits.into_iter().any(|end| known.contains(&end)) {
+            types.extend(ElementType::parse(&withheld.element.kind));
+        }
+    }
+    types.into_iter().map(|kind| kind.name().to_owned()).collect()
+}
+
+/// The collections that are not whole now, each with the reason after a colon, sorted: for people.
+pub(crate) fn incomplete(state: &State) -> Vec<String> {
+    let mut reasons: BTreeMap<String, String> = BTreeMap::new();
+    for (name, coverage) in state.coverage() {
+        if Collection::parse(name).is_some() && coverage.not_whole_since_ts_ms.is_some() {
+            reasons.insert(name.clone(), reason(coverage));
+        }
+    }
+    for collection in
+        [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
+    {
+        if !was_whole(state, &collection) {
+            reasons.entry(collection.to_string()).or_insert_with(|| "not listed yet".to_owned());
+        }
+    }
+    for name in unlisted_members(state) {
+        reasons.entry(name).or_insert_with(|| "not listed yet".to_owned());
+    }
+    reasons.into_iter().map(|(name, reason)| format!("{name}: {reason}")).collect()
+}
+
+/// Whether the collection was ever listed whole.
+pub(crate) fn was_whole(state: &State, collection: &Collection) -> bool {
+    state.coverage().get(&collection.to_string()).is_some_and(|coverage| coverage.whole.is_some())
+}
+
+/// Types of the elements that a collection owns (docs/mapping.md).
+fn owned(collection: &Collection) -> &'static [ElementType] {
+    match collection {
+        Collection::Organization => &[ElementType::Account],
+        Collection::Users => &[ElementType::User, ElementType::AccountHasUser],
+        Collection::Workspaces => &[ElementType::Workspace, ElementType::AccountHasWorkspace],
+        Collection::ApiKeys => {
+            &[ElementType::ApiKey, ElementType::UserCreatedApiKey, ElementType::WorkspaceHasApiKey]
+        }
+        Collection::Members(_) => &[ElementType::UserAssignedWorkspace],
+    }
+}
+
+/// Names of the members collections of listed workspaces that were never whole. An archived workspace may refuse to
+/// list its members for ever; what it has not told by now it will not tell.
+fn unlisted_members(state: &State) -> impl Iterator<Item = String> {
+    state
+        .graph()
+        .elements()
+        .filter_map(|element| element.workspace.as_ref())
+        .filter(|workspace| workspace.archived_on.is_none())
+        .map(|workspace| Collection::Members(workspace.id.clone()))
+        .filter(|collection| !was_whole(state, collection))
+        .map(|collection| collection.to_string())
+}
+
+fn reason(coverage: &Coverage) -> String {
+    let latest = coverage.latest.as_ref();
+    latest
+        .and_then(|latest| latest.reason.clone().or_else(|| Some(latest.outcome.clone())))
+        .unwrap_or_else(|| "not whole".to_owned())
+}

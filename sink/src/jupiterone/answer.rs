@@ -1,0 +1,242 @@
+//! One request's answer, parsed.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use reqwest::{RequestBuilder, Response};
+use serde::Deserialize;
+
+use super::error::Error;
+
+/// Longest answer that is read (bytes): a job has about two thousand.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Longest part of JupiterOne's own words that is shown (characters).
+const MAX_MESSAGE: usize = 300;
+
+/// A sync job as JupiterOne tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Job {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its state.
+    pub(crate) status: Status,
+    #[serde(default)]
+    done: bool,
+    #[serde(default)]
+    num_entity_create_errors: u64,
+    #[serde(default)]
+    num_entity_update_errors: u64,
+    #[serde(default)]
+    num_entity_delete_errors: u64,
+    #[serde(default)]
+    num_relationship_create_errors: u64,
+    #[serde(default)]
+    num_relationship_update_errors: u64,
+    #[serde(default)]
+    num_relationship_delete_errors: u64,
+}
+
+impl Job {
+    /// Whether nothing comes after it.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done || self.status.is_terminal()
+    }
+
+    /// How many objects JupiterOne says it could not write.
+    pub(crate) fn write_errors(&self) -> u64 {
+        self.num_entity_create_errors
+            + self.num_entity_update_errors
+            + self.num_entity_delete_errors
+            + self.num_relationship_create_errors
+            + self.num_relationship_update_errors
+            + self.num_relationship_delete_errors
+    }
+}
+
+/// A sync job's state; one that is not known here is kept as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Status(String);
+
+impl Status {
+    /// Whether JupiterOne holds what was uploaded.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.0 == "FINISHED"
+    }
+
+    /// Whether JupiterOne refuses what was uploaded.
+    pub(crate) fn is_bad_data(&self) -> bool {
+        self.0 == "ERROR_BAD_DATA"
+    }
+
+    fn is_terminal(&self) -> bool {
+        matches!(
+            self.0.as_str(),
+            "FINISHED"
+                | "ABORTED"
+                | "ABORTED_DUE_TO_INVALID_CONFIGURATION"
+                | "ERROR_BAD_DATA"
+                | "ERROR_UNEXPECTED_FAILURE"
+        )
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// What was answered with success.
+#[derive(Debug, Deserialize)]
+pub(super) struct Answer {
+    /// Absent in the answer to events.
+    pub(super) job: Option<Job>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    error: Refusal,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// Why one try did not succeed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The next try may.
+    Again {
+        /// How long JupiterOne wants to be left alone.
+        after: Option<Duration>,
+        /// Whether this try may have been carried out.
+        is_unclear: bool,
+        /// What happened.
+        reason: String,
+    },
+    /// JupiterOne says no.
+    Status {
+        /// HTTP's.
+        status: u16,
+        /// JupiterOne's, empty where there is none.
+        code: String,
+        /// JupiterOne's, empty where there is none.
+        message: String,
+    },
+}
+
+impl Failure {
+    /// An answer of success that is none of JupiterOne's.
+    pub(super) fn garbled() -> Self {
+        Self::unclear(
+            "JupiterOne's answer tells of no sync job; is something else at its base_url?".to_owned(),
+        )
+    }
+
+    fn unclear(reason: String) -> Self {
+        Self::Again { after: None, is_unclear: true, reason }
+    }
+
+    /// What the sink does next; tries are over.
+    pub(super) fn into_error(self) -> Error {
+        let (status, code, message) = match self {
+            Self::Again { after, reason, .. } => return Error::Retry { after, reason },
+            Self::Status { status, code, message } => (status, code, message),
+        };
+        let pause = |reason: String| Error::PauseOrganization { reason };
+        match status {
+            401 => pause(
+                "JupiterOne does not take the API key for this account (401); check jupiterone.account_id and api_key"
+                    .to_owned(),
+            ),
+            403 => pause(
+                "JupiterOne's API key may not do this (403); it needs permission to synchronize this target"
+                    .to_owned(),
+            ),
+            300..=399 => pause(format!(
+                "JupiterOne's base_url answers with a redirect ({status}), which is not followed; write the address \
+                 that it leads to"
+            )),
+            404 | 410 => Error::JobEnded { code: format!("{status} {code}").trim_end().to_owned() },
+            _ if code == "JOB_NOT_AWAITING_UPLOADS" => Error::JobEnded { code },
+            413 => Error::SplitBatch,
+            _ if code == "RequestEntityTooLargeException" => Error::SplitBatch,
+            _ => Error::Refused { status, code_and_message: shown(&code, &message) },
+        }
+    }
+}
+
+/// Sends the request once.
+pub(super) async fn of(request: RequestBuilder) -> Result<Answer, Failure> {
+    let response = request.send().await.map_err(|error| unanswered(&error))?;
+    let status = response.status().as_u16();
+    let after = retry_after(&response);
+    let body = read(response).await?;
+    match status {
+        200..=299 => serde_json::from_slice(&body).map_err(|_| Failure::garbled()),
+        // What the gateway did not pass on, or the service asks to wait with, was not carried out.
+        408 | 425 | 429 | 503 => {
+            Err(Failure::Again { after, is_unclear: status == 408, reason: said(status) })
+        }
+        500..=599 => Err(Failure::Again { after, is_unclear: true, reason: said(status) }),
+        _ => {
+            let Envelope { error: Refusal { code, message } } =
+                serde_json::from_slice(&body).unwrap_or_default();
+            Err(Failure::Status { status, code, message })
+        }
+    }
+}
+
+fn said(status: u16) -> String {
+    format!("JupiterOne answers {status}")
+}
+
+fn unanswered(error: &reqwest::Error) -> Failure {
+    // The error's own text holds the URL, and nothing that helps more.
+    let what = if error.is_connect() {
+        "JupiterOne cannot be reached"
+    } else if error.is_timeout() {
+        "JupiterOne does not answer in time"
+    } else {
+        "the connection to JupiterOne broke"
+    };
+    Failure::Again { after: None, is_unclear: !error.is_connect(), reason: what.to_owned() }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(Failure::garbled());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Seconds; the date form is not used by JupiterOne.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// JupiterOne's words on one line, cut, and without e-mail addresses: it may quote what was uploaded.
+fn shown(code: &str, message: &str) -> String {
+    let mut shown = String::new();
+    for word in [code].into_iter().chain(message.split_whitespace()).filter(|word| !word.is_empty()) {
+        shown.push(' ');
+        shown.push_str(if word.contains('@') { "…" } else { word });
+    }
+    if shown.chars().count() > MAX_MESSAGE {
+        shown = shown.chars().take(MAX_MESSAGE).chain(['…']).collect();
+    }
+    shown
+}

@@ -1,0 +1,1 @@
+//! The client against each fault of the simulated JupiterOne.

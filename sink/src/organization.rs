@@ -1,0 +1,149 @@
+//! One organization in the hands of its partition's task: what JupiterOne holds, and what keeps it from more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemas::state::State;
+use schemas::sync::Sync;
+use tokio::task::JoinHandle;
+
+use crate::configured::Configured;
+use crate::job::End;
+use crate::plan::{self, Plan, Situation, Urgency};
+
+/// First pause after a sync job that failed for JupiterOne's sake; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// How long an organization is paused whose key, account or target is refused: the time between mending it and
+/// seeing it work.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// How long an organization is paused whose data is refused, unless the data changes: each try uploads all of it.
+const DATA_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+/// One organization.
+pub(crate) struct Organization {
+    pub(crate) configured: Arc<Configured>,
+    pub(crate) id: String,
+    /// What JupiterOne holds.
+    pub(crate) sync: Sync,
+    /// The job that runs.
+    pub(crate) running: Option<JoinHandle<End>>,
+    /// Why no job is started, as last told.
+    pub(crate) refusal: Option<String>,
+    /// Why the last job failed, unless it ended otherwise.
+    pub(crate) failure: Option<String>,
+    unsynced_since_ms: Option<i64>,
+    failures: u32,
+    rest: Option<Rest>,
+}
+
+/// No job before then.
+#[derive(Debug)]
+struct Rest {
+    until_ms: i64,
+    /// It ends early when the revision is another.
+    ends_after: Option<i64>,
+}
+
+impl Organization {
+    pub(crate) fn new(configured: Arc<Configured>, id: &str, sync: Option<Sync>) -> Self {
+        let sync = sync.unwrap_or_default();
+        let target = configured.target(id);
+        // The name may be another than when the record was written.
+        let sync = Sync {
+            organization_id: id.to_owned(),
+            organization_name: configured.name.clone(),
+            target,
+            ..sync
+        };
+        Self {
+            configured,
+            id: id.to_owned(),
+            sync,
+            running: None,
+            refusal: None,
+            failure: None,
+            unsynced_since_ms: None,
+            failures: 0,
+            rest: None,
+        }
+    }
+
+    /// What to do now.
+    pub(crate) fn plan(&mut self, state: &State, place: (i32, i32), urgency: Urgency, now_ms: i64) -> Plan {
+        if self.is_resting(state.poll().revision, now_ms) {
+            return Plan::Wait;
+        }
+        if !plan::is_unsynced(state, &self.sync) {
+            self.unsynced_since_ms = None;
+        }
+        let is_unsynced = plan::is_unsynced(state, &self.sync);
+        let unsynced_since_ms =
+            if is_unsynced { *self.unsynced_since_ms.get_or_insert(now_ms) } else { now_ms };
+        plan::plan(&Situation {
+            organization_id: &self.id,
+            state,
+            sync: &self.sync,
+            rules: &self.configured.rules,
+            partition: place.0,
+            partitions: place.1,
+            unsynced_since_ms,
+            now_ms,
+            urgency,
+        })
+    }
+
+    /// A job ended well.
+    pub(crate) fn finished(&mut self, sync: Sync) {
+        self.sync = sync;
+        self.failures = 0;
+        self.failure = None;
+        self.rest = None;
+        self.unsynced_since_ms = None;
+    }
+
+    /// A job must not be tried again soon.
+    pub(crate) fn paused(&mut self, sync: Sync, revision: i64, is_for_data: bool, now_ms: i64) {
+        self.sync = sync;
+        self.failure = None;
+        let pause = if is_for_data { DATA_PAUSE } else { REFUSED_PAUSE };
+        self.rest = Some(Rest {
+            until_ms: now_ms + milliseconds(pause),
+            ends_after: is_for_data.then_some(revision),
+        });
+    }
+
+    /// A job failed; how long until the next.
+    pub(crate) fn failed(
+        &mut self,
+        sync: Sync,
+        after: Option<Duration>,
+        reason: String,
+        now_ms: i64,
+    ) -> Duration {
+        self.sync = sync;
+        self.failure = Some(reason);
+        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
+        let pause = after.unwrap_or_default().max(doubled);
+        self.failures = self.failures.saturating_add(1);
+        self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: None });
+        pause
+    }
+
+    /// How long no job is started.
+    pub(crate) fn rest(&self, now_ms: i64) -> Duration {
+        let rest_ms = self.rest.as_ref().map_or(0, |rest| rest.until_ms - now_ms);
+        Duration::from_millis(u64::try_from(rest_ms).unwrap_or(0))
+    }
+
+    fn is_resting(&self, revision: i64, now_ms: i64) -> bool {
+        self.rest
+            .as_ref()
+            .is_some_and(|rest| now_ms < rest.until_ms && rest.ends_after.is_none_or(|at| at == revision))
+    }
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}

@@ -1,0 +1,166 @@
+//! `sink run`: as a member of the consumer group, or once up to the end of the graph topic.
+
+mod member;
+mod once;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use schemas::topics::Topic;
+use service::admin::{self, Health};
+use service::config::Config;
+use service::exit::{Outcome, Shutdown};
+use service::kafka::client_config;
+use service::kafka::partition;
+use service::kafka::topics::{self, Broker, Wanted};
+use service::metrics::Metrics;
+use tokio::runtime::Handle;
+use tracing::warn;
+
+use crate::configured;
+use crate::directory::Directory;
+use crate::plan::Urgency;
+use crate::sync_topic;
+use crate::task::Setup;
+
+/// The topics that the sink uses.
+pub(crate) const TOPICS: [Topic; 2] = [Topic::Graph, Topic::Sync];
+/// Pause between two tries to reach the brokers at the start.
+const REACH_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the sink runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Up to the graph topic's end as it is at the start, and no further.
+    pub until_end: bool,
+    /// Where secrets named by a variable are.
+    pub environment: Arc<BTreeMap<String, String>>,
+    /// What broker it is.
+    pub broker: Broker,
+}
+
+/// Keeps JupiterOne equal to the graph topic, until the shutdown is asked for or, with [`Options::until_end`], once.
+pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    let (metrics, registry) = Metrics::new("sink");
+    let health = Arc::new(Health::default());
+    let _admin = admin::serve(config.admin_listen.sink, Arc::clone(&health), Arc::new(registry)).await?;
+    let patience = if options.until_end { None } else { Some(&shutdown) };
+    let Some(setup) = set_up(&config, &options, metrics, health, patience).await? else {
+        return Ok(Outcome::Done);
+    };
+    if options.until_end {
+        once::run(setup, Urgency::Now, None, shutdown).await
+    } else {
+        member::run(setup, shutdown).await
+    }
+}
+
+/// A DIFF of one organization or of all, although nothing changed. It takes the partitions over: a sink that runs
+/// beside it is fenced with its next record and opens its partition anew.
+pub async fn resync(
+    config: Config,
+    organization: Option<String>,
+    options: Options,
+    shutdown: Shutdown,
+) -> anyhow::Result<Outcome> {
+    let (metrics, _) = Metrics::new("sink");
+    let setup = set_up(&config, &options, metrics, Arc::default(), None).await?;
+    let setup = setup.expect("without patience there is a setup or an error");
+    once::run(setup, Urgency::Forced, organization, shutdown).await
+}
+
+/// Everything that the tasks share. With patience, unreachable brokers are waited for, and `None` is the shutdown.
+async fn set_up(
+    config: &Config,
+    options: &Options,
+    metrics: Metrics,
+    health: Arc<Health>,
+    patience: Option<&Shutdown>,
+) -> anyhow::Result<Option<Arc<Setup>>> {
+    let configured = configured::all(config, &options.environment)?;
+    let kafka = client_config(&config.kafka, &options.environment)?;
+    let prefix = &config.kafka.topic_prefix;
+    let mut setup = Setup {
+        kafka,
+        group_id: format!("{prefix}.sink"),
+        graph_topic: Topic::Graph.name(prefix),
+        sync_topic: Topic::Sync.name(prefix),
+        partitions: 0,
+        configured,
+        directory: Directory::default(),
+        health,
+        metrics,
+        runtime: Handle::current(),
+    };
+    loop {
+        let ready = {
+            let (config, broker) = (config.clone(), options.broker);
+            tokio::task::spawn_blocking(move || prepare(setup, &config, broker)).await?
+        };
+        let error;
+        (setup, error) = match ready {
+            Ok(setup) => return Ok(Some(Arc::new(setup))),
+            Err(failed) => *failed,
+        };
+        let Some(shutdown) = patience.filter(|_| is_unreachable(&error)) else { return Err(error) };
+        warn!("{error:#}; trying again");
+        setup.health.set("kafka", Err(format!("{error:#}")));
+        tokio::select! {
+            () = tokio::time::sleep(REACH_PAUSE) => {}
+            () = shutdown.requested() => return Ok(None),
+        }
+    }
+}
+
+/// Makes the topics, and reads from the sync topic which organization holds which target.
+fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, Box<(Setup, anyhow::Error)>> {
+    let wanted = Wanted { create: config.kafka.create_topics, ..wanted(config, broker) };
+    let result = topics::ensure(&setup.kafka, &wanted).map_err(anyhow::Error::from).and_then(|partitions| {
+        setup.partitions = partitions;
+        (0..partitions).try_for_each(|partition| {
+            let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)
+                .context("failed to read the sync topic")?;
+            records.values().for_each(|sync| setup.directory.learn(sync));
+            Ok(())
+        })
+    });
+    match result {
+        Ok(()) => {
+            setup.health.set("kafka", Ok(()));
+            Ok(setup)
+        }
+        Err(error) => Err(Box::new((setup, error))),
+    }
+}
+
+/// The topics as the configuration wants them.
+pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
+    Wanted {
+        topics: &TOPICS,
+        prefix: &config.kafka.topic_prefix,
+        partitions: config.kafka.partitions,
+        replication_factor: config.kafka.replication_factor,
+        retention: config.retention,
+        create: false,
+        broker,
+    }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        matches!(cause.downcast_ref(), Some(topics::Error::Unreachable { .. }))
+            || matches!(cause.downcast_ref(), Some(partition::Error::Unreachable { .. }))
+    })
+}
+
+/// Waits, or until the end is asked for.
+fn pause(runtime: &Handle, shutdown: &Shutdown, pause: Duration) {
+    runtime.block_on(async {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = shutdown.requested() => {}
+        }
+    });
+}

@@ -1,0 +1,152 @@
+//! As a member of the consumer group: a task on a thread of its own for each partition that is assigned.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context;
+use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
+use service::kafka::member::{Event, Member};
+use tracing::{info, warn};
+
+use super::pause;
+use crate::task::{Setup, Task, TaskError};
+
+/// One wait for news of the group: how soon the end is noticed.
+const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Pause before a partition is opened anew: Kafka was away.
+const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+/// Pause before a partition is taken back from a sink that took it over: a `sink resync` is done by then, and two
+/// that both think it theirs must not chase each other.
+const FENCED_PAUSE: Duration = Duration::from_secs(10);
+
+/// Runs until the end is asked for, or a task cannot go on.
+pub(super) async fn run(setup: Arc<Setup>, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    tokio::task::spawn_blocking(move || serve(&setup, &shutdown)).await??;
+    Ok(Outcome::Done)
+}
+
+fn serve(setup: &Arc<Setup>, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let tasks = Arc::<Tasks>::default();
+    let closing = Arc::clone(&tasks);
+    let member = Member::join(&setup.kafka, &setup.group_id, &setup.graph_topic, move |_, partitions| {
+        closing.close(partitions);
+    })
+    .context("failed to join the consumer group")?;
+    let mut result = Ok(());
+    while result.is_ok() && !shutdown.is_requested() {
+        match member.poll(POLL_TIMEOUT) {
+            Ok(events) => {
+                for event in events {
+                    if let Event::Assigned(partitions) = event {
+                        tasks.open(setup, &partitions);
+                    }
+                }
+                result = tasks.failure().map_or(Ok(()), |error| Err(error.into()));
+            }
+            Err(error) => result = Err(error.into()),
+        }
+    }
+    // All at once first: each takes its bound to give its jobs up.
+    tasks.ask_all();
+    member.close();
+    tasks.close_all();
+    result
+}
+
+/// The tasks that run, by partition.
+#[derive(Default)]
+struct Tasks {
+    running: Mutex<BTreeMap<i32, Running>>,
+    failure: Arc<Mutex<Option<TaskError>>>,
+}
+
+struct Running {
+    trigger: ShutdownTrigger,
+    thread: JoinHandle<()>,
+}
+
+impl Tasks {
+    fn open(&self, setup: &Arc<Setup>, partitions: &[i32]) {
+        // One that is assigned anew without having been revoked must not run twice.
+        self.close(partitions);
+        for &partition in partitions {
+            let (trigger, shutdown) = shutdown();
+            let (setup, failure) = (Arc::clone(setup), Arc::clone(&self.failure));
+            let thread = thread::Builder::new()
+                .name(format!("sink-{partition}"))
+                .spawn(move || {
+                    if let Err(error) = supervise(&setup, partition, &shutdown) {
+                        lock(&failure).get_or_insert(error);
+                    }
+                })
+                .expect("the system has a thread left");
+            lock(&self.running).insert(partition, Running { trigger, thread });
+        }
+    }
+
+    fn close(&self, partitions: &[i32]) {
+        let closing: Vec<Running> = {
+            let mut running = lock(&self.running);
+            partitions.iter().filter_map(|partition| running.remove(partition)).collect()
+        };
+        for task in &closing {
+            task.trigger.ask();
+        }
+        for task in closing {
+            // A panic was logged and shows in the heartbeat.
+            let _ = task.thread.join();
+        }
+    }
+
+    fn ask_all(&self) {
+        lock(&self.running).values().for_each(|task| task.trigger.ask());
+    }
+
+    fn close_all(&self) {
+        let all: Vec<i32> = lock(&self.running).keys().copied().collect();
+        self.close(&all);
+    }
+
+    fn failure(&self) -> Option<TaskError> {
+        lock(&self.failure).take()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is inside is whole between any two calls.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the partition's task, and opens it again whenever Kafka wants it opened anew.
+fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<(), TaskError> {
+    let check = format!("partition {partition}");
+    setup.health.set(&check, Err("restoring".to_owned()));
+    while !shutdown.is_requested() {
+        let result = Task::open(Arc::clone(setup), partition).and_then(|mut task| {
+            setup.health.set(&check, Ok(()));
+            info!(partition, organizations = task.organizations.len(), "restored");
+            let result = task.run(shutdown);
+            task.close();
+            result
+        });
+        let rest = match result {
+            Ok(()) => break,
+            Err(error @ TaskError::Fatal { .. }) => return Err(error),
+            Err(error @ TaskError::Fenced(_)) => {
+                warn!(partition, "{error}; it is taken back in {} s", FENCED_PAUSE.as_secs());
+                FENCED_PAUSE
+            }
+            Err(error @ TaskError::Reopen { .. }) => {
+                let error = anyhow::Error::from(error);
+                warn!(partition, "{error:#}");
+                setup.health.set(&check, Err(format!("{error:#}")));
+                REOPEN_PAUSE
+            }
+        };
+        pause(&setup.runtime, shutdown, rest);
+    }
+    setup.health.clear(&check);
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! Once: up to the end of the graph topic as it is at the start, every organization that needs it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use service::exit::{Outcome, Shutdown, UsageError};
+use tokio::runtime::Handle;
+use tracing::warn;
+
+use super::pause;
+use crate::organization::Organization;
+use crate::plan::Urgency;
+use crate::task::{Considered, Setup, Task, TaskError, now_ms};
+
+/// Partitions that are worked on at a time (count): each has a consumer and a producer.
+const PARTITIONS_AT_ONCE: i32 = 8;
+
+/// Tries of one organization's sync job (count): with their pauses, half a minute beyond the client's own tries.
+const TRIES: u32 = 3;
+
+/// How it went, by organization.
+type Report = BTreeMap<String, Verdict>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Synced,
+    /// Something must be mended first.
+    Paused(String),
+    /// JupiterOne was not there, or failed.
+    Failed(String),
+}
+
+/// Works through all partitions, without being a member of the group: a sink that runs beside it is fenced.
+pub(super) async fn run(
+    setup: Arc<Setup>,
+    urgency: Urgency,
+    only: Option<String>,
+    shutdown: Shutdown,
+) -> anyhow::Result<Outcome> {
+    let names: Vec<&str> = setup.configured.iter().map(|configured| configured.name.as_str()).collect();
+    if let Some(name) = only.as_deref().filter(|name| !names.contains(name)) {
+        let known = names.join(", ");
+        return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
+    }
+    let work = Arc::clone(&setup);
+    let asked = only.clone();
+    let report =
+        tokio::task::spawn_blocking(move || all(&work, urgency, asked.as_deref(), &shutdown)).await??;
+    for name in names.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
+        if !report.contains_key(name) {
+            warn!(organization = name, "the graph topic knows nothing of the organization yet");
+        }
+    }
+    ending(&report)
+}
+
+fn ending(report: &Report) -> anyhow::Result<Outcome> {
+    let lines = |pick: fn(&Verdict) -> Option<&String>| {
+        let lines: Vec<String> = report
+            .iter()
+            .filter_map(|(name, verdict)| pick(verdict).map(|reason| format!("{name}: {reason}")))
+            .collect();
+        lines.join("; ")
+    };
+    let failed = lines(|verdict| if let Verdict::Failed(reason) = verdict { Some(reason) } else { None });
+    if !failed.is_empty() {
+        anyhow::bail!("failed to synchronize {failed}");
+    }
+    let paused = lines(|verdict| if let Verdict::Paused(reason) = verdict { Some(reason) } else { None });
+    Ok(if paused.is_empty() { Outcome::Done } else { Outcome::Incomplete(format!("paused: {paused}")) })
+}
+
+fn all(
+    setup: &Arc<Setup>,
+    urgency: Urgency,
+    only: Option<&str>,
+    shutdown: &Shutdown,
+) -> Result<Report, TaskError> {
+    let next = AtomicI32::new(0);
+    let report = Mutex::new(Ok(Report::new()));
+    thread::scope(|scope| {
+        for _ in 0..setup.partitions.min(PARTITIONS_AT_ONCE) {
+            scope.spawn(|| {
+                loop {
+                    let partition = next.fetch_add(1, Ordering::Relaxed);
+                    if partition >= setup.partitions || shutdown.is_requested() {
+                        return;
+                    }
+                    let result = one(setup, partition, urgency, only, shutdown);
+                    let mut report = report.lock().expect("nothing panics while it holds the lock");
+                    match (report.as_mut(), result) {
+                        (Ok(report), Ok(part)) => report.extend(part),
+                        (Ok(_), Err(error)) => *report = Err(error),
+                        (Err(_), _) => {}
+                    }
+                }
+            });
+        }
+    });
+    report.into_inner().expect("nothing panics while it holds the lock")
+}
+
+fn one(
+    setup: &Arc<Setup>,
+    partition: i32,
+    urgency: Urgency,
+    only: Option<&str>,
+    shutdown: &Shutdown,
+) -> Result<Report, TaskError> {
+    let mut task = Task::open(Arc::clone(setup), partition)?;
+    let result = synchronize(&mut task, &setup.runtime, urgency, only, shutdown);
+    task.close();
+    result
+}
+
+fn synchronize(
+    task: &mut Task,
+    runtime: &Handle,
+    urgency: Urgency,
+    only: Option<&str>,
+    shutdown: &Shutdown,
+) -> Result<Report, TaskError> {
+    let mut report = Report::new();
+    let mut waiting: Vec<String> = task
+        .organizations
+        .values()
+        .filter(|organization| only.is_none_or(|name| name == organization.configured.name))
+        .map(|organization| organization.id.clone())
+        .collect();
+    for attempt in 1..=TRIES {
+        let considered: Vec<Considered> =
+            waiting.iter().map(|id| task.consider(id, urgency)).collect::<Result<_, _>>()?;
+        let mut again = Vec::new();
+        for (id, considered) in waiting.into_iter().zip(considered) {
+            task.take_end(&id)?;
+            let organization = &task.organizations[&id];
+            let verdict = verdict(organization, considered);
+            report.insert(organization.configured.name.clone(), verdict.clone());
+            if matches!(verdict, Verdict::Failed(_)) {
+                again.push(id);
+            }
+        }
+        if again.is_empty() || attempt == TRIES || shutdown.is_requested() {
+            break;
+        }
+        let rest = again.iter().map(|id| task.organizations[id].rest(now_ms())).max().unwrap_or_default();
+        pause(runtime, shutdown, rest);
+        waiting = again;
+    }
+    Ok(report)
+}
+
+fn verdict(organization: &Organization, considered: Considered) -> Verdict {
+    match (considered, &organization.refusal, &organization.failure) {
+        (Considered::Synced, ..) => Verdict::Synced,
+        (Considered::Waiting, ..) => Verdict::Paused(
+            "its collection organization was never listed whole; see what `producer poll` says".to_owned(),
+        ),
+        (_, Some(reason), _) => Verdict::Paused(reason.clone()),
+        (_, None, Some(reason)) => Verdict::Failed(reason.clone()),
+        (_, None, None) => Verdict::Synced,
+    }
+}

@@ -1,0 +1,82 @@
+//! Writing and reading the sync topic: what JupiterOne holds, by organization and target.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::ClientConfig;
+use schemas::codec::{DecodeError, decode, encode};
+use schemas::sync::Sync;
+use service::kafka::headers::{AVRO, CONTENT_TYPE, owned};
+use service::kafka::partition::{PartitionReader, Start};
+use service::kafka::restore::{RestoreError, restore};
+use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
+
+/// The sync records of a partition by their keys (organization id `/` target).
+pub(crate) type Records = BTreeMap<String, Sync>;
+
+/// The one writer of a partition of the sync topic.
+pub(crate) struct SyncTopic {
+    producer: Mutex<TransactionalProducer>,
+    topic: String,
+    partition: i32,
+}
+
+impl SyncTopic {
+    /// Becomes the one writer: whoever was before is fenced.
+    pub(crate) fn open(
+        base: &ClientConfig,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Self, Error> {
+        let transactional_id = format!("{group_id}-{partition}");
+        let producer = TransactionalProducer::open(base, &transactional_id, TRANSACTION_TIMEOUT)?;
+        Ok(Self { producer: Mutex::new(producer), topic: topic.to_owned(), partition })
+    }
+
+    /// Writes the record in a transaction of its own, without blocking the caller's thread.
+    pub(crate) async fn write(self: &Arc<Self>, sync: Sync) -> Result<(), Error> {
+        let this = Arc::clone(self);
+        tokio::task::spawn_blocking(move || this.write_now(&sync))
+            .await
+            .expect("writing a record does not panic, and nobody cancels it")
+    }
+
+    fn write_now(&self, sync: &Sync) -> Result<(), Error> {
+        // A thread that panicked left at most an open transaction, which `begin` refuses.
+        let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        producer.begin()?;
+        let headers = owned([(CONTENT_TYPE, AVRO)]);
+        let result = producer
+            .send(&self.topic, self.partition, &sync.key(), Some(&encode(sync)), headers)
+            .and_then(|()| producer.commit());
+        if let Err(Error::Abortable { .. } | Error::TooLarge { .. }) = &result {
+            producer.abort()?;
+        }
+        result
+    }
+}
+
+/// All records of a partition as they are now.
+pub(crate) fn read(
+    base: &ClientConfig,
+    group_id: &str,
+    topic: &str,
+    partition: i32,
+) -> Result<Records, RestoreError<DecodeError>> {
+    let mut reader = PartitionReader::open(base, group_id, topic, partition, Start::Beginning)?;
+    let mut records = Records::new();
+    restore(&mut reader, |record| {
+        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        match record.value {
+            Some(value) => {
+                records.insert(key, decode(&value)?);
+            }
+            None => {
+                records.remove(&key);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(records)
+}
