@@ -18,8 +18,9 @@ use super::client::{log, log_error, with};
 /// `session.timeout.ms`: a member that died is replaced after this; shorter than a broker's least (6 s) is refused, and
 /// a member that is merely slow for seconds must not lose its partitions.
 pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// `heartbeat.interval.ms`: a third of the session, so that two may be lost.
-pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+/// `heartbeat.interval.ms`: members learn of a rebalance by the answer to a heartbeat, so this bounds each of the two
+/// rounds of a handover; several may be lost within a session.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// `max.poll.interval.ms`: how long closing the tasks of revoked partitions may take. A task in the midst of a commit
 /// is done within the producer's bounds, which are shorter together.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
@@ -186,12 +187,11 @@ impl Rebalances {
 
     fn withdraw(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> KafkaResult<()> {
         let withdrawal = if consumer.assignment_lost() { Withdrawal::Lost } else { Withdrawal::Revoked };
-        let partitions = partitions(list);
+        let partitions = self.without_unseen(partitions(list));
         match withdrawal {
             Withdrawal::Lost => warn!(?partitions, "lost; was this process asleep or cut off?"),
             Withdrawal::Revoked => info!(?partitions, "revoked"),
         }
-        self.forget_assigned(&partitions);
         if !partitions.is_empty() {
             let mut close = self.close.lock().expect("a panic of the callback has ended this thread");
             (*close)(withdrawal, &partitions);
@@ -206,15 +206,19 @@ impl Rebalances {
         }
     }
 
-    /// An assignment that was not handed out yet must not be after its revocation.
-    fn forget_assigned(&self, withdrawn: &[i32]) {
-        self.events().retain_mut(|event| match event {
-            Event::Assigned(partitions) => {
-                partitions.retain(|partition| !withdrawn.contains(partition));
-                !partitions.is_empty()
+    /// An assignment that was not handed out yet is forgotten: it must not come after its revocation, and it has no
+    /// tasks to close.
+    fn without_unseen(&self, mut withdrawn: Vec<i32>) -> Vec<i32> {
+        for event in self.events().iter_mut() {
+            if let Event::Assigned(assigned) = event {
+                let is_unseen = |partition: &i32| assigned.contains(partition);
+                let unseen: Vec<i32> = withdrawn.iter().copied().filter(is_unseen).collect();
+                withdrawn.retain(|partition| !unseen.contains(partition));
+                assigned.retain(|partition| !unseen.contains(partition));
             }
-            Event::Revoked(_) | Event::Lost(_) => true,
-        });
+        }
+        self.events().retain(|event| *event != Event::Assigned(Vec::new()));
+        withdrawn
     }
 }
 

@@ -20,12 +20,12 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 /// dozens: librdkafka's own (64 MiB queued, 50 MiB a fetch) are made for one consumer.
 const DEFAULTS: [(&str, &str); 5] = [
     // Records fetched ahead (KiB).
-    ("queued.max.messages.kbytes", "2048"),
+    ("queued.max.messages.kbytes", "4096"),
     // Below this many records in the queue more are fetched (count).
-    ("queued.min.messages", "1000"),
+    ("queued.min.messages", "10000"),
     // One fetch (bytes); a larger record is still delivered, alone.
-    ("fetch.max.bytes", "1048576"),
-    ("max.partition.fetch.bytes", "1048576"),
+    ("fetch.max.bytes", "2097152"),
+    ("max.partition.fetch.bytes", "2097152"),
     // The broker answers a fetch without records after this (ms): an idle partition costs two requests a second.
     ("fetch.wait.max.ms", "500"),
 ];
@@ -161,8 +161,7 @@ impl PartitionReader {
         self.fetch()?;
         let deadline = Instant::now() + timeout;
         loop {
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            match self.consumer.poll(remaining) {
+            match self.consumer.poll(whole(deadline.saturating_duration_since(Instant::now()))) {
                 Some(Ok(message)) => {
                     let record = detached(&message);
                     drop(message);
@@ -311,6 +310,13 @@ impl PartitionReader {
             _ => Error::Fatal { topic, partition, source: source.into() },
         }
     }
+}
+
+/// In whole milliseconds, upward: rdkafka cuts the rest off and spins through it. Nor may one poll be longer than its
+/// interval for events, or a rest comes of that.
+fn whole(timeout: Duration) -> Duration {
+    let milliseconds = u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+    Duration::from_millis(milliseconds).min(Duration::from_secs(1))
 }
 
 fn is_permanent(code: RDKafkaErrorCode) -> bool {

@@ -1,19 +1,21 @@
 //! The topics: making the missing ones, verifying what is there.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
+use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::topics::{Retention, Topic};
 use thiserror::Error;
 use tracing::info;
 
-use super::client::Log;
+use super::client::{log, log_error};
 
 mod verdict;
 
@@ -28,6 +30,9 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 const SPREAD_BOUND: Duration = Duration::from_secs(30);
 /// Pause between questions whether they have.
 const SPREAD_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many of librdkafka's events are read for the reason of a failure (count): a few brokers' worth.
+const EVENTS_READ: usize = 100;
 
 /// The topics that are wanted.
 #[derive(Debug, Clone)]
@@ -138,22 +143,25 @@ fn refused(action: &'static str, topic: &str, source: KafkaError) -> Error {
 struct Cluster {
     servers: String,
     config: ClientConfig,
-    consumer: BaseConsumer<Log>,
+    consumer: BaseConsumer<LastError>,
 }
 
 impl Cluster {
     fn reach(config: &ClientConfig) -> Result<Self, Error> {
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let unreachable = |reason| Error::Unreachable { bootstrap_servers: servers.clone(), reason };
-        let consumer: BaseConsumer<Log> =
-            config.create_with_context(Log).map_err(|error| unreachable(error.to_string()))?;
+        let consumer: BaseConsumer<LastError> = config
+            .create_with_context(LastError::default())
+            .map_err(|error| unreachable(error.to_string()))?;
         // A topic that is unlikely to exist keeps the answer small on a cluster of thousands.
         match consumer.fetch_metadata(Some("anthropic-graph.none"), REACH_TIMEOUT) {
             Ok(_) => Ok(Self { servers, config: config.clone(), consumer }),
             Err(error) => {
-                let last =
-                    std::iter::from_fn(|| consumer.poll(Duration::ZERO)).filter_map(Result::err).last();
-                Err(unreachable(last.unwrap_or(error).to_string()))
+                // One poll serves one event; why a connection failed is among the first.
+                for _ in 0..EVENTS_READ {
+                    drop(consumer.poll(Duration::ZERO));
+                }
+                Err(unreachable(consumer.context().take().unwrap_or_else(|| error.to_string())))
             }
         }
     }
@@ -250,3 +258,30 @@ impl Cluster {
         })
     }
 }
+
+/// Remembers why the last connection failed.
+#[derive(Default)]
+struct LastError(Mutex<Option<String>>);
+
+impl LastError {
+    fn take(&self) -> Option<String> {
+        self.0.lock().expect("nothing panics while it holds the lock").take()
+    }
+}
+
+impl ClientContext for LastError {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        log_error(&error, reason);
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.0.lock().expect("nothing panics while it holds the lock") = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for LastError {}

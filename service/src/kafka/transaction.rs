@@ -3,22 +3,24 @@
 //! librdkafka's mock cluster answers these calls and keeps none of their promises: only a real broker aborts, fences
 //! and commits offsets with the records.
 
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
+use rdkafka::Offset;
 use rdkafka::TopicPartitionList;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
-use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{Message, Offset};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use thiserror::Error;
 use tracing::warn;
 
-use super::client::{log, log_error, with};
+use super::client::with;
+
+mod polled;
+
+use polled::{BUSY_PAUSE, Deliveries, Failure, PolledProducer};
 
 /// `transaction.timeout.ms`: how long the coordinator lets a transaction stay open before it aborts it. A dead task's
 /// readers wait at most this long; a live task's largest transaction must fit.
@@ -33,9 +35,6 @@ const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
 /// bound.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pause between looks at the queue: the order of a broker's answer on a local network.
-const QUEUE_PAUSE: Duration = Duration::from_millis(1);
-
 /// Set where the user does not say otherwise.
 const DEFAULTS: [(&str, &str); 4] = [
     // The elements of an organization repeat each other: a third of the bytes for little CPU.
@@ -115,9 +114,9 @@ pub enum Error {
     },
 }
 
-/// A producer with a transactional id. One thread uses it; a second thread, inside, serves delivery reports.
+/// A producer with a transactional id. One thread uses it; a second thread, inside, serves its events.
 pub struct TransactionalProducer {
-    producer: ThreadedProducer<Deliveries>,
+    polled: PolledProducer,
     transactional_id: String,
     bootstrap_servers: String,
 }
@@ -137,15 +136,13 @@ impl TransactionalProducer {
             ("enable.idempotence", "true"),
         ];
         let config = with(base, &DEFAULTS, &promises);
-        let producer = config
-            .create_with_context(Deliveries::default())
-            .map_err(|source| fatal("making the producer", source))?;
+        let polled = PolledProducer::new(&config).map_err(|source| fatal("making the producer", source))?;
         let this = Self {
-            producer,
+            polled,
             transactional_id: transactional_id.to_owned(),
             bootstrap_servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
         };
-        match this.repeat(OPEN_BOUND, || this.producer.init_transactions(CALL_TIMEOUT)) {
+        match this.repeat(OPEN_BOUND, || this.producer().init_transactions(CALL_TIMEOUT)) {
             Ok(()) => Ok(this),
             Err(source) if is_retriable(&source) => {
                 Err(this.unreachable("init_transactions", OPEN_BOUND, source))
@@ -156,8 +153,9 @@ impl TransactionalProducer {
 
     /// Begins a transaction. The coordinator learns of it with the first record or offset.
     pub fn begin(&self) -> Result<(), Error> {
-        self.producer.context().forget();
-        self.producer.begin_transaction().map_err(|source| self.named("begin_transaction", source))
+        self.producer().context().forget();
+        self.polled.set_busy(true);
+        self.producer().begin_transaction().map_err(|source| self.named("begin_transaction", source))
     }
 
     /// Hands over one record; no value is a tombstone. Waits, within a bound, where the queue is full.
@@ -173,7 +171,7 @@ impl TransactionalProducer {
         record.payload = value;
         let deadline = Instant::now() + DELIVERY_BOUND;
         loop {
-            let source = match self.producer.send(record) {
+            let source = match self.producer().send(record) {
                 Ok(()) => return Ok(()),
                 Err((source, refused)) => {
                     record = refused;
@@ -183,7 +181,7 @@ impl TransactionalProducer {
             match source.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
                     self.surface_failure()?;
-                    thread::sleep(QUEUE_PAUSE);
+                    thread::sleep(BUSY_PAUSE);
                 }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
                     return Err(too_large(topic, key.len() + value.map_or(0, <[u8]>::len)));
@@ -209,7 +207,7 @@ impl TransactionalProducer {
                 .map_err(|source| fatal("send_offsets_to_transaction", source))?;
         }
         match self
-            .repeat(COMMIT_BOUND, || self.producer.send_offsets_to_transaction(&list, group, CALL_TIMEOUT))
+            .repeat(COMMIT_BOUND, || self.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT))
         {
             Ok(()) => Ok(()),
             Err(source) if is_retriable(&source) => {
@@ -222,8 +220,11 @@ impl TransactionalProducer {
     /// Commits the transaction, once all its records are delivered.
     pub fn commit(&self) -> Result<(), Error> {
         self.wait_for_deliveries()?;
-        match self.repeat(COMMIT_BOUND, || self.producer.commit_transaction(CALL_TIMEOUT)) {
-            Ok(()) => Ok(()),
+        match self.repeat(COMMIT_BOUND, || self.producer().commit_transaction(CALL_TIMEOUT)) {
+            Ok(()) => {
+                self.polled.set_busy(false);
+                Ok(())
+            }
             Err(source) if is_retriable(&source) => {
                 Err(Error::OutcomeUnknown { bound: COMMIT_BOUND, source: source.into() })
             }
@@ -233,8 +234,11 @@ impl TransactionalProducer {
 
     /// Aborts the transaction. Not after [`Error::OutcomeUnknown`] or [`Error::Fenced`].
     pub fn abort(&self) -> Result<(), Error> {
-        match self.repeat(COMMIT_BOUND, || self.producer.abort_transaction(CALL_TIMEOUT)) {
-            Ok(()) => Ok(()),
+        match self.repeat(COMMIT_BOUND, || self.producer().abort_transaction(CALL_TIMEOUT)) {
+            Ok(()) => {
+                self.polled.set_busy(false);
+                Ok(())
+            }
             Err(source) if is_retriable(&source) => {
                 Err(self.unreachable("abort_transaction", COMMIT_BOUND, source))
             }
@@ -242,22 +246,26 @@ impl TransactionalProducer {
         }
     }
 
+    fn producer(&self) -> &BaseProducer<Deliveries> {
+        self.polled.producer()
+    }
+
     /// `commit_transaction` flushes, and its flush does not return before 100 ms while a record is in flight: with
     /// none left it returns at once.
     fn wait_for_deliveries(&self) -> Result<(), Error> {
         let deadline = Instant::now() + DELIVERY_BOUND;
-        while self.producer.in_flight_count() > 0 {
+        while self.producer().in_flight_count() > 0 {
             self.surface_failure()?;
             if Instant::now() >= deadline {
                 return Err(abortable("its records were not delivered in time", None));
             }
-            thread::sleep(QUEUE_PAUSE);
+            thread::sleep(BUSY_PAUSE);
         }
         self.surface_failure()
     }
 
     fn surface_failure(&self) -> Result<(), Error> {
-        match self.producer.context().failure() {
+        match self.producer().context().failure() {
             None => Ok(()),
             Some(Failure { topic, bytes, source }) => match source.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(too_large(&topic, bytes)),
@@ -268,7 +276,7 @@ impl TransactionalProducer {
 
     /// A record that was not taken or not delivered: the transaction's end, and the producer's if it is fenced.
     fn refused(&self, topic: &str, source: KafkaError) -> Error {
-        match self.producer.client().fatal_error() {
+        match self.producer().client().fatal_error() {
             Some((RDKafkaErrorCode::Fenced, _)) => self.fenced(source),
             Some(_) => fatal("sending a record", source),
             None => abortable(&format!("a record was not delivered to the topic {topic}"), Some(source)),
@@ -282,7 +290,7 @@ impl TransactionalProducer {
             match call() {
                 Err(error) if is_retriable(&error) && Instant::now() < deadline => {
                     warn!(transactional.id = self.transactional_id, %error, "repeating a transaction call");
-                    thread::sleep(QUEUE_PAUSE);
+                    thread::sleep(BUSY_PAUSE);
                 }
                 result => return result,
             }
@@ -333,57 +341,5 @@ fn is_retriable(error: &KafkaError) -> bool {
         // `commit_transaction` flushes before it asks the coordinator.
         KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut) => true,
         _ => false,
-    }
-}
-
-/// Remembers the transaction's first record that was not delivered.
-#[derive(Default)]
-struct Deliveries {
-    failure: Mutex<Option<Failure>>,
-}
-
-#[derive(Clone)]
-struct Failure {
-    topic: String,
-    bytes: usize,
-    source: KafkaError,
-}
-
-impl Deliveries {
-    fn failure(&self) -> Option<Failure> {
-        self.slot().clone()
-    }
-
-    fn forget(&self) {
-        *self.slot() = None;
-    }
-
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
-        self.failure.lock().expect("nothing panics while it holds the lock")
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let Err((source, message)) = result else { return };
-        self.slot().get_or_insert_with(|| Failure {
-            topic: message.topic().to_owned(),
-            bytes: message.key_len() + message.payload_len(),
-            source: source.clone(),
-        });
     }
 }
