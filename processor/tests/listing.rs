@@ -1,0 +1,141 @@
+//! Raw records in the order of their offsets become listings.
+
+use processor::listing::{Assembler, Listing, Malformed, Unit};
+use schemas::{
+    codec::{Raw, decode_raw, encode},
+    raw::{Configuration, Manifest, Mark, RawRecord, Resource, START, User},
+};
+
+fn record(collection: &str, listing_id: &str) -> RawRecord {
+    RawRecord {
+        organization_id: "o".to_owned(),
+        organization_name: "nimbus".to_owned(),
+        collection: collection.to_owned(),
+        poll_id: Some("p".to_owned()),
+        listing_id: Some(listing_id.to_owned()),
+        observed_ts_ms: 1,
+        mark: None,
+        manifest: None,
+        decision: None,
+        resource: None,
+    }
+}
+
+fn user(listing_id: &str, id: &str) -> Raw {
+    let user = User { id: id.to_owned(), ..User::default() };
+    let resource = Some(Resource { user: Some(user), ..Resource::default() });
+    raw(&RawRecord { resource, ..record("users", listing_id) })
+}
+
+fn manifest(listing_id: &str, count: i64) -> Raw {
+    let configuration = Configuration {
+        account_name: None,
+        tag_account_name: false,
+        max_deleted_fraction: 0.3,
+        max_deleted_count: 20,
+    };
+    let manifest = Manifest {
+        count,
+        pages: 1,
+        parameters: [].into(),
+        first_cursor: None,
+        last_cursor: None,
+        first_request_id: None,
+        last_request_id: None,
+        started_ts_ms: 1,
+        ended_ts_ms: 2,
+        configuration,
+    };
+    raw(&RawRecord { manifest: Some(manifest), ..record("users", listing_id) })
+}
+
+fn raw(record: &RawRecord) -> Raw {
+    decode_raw(&encode(record)).expect("a raw record")
+}
+
+/// Feeds records at the offsets 0, 1, 2, … and returns the listings.
+fn listings(assembler: &mut Assembler, records: Vec<Raw>) -> Vec<Listing> {
+    records
+        .into_iter()
+        .zip(0..)
+        .filter_map(|(raw, offset)| match assembler.take(raw, offset).expect("a well-formed record") {
+            Some(Unit::Listing(listing)) => Some(*listing),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_manifest_closes_its_listing_whatever_the_order_of_the_resources() {
+    let mut assembler = Assembler::default();
+    let one = listings(&mut assembler, vec![user("l", "ada"), user("l", "bo"), manifest("l", 2)]);
+    let other = listings(&mut assembler, vec![user("l", "bo"), user("l", "ada"), manifest("l", 2)]);
+    assert_eq!(one, other);
+    assert_eq!(one[0].resources.keys().collect::<Vec<_>>(), ["ada", "bo"]);
+    assert_eq!((one[0].offset, &one[0].damage), (2, &None));
+    assert!(assembler.is_at_rest());
+}
+
+#[test]
+fn a_listing_is_open_until_its_manifest() {
+    let mut assembler = Assembler::default();
+    assert_eq!(listings(&mut assembler, vec![user("l", "ada")]), []);
+    assert!(!assembler.is_at_rest());
+}
+
+#[test]
+fn an_empty_listing_is_whole() {
+    let listings = listings(&mut Assembler::default(), vec![manifest("l", 0)]);
+    assert_eq!((listings[0].resources.len(), &listings[0].damage), (0, &None));
+}
+
+#[test]
+fn a_missing_or_repeated_resource_damages_the_listing() {
+    let missing = listings(&mut Assembler::default(), vec![user("l", "ada"), manifest("l", 2)]);
+    assert_eq!(missing[0].damage.as_deref(), Some("its manifest counts 2 resources, 1 were read"));
+    let twice =
+        listings(&mut Assembler::default(), vec![user("l", "ada"), user("l", "ada"), manifest("l", 1)]);
+    assert_eq!(twice[0].damage.as_deref(), Some("a resource stands in it twice"));
+}
+
+#[test]
+fn a_listing_that_never_got_its_manifest_is_dropped() {
+    let records = vec![user("old", "ada"), user("new", "bo"), manifest("new", 1)];
+    let listings = listings(&mut Assembler::default(), records);
+    assert_eq!(listings.len(), 1);
+    assert_eq!(listings[0].resources.keys().collect::<Vec<_>>(), ["bo"]);
+}
+
+#[test]
+fn a_spoilt_collection_damages_its_next_listing_and_only_that() {
+    let mut assembler = Assembler::default();
+    assembler.spoil("o", "users", "unreadable".to_owned());
+    assembler.spoil("o", "api_keys", "unreadable".to_owned());
+    let listings = listings(
+        &mut assembler,
+        vec![user("a", "ada"), manifest("a", 1), user("b", "ada"), manifest("b", 1)],
+    );
+    assert_eq!(listings[0].damage.as_deref(), Some("unreadable"));
+    assert_eq!(listings[1].damage, None);
+}
+
+#[test]
+fn a_record_that_is_nothing_or_two_things_is_refused() {
+    let mark = Mark {
+        kind: START.to_owned(),
+        trigger: "manual".to_owned(),
+        outcomes: vec![],
+        complete: false,
+        reason: None,
+    };
+    let refused = |record: RawRecord| Assembler::default().take(raw(&record), 0).expect_err("refused");
+    assert_eq!(refused(record("users", "l")), Malformed::Parts(0));
+    let two = RawRecord { mark: Some(mark), ..user("l", "ada").record };
+    assert_eq!(refused(two), Malformed::Parts(2));
+    let elsewhere = RawRecord { collection: "invites".to_owned(), ..user("l", "ada").record };
+    assert_eq!(refused(elsewhere), Malformed::Collection("invites".to_owned()));
+    let another = RawRecord { collection: "api_keys".to_owned(), ..user("l", "ada").record };
+    assert_eq!(refused(another), Malformed::Kind("api_keys".to_owned()));
+    let nameless = RawRecord { listing_id: None, ..user("l", "ada").record };
+    assert_eq!(refused(nameless), Malformed::NoListing("resource"));
+}
