@@ -30,6 +30,23 @@ pub struct Graph {
     pub relationships: BTreeMap<String, Map<String, Value>>,
 }
 
+/// The names with a leading `_` that an upload carries; JupiterOne's own (`_id`, `_version`, …) are all the others.
+const UPLOADED: [&str; 5] = ["_key", "_type", "_class", "_fromEntityKey", "_toEntityKey"];
+
+impl Graph {
+    /// The graph of these elements as uploaded: without the fields that JupiterOne added.
+    pub fn uploaded(entities: Vec<Map<String, Value>>, relationships: Vec<Map<String, Value>>) -> Self {
+        let by_key = |elements: Vec<Map<String, Value>>| {
+            let own = |mut element: Map<String, Value>| {
+                element.retain(|name, _| !name.starts_with('_') || UPLOADED.contains(&name.as_str()));
+                element
+            };
+            elements.into_iter().map(own).map(keyed).collect()
+        };
+        Self { entities: by_key(entities), relationships: by_key(relationships) }
+    }
+}
+
 /// The graph of this organization. Withheld relationships are not in it.
 ///
 /// An archived workspace whose members the API does not list ([`ArchivedMembers`] other than `Last`) has none here:

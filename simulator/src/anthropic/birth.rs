@@ -61,7 +61,7 @@ fn user(dice: &mut Dice, now: Timestamp, number: usize) -> User {
         9 => name = format!("  {}  van  der\tBerg ", name.replace(' ', "   ")),
         11 => email = email.to_uppercase(),
         13 => name = format!("{name} {}", "Wolfeschlegelsteinhausen".repeat(8)),
-        15 => email = format!("\"odd@{number}\"@nimbus.example"),
+        15 => email = email.replace('@', "+claude@"),
         17 => email = format!("deprovisioned-{number}"),
         _ => {}
     }

@@ -74,8 +74,8 @@ impl Dice {
 
     /// A time between `least` and `most` hours before `now`, in one of the two precisions that the API sends.
     pub(super) fn before(&mut self, now: Timestamp, least: usize, most: usize) -> String {
-        let hours = i64::try_from(least + self.below(most - least)).unwrap_or(i64::MAX);
-        self.write(now.saturating_sub(hours.hours()).unwrap_or(now))
+        let seconds = i64::try_from(least * 3_600 + self.below((most - least) * 3_600)).unwrap_or(0);
+        self.write(now.saturating_sub(seconds.seconds()).unwrap_or(now))
     }
 
     /// The time with microseconds of chance, or with whole seconds once in four.

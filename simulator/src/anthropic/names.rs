@@ -56,7 +56,7 @@ const FAMILY: [(&str, &str); 20] = [
 
 /// First words of organizations.
 const COMPANIES: [&str; 8] =
-    ["Nimbus", "Aurora", "Cobalt", "Juniper", "Meridian", "Perigee", "Saffron", "Tidewater"];
+    ["Nimbus", "Aurora", "Cobalt", "Larkspur", "Meridian", "Perigee", "Saffron", "Tidewater"];
 /// Names of workspaces; with a number once they are used up.
 const WORKSPACES: [&str; 12] = [
     "Production",

@@ -2,6 +2,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use simulator::anthropic::{IncludeDefault, Settings, Truth};
+use simulator::jupiterone::data_model::violations;
 use simulator::oracle::{Graph, Options, compare, expected};
 
 use crate::client::client;
@@ -18,13 +19,9 @@ fn graph(name: &str) -> Graph {
     let text: Value = serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON");
     let elements = |kind: &str| {
         let list = text[kind].as_array().expect("an array").iter();
-        list.map(|element| {
-            let fields = element.as_object().expect("an object").clone();
-            (fields["_key"].as_str().expect("a key").to_owned(), fields)
-        })
-        .collect()
+        list.map(|element| element.as_object().expect("an object").clone()).collect()
     };
-    Graph { entities: elements("entities"), relationships: elements("relationships") }
+    Graph::uploaded(elements("entities"), elements("relationships"))
 }
 
 fn tagged() -> Options {
@@ -85,6 +82,37 @@ fn differences_name_element_property_and_both_values() {
             "relationship a|has|b is unexpected",
         ]
     );
+}
+
+#[test]
+fn what_jupiterone_adds_of_its_own_is_no_difference() {
+    let whole = graph("graph.json");
+    let stored = |elements: std::collections::BTreeMap<String, serde_json::Map<String, Value>>| {
+        let mut stored: Vec<_> = elements.into_values().collect();
+        for element in &mut stored {
+            element.insert("_id".to_owned(), json!("4711"));
+            element.insert("_scope".to_owned(), json!("nimbus"));
+        }
+        stored
+    };
+    let Graph { entities, relationships } = whole.clone();
+    assert_eq!(Graph::uploaded(stored(entities), stored(relationships)), whole);
+}
+
+#[tokio::test]
+async fn what_is_expected_is_what_jupiterones_data_model_wants() {
+    for seed in 0..5 {
+        let client =
+            client(Settings { seed, users: 200, workspaces: 40, api_keys: 300, ..Settings::default() }).await;
+        client.anthropic.live(500);
+        for generation in 1..=4 {
+            client.anthropic.switch(|switches| switches.generation = generation);
+            let graph = expected(&client.anthropic.truth(), &tagged());
+            for element in graph.entities.values().chain(graph.relationships.values()) {
+                assert_eq!(violations(element), Vec::<String>::new(), "{}", element["_key"]);
+            }
+        }
+    }
 }
 
 #[tokio::test]
