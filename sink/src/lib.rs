@@ -18,3 +18,8 @@ mod task;
 pub use check::check;
 pub use cli::{Arguments, execute};
 pub use run::{Options, resync, run};
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The whole sink on librdkafka's mock cluster, which keeps no transactional promise: what depends on one is tested
+//! on a real broker, elsewhere.
+
+mod embedded;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use service::config::Config;
+use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
+use service::kafka::topics::Broker;
+use simulator::jupiterone::{JupiterOne, Settings, start};
+use tokio::task::JoinHandle;
+
+use crate::fixture::{Organization, PARTITIONS};
+use crate::run::{Options, resync, run};
+
+/// How long a condition may take to come true: far more than it does.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// A broker, a JupiterOne, and the configuration of a sink between them.
+struct World {
+    cluster: MockCluster<'static, DefaultProducerContext>,
+    producer: ThreadedProducer<DefaultProducerContext>,
+    jupiterone: JupiterOne,
+    environment: BTreeMap<String, String>,
+}
+
+impl World {
+    /// With organizations configured by name, each with the default target.
+    async fn new(organizations: &[&str]) -> Self {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        for topic in ["anthropic.graph", "anthropic.sync"] {
+            cluster.create_topic(topic, PARTITIONS, 1).expect("a topic");
+        }
+        let servers = cluster.bootstrap_servers();
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", &servers)
+            .set("linger.ms", "0")
+            .create()
+            .expect("a producer");
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let jupiterone = start(Settings::default(), loopback).await.expect("a simulated JupiterOne");
+        let mut world = Self { cluster, producer, jupiterone, environment: BTreeMap::new() };
+        world.set("KAFKA__BOOTSTRAP_SERVERS", &servers);
+        world.set("ADMIN_LISTEN", "");
+        world.set("JUPITERONE__ACCOUNT_ID", &world.jupiterone.account_id().to_owned());
+        world.set("JUPITERONE__BASE_URL", &world.jupiterone.url());
+        world.set("JUPITERONE__API_KEY__ENV", "JUPITERONE_API_KEY");
+        let key = world.jupiterone.api_key().to_owned();
+        world.environment.insert("JUPITERONE_API_KEY".to_owned(), key);
+        for name in organizations {
+            world.set(&format!("ORGANIZATIONS__{}__NAME", name.to_uppercase()), name);
+        }
+        world
+    }
+
+    fn set(&mut self, key: &str, value: &str) {
+        self.environment.insert(format!("ANTHROPIC_GRAPH__{key}"), value.to_owned());
+    }
+
+    fn config(&self) -> Config {
+        Config::load(None::<&Path>, &self.environment).expect("a good configuration")
+    }
+
+    /// Writes the organization's records to the graph topic.
+    fn write(&self, organization: &Organization) {
+        for (key, value) in organization.records() {
+            self.send("anthropic.graph", organization.partition(), &key, Some(&value));
+        }
+        self.producer.flush(BOUND).expect("the mock cluster answers");
+    }
+
+    fn delete(&self, organization: &Organization, key: &str) {
+        let key = format!("{}/{key}", organization.id);
+        self.send("anthropic.graph", organization.partition(), &key, None);
+    }
+
+    fn send(&self, topic: &str, partition: i32, key: &str, value: Option<&[u8]>) {
+        let mut record = BaseRecord::to(topic).partition(partition).key(key);
+        record.payload = value;
+        self.producer.send(record).map_err(|(error, _)| error).expect("the queue has room");
+    }
+
+    fn options(&self, until_end: bool) -> Options {
+        let environment = Arc::new(self.environment.clone());
+        Options { until_end, environment, broker: Broker::Embedded }
+    }
+
+    async fn until_end(&self) -> anyhow::Result<Outcome> {
+        let (_trigger, shutdown) = shutdown();
+        run(self.config(), self.options(true), shutdown).await
+    }
+
+    async fn resync(&self, organization: Option<&str>) -> anyhow::Result<Outcome> {
+        let (_trigger, shutdown) = shutdown();
+        resync(self.config(), organization.map(str::to_owned), self.options(false), shutdown).await
+    }
+
+    /// `sink run` in the background.
+    fn run(&self) -> (ShutdownTrigger, JoinHandle<anyhow::Result<Outcome>>) {
+        let (trigger, shutdown): (ShutdownTrigger, Shutdown) = shutdown();
+        (trigger, tokio::spawn(run(self.config(), self.options(false), shutdown)))
+    }
+
+    /// Keys of all that the organization's default scope holds, sorted.
+    fn keys(&self, organization: &Organization) -> Vec<String> {
+        let graph = self.jupiterone.graph(&format!("anthropic-graph:{}", organization.id));
+        let objects = graph.entities.iter().chain(&graph.relationships);
+        let mut keys: Vec<String> =
+            objects.map(|object| object["_key"].as_str().expect("a key").to_owned()).collect();
+        keys.sort();
+        keys
+    }
+
+    fn statuses(&self) -> Vec<String> {
+        let jobs = self.jupiterone.jobs();
+        jobs.iter().map(|job| job["status"].as_str().expect("a status").to_owned()).collect()
+    }
+
+    async fn eventually(&self, what: &str, mut is_true: impl FnMut(&Self) -> bool) {
+        let wait = async {
+            while !is_true(self) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(BOUND, wait).await.unwrap_or_else(|_| panic!("never came true: {what}"));
+    }
+}
+
+fn keys(organization: &Organization) -> Vec<String> {
+    organization.elements.keys().cloned().collect()
+}
