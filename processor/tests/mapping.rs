@@ -157,8 +157,8 @@ fn a_workspace_of_the_first_generation_omits_what_it_has_not() {
     );
 }
 
-fn actor(kind: &str, id: &str) -> Option<Actor> {
-    Some(Actor { id: text(id), kind: text(kind) })
+fn actor(kind: &str, id: &str) -> Actor {
+    Actor { id: text(id), kind: text(kind) }
 }
 
 fn api_key() -> ApiKey {
@@ -167,7 +167,7 @@ fn api_key() -> ApiKey {
         name: text("ci-deploy"),
         status: text("active"),
         created_at: text("2026-05-01T10:00:00.000321Z"),
-        created_by: actor("user", "user_01"),
+        created_by: Some(actor("user", "user_01")),
         partial_key_hint: text("sk-ant-api03-R2D...igAA"),
         workspace_id: text("wrkspc_01"),
         ..ApiKey::default()
@@ -182,14 +182,14 @@ fn map_key(api_key: ApiKey) -> Vec<Value> {
 fn a_key_with_a_workspace_is_the_same_in_every_generation_but_for_what_the_older_ones_do_not_tell() {
     let scope = Some(Scope { kind: text("workspace"), workspace_id: text("wrkspc_01") });
     let first = map_key(api_key());
-    let second = map_key(ApiKey { principal: actor("service_account", "svac_01"), ..api_key() });
+    let second = map_key(ApiKey { principal: Some(actor("service_account", "svac_01")), ..api_key() });
     let third = map_key(ApiKey {
-        principal: actor("service_account_actor", "svac_01"),
+        principal: Some(actor("service_account_actor", "svac_01")),
         scope: scope.clone(),
         ..api_key()
     });
     let fourth = map_key(ApiKey {
-        principal: actor("service_account_actor", "svac_01"),
+        principal: Some(actor("service_account_actor", "svac_01")),
         scope,
         workspace_id: None,
         ..api_key()
@@ -231,7 +231,7 @@ fn only_a_user_is_linked_as_a_creator_and_an_expired_key_keeps_its_status() {
     let expired = ApiKey {
         status: text("expired"),
         expires_at: text("2026-09-08T10:00:00Z"),
-        created_by: actor("service_account", "svac_01"),
+        created_by: Some(actor("service_account", "svac_01")),
         partial_key_hint: None,
         workspace_id: None,
         ..api_key()
