@@ -1,1 +1,10 @@
-//! Broker harness, end-to-end, crash and law tests.
+//! What the tests stand on: a real broker, the real binaries and the simulated ends.
+
+pub mod broker;
+
+use uuid::Uuid;
+
+/// A topic prefix that no other test has: tests share one broker and run side by side.
+pub fn prefix() -> String {
+    format!("t-{}", Uuid::new_v4().simple())
+}

@@ -1,0 +1,171 @@
+//! A broker from Maven Central's jars, with the Java at hand.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+
+/// As in `kafka/pom.xml`.
+pub const VERSION: &str = "4.3.0";
+
+/// Java's heap: enough for some thousand partitions, little beside a compiler. The default would be a quarter of the
+/// machine's memory.
+const HEAP: [&str; 2] = ["-Xms256m", "-Xmx1g"];
+
+const POM: &str = include_str!("../../kafka/pom.xml");
+const LOG4J: &str = include_str!("../../kafka/log4j2.xml");
+
+/// A running broker; dropping it kills it.
+#[derive(Debug)]
+pub struct JarBroker {
+    java: Child,
+    address: String,
+}
+
+impl JarBroker {
+    /// Starts a broker whose data lies in `folder`. It takes connections a second or two later.
+    pub fn start(folder: &Path) -> Result<Self> {
+        ensure!(
+            answers("java", "-version"),
+            "no `java` on the path: install a Java 17 or newer (Debian: openjdk-17-jre-headless)"
+        );
+        let libraries = libraries()?;
+        let class_path = format!("{}:{}/*", folder.display(), libraries.display());
+        let (broker, controller) = free_ports()?;
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join("log4j2.xml"), LOG4J)?;
+        let properties = folder.join("server.properties");
+        fs::write(&properties, server_properties(&folder.join("data"), broker, controller))?;
+        let format = Command::new("java")
+            .args([
+                "-cp",
+                &class_path,
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                "dGVzdHMtb2YtZ3JhcGgtMQ",
+                "-c",
+            ])
+            .arg(&properties)
+            .output()
+            .context("cannot format the broker's storage")?;
+        ensure!(format.status.success(), "storage format: {}", String::from_utf8_lossy(&format.stdout));
+        let log = File::create(folder.join("broker.log"))?;
+        let java = java_that_dies_with_its_parent()
+            .args(HEAP)
+            .args(["-cp", &class_path, "kafka.Kafka"])
+            .arg(&properties)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("cannot start the broker")?;
+        Ok(Self { java, address: format!("127.0.0.1:{broker}") })
+    }
+
+    /// Its bootstrap server.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.java.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for JarBroker {
+    /// Killed, not stopped: its data goes with it.
+    fn drop(&mut self) {
+        let _gone_already = self.java.kill();
+        let _status = self.java.wait();
+    }
+}
+
+/// Even a keeper that is killed leaves no Java behind, where util-linux is at hand to say so to the kernel.
+fn java_that_dies_with_its_parent() -> Command {
+    if answers("setpriv", "--version") {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "java"]);
+        command
+    } else {
+        Command::new("java")
+    }
+}
+
+fn answers(program: &str, question: &str) -> bool {
+    let output = Command::new(program).arg(question).stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
+}
+
+/// Two ports that were free a moment ago; who loses one to another process starts anew.
+fn free_ports() -> io::Result<(u16, u16)> {
+    let (first, second) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok((first.local_addr()?.port(), second.local_addr()?.port()))
+}
+
+/// The folder of the jars, fetched once for all runs of this user.
+fn libraries() -> Result<PathBuf> {
+    let folder = cache_folder().join(format!("kafka-{VERSION}"));
+    let libraries = folder.join("libs");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let lock = File::create(folder.join("lock"))?;
+    lock.lock().context("cannot lock the cache of jars")?;
+    let complete = folder.join("complete");
+    if fs::read_to_string(&complete).is_ok_and(|pom| pom == POM) {
+        return Ok(libraries);
+    }
+    ensure!(answers("mvn", "--version"), "no `mvn` on the path: install Maven (Debian: maven)");
+    let pom = folder.join("pom.xml");
+    fs::write(&pom, POM)?;
+    let maven = Command::new("mvn")
+        .args(["-q", "-B", "-f"])
+        .arg(&pom)
+        .arg("org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies")
+        .arg(format!("-DoutputDirectory={}", libraries.display()))
+        .stdin(Stdio::null())
+        .output()?;
+    ensure!(
+        maven.status.success(),
+        "cannot fetch Kafka's jars from Maven Central: {}",
+        String::from_utf8_lossy(&maven.stdout)
+    );
+    // Written last: whoever finds it finds all jars that this pom.xml names.
+    fs::write(complete, POM)?;
+    Ok(libraries)
+}
+
+fn cache_folder() -> PathBuf {
+    let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || std::env::home_dir().map(|home| home.join(".cache"));
+    given.or_else(home).unwrap_or_else(std::env::temp_dir).join("anthropic-graph")
+}
+
+/// One broker that is its own controller, with a test's impatience.
+fn server_properties(data: &Path, broker: u16, controller: u16) -> String {
+    format!(
+        "process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@localhost:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+log.dirs={}
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.min.isr=1
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+log.cleaner.backoff.ms=500
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.delete.delay.ms=1000
+",
+        data.display()
+    )
+}
