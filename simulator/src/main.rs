@@ -2,7 +2,7 @@
 
 mod configuration;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,7 +68,8 @@ enum Behaviour {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colour = io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour).init();
     run(Arguments::parse()).await
 }
 
@@ -129,8 +130,8 @@ async fn live(anthropic: &Anthropic, period: Option<Duration>) {
     ticks.tick().await;
     loop {
         ticks.tick().await;
-        for event in anthropic.live(1) {
-            tracing::info!(at = event.at, effects = event.effects.len(), "something happened");
+        for effect in anthropic.live(1).into_iter().flat_map(|event| event.effects) {
+            tracing::info!(op = ?effect.op, object = %effect.object, id = effect.id, "the organization changed");
         }
     }
 }

@@ -1,4 +1,14 @@
 //! `/_simulator/`: what people and tests ask of the simulator itself. No credential is asked for, none is shown.
+//!
+//! - `GET organization`: the [`Truth`], with the generation and all switches.
+//! - `GET requests`: the requests to the API so far.
+//! - `POST live?steps=N`: lives N steps and answers the [`Event`]s.
+//! - `POST mutations`: one [`Mutation`] or an array, such as `{"mutation": "remove_user", "id": "user_…"}`.
+//! - `POST faults`: one [`Fault`] or an array, such as
+//!   `{"on": "users", "when": {"first": 2}, "answer": {"rate_limited": {"retry_after": "1"}}}` or
+//!   `{"on": "members/wrkspc_…", "answer": "forbidden"}`; answers all that are set.
+//! - `DELETE faults`: ends all of them.
+//! - `POST settings`: some of the [`Switches`], such as `{"generation": 2}`; answers all of them.
 
 use axum::Json;
 use axum::extract::{Query, State};
