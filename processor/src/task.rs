@@ -11,7 +11,7 @@ use std::{
 use rdkafka::{ClientConfig, consumer::ConsumerGroupMetadata};
 use schemas::{codec::decode_raw, raw::outcome, topics::Topic};
 use service::{
-    admin::Health,
+    admin::{Health, Heartbeat},
     kafka::{
         headers::TRACEPARENT,
         partition::{self, PartitionReader, Record, Start},
@@ -33,6 +33,10 @@ use crate::{
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 /// How often the lag is asked for (the brokers answer it).
 const LAG_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long a task may be silent before the process counts as dead: each of a transaction's calls has a bound of its
+/// own, a minute at most.
+const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// What all tasks of a process share.
 pub struct Shared {
@@ -117,6 +121,7 @@ pub struct Task<'a> {
     state: PartitionState,
     assembler: Assembler,
     batch: Batch,
+    heartbeat: Heartbeat,
     /// Committed by this process.
     dead_letters: u64,
     pending_dead_letters: u64,
@@ -126,9 +131,10 @@ impl<'a> Task<'a> {
     /// Fences the predecessor, restores, and goes to the committed offset, in this order: only once the
     /// predecessor's transaction has ended are the graph and the offset what they stay.
     pub fn open(shared: &'a Shared, partition: i32, group: GroupMetadata) -> Result<Self, Error> {
+        let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
-        let state = restored(shared, partition)?;
+        let state = restored(shared, partition, &heartbeat)?;
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
@@ -145,6 +151,7 @@ impl<'a> Task<'a> {
             state,
             assembler: Assembler::default(),
             batch: Batch::default(),
+            heartbeat,
             dead_letters: 0,
             pending_dead_letters: 0,
         })
@@ -154,6 +161,7 @@ impl<'a> Task<'a> {
     pub fn run(&mut self, stop: &AtomicBool, end: Option<i64>) -> Result<Ended, Error> {
         let mut lag_asked: Option<Instant> = None;
         loop {
+            self.heartbeat.beat();
             if stop.load(Ordering::Relaxed) || end.is_some_and(|end| self.reader.position() >= end) {
                 self.commit()?;
                 return Ok(Ended { incomplete: self.incomplete() });
@@ -360,12 +368,13 @@ impl<'a> Task<'a> {
     }
 }
 
-fn restored(shared: &Shared, partition: i32) -> Result<PartitionState, Error> {
+fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<PartitionState, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
     let mut state = PartitionState::new(partition, shared.partition_count);
     let mut reader =
         PartitionReader::open(&shared.client, &shared.group_id, &topic, partition, Start::Beginning)?;
     let restored = restore::restore(&mut reader, |record| {
+        heartbeat.beat();
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
         state.restore(&key, record.value.as_deref())
     });
