@@ -1,0 +1,93 @@
+//! librdkafka's mock cluster, the quickstart's broker: everything works on it but the promises.
+
+use std::time::Duration;
+
+use rdkafka::message::OwnedHeaders;
+use rdkafka::mocking::MockCluster;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use schemas::topics::{Retention, Topic};
+use service::kafka::partition::{PartitionReader, Start};
+use service::kafka::restore;
+use service::kafka::topics::{Broker, Error, Wanted, ensure};
+use service::kafka::transaction::{Error as TransactionError, TRANSACTION_TIMEOUT, TransactionalProducer};
+
+use crate::world::{PATIENCE, config_at};
+
+fn wanted(topics: &[Topic]) -> Wanted<'_> {
+    Wanted {
+        topics,
+        prefix: "anthropic",
+        partitions: 3,
+        replication_factor: 1,
+        retention: Retention::default(),
+        create: true,
+        broker: Broker::Embedded,
+    }
+}
+
+#[test]
+fn topics_of_the_mock_cluster_are_verified_by_their_partitions_and_never_made() {
+    let cluster = MockCluster::new(1).unwrap();
+    let config = config_at(&cluster.bootstrap_servers());
+    assert!(matches!(ensure(&config, &wanted(&Topic::ALL)), Err(Error::Missing { .. })));
+    for topic in Topic::ALL {
+        cluster.create_topic(&topic.name("anthropic"), 3, 1).unwrap();
+    }
+    assert_eq!(ensure(&config, &wanted(&Topic::ALL)).unwrap(), 3);
+}
+
+#[test]
+fn records_go_to_the_mock_cluster_and_come_back() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("mocked", 1, 1).unwrap();
+    let config = config_at(&cluster.bootstrap_servers());
+    let producer = TransactionalProducer::open(&config, "mocked", TRANSACTION_TIMEOUT).unwrap();
+    producer.begin().unwrap();
+    producer.send("mocked", 0, "a", Some(b"1"), OwnedHeaders::new()).unwrap();
+    producer.commit().unwrap();
+    let mut reader = PartitionReader::open(&config, "readers", "mocked", 0, Start::Beginning).unwrap();
+    let mut count = 0;
+    let end = restore(&mut reader, |_| {
+        count += 1;
+        Ok::<(), std::convert::Infallible>(())
+    });
+    assert_eq!((end.unwrap(), count), (1, 1));
+    producer.begin().unwrap();
+    producer.send("mocked", 0, "b", None, OwnedHeaders::new()).unwrap();
+    producer.commit().unwrap();
+    let mut next = None;
+    while next.is_none() {
+        next = reader.next(PATIENCE).unwrap();
+    }
+    assert_eq!(next.unwrap().value, None);
+    assert!(reader.next(Duration::from_millis(100)).unwrap().is_none());
+}
+
+/// What a commit ends in when the broker answers one request with an error.
+fn commit_when(request: RDKafkaApiKey, error: RDKafkaRespErr) -> Result<(), TransactionError> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("injected", 1, 1).unwrap();
+    let config = config_at(&cluster.bootstrap_servers());
+    let producer = TransactionalProducer::open(&config, "injected", TRANSACTION_TIMEOUT).unwrap();
+    producer.begin().unwrap();
+    cluster.request_errors(request, &[error]);
+    producer.send("injected", 0, "a", Some(b"1"), OwnedHeaders::new()).unwrap();
+    producer.commit()
+}
+
+#[test]
+fn an_error_of_a_transaction_is_named_for_what_the_caller_does_next() {
+    use RDKafkaApiKey::{AddPartitionsToTxn, EndTxn, Produce};
+    let passing = RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS;
+    commit_when(EndTxn, passing).unwrap();
+    let fenced = commit_when(EndTxn, RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED).unwrap_err();
+    assert!(matches!(fenced, TransactionError::Fenced { .. }), "{fenced:?}");
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    for request in [AddPartitionsToTxn, Produce] {
+        let abortable = commit_when(request, denied).unwrap_err();
+        assert!(matches!(abortable, TransactionError::Abortable { .. }), "{abortable:?}");
+    }
+    let forbidden = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    let fatal = commit_when(EndTxn, forbidden).unwrap_err();
+    assert!(matches!(fatal, TransactionError::Fatal { .. }), "{fatal:?}");
+}
