@@ -10,7 +10,6 @@ use service::config::{Config, Destination, PollingInterval, SecretOrText};
 
 /// The configuration as the README shows it.
 const WHOLE: &str = r#"
-schema_registry_url = "http://registry:8081/"
 
 [kafka]
 bootstrap_servers = "127.0.0.1:9092"
@@ -92,7 +91,6 @@ fn every_value_of_the_file_arrives() {
     );
     assert!(!config.kafka.properties.contains_key("client.rack"), "empty means librdkafka's default");
     assert!(matches!(config.kafka.properties["sasl.password"], SecretOrText::Secret(_)));
-    assert_eq!(config.schema_registry_url.as_deref(), Some("http://registry:8081"));
     assert_eq!(config.retention.raw_ms, Some(7 * 24 * 60 * 60 * 1000));
     assert_eq!(config.retention.deadletters_ms, None);
     assert_eq!(config.admin_listen.producer, Some("0.0.0.0:9101".parse().unwrap()));
@@ -254,7 +252,7 @@ fn each_mistake_elsewhere_is_said_exactly() {
         (
             kafka("[zebra]"),
             "zebra: unknown key; known here: kafka, organizations, jupiterone, retention, admin_listen, \
-             schema_registry_url, http",
+             http",
         ),
         (kafka("partition = 3"), "kafka.partition: unknown key; did you mean partitions?"),
         (kafka("partitions = 0"), "kafka.partitions: 0 is not allowed; write a number from 1 to 10000"),

@@ -31,8 +31,7 @@ pub use self::organization::Organization;
 pub use self::secret::{SecretError, SecretOrText, SecretSource};
 use self::section::{Context, Section};
 
-const KEYS: [&str; 7] =
-    ["kafka", "organizations", "jupiterone", "retention", "admin_listen", "schema_registry_url", "http"];
+const KEYS: [&str; 6] = ["kafka", "organizations", "jupiterone", "retention", "admin_listen", "http"];
 const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
 
 /// What all three services are told.
@@ -48,8 +47,6 @@ pub struct Config {
     pub retention: Retention,
     /// Where each service's admin endpoint listens.
     pub admin_listen: AdminListen,
-    /// Of a schema registry: then values carry its ids.
-    pub schema_registry_url: Option<String>,
     /// Of both ends' HTTP clients.
     pub http: Http,
 }
@@ -107,7 +104,6 @@ impl Config {
             jupiterone,
             retention: retention(&mut root),
             admin_listen: AdminListen::read(&mut root),
-            schema_registry_url: root.parsed("schema_registry_url", registry_url),
             http: Http {
                 root_certificate: root.section("http", &["root_certificate"]).path("root_certificate"),
             },
@@ -160,11 +156,6 @@ fn retention(root: &mut Section<'_>) -> Retention {
         deadletters_ms: read("deadletters", default.deadletters_ms),
         changes_ms: read("changes", default.changes_ms),
     }
-}
-
-/// A registry holds no secret of ours, and most speak plain http inside a cluster.
-fn registry_url(text: &str) -> Result<String, String> {
-    crate::http::check_url(text, true).map(|url| url.to_string()).map_err(|error| error.to_string())
 }
 
 fn read(path: &Path) -> Result<String, Errors> {

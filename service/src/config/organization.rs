@@ -49,7 +49,7 @@ pub struct Organization {
     pub name: String,
     /// Pins the organization's id: another one behind the key stops it.
     pub organization_id: Option<String>,
-    /// The JupiterOne account entity's name and the value of `tag.AccountName`; else `name`.
+    /// The value of `tag.AccountName`; `name` where it is not given.
     pub account_name: String,
     /// Whether every entity carries `tag.AccountName`.
     pub tag_account_name: bool,
