@@ -70,6 +70,18 @@ impl Topic {
         }
     }
 
+    /// Settings that must not be less (ms), by Kafka's names: a reader of `graph` that is no further behind than these
+    /// meets every record and every tombstone.
+    pub fn floors(self) -> &'static [(&'static str, u64)] {
+        match self {
+            Self::Graph => &[
+                ("min.compaction.lag.ms", MIN_COMPACTION_LAG_MS),
+                ("delete.retention.ms", DELETE_RETENTION_MS),
+            ],
+            Self::Raw | Self::Changes | Self::Sync | Self::DeadLetters => &[],
+        }
+    }
+
     /// The settings with which the topic is created, by Kafka's names.
     pub fn settings(self, retention: &Retention) -> BTreeMap<&'static str, String> {
         let keep = |ms: Option<u64>| ms.map_or_else(|| "-1".to_owned(), |ms| ms.to_string());
@@ -78,12 +90,9 @@ impl Topic {
             Self::Raw => settings.insert("retention.ms", keep(retention.raw_ms)),
             Self::Changes => settings.insert("retention.ms", keep(retention.changes_ms)),
             Self::DeadLetters => settings.insert("retention.ms", keep(retention.deadletters_ms)),
-            Self::Graph => {
-                settings.insert("min.compaction.lag.ms", MIN_COMPACTION_LAG_MS.to_string());
-                settings.insert("delete.retention.ms", DELETE_RETENTION_MS.to_string())
-            }
-            Self::Sync => None,
+            Self::Graph | Self::Sync => None,
         };
+        settings.extend(self.floors().iter().map(|(name, floor)| (*name, floor.to_string())));
         settings
     }
 }

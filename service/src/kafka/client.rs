@@ -172,6 +172,8 @@ pub(super) fn log_error(error: &KafkaError, reason: &str) {
     match error.rdkafka_error_code() {
         // rdkafka reports the end of a partition as an error; `PartitionReader` acts on it.
         Some(RDKafkaErrorCode::PartitionEOF) => trace!("{reason}"),
+        // Said over and over while a broker is away, and less than the line about its connection says.
+        Some(RDKafkaErrorCode::AllBrokersDown) => debug!("{reason}"),
         Some(RDKafkaErrorCode::Fatal) => error!("{reason}"),
         _ => warn!("{reason}"),
     }

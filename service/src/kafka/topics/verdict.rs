@@ -44,7 +44,8 @@ pub(super) fn partitions(found: &BTreeMap<Topic, Found>) -> Option<i32> {
     found.values().map(|found| found.partitions).max()
 }
 
-/// One finding per thing: each wanted topic's existence and cleanup policy, each existing topic's partition count.
+/// One finding per thing: each wanted topic's existence and cleanup policy, each existing topic's partition count,
+/// and each setting that is below its floor.
 pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Vec<Finding> {
     let partitions = partitions(found).unwrap_or(wanted.partitions);
     let mut findings = Vec::new();
@@ -54,6 +55,7 @@ pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topi
                 findings.push(count(servers, wanted, topic, found_topic, found));
                 if let Some(settings) = &found_topic.settings {
                     findings.push(cleanup(servers, wanted, topic, settings));
+                    findings.extend(below_floor(servers, wanted, topic, settings));
                 }
             }
             None if wanted.topics.contains(&topic) => {
@@ -99,10 +101,33 @@ fn cleanup(servers: &str, wanted: &Wanted<'_>, topic: Topic, settings: &BTreeMap
     if is == should_be {
         return Finding::good(format!("{name}: cleanup.policy={is}"));
     }
-    Finding::bad(format!(
-        "{name}: cleanup.policy={is}, should be {should_be}: kafka-configs.sh --bootstrap-server {servers} --alter \
-         --entity-type topics --entity-name {name} --add-config cleanup.policy={should_be}"
-    ))
+    let mend = alter_command(servers, &name, "cleanup.policy", should_be);
+    Finding::bad(format!("{name}: cleanup.policy={is}, should be {should_be}: {mend}"))
+}
+
+fn below_floor(
+    servers: &str,
+    wanted: &Wanted<'_>,
+    topic: Topic,
+    settings: &BTreeMap<String, String>,
+) -> Vec<Finding> {
+    let name = topic.name(wanted.prefix);
+    let below = topic.floors().iter().filter_map(|(setting, floor)| {
+        let is = settings.get(*setting)?;
+        // What is no number of milliseconds is for the broker to refuse.
+        is.parse::<u64>().is_ok_and(|is| is < *floor).then(|| {
+            let mend = alter_command(servers, &name, setting, &floor.to_string());
+            Finding::bad(format!("{name}: {setting}={is}, should be at least {floor}: {mend}"))
+        })
+    });
+    below.collect()
+}
+
+fn alter_command(servers: &str, topic: &str, setting: &str, value: &str) -> String {
+    format!(
+        "kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} \
+         --add-config {setting}={value}"
+    )
 }
 
 /// The command that makes a topic as the service would.
@@ -167,6 +192,21 @@ mod tests {
               broker:9092 --alter --entity-type topics --entity-name anthropic.graph --add-config \
               cleanup.policy=compact"
             ]
+        );
+    }
+
+    #[test]
+    fn a_graph_that_is_compacted_too_soon_is_refused() {
+        let mut graph = topic(6, "compact");
+        let settings = graph.settings.as_mut().unwrap();
+        settings.insert("min.compaction.lag.ms".to_owned(), "0".to_owned());
+        settings.insert("delete.retention.ms".to_owned(), "604800000".to_owned());
+        let bad = bad(&[Topic::Graph], &BTreeMap::from([(Topic::Graph, graph)]));
+        assert_eq!(bad.len(), 1);
+        assert!(
+            bad[0].starts_with("anthropic.graph: min.compaction.lag.ms=0, should be at least 3600000: "),
+            "{}",
+            bad[0]
         );
     }
 
