@@ -1,6 +1,9 @@
 //! What the tests stand on: a real broker, the real binaries and the simulated ends.
 
 pub mod broker;
+pub mod kafka;
+pub mod services;
+pub mod world;
 
 use uuid::Uuid;
 

@@ -1,0 +1,193 @@
+//! A stranger's look at topics: plain librdkafka, nothing of the services' own client.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{Offset, TopicPartitionList};
+
+/// Longer than anything on a broker of the same machine takes, shorter than a person waits.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A record as it lies in a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition.
+    pub partition: i32,
+    /// Its place in the partition.
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// Its key; ours are UTF-8, a dead letter's may be anything.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers in order.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// Its key as text.
+    pub fn key_text(&self) -> &str {
+        let key = self.key.as_deref().expect("every record of ours has a key");
+        std::str::from_utf8(key).expect("every key of ours is UTF-8")
+    }
+
+    /// The first header of that name, as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(header, _)| header == name)?;
+        std::str::from_utf8(value.as_deref()?).ok()
+    }
+
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let header = |header: Header<'_, &[u8]>| (header.key.to_owned(), header.value.map(<[u8]>::to_vec));
+        Self {
+            topic: message.topic().to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: message.headers().map(|all| all.iter().map(header).collect()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Every committed record of a topic, partition by partition, up to its end as it is now (before an open transaction,
+/// if there is one). A topic that does not exist has none.
+pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
+    let consumer = consumer(bootstrap_servers);
+    let mut open: BTreeSet<i32> = (0..partitions(&consumer, topic)).collect();
+    let mut list = TopicPartitionList::new();
+    for partition in &open {
+        list.add_partition_offset(topic, *partition, Offset::Beginning).expect("Beginning is an offset");
+    }
+    consumer.assign(&list).expect("an assignment is taken");
+    let mut records = Vec::new();
+    let deadline = Instant::now() + PATIENCE;
+    while !open.is_empty() {
+        assert!(Instant::now() < deadline, "{topic}: partitions {open:?} have not been read to their end");
+        match consumer.poll(Duration::from_millis(100)) {
+            None => {}
+            Some(Ok(message)) => records.push(Record::of(&message)),
+            Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
+            Some(Err(error)) => panic!("{topic}: {error}"),
+        }
+    }
+    records.sort_by_key(|record| (record.partition, record.offset));
+    records
+}
+
+/// What compaction would leave of these records: the last one of each key, without tombstones.
+pub fn fold(records: impl IntoIterator<Item = Record>) -> BTreeMap<String, Record> {
+    let mut latest = BTreeMap::new();
+    for record in records {
+        let key = record.key_text().to_owned();
+        if record.value.is_some() {
+            latest.insert(key, record);
+        } else {
+            latest.remove(&key);
+        }
+    }
+    latest
+}
+
+/// Makes a topic with these settings.
+pub fn create_topic(bootstrap_servers: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let results = block_on(admin(bootstrap_servers).create_topics(&[new], &options));
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("{topic} cannot be made: {error}"));
+    }
+}
+
+/// Removes the records of a topic that is not compacted below these offsets, as retention does.
+pub fn delete_records(bootstrap_servers: &str, topic: &str, before: &[(i32, i64)]) {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in before {
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).expect("it is an offset");
+    }
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let deleted =
+        block_on(admin(bootstrap_servers).delete_records(&list, &options)).expect("the broker answers");
+    deleted.elements().iter().for_each(|element| element.error().expect("the broker deletes these records"));
+}
+
+/// Writes one record, outside any transaction; returns its offset.
+pub fn write(
+    bootstrap_servers: &str,
+    topic: &str,
+    partition: i32,
+    key: &str,
+    value: Option<&[u8]>,
+    headers: &[(&str, &[u8])],
+) -> i64 {
+    let mut config = config(bootstrap_servers);
+    let producer: FutureProducer = config.set("acks", "all").create().expect("the settings are known ones");
+    let headers = headers
+        .iter()
+        .fold(OwnedHeaders::new(), |all, (key, value)| all.insert(Header { key, value: Some(*value) }));
+    let mut record = FutureRecord::to(topic).partition(partition).key(key).headers(headers);
+    if let Some(value) = value {
+        record = record.payload(value);
+    }
+    match block_on(producer.send(record, PATIENCE)) {
+        Ok(delivery) => delivery.offset,
+        Err((error, _)) => panic!("{topic}: {error}"),
+    }
+}
+
+/// The offset that a group committed, by partition; a partition without one is left out.
+pub fn committed(bootstrap_servers: &str, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+    let consumer: BaseConsumer =
+        config(bootstrap_servers).set("group.id", group).create().expect("the settings are known ones");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions(&consumer, topic) - 1);
+    let committed = consumer.committed_offsets(list, PATIENCE).expect("the broker answers");
+    let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+    committed
+        .elements()
+        .iter()
+        .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+        .collect()
+}
+
+fn consumer(bootstrap_servers: &str) -> BaseConsumer {
+    config(bootstrap_servers)
+        .set("group.id", "tests-read-and-commit-nothing")
+        .set("isolation.level", "read_committed")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "error")
+        // An idle partition answers at once instead of half a second later.
+        .set("fetch.wait.max.ms", "10")
+        .create()
+        .expect("the settings are known ones")
+}
+
+fn admin(bootstrap_servers: &str) -> AdminClient<DefaultClientContext> {
+    config(bootstrap_servers).create().expect("the settings are known ones")
+}
+
+fn config(bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap_servers);
+    config
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> i32 {
+    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).expect("the broker answers");
+    let known = metadata.topics().iter().find(|known| known.name() == topic);
+    known.map_or(0, |known| i32::try_from(known.partitions().len()).expect("Kafka counts in 32 bits"))
+}

@@ -1,0 +1,118 @@
+//! What the other tests stand on, itself tested.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::broker::bootstrap_servers;
+use tests::services::Service;
+use tests::world::World;
+use tests::{kafka, prefix};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_broker_ends_with_the_process_that_it_is_kept_for_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let mut owner = Command::new("sleep").arg("600").spawn().unwrap();
+    let (mut keeper, address) = keep(owner.id(), &run);
+    TcpStream::connect(&address).expect("the broker listens");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    until("the keeper ends", || keeper.try_wait().unwrap().is_some());
+    TcpStream::connect(&address).expect_err("the broker is gone");
+    assert!(!run.exists(), "its data is gone");
+}
+
+#[test]
+fn a_keeper_that_is_asked_to_stop_stops_its_broker() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let (mut keeper, address) = keep(std::process::id(), &run);
+    let stopped = Command::new("sh").arg("-c").arg(format!("kill -TERM {}", keeper.id())).status().unwrap();
+    assert!(stopped.success());
+    until("the keeper ends", || keeper.try_wait().unwrap().is_some());
+    TcpStream::connect(&address).expect_err("the broker is gone");
+    assert!(!run.exists(), "its data is gone");
+}
+
+#[test]
+fn all_threads_of_a_run_share_one_broker() {
+    let threads: Vec<_> = (0..4).map(|_| thread::spawn(bootstrap_servers)).collect();
+    let addresses: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(addresses.iter().all(|address| *address == bootstrap_servers()), "{addresses:?}");
+}
+
+#[test]
+fn a_topic_is_read_to_its_end_and_folded_as_compaction_would() {
+    let (servers, topic) = (bootstrap_servers(), prefix());
+    kafka::create_topic(&servers, &topic, 2, &[("retention.ms", "-1")]);
+    kafka::write(&servers, &topic, 0, "a", Some(b"1"), &[("ce_id", b"first")]);
+    kafka::write(&servers, &topic, 1, "b", Some(b"2"), &[]);
+    kafka::write(&servers, &topic, 0, "a", Some(b"3"), &[]);
+    kafka::write(&servers, &topic, 1, "b", None, &[]);
+    let records = kafka::read(&servers, &topic);
+    let places: Vec<_> = records.iter().map(|record| (record.partition, record.offset)).collect();
+    assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+    assert_eq!((records[0].key_text(), records[0].header("ce_id")), ("a", Some("first")));
+    assert_eq!(records[3].value, None);
+    let folded = kafka::fold(records);
+    assert_eq!(folded.keys().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(folded["a"].value.as_deref(), Some(b"3".as_slice()));
+    kafka::delete_records(&servers, &topic, &[(0, 1)]);
+    assert_eq!(kafka::read(&servers, &topic).len(), 3);
+    assert_eq!(kafka::read(&servers, &prefix()), [], "a topic that does not exist");
+}
+
+#[test]
+fn a_binary_is_built_started_awaited_and_stopped() {
+    let help = Service::run("simulator", ["--help"], &[]);
+    assert!(help.expect(0).stdout.contains("--write-config"), "{help:?}");
+    let usage = Service::run("simulator", ["--no-such-option"], &[]);
+    assert!(usage.expect(2).stderr.contains("--no-such-option"), "{usage:?}");
+    let mut simulator = Service::spawn("simulator", ["--seed", "7"], &[]);
+    assert!(simulator.printed("anthropic").contains("http://127.0.0.1:"));
+    simulator.printed("api key");
+    simulator.terminate().expect(0);
+    let killed = Service::spawn("simulator", ["--seed", "7"], &[]).kill();
+    assert_eq!(killed.code, None);
+}
+
+#[test]
+fn a_world_has_both_ends_and_a_configuration_that_a_service_accepts() {
+    let world = World::of(vec![simulator::anthropic::Settings::default(); 2]);
+    let text = std::fs::read_to_string(world.config()).unwrap();
+    let environment = std::collections::BTreeMap::new();
+    let config = service::config::Config::from_toml(&text, world.folder(), &environment).unwrap();
+    assert_eq!(config.kafka.topic_prefix, world.prefix);
+    assert_eq!(config.organizations.len(), 2);
+    assert_eq!(config.organizations[1].name, "organization-2");
+    assert!(world.graph(0).entities.is_empty());
+}
+
+/// A keeper for a broker of its own, and the broker's address.
+fn keep(owner: u32, folder: &Path) -> (Child, String) {
+    let mut keeper = Command::new(env!("CARGO_BIN_EXE_test-broker"))
+        .arg(owner.to_string())
+        .arg(folder)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("cargo has built it");
+    let mut address = String::new();
+    let stdout = keeper.stdout.take().expect("its stdout is a pipe");
+    BufReader::new(stdout).read_line(&mut address).expect("it prints an address");
+    (keeper, address.trim().to_owned())
+}
+
+#[track_caller]
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
