@@ -1,3 +1,7 @@
-//! The producer binary.
+//! The producer's binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service::run_main("producer", producer::cli::main)
+}

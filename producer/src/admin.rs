@@ -1,0 +1,345 @@
+//! The Admin API client: one GET with its retries and bounds. It never sends anything else.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::{Client, Response, StatusCode, Url};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use service::config::{Organization, SecretSource};
+use service::http::BaseUrl;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use crate::backoff::{Backoff, is_worth_retrying};
+use crate::budget::Budget;
+
+/// Longest time for a request, its answer read whole: a page of 1,000 rows comes within seconds.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Largest answer that is read (bytes): a page of 1,000 API keys has about 600 KB.
+pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Where an Admin API key is made.
+pub const KEYS_PAGE: &str = "https://platform.claude.com/settings/admin-keys";
+
+/// A whole answer with status 200.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its body.
+    pub body: Vec<u8>,
+    /// `request-id`, which Anthropic's support asks for.
+    pub request_id: Option<String>,
+    /// When it was read whole.
+    pub received: Timestamp,
+}
+
+/// What went wrong, by what the poll does next.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Leave the organization alone until its next poll: the key is refused, or is another organization's.
+    #[error("{0}")]
+    StopOrganization(Failure),
+    /// The listing fails, alone.
+    #[error("{0}")]
+    FailListing(Failure),
+}
+
+/// Why, for the log and the end mark. Nothing of the body is shown but Anthropic's own name of the error.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Status of the last answer, if there was one.
+    pub status: Option<u16>,
+    /// Its `request-id`.
+    pub request_id: Option<String>,
+    /// What to know and to do.
+    pub reason: String,
+    /// `anthropic-organization-id`: whose key it was, if the server got so far.
+    pub organization_id: Option<String>,
+    /// `error.message`, which may hold anything and is therefore never shown.
+    message: String,
+}
+
+impl Failure {
+    /// One that no answer of the server's tells of.
+    pub(crate) fn of(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self { status: None, request_id: None, reason, organization_id: None, message: String::new() }
+    }
+
+    /// One that follows from an answer of status 200.
+    pub(crate) fn of_answer(request_id: Option<String>, reason: impl Into<String>) -> Self {
+        Self { status: Some(200), request_id, ..Self::of(reason) }
+    }
+
+    /// Whether the server complains of that parameter.
+    pub(crate) fn complains_of(&self, parameter: &str) -> bool {
+        self.status == Some(400) && self.message.contains(parameter)
+    }
+}
+
+/// The Admin API of one organization. Its requests go one after another and share one budget.
+pub struct Admin {
+    http: Client,
+    base_url: BaseUrl,
+    version: String,
+    source: SecretSource,
+    environment: Arc<BTreeMap<String, String>>,
+    key: SecretString,
+    budget: Budget,
+    backoff: Backoff,
+    /// The organization that the key must be of, once it is known.
+    expected: Option<String>,
+    /// Whether the server takes `include_default`; forgotten with the process.
+    takes_include_default: bool,
+}
+
+/// What was answered, well or badly.
+struct Received {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Admin {
+    /// The client of an organization whose key is `key` now and is read again from where the configuration says.
+    pub fn new(
+        http: Client,
+        organization: &Organization,
+        key: SecretString,
+        environment: Arc<BTreeMap<String, String>>,
+        backoff: Backoff,
+    ) -> Self {
+        Self {
+            http,
+            base_url: organization.base_url.clone(),
+            version: organization.anthropic_version.clone(),
+            source: organization.api_key.clone().unwrap_or_else(|| SecretSource::Text(key.clone())),
+            environment,
+            key,
+            budget: Budget::new(organization.requests_per_minute),
+            backoff,
+            expected: organization.organization_id.clone(),
+            takes_include_default: true,
+        }
+    }
+
+    /// The organization that the key must be of, if it is known.
+    pub fn expected(&self) -> Option<&str> {
+        self.expected.as_deref()
+    }
+
+    /// From now on, an answer for another organization stops this one.
+    pub fn expect(&mut self, organization_id: &str) {
+        self.expected = Some(organization_id.to_owned());
+    }
+
+    /// Whether `include_default` is worth sending.
+    pub(crate) fn takes_include_default(&self) -> bool {
+        self.takes_include_default
+    }
+
+    /// The server rejects `include_default`: it is not sent any more.
+    pub(crate) fn drop_include_default(&mut self) {
+        self.takes_include_default = false;
+    }
+
+    /// Sends one GET, again where that is worth it, and returns the answer of status 200.
+    pub async fn get(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Error> {
+        let url = self.url(path, query);
+        let mut tried = 0;
+        let mut is_fresh_key = false;
+        loop {
+            self.spend().await;
+            tried += 1;
+            let outcome = self.exchange(url.clone()).await;
+            let (headers, failure) = match outcome {
+                Ok(received) => {
+                    self.check_organization(&received)?;
+                    if received.status == StatusCode::OK {
+                        return Ok(answer(received));
+                    }
+                    let failure = refusal(&received);
+                    if received.status == StatusCode::UNAUTHORIZED {
+                        if is_fresh_key || !self.read_key_again() {
+                            return Err(Error::StopOrganization(failure));
+                        }
+                        is_fresh_key = true;
+                        continue;
+                    }
+                    if !is_worth_retrying(received.status, &received.headers) {
+                        return Err(Error::FailListing(failure));
+                    }
+                    (received.headers, failure)
+                }
+                Err(failure) => (HeaderMap::new(), failure),
+            };
+            if tried >= self.backoff.tries {
+                return Err(Error::FailListing(Failure {
+                    reason: format!("{} ({tried} tries)", failure.reason),
+                    ..failure
+                }));
+            }
+            let delay = self.backoff.delay(&headers, tried, Timestamp::now(), rand::random());
+            warn!(
+                path = url.path(),
+                status = failure.status,
+                request_id = failure.request_id,
+                tried,
+                delay_ms = delay.as_millis(),
+                "trying again: {}",
+                failure.reason
+            );
+            tokio::time::sleep(delay).await;
+        }
+    }
+
+    async fn spend(&mut self) {
+        while let Err(wait) = self.budget.spend(Instant::now()) {
+            info!(seconds = wait.as_secs(), "the budget of requests a minute is spent; waiting");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn exchange(&self, url: Url) -> Result<Received, Failure> {
+        let mut key = HeaderValue::from_str(self.key.expose_secret())
+            .map_err(|_| Failure::of("the Admin API key has characters that no header takes"))?;
+        key.set_sensitive(true);
+        let request = self.http.get(url).header("x-api-key", key).header("anthropic-version", &self.version);
+        let response = request.send().await.map_err(|error| broken(&error))?;
+        read(response).await
+    }
+
+    /// Whether a key that is not empty was read. One that is the same may have been taken by a server that was slow to
+    /// learn of it, so it is tried as well.
+    fn read_key_again(&mut self) -> bool {
+        match self.source.resolve(&self.environment) {
+            Ok(key) => {
+                self.key = key;
+                true
+            }
+            Err(error) => {
+                warn!("the Admin API key was refused, and cannot be read again: {error}");
+                false
+            }
+        }
+    }
+
+    /// A key that was replaced may be another organization's: nothing of its answers may be written.
+    fn check_organization(&self, received: &Received) -> Result<(), Error> {
+        let Some(expected) = &self.expected else { return Ok(()) };
+        match header(&received.headers, "anthropic-organization-id") {
+            Some(found) if found != *expected => Err(Error::StopOrganization(Failure {
+                status: Some(received.status.as_u16()),
+                request_id: header(&received.headers, "request-id"),
+                reason: other_organization(&found, expected),
+                organization_id: Some(found),
+                message: String::new(),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = Url::parse(self.base_url.as_str()).expect("a base URL is a URL");
+        url.path_segments_mut()
+            .expect("a base URL has a host")
+            .pop_if_empty()
+            .extend(["v1", "organizations"])
+            .extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+/// The reason for a key that is not this organization's.
+pub(crate) fn other_organization(found: &str, expected: &str) -> String {
+    format!(
+        "the Admin API key is of the organization {found}, but this one is {expected}; give it its own key, or give \
+         the other organization a [[organizations]] of its own"
+    )
+}
+
+fn answer(received: Received) -> Answer {
+    Answer {
+        request_id: header(&received.headers, "request-id"),
+        body: received.body,
+        received: Timestamp::now(),
+    }
+}
+
+/// Reads the body, decompressed, up to the bound.
+async fn read(mut response: Response) -> Result<Received, Failure> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+        if body.len() + chunk.len() > MAX_PAGE_BYTES {
+            return Err(Failure {
+                status: Some(status.as_u16()),
+                request_id: header(&headers, "request-id"),
+                ..Failure::of(format!("the answer is larger than {MAX_PAGE_BYTES} bytes"))
+            });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Received { status, headers, body })
+}
+
+/// No whole answer came. The URL is left out of the reason, as it stands beside it in the log.
+fn broken(error: &reqwest::Error) -> Failure {
+    let what = if error.is_timeout() {
+        "no whole answer came in time"
+    } else if error.is_connect() {
+        "no connection; check base_url, the network and the proxy"
+    } else {
+        "the connection broke"
+    };
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    Failure::of(cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})")))
+}
+
+/// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
+fn refusal(received: &Received) -> Failure {
+    let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+    let error = &body["error"];
+    let status = received.status.as_u16();
+    let kind = error["type"].as_str().filter(|kind| is_name(kind)).unwrap_or_default();
+    let advice = match status {
+        300..=399 => {
+            "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
+                .to_owned()
+        }
+        401 => format!("the Admin API key is refused; make one at {KEYS_PAGE} (role admin) and replace it"),
+        403 => format!(
+            "the key may not read this; it takes an Admin API key (sk-ant-admin01-…) that an admin made at {KEYS_PAGE}"
+        ),
+        404 => "there is no such thing".to_owned(),
+        429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),
+        500.. => "the Admin API failed".to_owned(),
+        _ => "the Admin API refused the request".to_owned(),
+    };
+    Failure {
+        status: Some(status),
+        request_id: header(&received.headers, "request-id"),
+        reason: format!("{status}{}{kind}: {advice}", if kind.is_empty() { "" } else { " " }),
+        organization_id: header(&received.headers, "anthropic-organization-id"),
+        message: error["message"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Whether it can be one of Anthropic's names of errors, and nothing else that a body may hold.
+fn is_name(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().filter(|text| text.len() <= 200).map(str::to_owned)
+}

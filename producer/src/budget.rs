@@ -1,0 +1,79 @@
+//! What an organization's Admin endpoints may spend together. Pure: time is an argument.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// How long a token stays spent.
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A bucket of tokens, one a request. A spent token comes back a minute later, so that no minute, wherever it
+/// begins, sees more requests than the bucket holds: Anthropic allows an organization 100 a minute, all Admin
+/// endpoints and all its clients together (user management guide, "Rate limits").
+#[derive(Debug)]
+pub struct Budget {
+    per_minute: usize,
+    /// When the tokens of the last minute were spent, oldest first; never more than `per_minute`.
+    spent: VecDeque<Instant>,
+}
+
+impl Budget {
+    /// A full bucket of at least one token.
+    pub fn new(requests_per_minute: u32) -> Self {
+        let per_minute = usize::try_from(requests_per_minute.max(1)).unwrap_or(usize::MAX);
+        Self { per_minute, spent: VecDeque::new() }
+    }
+
+    /// Spends a token, or says how long to wait before asking again.
+    pub fn spend(&mut self, now: Instant) -> Result<(), Duration> {
+        while self.spent.front().is_some_and(|spent| now.saturating_duration_since(*spent) >= MINUTE) {
+            self.spent.pop_front();
+        }
+        match self.spent.front() {
+            Some(oldest) if self.spent.len() >= self.per_minute => {
+                Err(MINUTE.saturating_sub(now.saturating_duration_since(*oldest)))
+            }
+            _ => {
+                self.spent.push_back(now);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::Budget;
+
+    #[test]
+    fn no_minute_sees_more_requests_than_the_bucket_holds() {
+        let mut budget = Budget::new(90);
+        let start = Instant::now();
+        let mut now = start;
+        let mut sent = Vec::new();
+        while sent.len() < 500 {
+            match budget.spend(now) {
+                Ok(()) => sent.push(now),
+                Err(wait) => {
+                    assert!(!wait.is_zero());
+                    now += wait;
+                }
+            }
+            now += Duration::from_millis(7);
+        }
+        for (position, first) in sent.iter().enumerate() {
+            let within = |at: &&Instant| **at - *first < Duration::from_mins(1);
+            assert!(sent[position..].iter().take_while(within).count() <= 90);
+        }
+    }
+
+    #[test]
+    fn a_token_comes_back_a_minute_after_it_was_spent() {
+        let mut budget = Budget::new(1);
+        let start = Instant::now();
+        assert_eq!(budget.spend(start), Ok(()));
+        assert_eq!(budget.spend(start + Duration::from_secs(20)), Err(Duration::from_secs(40)));
+        assert_eq!(budget.spend(start + Duration::from_secs(60)), Ok(()));
+    }
+}

@@ -1,0 +1,120 @@
+//! What earlier polls left in the graph topic: whose name an organization's is, and when it was last polled.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use rdkafka::ClientConfig;
+use schemas::codec::GraphValue;
+use schemas::collection::POLL;
+use schemas::state::GraphKey;
+use service::kafka::partition::{PartitionReader, Record, Start};
+use service::kafka::restore::{RestoreError, restore};
+use tracing::warn;
+
+/// The newest poll of an organization, as the processor has seen it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastPoll {
+    /// The organization's id.
+    pub organization_id: String,
+    /// Of that poll.
+    pub poll_id: Option<String>,
+    /// When it began (ms since 1970).
+    pub started_ts_ms: i64,
+    /// Whether it has its end mark.
+    pub ended: bool,
+    /// Whether all its listings are whole.
+    pub complete: bool,
+}
+
+/// The newest poll by the organization's configured name. Reads the partitions whole, and keeps nothing but this.
+pub fn read(
+    client: &ClientConfig,
+    group: &str,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+) -> Result<BTreeMap<String, LastPoll>, RestoreError<Infallible>> {
+    let mut polls: BTreeMap<String, (String, LastPoll)> = BTreeMap::new();
+    for partition in partitions {
+        let mut reader = PartitionReader::open(client, group, topic, partition, Start::Beginning)?;
+        restore(&mut reader, |record| {
+            note(&mut polls, record);
+            Ok(())
+        })?;
+    }
+    let mut newest: BTreeMap<String, LastPoll> = BTreeMap::new();
+    for (name, poll) in polls.into_values() {
+        if newest.get(&name).is_none_or(|other| other.started_ts_ms < poll.started_ts_ms) {
+            newest.insert(name, poll);
+        }
+    }
+    Ok(newest)
+}
+
+/// By organization id, since a name may have moved to another organization.
+fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) {
+    let key = record.key.and_then(|key| String::from_utf8(key).ok()).unwrap_or_default();
+    let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(&key) else { return };
+    if collection != POLL {
+        return;
+    }
+    let Some(value) = record.value else {
+        polls.remove(organization_id);
+        return;
+    };
+    match GraphValue::decode(&value) {
+        Ok(GraphValue::Coverage(coverage)) => {
+            let Some(poll) = coverage.poll else { return };
+            let last = LastPoll {
+                organization_id: coverage.organization_id.clone(),
+                poll_id: poll.poll_id,
+                started_ts_ms: poll.started_ts_ms.unwrap_or_default(),
+                ended: poll.ended,
+                complete: poll.complete,
+            };
+            polls.insert(coverage.organization_id, (coverage.organization_name, last));
+        }
+        Ok(_) => warn!(offset = record.offset, "a record of the graph topic is no coverage, as its key says"),
+        Err(error) => warn!(offset = record.offset, "a coverage cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemas::codec::encode;
+    use schemas::coverage::{Coverage, Poll};
+    use service::kafka::partition::Record;
+
+    use super::note;
+
+    fn record(id: &str, collection: &str, poll: Option<Poll>) -> Record {
+        let value = poll.map(|poll| {
+            encode(&Coverage {
+                organization_id: id.to_owned(),
+                organization_name: "nimbus".to_owned(),
+                collection: collection.to_owned(),
+                whole: None,
+                latest: None,
+                not_whole_since_ts_ms: None,
+                poll: Some(poll),
+            })
+        });
+        let key = Some(format!("{id}/coverage/{collection}").into_bytes());
+        Record { offset: 0, timestamp_ms: None, key, value, headers: Vec::new() }
+    }
+
+    #[test]
+    fn the_newest_poll_is_kept_and_a_tombstone_forgets_it() {
+        let mut polls = BTreeMap::new();
+        let poll = |started, ended| Poll { started_ts_ms: Some(started), ended, ..Poll::default() };
+        note(&mut polls, record("one", "poll", Some(poll(5, true))));
+        note(&mut polls, record("one", "users", Some(poll(9, true))));
+        note(&mut polls, record("one", "poll", Some(poll(7, false))));
+        note(&mut polls, record("two", "poll", Some(poll(1, true))));
+        let (name, last) = &polls["one"];
+        assert_eq!((name.as_str(), last.started_ts_ms, last.ended), ("nimbus", 7, false));
+        note(&mut polls, record("one", "poll", None));
+        assert_eq!(polls.keys().collect::<Vec<_>>(), ["two"]);
+    }
+}

@@ -1,0 +1,166 @@
+//! Writing raw records: one transaction for a listing, or for a mark.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use rdkafka::ClientConfig;
+use rdkafka::message::OwnedHeaders;
+use schemas::codec::encode;
+use schemas::raw::RawRecord;
+use schemas::topics::{self, Topic};
+use service::kafka::headers::CloudEvent;
+use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer};
+use thiserror::Error;
+use tracing::warn;
+
+/// `ce_type` of a raw record.
+const TYPE: &str = "anthropic_graph.raw";
+
+/// Why records were not written, by what the poll does next.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Nothing of it will be seen, or nobody knows: list the collection anew and write that.
+    #[error("the transaction was lost")]
+    Again(#[source] transaction::Error),
+    /// These records cannot be written; others can.
+    #[error("the listing cannot be written")]
+    FailListing(#[source] transaction::Error),
+    /// Kafka takes nothing now: end the poll.
+    #[error("cannot write to Kafka")]
+    StopPoll(#[source] transaction::Error),
+}
+
+/// A producer that is opened with the first record and closed when the poll is over.
+type Slot = Arc<Mutex<Option<TransactionalProducer>>>;
+
+/// The transactional producers of a process, one for each partition that it writes to. Opening one fences whoever
+/// wrote to the partition before. A clone shares them.
+#[derive(Clone)]
+pub struct Publisher {
+    client: ClientConfig,
+    topic: String,
+    group: String,
+    partition_count: i32,
+    slots: Arc<Mutex<BTreeMap<i32, Slot>>>,
+}
+
+impl Publisher {
+    /// For the raw topic under that prefix, which has so many partitions.
+    pub fn new(client: ClientConfig, prefix: &str, partition_count: i32) -> Self {
+        Self {
+            client,
+            topic: Topic::Raw.name(prefix),
+            group: group_id(prefix),
+            partition_count,
+            slots: Arc::default(),
+        }
+    }
+
+    /// The partition that holds the organization's history.
+    pub fn partition(&self, organization_id: &str) -> i32 {
+        topics::partition(organization_id, self.partition_count)
+    }
+
+    /// Writes the records, all of one organization, in one transaction. It goes on to its end even where the caller
+    /// stops waiting, within the producer's bounds.
+    pub async fn write<R>(&self, organization_id: &str, records: R) -> Result<(), Error>
+    where
+        R: IntoIterator<Item = RawRecord> + Send + 'static,
+    {
+        let (this, partition) = (self.clone(), self.partition(organization_id));
+        let slot = self.slot(partition);
+        tokio::task::spawn_blocking(move || {
+            // A producer that was in use when a thread panicked is not used again.
+            let mut slot = slot.lock().unwrap_or_else(|poisoned| {
+                let mut slot = poisoned.into_inner();
+                *slot = None;
+                slot
+            });
+            let result = this.write_blocking(&mut slot, partition, records);
+            if result.is_err() {
+                *slot = None;
+            }
+            result.map_err(named)
+        })
+        .await
+        .expect("the runtime lives, and nothing in it panics")
+    }
+
+    /// Closes the partition's producer, which costs memory and threads; the next record opens another.
+    pub async fn release(&self, organization_id: &str) {
+        let slot = self.slot(self.partition(organization_id));
+        let closed = tokio::task::spawn_blocking(move || {
+            // Another organization of the partition may be writing: then it releases.
+            if let Ok(mut slot) = slot.try_lock() {
+                *slot = None;
+            }
+        });
+        // An error is the runtime's end, which closes it as well.
+        let _ = closed.await;
+    }
+
+    fn slot(&self, partition: i32) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(partition).or_default())
+    }
+
+    fn write_blocking(
+        &self,
+        slot: &mut Option<TransactionalProducer>,
+        partition: i32,
+        records: impl IntoIterator<Item = RawRecord>,
+    ) -> Result<(), transaction::Error> {
+        let producer = if let Some(producer) = slot {
+            producer
+        } else {
+            let id = format!("{}-{partition}", self.group);
+            slot.insert(TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?)
+        };
+        producer.begin()?;
+        let written = records
+            .into_iter()
+            .try_for_each(|record| {
+                let key = record.key();
+                producer.send(&self.topic, partition, &key, Some(&encode(&record)), headers(&record, &key))
+            })
+            .and_then(|()| producer.commit());
+        if let Err(transaction::Error::Abortable { .. } | transaction::Error::TooLarge { .. }) = &written
+            && let Err(error) = producer.abort()
+        {
+            // The next `open` aborts it.
+            warn!("cannot abort the transaction: {error}");
+        }
+        written
+    }
+}
+
+/// The producer's consumer group under that prefix.
+pub fn group_id(prefix: &str) -> String {
+    format!("{prefix}.producer")
+}
+
+fn named(error: transaction::Error) -> Error {
+    match error {
+        transaction::Error::Fenced { .. }
+        | transaction::Error::Abortable { .. }
+        | transaction::Error::OutcomeUnknown { .. } => Error::Again(error),
+        transaction::Error::TooLarge { .. } => Error::FailListing(error),
+        transaction::Error::Unreachable { .. } | transaction::Error::Fatal { .. } => Error::StopPoll(error),
+    }
+}
+
+fn headers(record: &RawRecord, key: &str) -> OwnedHeaders {
+    let group = record.listing_id.as_deref().or(record.poll_id.as_deref()).unwrap_or_default();
+    let time = Timestamp::from_millisecond(record.observed_ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    CloudEvent {
+        id: &format!("{group}/{key}"),
+        kind: TYPE,
+        source: &format!("/anthropic-graph/{}", record.organization_id),
+        subject: key,
+        time: &time.to_string(),
+        cause: None,
+        traceparent: None,
+    }
+    .headers()
+}

@@ -1,0 +1,158 @@
+//! From the API's JSON to a resource, in every generation of the wire format. Pure.
+//!
+//! Fields that are known get a column where their JSON type is the expected one; all others go to `extra`. Enum
+//! values are texts and pass through as they are.
+
+use std::collections::BTreeMap;
+
+use schemas::collection::Collection;
+use schemas::raw::{
+    Actor, ApiKey, DataResidency, Extra, Member, Organization, Resource, Scope, User, Workspace,
+};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::extra::Fields;
+
+/// Why a row is no resource. It has no name to be kept under, so its listing cannot be whole.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is no JSON object.
+    #[error("a row is no JSON object")]
+    NoObject,
+    /// Its id is absent, empty or no text.
+    #[error("a row has no {0}")]
+    NoId(&'static str),
+    /// A member of another workspace than the one that was asked for.
+    #[error("a row belongs to another workspace than the one asked for")]
+    OtherWorkspace,
+}
+
+/// The resource that a row of the collection is.
+pub fn read(collection: &Collection, row: Value) -> Result<Resource, Unreadable> {
+    let Value::Object(fields) = row else { return Err(Unreadable::NoObject) };
+    let mut extra = Extra::new();
+    let mut fields = Fields::new(fields, "", &mut extra);
+    let mut resource = Resource::default();
+    match collection {
+        Collection::Organization => resource.organization = Some(organization(&mut fields)?),
+        Collection::Users => resource.user = Some(user(&mut fields)?),
+        Collection::Workspaces => resource.workspace = Some(workspace(&mut fields)?),
+        Collection::ApiKeys => resource.api_key = Some(api_key(&mut fields)?),
+        Collection::Members(workspace_id) => resource.member = Some(member(workspace_id, &mut fields)?),
+    }
+    fields.finish();
+    *extra_of(&mut resource) = extra;
+    Ok(resource)
+}
+
+fn organization(fields: &mut Fields<'_>) -> Result<Organization, Unreadable> {
+    Ok(Organization {
+        id: id(fields, "id")?,
+        kind: fields.text("type"),
+        name: fields.text("name"),
+        extra: Extra::new(),
+    })
+}
+
+fn user(fields: &mut Fields<'_>) -> Result<User, Unreadable> {
+    Ok(User {
+        id: id(fields, "id")?,
+        kind: fields.text("type"),
+        email: fields.text("email"),
+        name: fields.text("name"),
+        role: fields.text("role"),
+        added_at: fields.text("added_at"),
+        extra: Extra::new(),
+    })
+}
+
+fn workspace(fields: &mut Fields<'_>) -> Result<Workspace, Unreadable> {
+    Ok(Workspace {
+        id: id(fields, "id")?,
+        kind: fields.text("type"),
+        name: fields.text("name"),
+        display_color: fields.text("display_color"),
+        created_at: fields.text("created_at"),
+        archived_at: fields.text("archived_at"),
+        compartment_id: fields.text("compartment_id"),
+        external_key_id: fields.text("external_key_id"),
+        data_residency: fields.object("data_residency", |fields| DataResidency {
+            workspace_geo: fields.text("workspace_geo"),
+            default_inference_geo: fields.text("default_inference_geo"),
+            allowed_inference_geos: fields.texts("allowed_inference_geos"),
+        }),
+        tags: fields.object("tags", tags).unwrap_or_default(),
+        inference_data_retention: fields
+            .object("inference_data_retention", |fields| fields.text("type"))
+            .flatten(),
+        user_profile_id: fields.text("user_profile_id"),
+        extra: Extra::new(),
+    })
+}
+
+fn tags(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
+    let names = fields.names();
+    let tag = |name: String| fields.text(&name).map(|value| (name, value));
+    names.into_iter().filter_map(tag).collect()
+}
+
+fn api_key(fields: &mut Fields<'_>) -> Result<ApiKey, Unreadable> {
+    Ok(ApiKey {
+        id: id(fields, "id")?,
+        kind: fields.text("type"),
+        name: fields.text("name"),
+        status: fields.text("status"),
+        created_at: fields.text("created_at"),
+        expires_at: fields.text("expires_at"),
+        created_by: fields.object("created_by", actor),
+        partial_key_hint: fields.text("partial_key_hint"),
+        principal: fields.object("principal", actor),
+        scope: fields.object("scope", |fields| Scope {
+            kind: fields.text("type"),
+            workspace_id: fields.text("workspace_id"),
+        }),
+        workspace_id: fields.text("workspace_id"),
+        extra: Extra::new(),
+    })
+}
+
+/// `id` in generation 2, `user_id` or `service_account_id` since. Where several are sent, the first names the actor and
+/// the others are kept in `extra`.
+fn actor(fields: &mut Fields<'_>) -> Actor {
+    let kind = fields.text("type");
+    let id = ["id", "user_id", "service_account_id"].into_iter().find_map(|name| fields.text(name));
+    Actor { id, kind }
+}
+
+fn member(workspace_id: &str, fields: &mut Fields<'_>) -> Result<Member, Unreadable> {
+    let user_id = id(fields, "user_id")?;
+    match fields.text("workspace_id") {
+        Some(sent) if sent != workspace_id => return Err(Unreadable::OtherWorkspace),
+        _ => {}
+    }
+    Ok(Member {
+        user_id,
+        workspace_id: workspace_id.to_owned(),
+        kind: fields.text("type"),
+        workspace_role: fields.text("workspace_role"),
+        extra: Extra::new(),
+    })
+}
+
+fn id(fields: &mut Fields<'_>, name: &'static str) -> Result<String, Unreadable> {
+    fields.text(name).filter(|id| !id.is_empty()).ok_or(Unreadable::NoId(name))
+}
+
+/// Where the fields without a column go; exactly one of the five is set.
+fn extra_of(resource: &mut Resource) -> &mut Extra {
+    let Resource { organization, user, workspace, api_key, member } = resource;
+    organization
+        .as_mut()
+        .map(|organization| &mut organization.extra)
+        .or_else(|| user.as_mut().map(|user| &mut user.extra))
+        .or_else(|| workspace.as_mut().map(|workspace| &mut workspace.extra))
+        .or_else(|| api_key.as_mut().map(|api_key| &mut api_key.extra))
+        .or_else(|| member.as_mut().map(|member| &mut member.extra))
+        .expect("one of the five was set just now")
+}

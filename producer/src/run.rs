@@ -1,0 +1,146 @@
+//! `producer run`: a member of the consumer group, and a loop for each organization.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::ClientConfig;
+use schemas::topics::Topic;
+use service::admin::{self, Health};
+use service::config::{Config, PollingInterval};
+use service::exit::{Outcome, Shutdown};
+use service::kafka::member::{Event, Member};
+use service::kafka::{client_config, topics};
+use service::metrics::Metrics;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tracing::{error, info};
+
+use crate::assignment::Assignment;
+use crate::poll::{Context, Source};
+use crate::polling::polling;
+use crate::publish::{Publisher, group_id};
+use crate::setup::{self, Options, sources, wanted};
+
+/// Polls that run at once (count): each may hold a listing in memory.
+pub(crate) const MAX_POLLS_AT_ONCE: usize = 4;
+/// One turn of the member's loop: decides how soon a stop is noticed.
+const MEMBER_POLL: Duration = Duration::from_millis(200);
+/// How long the member's loop may be silent before the process counts as dead: a rebalance waits for transactions.
+const HEARTBEAT_BOUND: Duration = Duration::from_mins(5);
+/// Pause between two tries to reach the brokers at the start.
+const REACH_PAUSE: Duration = Duration::from_secs(2);
+
+/// What the loops of all organizations share.
+pub(crate) struct Running {
+    pub(crate) context: Context,
+    pub(crate) assignment: Assignment,
+    pub(crate) health: Arc<Health>,
+    pub(crate) at_once: Semaphore,
+    pub(crate) client: ClientConfig,
+    pub(crate) group: String,
+    pub(crate) graph: String,
+}
+
+/// Polls the organizations whose partitions this process has, until it is asked to end.
+pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+    let sources = sources(&config, &options.environment)?;
+    let client = client_config(&config.kafka, &options.environment)?;
+    let (metrics, registry) = Metrics::new("producer");
+    let health = Arc::new(Health::default());
+    health.set("kafka", Err("not reached yet".to_owned()));
+    let _admin = admin::serve(config.admin_listen.producer, Arc::clone(&health), Arc::new(registry)).await?;
+    let prefix = config.kafka.topic_prefix.clone();
+    let reached = {
+        let (client, health, shutdown) = (client.clone(), Arc::clone(&health), shutdown.clone());
+        tokio::task::spawn_blocking(move || reach(&config, &options, &client, &health, sources, &shutdown))
+            .await
+            .context("the thread that reaches Kafka ended")??
+    };
+    let Some((sources, partition_count)) = reached else { return Ok(Outcome::Done) };
+    let running = Arc::new(Running {
+        context: Context { publisher: Publisher::new(client.clone(), &prefix, partition_count), metrics },
+        assignment: Assignment::default(),
+        health,
+        at_once: Semaphore::new(MAX_POLLS_AT_ONCE),
+        client,
+        group: group_id(&prefix),
+        graph: Topic::Graph.name(&prefix),
+    });
+    let raw = Topic::Raw.name(&prefix);
+    supervise(running, sources, raw, shutdown).await
+}
+
+/// Makes or verifies the topics and reads which organizations are known, waiting for brokers that do not answer yet.
+/// `None`: asked to end meanwhile.
+fn reach(
+    config: &Config,
+    options: &Options,
+    client: &ClientConfig,
+    health: &Health,
+    mut sources: Vec<Source>,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<(Vec<Source>, i32)>> {
+    while !shutdown.is_requested() {
+        match topics::ensure(client, &wanted(config, options.broker)) {
+            Ok(partition_count) => {
+                setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count)?;
+                health.set("kafka", Ok(()));
+                return Ok(Some((sources, partition_count)));
+            }
+            Err(problem @ topics::Error::Unreachable { .. }) => {
+                error!("{problem}");
+                health.set("kafka", Err(problem.to_string()));
+            }
+            Err(problem) => return Err(problem.into()),
+        }
+        std::thread::sleep(REACH_PAUSE);
+    }
+    Ok(None)
+}
+
+async fn supervise(
+    running: Arc<Running>,
+    sources: Vec<Source>,
+    raw: String,
+    shutdown: Shutdown,
+) -> anyhow::Result<Outcome> {
+    let mut loops = JoinSet::new();
+    for source in sources {
+        if source.organization().polling_interval == PollingInterval::Disabled {
+            info!(organization = source.organization().name, "polled by `producer poll` alone");
+            continue;
+        }
+        let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
+        loops.spawn(async move { polling(source, &running, &shutdown).await });
+    }
+    let member = {
+        let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
+        tokio::task::spawn_blocking(move || belong(&running, &raw, &shutdown))
+    };
+    let result = member.await.context("the member's thread ended")?;
+    // The member has left, so every loop was asked to; one that waits for `/me` may be dropped.
+    if result.is_ok() {
+        while loops.join_next().await.is_some() {}
+    }
+    result.map(|()| Outcome::Done)
+}
+
+/// Holds the membership until asked to end. Blocks.
+fn belong(running: &Arc<Running>, raw: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let heartbeat = running.health.heartbeat("member", HEARTBEAT_BOUND);
+    let assignment = running.assignment.clone();
+    let member = Member::join(&running.client, &running.group, raw, move |_, partitions| {
+        assignment.withdraw(partitions);
+    })?;
+    while !shutdown.is_requested() {
+        heartbeat.beat();
+        for event in member.poll(MEMBER_POLL)? {
+            if let Event::Assigned(partitions) = event {
+                running.assignment.assign(&partitions);
+            }
+        }
+    }
+    member.close();
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! From the configuration to what polls: Kafka, topics, organizations.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rdkafka::ClientConfig;
+use reqwest::Client;
+use schemas::topics::Topic;
+use service::config::Config;
+use service::http::{self, Settings};
+use service::kafka::topics::{Broker, Wanted};
+
+use crate::admin::{Admin, REQUEST_TIMEOUT};
+use crate::backoff::Backoff;
+use crate::history;
+use crate::poll::Source;
+use crate::publish::group_id;
+
+/// The topics that the producer writes and reads.
+const TOPICS: [Topic; 2] = [Topic::Raw, Topic::Graph];
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where secrets named by a variable are.
+    pub environment: BTreeMap<String, String>,
+    /// What broker it is.
+    pub broker: Broker,
+}
+
+impl Options {
+    /// A Kafka cluster, and the process's environment.
+    pub fn of_process() -> Self {
+        Self { environment: service::config::environment(), broker: Broker::Kafka }
+    }
+}
+
+/// The topics that the producer wants.
+pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
+    Wanted {
+        topics: &TOPICS,
+        prefix: &config.kafka.topic_prefix,
+        partitions: config.kafka.partitions,
+        replication_factor: config.kafka.replication_factor,
+        retention: config.retention,
+        create: config.kafka.create_topics,
+        broker,
+    }
+}
+
+/// The configured organizations, each with its key. Those of one API share connections.
+pub(crate) fn sources(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+) -> anyhow::Result<Vec<Source>> {
+    let mut keys = config.admin_keys(environment)?;
+    let environment = Arc::new(environment.clone());
+    let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
+    let mut sources = Vec::new();
+    for organization in &config.organizations {
+        let Some(key) = keys.remove(&organization.name) else { continue };
+        let base_url = &organization.base_url;
+        let client = if let Some(client) = clients.get(base_url.as_str()) {
+            client.clone()
+        } else {
+            let client = http::client(Settings {
+                base_url,
+                root_certificate: config.http.root_certificate.as_deref(),
+                request_timeout: REQUEST_TIMEOUT,
+                what: "producer",
+            })?;
+            clients.insert(base_url.as_str(), client.clone());
+            client
+        };
+        let admin = Admin::new(client, organization, key, Arc::clone(&environment), Backoff::default());
+        sources.push(Source::new(organization.clone(), admin));
+    }
+    Ok(sources)
+}
+
+/// Tells each organization which one its key must be of, as the newest coverage says. Blocks.
+pub(crate) fn pin(
+    sources: &mut [Source],
+    client: &ClientConfig,
+    prefix: &str,
+    partition_count: i32,
+) -> anyhow::Result<()> {
+    let graph = Topic::Graph.name(prefix);
+    let known = history::read(client, &group_id(prefix), &graph, 0..partition_count)?;
+    for source in sources {
+        if let Some(last) = known.get(&source.organization().name) {
+            source.expect(&last.organization_id);
+        }
+    }
+    Ok(())
+}
