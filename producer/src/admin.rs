@@ -162,7 +162,7 @@ impl Admin {
                     if received.status == StatusCode::OK {
                         return Ok(answer(received));
                     }
-                    let failure = refusal(&received);
+                    let failure = refusal(&received, self.hint());
                     if received.status == StatusCode::UNAUTHORIZED {
                         if is_fresh_key || !self.read_key_again() {
                             return Err(Error::StopOrganization(failure));
@@ -194,6 +194,18 @@ impl Admin {
                 failure.reason
             );
             tokio::time::sleep(delay).await;
+        }
+    }
+
+    /// What the key's beginning says to people; the server alone decides whether it is good.
+    fn hint(&self) -> &'static str {
+        let key = self.key.expose_secret();
+        if key.starts_with("sk-ant-admin") {
+            ""
+        } else if key.starts_with("sk-ant-api") {
+            "; the configured key begins like a workspace's (sk-ant-api…), not like an Admin API key (sk-ant-admin01-…)"
+        } else {
+            "; the configured key does not begin like an Admin API key (sk-ant-admin01-…)"
         }
     }
 
@@ -307,7 +319,7 @@ fn broken(error: &reqwest::Error) -> Failure {
 }
 
 /// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
-fn refusal(received: &Received) -> Failure {
+fn refusal(received: &Received, hint: &str) -> Failure {
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
     let status = received.status.as_u16();
@@ -317,9 +329,12 @@ fn refusal(received: &Received) -> Failure {
             "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
                 .to_owned()
         }
-        401 => format!("the Admin API key is refused; make one at {KEYS_PAGE} (role admin) and replace it"),
+        401 => format!(
+            "the Admin API key is refused; an admin of the organization makes another at {KEYS_PAGE}{hint}"
+        ),
         403 => format!(
-            "the key may not read this; it takes an Admin API key (sk-ant-admin01-…) that an admin made at {KEYS_PAGE}"
+            "the key may not read this; it takes an Admin API key, which an admin of the organization makes at \
+             {KEYS_PAGE}{hint}"
         ),
         404 => "there is no such thing".to_owned(),
         429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),

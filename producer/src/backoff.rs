@@ -58,13 +58,10 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         return seconds(milliseconds / 1000.0);
     }
     let text = text(headers, RETRY_AFTER.as_str())?;
-    match text.parse::<f64>() {
-        Ok(number) => seconds(number),
-        Err(_) => {
-            let at = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-            Some(until(at, now))
-        }
+    if let Ok(number) = text.parse::<f64>() {
+        return seconds(number);
     }
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(|at| until(at, now))
 }
 
 fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -99,7 +96,8 @@ mod tests {
     #[test]
     fn a_header_decides_within_the_bound_and_else_the_wait_doubles() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
-        let cases: [(&[(&str, &str)], u32, f64, u64); 14] = [
+        type Case = (&'static [(&'static str, &'static str)], u32, f64, u64);
+        let cases: [Case; 14] = [
             (&[], 1, 0.0, 500),
             (&[], 2, 0.0, 1_000),
             (&[], 3, 1.0, 1_500),

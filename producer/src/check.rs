@@ -1,11 +1,134 @@
 //! `producer check`: configuration, broker, topics and keys, without changing anything.
 
+use std::io::{self, Write};
+
+use anyhow::Context as _;
+use schemas::collection::Collection;
 use service::config::Config;
 use service::exit::Outcome;
+use service::kafka::client_config;
+use service::kafka::topics::{self, Wanted};
 
-use crate::setup::Options;
+use crate::admin::{Admin, Error, Failure};
+use crate::backoff::Backoff;
+use crate::listing::path;
+use crate::page;
+use crate::poll::{Source, chain};
+use crate::setup::{Options, pin, sources, wanted};
 
-/// Prints one line per thing checked.
-pub async fn check(_config: Config, _options: Options) -> anyhow::Result<Outcome> {
-    anyhow::bail!("not yet")
+/// A person waits: a request is tried twice at most.
+const TRIES: u32 = 2;
+
+/// One thing checked: what it is, and where it is not as it must be, what to do.
+type Line = Result<String, String>;
+
+/// Prints one line per thing checked, with `ok` or `failed` before it.
+pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
+    let backoff = Backoff { tries: TRIES, ..Backoff::default() };
+    let mut organizations = sources(&config, &options.environment, backoff)?;
+    let mut lines = vec![Ok(format!("configuration: {} organizations", organizations.len()))];
+    (lines, organizations) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
+        lines.extend(kafka(&config, &options, &mut organizations)?);
+        Ok((lines, organizations))
+    })
+    .await
+    .context("the thread that asks Kafka ended")??;
+    for source in &mut organizations {
+        lines.extend(organization(source).await);
+    }
+    let is_good = lines.iter().all(Result::is_ok);
+    let mut stdout = io::stdout().lock();
+    for line in lines {
+        match line {
+            Ok(line) => writeln!(stdout, "ok      {line}")?,
+            Err(line) => writeln!(stdout, "failed  {line}")?,
+        }
+    }
+    Ok(if is_good { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Broker and topics; and tells each organization which one its key must be of, if an earlier poll knew.
+fn kafka(config: &Config, options: &Options, organizations: &mut [Source]) -> anyhow::Result<Vec<Line>> {
+    let client = client_config(&config.kafka, &options.environment)?;
+    let wanted = Wanted { create: false, ..wanted(config, options.broker) };
+    let findings = match topics::check(&client, &wanted) {
+        Ok(findings) => findings,
+        Err(error) => return Ok(vec![Err(format!("kafka: {}", chain(&error)))]),
+    };
+    let mut lines = vec![Ok(format!("kafka: {} answers", config.kafka.bootstrap_servers))];
+    lines.extend(findings.into_iter().map(|finding| match finding.is_good {
+        true => Ok(finding.line),
+        false if finding.is_missing && config.kafka.create_topics => {
+            Ok(format!("{} (or let `producer run` make it)", finding.line))
+        }
+        false => Err(finding.line),
+    }));
+    if let Ok(partition_count) = topics::ensure(&client, &wanted)
+        && let Err(error) = pin(organizations, &client, &config.kafka.topic_prefix, partition_count)
+    {
+        lines.push(Err(format!("kafka: cannot read the graph topic: {error:#}")));
+    }
+    Ok(lines)
+}
+
+/// Whose key it is, and the four steps of a poll, each with one page of one row.
+async fn organization(source: &mut Source) -> Vec<Line> {
+    let name = source.organization().name.clone();
+    let identity = match source.identify().await {
+        Ok(()) => {
+            let id = source.organization_id().unwrap_or("not said, since /me is refused");
+            Ok(format!("{name}: organization {id}"))
+        }
+        Err(error) => Err(format!("{name}: organization: {}", chain(&error))),
+    };
+    let mut steps = vec![identity];
+    let admin = source.admin();
+    steps.push(step(&name, "Fetch Users", one(admin, &Collection::Users, &[]).await));
+    let all = [("include_archived", "true")];
+    let workspaces = one(admin, &Collection::Workspaces, &all).await;
+    let workspace_id = workspaces.as_ref().ok().cloned().flatten();
+    let is_empty = workspaces.is_ok();
+    steps.push(step(&name, "Fetch Workspaces", workspaces));
+    steps.push(match workspace_id {
+        Some(id) => {
+            let members = one(admin, &Collection::Members(id), &[]).await;
+            // The workspace may be one that has no members any more.
+            let members = members.or_else(|failure| match failure.status {
+                Some(400 | 404) => Ok(None),
+                _ => Err(failure),
+            });
+            step(&name, "Fetch Workspace Members", members)
+        }
+        None if is_empty => Ok(format!("{name}: Fetch Workspace Members: there is no workspace yet")),
+        None => Err(format!("{name}: Fetch Workspace Members: not asked, for no workspace could be listed")),
+    });
+    steps.push(step(&name, "Fetch Api Keys", one(admin, &Collection::ApiKeys, &[]).await));
+    steps
+}
+
+/// Asks for one row, and returns its id.
+async fn one(
+    admin: &mut Admin,
+    collection: &Collection,
+    parameters: &[(&str, &str)],
+) -> Result<Option<String>, Failure> {
+    let mut query = vec![("limit", "1")];
+    query.extend(parameters);
+    match admin.get(&path(collection), &query).await {
+        Err(Error::StopOrganization(failure) | Error::FailListing(failure)) => Err(failure),
+        Ok(answer) => match page::read(&answer.body) {
+            Err(error) => Err(Failure::of_answer(answer.request_id, error.to_string())),
+            Ok(page) => Ok(page.data.first().and_then(|row| row["id"].as_str()).map(str::to_owned)),
+        },
+    }
+}
+
+fn step(name: &str, title: &str, result: Result<Option<String>, Failure>) -> Line {
+    match result {
+        Ok(_) => Ok(format!("{name}: {title}")),
+        Err(failure) => {
+            let request = failure.request_id.map(|id| format!(" ({id})")).unwrap_or_default();
+            Err(format!("{name}: {title}: {}{request}", failure.reason))
+        }
+    }
 }

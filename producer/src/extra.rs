@@ -7,15 +7,15 @@ use serde_json::{Map, Value};
 /// has another type than expected, ends in `extra`, so that nothing is lost.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
-    fields: Map<String, Value>,
+    left: Map<String, Value>,
     /// Put before each name: `created_by.` within the object `created_by`.
     prefix: String,
     extra: &'a mut Extra,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(fields: Map<String, Value>, prefix: &str, extra: &'a mut Extra) -> Self {
-        Self { fields, prefix: prefix.to_owned(), extra }
+    pub(crate) fn new(object: Map<String, Value>, prefix: &str, extra: &'a mut Extra) -> Self {
+        Self { left: object, prefix: prefix.to_owned(), extra }
     }
 
     /// A text; `None` where it is absent, null or no text.
@@ -54,19 +54,19 @@ impl<'a> Fields<'a> {
 
     /// The names of the fields that are left.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.fields.keys().cloned().collect()
+        self.left.keys().cloned().collect()
     }
 
     /// Keeps what is left.
     pub(crate) fn finish(self) {
-        for (name, value) in self.fields {
+        for (name, value) in self.left {
             self.extra.insert(format!("{}{name}", self.prefix), canonical(&value));
         }
     }
 
     /// Null is as good as absent for a known field.
     fn take(&mut self, name: &str) -> Option<Value> {
-        self.fields.remove(name).filter(|value| !value.is_null())
+        self.left.remove(name).filter(|value| !value.is_null())
     }
 
     fn keep<T>(&mut self, name: &str, value: &Value) -> Option<T> {

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::error;
 
+use crate::backoff::Backoff;
 use crate::poll::{Context, Error, Report, Source, chain};
 use crate::publish::Publisher;
 use crate::raw::MANUAL;
@@ -27,7 +28,7 @@ pub async fn poll(
     if let Some(name) = organization {
         config.organizations = vec![config.organization(name)?.clone()];
     }
-    let mut sources = sources(&config, &options.environment)?;
+    let mut sources = sources(&config, &options.environment, Backoff::default())?;
     let client = client_config(&config.kafka, &options.environment)?;
     let prefix = config.kafka.topic_prefix.clone();
     let (sources, publisher) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {

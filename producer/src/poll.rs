@@ -110,6 +110,11 @@ impl Source {
         &self.organization
     }
 
+    /// The client, for questions that are no poll.
+    pub(crate) fn admin(&mut self) -> &mut Admin {
+        &mut self.admin
+    }
+
     /// Its id, once it is known: configured, of the newest coverage, or of an earlier answer.
     pub fn organization_id(&self) -> Option<&str> {
         self.admin.expected()
@@ -246,12 +251,13 @@ impl Round<'_> {
         may_be_gone: bool,
     ) -> Result<Option<Vec<Workspace>>, Early> {
         for tried in 1..=WRITE_TRIES {
-            let result = match listed.take() {
-                Some(result) => result,
-                None => tokio::select! {
+            let result = if let Some(result) = listed.take() {
+                result
+            } else {
+                tokio::select! {
                     result = list(&mut self.source.admin, collection) => result,
                     () = self.leave.requested() => return Err(Early::Left),
-                },
+                }
             };
             let listing = match result {
                 Ok(listing) => listing,

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::assignment::Assignment;
+use crate::backoff::Backoff;
 use crate::poll::{Context, Source};
 use crate::polling::polling;
 use crate::publish::{Publisher, group_id};
@@ -44,7 +45,7 @@ pub(crate) struct Running {
 
 /// Polls the organizations whose partitions this process has, until it is asked to end.
 pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
-    let sources = sources(&config, &options.environment)?;
+    let sources = sources(&config, &options.environment, Backoff::default())?;
     let client = client_config(&config.kafka, &options.environment)?;
     let (metrics, registry) = Metrics::new("producer");
     let health = Arc::new(Health::default());

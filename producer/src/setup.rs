@@ -52,6 +52,7 @@ pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
 pub(crate) fn sources(
     config: &Config,
     environment: &BTreeMap<String, String>,
+    backoff: Backoff,
 ) -> anyhow::Result<Vec<Source>> {
     let mut keys = config.admin_keys(environment)?;
     let environment = Arc::new(environment.clone());
@@ -72,7 +73,7 @@ pub(crate) fn sources(
             clients.insert(base_url.as_str(), client.clone());
             client
         };
-        let admin = Admin::new(client, organization, key, Arc::clone(&environment), Backoff::default());
+        let admin = Admin::new(client, organization, key, Arc::clone(&environment), backoff);
         sources.push(Source::new(organization.clone(), admin));
     }
     Ok(sources)
