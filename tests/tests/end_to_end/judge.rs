@@ -1,0 +1,138 @@
+//! What is compared: the truth, what JupiterOne holds, the fold of the graph topic, the fold of the changes.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    change::{Envelope, op},
+    codec::{GraphValue, decode},
+    element::{Element, ElementType},
+    jupiterone::properties,
+    state::GraphKey,
+    topics::Topic,
+};
+use serde_json::{Map, Value};
+use simulator::{
+    anthropic::Truth,
+    oracle::{self, Graph, Options},
+};
+use tests::{kafka, world::World};
+
+/// What JupiterOne should hold for this truth, with the account name that a world configures.
+pub(crate) fn expected(truth: &Truth, organization: usize) -> Graph {
+    oracle::expected(truth, &Options { account_name: Some(format!("Organization {}", organization + 1)) })
+}
+
+/// Holds everything that is known of an organization to its truth.
+///
+/// # Panics
+/// With the differences, if there are any.
+pub(crate) fn agree(world: &World, organization: usize) {
+    let expected = expected(&world.anthropic[organization].truth(), organization);
+    let id = world.anthropic[organization].organization_id();
+    let held = world.graph(organization);
+    let held = Graph::uploaded(held.entities, held.relationships);
+    check("JupiterOne", &expected, &held);
+    check("the fold of graph", &expected, &folded_graph(world, &id));
+    check("the fold of changes", &expected, &folded_changes(&changes(world, organization)));
+    assert_eq!(world.jupiterone.violations(), Vec::<String>::new(), "the data model of JupiterOne");
+}
+
+fn check(what: &str, expected: &Graph, actual: &Graph) {
+    let differences = oracle::compare(expected, actual);
+    assert!(differences.is_empty(), "{what} differs from the truth:\n{}", differences.join("\n"));
+}
+
+/// The elements that the compacted topic leaves of an organization.
+fn folded_graph(world: &World, organization_id: &str) -> Graph {
+    let elements = kafka::fold(world.read(Topic::Graph)).into_iter().filter_map(|(key, record)| {
+        let (id, key) = GraphKey::parse(&key).expect("a key of the graph topic");
+        let value = GraphValue::decode(&record.value?).expect("a value of the graph topic");
+        match (key, value) {
+            (GraphKey::Element(_), GraphValue::Element(element)) if id == organization_id => Some(*element),
+            _ => None,
+        }
+    });
+    graph(elements)
+}
+
+/// All changes of an organization, in the order of the log.
+pub(crate) fn changes(world: &World, organization: usize) -> Vec<Envelope> {
+    let id = world.anthropic[organization].organization_id();
+    let changes = world.read(Topic::Changes).into_iter().map(|record| {
+        let change: Envelope = decode(&record.value.expect("a change has a value")).expect("a change");
+        assert_eq!(record.key.as_deref(), Some(change.key().as_bytes()));
+        change
+    });
+    changes.filter(|change| change.source.organization_id == id).collect()
+}
+
+/// Folds changes, and holds each to the laws of the log on the way.
+fn folded_changes(changes: &[Envelope]) -> Graph {
+    let mut elements: BTreeMap<String, Element> = BTreeMap::new();
+    for (change, revision) in changes.iter().zip(1..) {
+        assert_eq!(change.revision, revision, "revisions have no gap");
+        let key = &change.element_key;
+        assert_eq!(
+            elements.get(key),
+            change.before.as_ref(),
+            "{key}: the image before is the image after of before"
+        );
+        match &change.after {
+            Some(after) => drop(elements.insert(key.clone(), after.clone())),
+            None => drop(elements.remove(key)),
+        }
+    }
+    graph(elements.into_values())
+}
+
+fn graph(elements: impl Iterator<Item = Element>) -> Graph {
+    let mut graph = Graph::default();
+    for element in elements {
+        let place = if element.is_relationship() { &mut graph.relationships } else { &mut graph.entities };
+        place.insert(element.key.clone(), properties(&element));
+    }
+    graph
+}
+
+/// One change as a person would predict it: op, image before, image after.
+pub(crate) type Predicted = (String, Option<Map<String, Value>>, Option<Map<String, Value>>);
+
+/// The changes that lead from one truth to another, by element key.
+pub(crate) fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
+    let (before, after) = (elements(before), elements(after));
+    let keys = before.keys().chain(after.keys()).cloned();
+    keys.filter(|key| before.get(key) != after.get(key))
+        .map(|key| {
+            let images = (before.get(&key).cloned(), after.get(&key).cloned());
+            let op = match &images {
+                (None, Some(element)) if is_snapshot(&before, element) => op::READ,
+                (None, _) => op::CREATE,
+                (Some(_), Some(_)) => op::UPDATE,
+                (Some(_), None) => op::DELETE,
+            };
+            (key, (op.to_owned(), images.0, images.1))
+        })
+        .collect()
+}
+
+/// The members of a workspace that was not there before are listed for the first time.
+fn is_snapshot(before: &BTreeMap<String, Map<String, Value>>, element: &Map<String, Value>) -> bool {
+    let workspace = element.get("_toEntityKey").and_then(Value::as_str);
+    element["_type"] == ElementType::UserAssignedWorkspace.name()
+        && workspace.is_some_and(|workspace| !before.contains_key(workspace))
+}
+
+fn elements(graph: &Graph) -> BTreeMap<String, Map<String, Value>> {
+    graph.entities.iter().chain(&graph.relationships).map(|(key, it)| (key.clone(), it.clone())).collect()
+}
+
+/// These changes as a person would have predicted them, by element key.
+pub(crate) fn seen(changes: &[Envelope]) -> BTreeMap<String, Predicted> {
+    changes
+        .iter()
+        .map(|change| {
+            let images = (change.before.as_ref().map(properties), change.after.as_ref().map(properties));
+            (change.element_key.clone(), (change.op.clone(), images.0, images.1))
+        })
+        .collect()
+}

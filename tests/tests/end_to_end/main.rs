@@ -1,0 +1,12 @@
+//! The three binaries on a real Kafka, from the Admin API to JupiterOne, judged by an oracle that knows nothing of
+//! the processor.
+
+mod commands;
+mod dead_letters;
+mod first_sync;
+mod generations;
+mod judge;
+mod life;
+mod organizations;
+mod outages;
+mod restarts;
