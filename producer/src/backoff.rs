@@ -88,6 +88,9 @@ mod tests {
 
     use super::{Backoff, is_worth_retrying};
 
+    /// Headers, tries, chance, and the expected wait (ms).
+    type Case = (&'static [(&'static str, &'static str)], u32, f64, u64);
+
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pair = |&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
         pairs.iter().map(pair).collect()
@@ -96,7 +99,6 @@ mod tests {
     #[test]
     fn a_header_decides_within_the_bound_and_else_the_wait_doubles() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
-        type Case = (&'static [(&'static str, &'static str)], u32, f64, u64);
         let cases: [Case; 14] = [
             (&[], 1, 0.0, 500),
             (&[], 2, 0.0, 1_000),

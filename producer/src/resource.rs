@@ -156,3 +156,121 @@ fn extra_of(resource: &mut Resource) -> &mut Extra {
         .or_else(|| member.as_mut().map(|member| &mut member.extra))
         .expect("one of the five was set just now")
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::collection::Collection;
+    use schemas::raw::{Actor, ApiKey, Resource, Workspace};
+    use serde_json::{Value, json};
+
+    use super::{Unreadable, read};
+
+    fn extra(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+        pairs.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
+    }
+
+    fn api_key(row: Value) -> ApiKey {
+        read(&Collection::ApiKeys, row).expect("a resource").api_key.expect("an API key")
+    }
+
+    fn workspace(row: Value) -> Workspace {
+        read(&Collection::Workspaces, row).expect("a resource").workspace.expect("a workspace")
+    }
+
+    #[test]
+    fn a_row_without_an_id_is_no_resource() {
+        let members = Collection::Members("wrkspc_1".to_owned());
+        let table = [
+            (&Collection::Users, json!([]), Unreadable::NoObject),
+            (&Collection::Users, json!({}), Unreadable::NoId("id")),
+            (&Collection::Users, json!({ "id": "" }), Unreadable::NoId("id")),
+            (&Collection::Users, json!({ "id": 7 }), Unreadable::NoId("id")),
+            (&members, json!({ "id": "user_1" }), Unreadable::NoId("user_id")),
+            (
+                &members,
+                json!({ "user_id": "user_1", "workspace_id": "wrkspc_2" }),
+                Unreadable::OtherWorkspace,
+            ),
+        ];
+        for (collection, row, expected) in table {
+            assert_eq!(read(collection, row.clone()), Err(expected), "{row}");
+        }
+    }
+
+    #[test]
+    fn an_actor_is_read_in_each_generation_s_form() {
+        let table = [
+            (json!({ "id": "svac_1", "type": "service_account" }), Some("svac_1"), "service_account"),
+            (json!({ "type": "user_actor", "user_id": "user_1" }), Some("user_1"), "user_actor"),
+            (
+                json!({ "type": "service_account_actor", "service_account_id": "svac_1" }),
+                Some("svac_1"),
+                "service_account_actor",
+            ),
+            (json!({ "type": "robot", "robot_id": "r" }), None, "robot"),
+        ];
+        for (principal, id, kind) in table {
+            let key = api_key(json!({ "id": "apikey_1", "principal": principal }));
+            let expected = Actor { id: id.map(str::to_owned), kind: Some(kind.to_owned()) };
+            assert_eq!(key.principal, Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_known_field_of_another_type_is_kept_under_its_name() {
+        let key = api_key(json!({
+            "id": "apikey_1", "name": 7, "status": null, "created_by": "system",
+            "principal": { "type": ["a"], "id": "user_1", "user_id": "user_2", "robot": null },
+            "scope": [],
+        }));
+        assert_eq!((key.name, key.status, key.created_by, key.scope), (None, None, None, None));
+        assert_eq!(key.principal, Some(Actor { id: Some("user_1".to_owned()), kind: None }));
+        assert_eq!(
+            key.extra,
+            extra(&[
+                ("created_by", r#""system""#),
+                ("name", "7"),
+                ("principal.robot", "null"),
+                ("principal.type", r#"["a"]"#),
+                ("principal.user_id", r#""user_2""#),
+                ("scope", "[]"),
+            ])
+        );
+    }
+
+    #[test]
+    fn geos_are_an_array_whether_sent_as_one_word_or_as_several() {
+        let geos = |value: Value| {
+            let row = json!({ "id": "wrkspc_1", "data_residency": { "allowed_inference_geos": value } });
+            let workspace = workspace(row);
+            (workspace.data_residency.expect("residency").allowed_inference_geos, workspace.extra)
+        };
+        assert_eq!(geos(json!("unrestricted")), (vec!["unrestricted".to_owned()], extra(&[])));
+        assert_eq!(geos(json!(["us", "eu"])), (vec!["us".to_owned(), "eu".to_owned()], extra(&[])));
+        let name = "data_residency.allowed_inference_geos";
+        assert_eq!(geos(json!(["us", 1])), (Vec::new(), extra(&[(name, r#"["us",1]"#)])));
+    }
+
+    #[test]
+    fn tags_that_are_no_texts_and_unknown_nested_fields_are_kept_with_a_dot() {
+        let workspace = workspace(json!({
+            "id": "wrkspc_1", "tags": { "env": "prod", "cost": 7 },
+            "inference_data_retention": { "type": "disabled", "days": 30 },
+            "new": { "b": 1, "a": 2 },
+        }));
+        assert_eq!(workspace.tags, extra(&[("env", "prod")]));
+        assert_eq!(workspace.inference_data_retention.as_deref(), Some("disabled"));
+        let kept = [("inference_data_retention.days", "30"), ("new", r#"{"a":2,"b":1}"#), ("tags.cost", "7")];
+        assert_eq!(workspace.extra, extra(&kept));
+    }
+
+    #[test]
+    fn the_order_of_the_fields_does_not_matter() {
+        let parse = |text: &str| -> Resource {
+            let row = serde_json::from_str(text).expect("JSON");
+            read(&Collection::Users, row).expect("a resource")
+        };
+        let one = parse(r#"{"id":"user_1","name":"Ada","x":{"a":1,"b":2}}"#);
+        assert_eq!(one, parse(r#"{"x":{"b":2,"a":1},"name":"Ada","id":"user_1"}"#));
+    }
+}

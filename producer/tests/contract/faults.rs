@@ -1,0 +1,85 @@
+//! Answers of status 200 that make no whole listing.
+
+use schemas::collection::Collection;
+use simulator::anthropic::{Answer, Fault, Settings, UnknownCursor};
+
+use crate::end::{End, users_fail};
+
+fn paged() -> Settings {
+    Settings { users: 2500, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn pages_that_do_not_add_up_fail_the_listing() {
+    for (answer, reason) in [
+        (Answer::RepeatedCursor, "a page gives a last_id that an earlier page gave"),
+        (Answer::MissingLastId, "a page says that more follows and gives no last_id"),
+        (Answer::EmptyPage, "an empty page followed one that said that more follows"),
+    ] {
+        let mut end = End::start(paged()).await;
+        end.anthropic.fault(Fault::on("users", answer).nth(2));
+        let failure = end.failure(&Collection::Users).await;
+        assert_eq!(failure.reason, reason);
+        assert!(failure.request_id.is_some());
+        assert_eq!(end.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_first_page_that_is_empty_and_promises_more_fails_the_listing() {
+    let (failure, requests) = users_fail(Answer::EmptyPage).await;
+    assert_eq!(failure.reason, "an empty page followed one that said that more follows");
+    assert_eq!(requests, 1);
+}
+
+#[tokio::test]
+async fn answers_that_are_no_page_fail_the_listing() {
+    for answer in [Answer::TruncatedJson, Answer::InvalidJson] {
+        let (failure, requests) = users_fail(answer).await;
+        assert!(failure.reason.starts_with("the answer is no JSON"), "{failure}");
+        assert_eq!((failure.status, requests), (Some(200), 1));
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_contradicts_itself_fails_the_listing() {
+    for (name, collection) in [("users", Collection::Users), ("workspaces", Collection::Workspaces)] {
+        let mut end = End::with(Fault::on(name, Answer::ContradictoryDuplicate)).await;
+        let failure = end.failure(&collection).await;
+        assert!(failure.reason.ends_with("is listed twice and differs"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_whose_object_went_away_never_looks_like_the_end() {
+    for unknown_cursor in [UnknownCursor::BadRequest, UnknownCursor::Empty] {
+        let mut end = End::start(Settings { unknown_cursor, ..paged() }).await;
+        end.anthropic.fault(Fault::on("users", Answer::CursorRemoved).nth(1));
+        end.failure(&Collection::Users).await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_changes_while_it_is_paged_is_as_whole_as_the_api_shows_it() {
+    for (answer, expected) in [(Answer::ListedRemoved, 2500), (Answer::InsertedAtHead, 2500)] {
+        let mut end = End::start(paged()).await;
+        end.anthropic.fault(Fault::on("users", answer).nth(1));
+        let listing = end.list(&Collection::Users).await.expect("a whole listing");
+        assert_eq!(listing.resources.len(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_heard_of_is_kept() {
+    let mut end = End::with(Fault::on("users", Answer::ExtraFields)).await;
+    end.anthropic.fault(Fault::on("api_keys", Answer::UnknownEnums));
+    let users = end.list(&Collection::Users).await.expect("a whole listing");
+    for (resource, _) in &users.resources {
+        let extra = &resource.user.as_ref().expect("a user").extra;
+        assert_eq!(extra["from_the_future"], r#"{"list":[1,2.5,null,true],"text":"é"}"#);
+    }
+    let keys = end.list(&Collection::ApiKeys).await.expect("a whole listing");
+    for (resource, _) in &keys.resources {
+        assert_eq!(resource.api_key.as_ref().and_then(|key| key.status.as_deref()), Some("from_the_future"));
+    }
+}

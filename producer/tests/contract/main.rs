@@ -1,0 +1,9 @@
+//! The Admin API client and its listings against a simulated organization and its faults.
+
+mod end;
+mod faults;
+mod generations;
+mod pages;
+mod polls;
+mod refusals;
+mod retries;

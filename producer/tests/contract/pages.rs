@@ -1,0 +1,74 @@
+//! Whole listings.
+
+use std::collections::BTreeSet;
+
+use schemas::collection::Collection;
+use simulator::anthropic::{IncludeDefault, Settings};
+
+use crate::end::End;
+
+#[tokio::test]
+async fn each_collection_is_listed_whole() {
+    let mut end = End::start(Settings { users: 2500, api_keys: 1000, ..Settings::default() }).await;
+    let truth = end.anthropic.truth();
+    let workspace_id = truth.members.iter().max_by_key(|(_, members)| members.len()).expect("members").0;
+    let expected: [(Collection, BTreeSet<&String>, i64); 4] = [
+        (Collection::Users, truth.users.keys().collect(), 3),
+        (Collection::Workspaces, truth.workspaces.keys().collect(), 1),
+        (Collection::ApiKeys, truth.api_keys.keys().collect(), 1),
+        (Collection::Members(workspace_id.clone()), truth.members[workspace_id].keys().collect(), 1),
+    ];
+    for (collection, ids, pages) in expected {
+        let listing = end.list(&collection).await.expect("a whole listing");
+        let listed: Vec<&str> = listing.resources.iter().map(|(resource, _)| resource.id()).collect();
+        assert_eq!(listed.len(), ids.len(), "{collection}");
+        assert!(listed.iter().all(|id| ids.contains(&(*id).to_owned())), "{collection}");
+        assert_eq!(listing.pages, pages, "{collection}");
+        assert_eq!(listing.last_cursor.as_deref(), listed.last().copied(), "{collection}");
+        assert_eq!(listing.first_cursor.as_deref(), listed.first().copied(), "{collection}");
+        assert_eq!(listing.parameters["limit"], "1000");
+        assert!(listing.first_request_id.is_some() && listing.started_ts_ms <= listing.ended_ts_ms);
+    }
+    let requests = end.requests();
+    let users: Vec<&str> =
+        requests.iter().filter(|it| it.path.ends_with("/users")).map(|it| it.query.as_str()).collect();
+    assert_eq!(users[0], "limit=1000");
+    assert!(users[1].starts_with("limit=1000&after_id=user_"), "{}", users[1]);
+}
+
+#[tokio::test]
+async fn me_is_a_listing_of_one() {
+    let mut end = End::start(Settings::default()).await;
+    let listing = end.list(&Collection::Organization).await.expect("a whole listing");
+    assert_eq!(listing.resources.len(), 1);
+    assert_eq!(listing.resources[0].0.id(), end.anthropic.organization_id());
+    assert_eq!(end.requests()[0].query, "");
+}
+
+#[tokio::test]
+async fn the_manifest_names_the_parameters_that_were_honoured() {
+    for (behaviour, honoured, requests) in [
+        (IncludeDefault::Known, true, 1),
+        (IncludeDefault::Ignored, false, 1),
+        (IncludeDefault::Rejected, false, 2),
+    ] {
+        let settings = Settings { include_default: Some(behaviour), ..Settings::default() };
+        let mut end = End::start(settings).await;
+        let listing = end.list(&Collection::Workspaces).await.expect("a whole listing");
+        assert_eq!(listing.parameters["include_archived"], "true");
+        assert_eq!(listing.parameters.contains_key("include_default"), honoured, "{behaviour:?}");
+        assert_eq!(end.requests().len(), requests, "{behaviour:?}");
+        // A server that rejected it once is not asked again.
+        end.list(&Collection::Workspaces).await.expect("a whole listing");
+        assert_eq!(end.requests().len(), requests + 1, "{behaviour:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_list_is_whole() {
+    let settings = Settings { users: 0, workspaces: 0, api_keys: 0, ..Settings::default() };
+    let mut end = End::start(settings).await;
+    let listing = end.list(&Collection::ApiKeys).await.expect("a whole listing");
+    assert_eq!((listing.resources.len(), listing.pages), (0, 1));
+    assert_eq!((listing.first_cursor, listing.last_cursor), (None, None));
+}

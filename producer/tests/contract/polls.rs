@@ -1,0 +1,234 @@
+//! Whole polls, with librdkafka's mock cluster as the broker: which lines the end mark has.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use producer::poll::{Context, Error, Report, Source};
+use producer::publish::Publisher;
+use producer::raw::MANUAL;
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use schemas::codec::{DecodeError, decode};
+use schemas::raw::{END, Mark, RawRecord, START, outcome};
+use schemas::topics::Topic;
+use service::exit::{Shutdown, ShutdownTrigger, shutdown};
+use service::kafka::partition::{PartitionReader, Start};
+use service::kafka::restore;
+use service::metrics::Metrics;
+use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Settings};
+
+use crate::end::{End, admin, config};
+
+const PREFIX: &str = "anthropic";
+const PARTITIONS: i32 = 3;
+
+struct Bench {
+    end: End,
+    source: Source,
+    context: Context,
+    client: ClientConfig,
+    asked: (ShutdownTrigger, Shutdown),
+    _broker: MockCluster<'static, DefaultProducerContext>,
+}
+
+impl Bench {
+    async fn start(settings: Settings) -> Self {
+        let broker = MockCluster::new(1).expect("a mock cluster");
+        broker.create_topic(&Topic::Raw.name(PREFIX), PARTITIONS, 1).expect("a topic");
+        let mut client = ClientConfig::new();
+        client.set("bootstrap.servers", broker.bootstrap_servers());
+        let end = End::start(settings).await;
+        let (url, key) = (end.anthropic.url(), end.anthropic.admin_key().to_owned());
+        let admin = admin(&url, &key, "env = \"KEY\"", Path::new(""));
+        let organization =
+            config(&url, "env = \"KEY\"", Path::new(""), &BTreeMap::new()).organizations.remove(0);
+        let publisher = Publisher::new(client.clone(), PREFIX, PARTITIONS);
+        Self {
+            end,
+            source: Source::new(organization, admin),
+            context: Context { publisher, metrics: Metrics::default() },
+            client,
+            asked: shutdown(),
+            _broker: broker,
+        }
+    }
+
+    async fn poll(&mut self) -> Result<Report, Error> {
+        self.source.poll(&self.context, MANUAL, &self.asked.1).await
+    }
+
+    /// The raw records, in order.
+    async fn records(&self) -> Vec<RawRecord> {
+        let client = self.client.clone();
+        let partition = self.context.publisher.partition(&self.end.anthropic.organization_id());
+        let read = move || {
+            let topic = Topic::Raw.name(PREFIX);
+            let mut reader = PartitionReader::open(&client, "test", &topic, partition, Start::Beginning)?;
+            let mut records = Vec::new();
+            restore(&mut reader, |record| {
+                let value: RawRecord = decode(&record.value.expect("no tombstone"))?;
+                assert_eq!(record.key, Some(value.key().into_bytes()));
+                records.push(value);
+                Ok::<_, DecodeError>(())
+            })?;
+            anyhow::Ok(records)
+        };
+        tokio::task::spawn_blocking(read).await.expect("no panic").expect("records")
+    }
+
+    async fn marks(&self) -> Vec<(String, Mark)> {
+        let marks = self.records().await.into_iter();
+        marks.filter_map(|record| Some((record.poll_id?, record.mark?))).collect()
+    }
+}
+
+fn lines(report: &Report) -> Vec<(&str, &str)> {
+    report.outcomes.iter().map(|line| (line.collection.as_str(), line.outcome.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_poll_is_its_whole_listings_between_two_marks() {
+    let mut bench = Bench::start(Settings::default()).await;
+    let report = bench.poll().await.expect("a poll");
+    assert!(report.is_complete());
+    let truth = bench.end.anthropic.truth();
+    let records = bench.records().await;
+    assert!(records.iter().all(|record| record.organization_id == truth.organization.id));
+    let marks: Vec<&Mark> = records.iter().filter_map(|record| record.mark.as_ref()).collect();
+    assert_eq!((marks[0].kind.as_str(), marks[1].kind.as_str(), marks.len()), (START, END, 2));
+    assert!(marks[1].complete && marks[1].outcomes == report.outcomes);
+    assert!(records[0].mark.is_some() && records[records.len() - 1].mark.is_some());
+    let manifests: Vec<&RawRecord> = records.iter().filter(|record| record.manifest.is_some()).collect();
+    assert_eq!(manifests.len(), 4 + truth.workspaces.len());
+    for record in manifests {
+        let of_listing =
+            |other: &&RawRecord| other.listing_id == record.listing_id && other.resource.is_some();
+        let manifest = record.manifest.as_ref().expect("a manifest");
+        let count = records.iter().filter(of_listing).count();
+        assert_eq!(i64::try_from(count), Ok(manifest.count), "{}", record.collection);
+        assert_eq!(manifest.configuration.account_name.as_deref(), Some("Nimbus Labs"));
+    }
+}
+
+#[tokio::test]
+async fn one_workspace_that_is_refused_fails_alone() {
+    let mut bench = Bench::start(Settings::default()).await;
+    let truth = bench.end.anthropic.truth();
+    let workspace_id = truth.workspaces.keys().find(|id| **id != truth.default_workspace_id).expect("one");
+    let collection = format!("members/{workspace_id}");
+    bench.end.anthropic.fault(Fault::on(&collection, Answer::Forbidden));
+    let report = bench.poll().await.expect("a poll");
+    let failed: Vec<_> = report.failed().collect();
+    assert_eq!(failed.len(), 1);
+    assert_eq!((failed[0].collection.as_str(), failed[0].http_status), (collection.as_str(), Some(403)));
+    assert!(failed[0].reason.is_some() && failed[0].request_id.is_some() && failed[0].listing_id.is_none());
+    assert!(bench.records().await.iter().all(|record| record.collection != collection));
+}
+
+#[tokio::test]
+async fn archived_workspaces_and_the_default_one_may_have_no_member_list() {
+    for archived_members in [ArchivedMembers::NotFound, ArchivedMembers::BadRequest] {
+        let default_members = DefaultMembers::NotFound;
+        let settings = Settings { archived_members, default_members, workspaces: 12, ..Settings::default() };
+        let mut bench = Bench::start(settings).await;
+        let report = bench.poll().await.expect("a poll");
+        assert!(report.is_complete());
+        let truth = bench.end.anthropic.truth();
+        for (id, workspace) in &truth.workspaces {
+            let is_gone = workspace.archived_at.is_some() || *id == truth.default_workspace_id;
+            let expected = if is_gone { outcome::GONE } else { outcome::WHOLE };
+            assert!(lines(&report).contains(&(&format!("members/{id}"), expected)), "{id}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn members_are_skipped_where_the_workspaces_fail() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.end.anthropic.fault(Fault::on("workspaces", Answer::InvalidJson));
+    let report = bench.poll().await.expect("a poll");
+    let expected = [
+        ("organization", outcome::WHOLE),
+        ("users", outcome::WHOLE),
+        ("workspaces", outcome::FAILED),
+        ("api_keys", outcome::WHOLE),
+        ("members", outcome::SKIPPED),
+    ];
+    assert_eq!(lines(&report), expected);
+    assert!(!bench.marks().await[1].1.complete);
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_in_the_midst_ends_the_poll_with_its_mark() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.end.anthropic.fault(Fault::on("workspaces", Answer::Unauthorized));
+    let report = bench.poll().await.expect("a poll");
+    assert!(report.stopped.as_ref().is_some_and(|why| why.starts_with("401")));
+    let expected = [
+        ("organization", outcome::WHOLE),
+        ("users", outcome::WHOLE),
+        ("workspaces", outcome::FAILED),
+        ("api_keys", outcome::SKIPPED),
+        ("members", outcome::SKIPPED),
+    ];
+    assert_eq!(lines(&report), expected);
+    let (_, mark) = &bench.marks().await[1];
+    assert_eq!((mark.complete, &mark.outcomes), (false, &report.outcomes));
+}
+
+#[tokio::test]
+async fn a_key_of_another_organization_writes_nothing() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.source.expect("11111111-2222-4333-8444-555555555555");
+    assert!(matches!(bench.poll().await, Err(Error::OtherOrganization(_) | Error::Refused(_))));
+    assert_eq!(bench.records().await, []);
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_from_the_start_writes_nothing() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.end.anthropic.fault(Fault::on("", Answer::Unauthorized));
+    assert!(matches!(bench.poll().await, Err(Error::Refused(_))));
+    assert_eq!(bench.records().await, []);
+}
+
+#[tokio::test]
+async fn a_poll_that_is_asked_to_leave_ends_with_its_reason() {
+    let mut bench = Bench::start(Settings::default()).await;
+    let late = u64::try_from(Duration::from_mins(1).as_millis()).expect("short");
+    bench.end.anthropic.fault(Fault::on("users", Answer::SlowBody { milliseconds: late }));
+    let Bench { end, source, context, asked: (trigger, leave), .. } = &mut bench;
+    let ask = async {
+        while end.anthropic.requests().iter().all(|request| !request.path.ends_with("/users")) {
+            tokio::task::yield_now().await;
+        }
+        trigger.ask();
+    };
+    let (report, ()) = tokio::join!(source.poll(context, MANUAL, leave), ask);
+    let report = report.expect("a poll");
+    assert!(report.reason.is_some() && !report.is_complete());
+    assert_eq!(lines(&report)[0], ("organization", outcome::WHOLE));
+    assert_eq!(lines(&report)[1], ("users", outcome::SKIPPED));
+    assert_eq!(bench.marks().await[1].1.reason, report.reason);
+}
+
+#[tokio::test]
+async fn a_poll_that_never_ended_is_closed_first() {
+    let mut bench = Bench::start(Settings::default()).await;
+    let id = bench.end.anthropic.organization_id();
+    bench.source.close_first(producer::raw::Poll {
+        organization_id: id,
+        organization_name: "nimbus".to_owned(),
+        poll_id: "unended".to_owned(),
+        trigger: MANUAL,
+    });
+    bench.poll().await.expect("a poll");
+    bench.poll().await.expect("a poll");
+    let marks = bench.marks().await;
+    let kinds: Vec<&str> = marks.iter().map(|(_, mark)| mark.kind.as_str()).collect();
+    assert_eq!(kinds, [END, START, END, START, END]);
+    assert_eq!(marks[0].0, "unended");
+    assert!(!marks[0].1.complete && marks[0].1.reason.is_some());
+}
