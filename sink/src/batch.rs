@@ -144,3 +144,6 @@ impl Filling {
         Some(self.batch).filter(|batch| !batch.objects.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -209,3 +209,6 @@ fn guarded(
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,20 @@
+use std::time::Duration;
+
+use schemas::codec::encode;
+use schemas::sync::{Intent, Sync};
 use service::exit::Outcome;
+use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};
+use crate::configured;
 use crate::fixture::Organization;
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
+const ORBIT: &str = "7c1d9f40-2b6e-4a53-9d18-0e5f7a2b3c4d";
+
+fn scope(organization: &Organization) -> String {
+    format!("anthropic-graph:{}", organization.id)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn until_end_uploads_the_graph_once_and_then_nothing() {
@@ -15,4 +26,205 @@ async fn until_end_uploads_the_graph_once_and_then_nothing() {
     assert_eq!(world.statuses(), ["FINISHED"]);
     assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
     assert_eq!(world.statuses(), ["FINISHED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_sink_follows_a_deletion_within_the_debounce() {
+    let world = World::new(&["nimbus"]).await;
+    let mut nimbus = Organization::whole(NIMBUS, "nimbus");
+    world.write(&nimbus);
+    let (trigger, sink) = world.run();
+    world.eventually("the first graph", |world| world.keys(&nimbus) == keys(&nimbus)).await;
+    let member = "anthropic_user:ada|assigned|anthropic_workspace:research";
+    nimbus.begin_poll();
+    nimbus.remove(member);
+    world.delete(&nimbus, member);
+    world.write(&nimbus);
+    world.eventually("the deletion", |world| world.keys(&nimbus) == keys(&nimbus)).await;
+    trigger.ask();
+    assert_eq!(sink.await.expect("no panic").expect("no failure"), Outcome::Done);
+    assert_eq!(world.statuses(), ["FINISHED", "FINISHED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_organizations_in_one_account_do_not_touch_each_other() {
+    let world = World::new(&["nimbus", "orbit"]).await;
+    let (nimbus, mut orbit) = (Organization::whole(NIMBUS, "nimbus"), Organization::whole(ORBIT, "orbit"));
+    world.write(&nimbus);
+    world.write(&orbit);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    let before = world.jupiterone.graph(&scope(&nimbus));
+    let key = "anthropic_api_key:ci";
+    let of_key: Vec<String> = keys(&orbit).into_iter().filter(|name| name.contains(key)).collect();
+    for key in &of_key {
+        orbit.remove(key);
+        world.delete(&orbit, key);
+    }
+    world.write(&orbit);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.keys(&orbit), keys(&orbit));
+    assert_eq!(world.jupiterone.graph(&scope(&nimbus)), before);
+    assert_eq!(world.statuses().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_organization_that_the_configuration_does_not_list_is_ignored() {
+    let world = World::new(&["nimbus"]).await;
+    let orbit = Organization::whole(ORBIT, "orbit");
+    world.write(&orbit);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.statuses(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_organization_is_matched_by_id_whatever_its_name() {
+    let mut world = World::new(&["nimbus"]).await;
+    world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", ORBIT);
+    let (nimbus, orbit) = (Organization::whole(NIMBUS, "nimbus"), Organization::whole(ORBIT, "renamed"));
+    world.write(&nimbus);
+    world.write(&orbit);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.keys(&orbit), keys(&orbit));
+    assert_eq!(world.keys(&nimbus), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_name_with_two_ids_pauses_and_names_both() {
+    let world = World::new(&["nimbus"]).await;
+    world.write(&Organization::whole(NIMBUS, "nimbus"));
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    world.write(&Organization::whole(ORBIT, "nimbus"));
+    let Outcome::Incomplete(line) = world.until_end().await.expect("no failure") else {
+        panic!("not paused")
+    };
+    assert!(line.contains("nimbus") && line.contains(NIMBUS) && line.contains(ORBIT), "{line}");
+    assert_eq!(world.statuses(), ["FINISHED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_last_held_another_organization_is_not_overwritten() {
+    let mut world = World::new(&["nimbus"]).await;
+    world.set("ORGANIZATIONS__NIMBUS__JUPITERONE__SCOPE", "shared");
+    world.write(&Organization::whole(NIMBUS, "nimbus"));
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    let before = world.jupiterone.graph("shared");
+    // Another organization takes its place in the configuration, and its scope.
+    world.environment.retain(|name, _| !name.contains("ORGANIZATIONS"));
+    world.set("ORGANIZATIONS__ORBIT__JUPITERONE__SCOPE", "shared");
+    world.write(&Organization::whole(ORBIT, "orbit"));
+    let Outcome::Incomplete(line) = world.until_end().await.expect("no failure") else {
+        panic!("not paused")
+    };
+    assert!(line.contains("orbit") && line.contains(NIMBUS), "{line}");
+    assert_eq!(world.jupiterone.graph("shared"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_pauses_one_organization_and_not_the_other() {
+    let world = World::new(&["nimbus", "orbit"]).await;
+    let (nimbus, orbit) = (Organization::whole(NIMBUS, "nimbus"), Organization::whole(ORBIT, "orbit"));
+    world.write(&nimbus);
+    world.write(&orbit);
+    world.jupiterone.fault(Fault::new(Route::Start, Effect::Forbidden).of_scope(scope(&nimbus)));
+    let Outcome::Incomplete(line) = world.until_end().await.expect("no failure") else {
+        panic!("not paused")
+    };
+    assert!(line.contains("nimbus") && line.contains("403") && !line.contains("orbit"), "{line}");
+    assert_eq!(world.keys(&orbit), keys(&orbit));
+    world.jupiterone.clear_faults();
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.keys(&nimbus), keys(&nimbus));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resync_heals_what_others_did_and_touches_the_named_organization_only() {
+    let world = World::new(&["nimbus", "orbit"]).await;
+    let (nimbus, orbit) = (Organization::whole(NIMBUS, "nimbus"), Organization::whole(ORBIT, "orbit"));
+    world.write(&nimbus);
+    world.write(&orbit);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    for organization in [&nimbus, &orbit] {
+        let key = "anthropic_api_key:ci".to_owned();
+        world.jupiterone.tamper(Tamper::Delete { scope: scope(organization), key }).expect("it is there");
+    }
+    assert_eq!(world.resync(Some("nimbus")).await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.keys(&nimbus), keys(&nimbus));
+    assert_ne!(world.keys(&orbit), keys(&orbit));
+    assert_eq!(world.resync(None).await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.keys(&orbit), keys(&orbit));
+    let error = world.resync(Some("nimbos")).await.expect_err("no such organization");
+    assert!(error.to_string().contains("nimbus, orbit"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_sync_heals_what_others_did_without_being_asked() {
+    let mut world = World::new(&["nimbus"]).await;
+    world.set("JUPITERONE__FULL_SYNC_INTERVAL", "1s");
+    let nimbus = Organization::whole(NIMBUS, "nimbus");
+    world.write(&nimbus);
+    let (trigger, sink) = world.run();
+    world.eventually("the first graph", |world| world.keys(&nimbus) == keys(&nimbus)).await;
+    let key = "anthropic_user:bob".to_owned();
+    world.jupiterone.tamper(Tamper::Delete { scope: scope(&nimbus), key }).expect("it is there");
+    world.eventually("the healing", |world| world.keys(&nimbus) == keys(&nimbus)).await;
+    trigger.ask();
+    sink.await.expect("no panic").expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unfinished_job_is_aborted_before_the_next_one_starts() {
+    let world = World::new(&["nimbus"]).await;
+    let nimbus = Organization::whole(NIMBUS, "nimbus");
+    world.write(&nimbus);
+    // What a sink that was killed in the midst of a job leaves behind.
+    let configured =
+        configured::all(&world.config(), &world.options(false).environment).expect("credentials");
+    let configured = &configured[0];
+    let job = configured.client.start(&configured.destination, NIMBUS).await.expect("a job");
+    let sync = Sync {
+        organization_id: NIMBUS.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        target: configured.target(NIMBUS),
+        intent: Some(Intent { job_id: job.id, revision: 1, started_ts_ms: 1 }),
+        ..Sync::default()
+    };
+    world.send("anthropic.sync", nimbus.partition(), &sync.key(), Some(&encode(&sync)));
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    assert_eq!(world.statuses(), ["ABORTED", "FINISHED"]);
+    assert_eq!(world.keys(&nimbus), keys(&nimbus));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_gives_an_open_job_up() {
+    let world = World::new(&["nimbus"]).await;
+    world.write(&Organization::whole(NIMBUS, "nimbus"));
+    world.jupiterone.fault(Fault::new(Route::Entities, Effect::Slow(60_000)));
+    let (trigger, sink) = world.run();
+    world.eventually("an open job", |world| world.statuses() == ["AWAITING_UPLOADS"]).await;
+    trigger.ask();
+    let ended = tokio::time::timeout(Duration::from_secs(20), sink).await.expect("an end within bounds");
+    assert_eq!(ended.expect("no panic").expect("no failure"), Outcome::Done);
+    assert_eq!(world.statuses(), ["ABORTED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_code_is_missing_a_collection_declares_its_types_partial() {
+    let world = World::new(&["nimbus"]).await;
+    let mut nimbus = Organization::empty(NIMBUS, "nimbus");
+    nimbus.account();
+    nimbus.user("ada");
+    nimbus.list("organization");
+    nimbus.list("users");
+    nimbus.end_poll();
+    world.write(&nimbus);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    let partial = world.jupiterone.jobs()[0]["_simulator"]["partialTypes"].clone();
+    assert!(partial.to_string().contains("anthropic_api_key"), "{partial}");
+    // Once all is whole, one more job makes sure that nothing from before is left.
+    nimbus.list("workspaces");
+    nimbus.list("api_keys");
+    world.write(&nimbus);
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+    let partial = world.jupiterone.jobs()[1]["_simulator"]["partialTypes"].clone();
+    assert_eq!(partial, serde_json::json!([]));
 }

@@ -13,7 +13,7 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use service::config::Config;
-use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
+use service::exit::{Outcome, ShutdownTrigger, shutdown};
 use service::kafka::topics::Broker;
 use simulator::jupiterone::{JupiterOne, Settings, start};
 use tokio::task::JoinHandle;
@@ -24,9 +24,24 @@ use crate::run::{Options, resync, run};
 /// How long a condition may take to come true: far more than it does.
 const BOUND: Duration = Duration::from_secs(30);
 
+/// Asks for the end when it is dropped, so that a test that fails ends too.
+struct Asking(ShutdownTrigger);
+
+impl Asking {
+    fn ask(&self) {
+        self.0.ask();
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.ask();
+    }
+}
+
 /// A broker, a JupiterOne, and the configuration of a sink between them.
 struct World {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    _cluster: MockCluster<'static, DefaultProducerContext>,
     producer: ThreadedProducer<DefaultProducerContext>,
     jupiterone: JupiterOne,
     environment: BTreeMap<String, String>,
@@ -47,7 +62,7 @@ impl World {
             .expect("a producer");
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let jupiterone = start(Settings::default(), loopback).await.expect("a simulated JupiterOne");
-        let mut world = Self { cluster, producer, jupiterone, environment: BTreeMap::new() };
+        let mut world = Self { _cluster: cluster, producer, jupiterone, environment: BTreeMap::new() };
         world.set("KAFKA__BOOTSTRAP_SERVERS", &servers);
         world.set("ADMIN_LISTEN", "");
         world.set("JUPITERONE__ACCOUNT_ID", &world.jupiterone.account_id().to_owned());
@@ -104,9 +119,9 @@ impl World {
     }
 
     /// `sink run` in the background.
-    fn run(&self) -> (ShutdownTrigger, JoinHandle<anyhow::Result<Outcome>>) {
-        let (trigger, shutdown): (ShutdownTrigger, Shutdown) = shutdown();
-        (trigger, tokio::spawn(run(self.config(), self.options(false), shutdown)))
+    fn run(&self) -> (Asking, JoinHandle<anyhow::Result<Outcome>>) {
+        let (trigger, shutdown) = shutdown();
+        (Asking(trigger), tokio::spawn(run(self.config(), self.options(false), shutdown)))
     }
 
     /// Keys of all that the organization's default scope holds, sorted.
