@@ -293,3 +293,6 @@ fn tell(work: &Work, done: &Job) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;

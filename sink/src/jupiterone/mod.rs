@@ -222,4 +222,4 @@ fn gzip(body: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
