@@ -14,7 +14,7 @@ use crate::run::{self, Options};
 #[derive(Debug, Parser)]
 #[command(name = "sink", version, about)]
 pub struct Arguments {
-    /// The configuration; without it, the environment's ANTHROPIC_GRAPH__… variables are all there is.
+    /// The configuration; without it, the environment's `ANTHROPIC_GRAPH`__… variables are all there is.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]

@@ -19,9 +19,9 @@ use crate::sync_topic::SyncTopic;
 /// Uploads of one job at a time (count): as many as keep a line busy; JupiterOne's own uploader has six.
 const UPLOADS_AT_ONCE: usize = 4;
 /// How long JupiterOne may take from finalize to the end of a job.
-const FINALIZE_BOUND: Duration = Duration::from_secs(30 * 60);
+const FINALIZE_BOUND: Duration = Duration::from_mins(30);
 /// How long an earlier job may take to end before this one is put off.
-const SETTLE_BOUND: Duration = Duration::from_secs(5 * 60);
+const SETTLE_BOUND: Duration = Duration::from_mins(5);
 /// How long giving a job up may take: a rebalance or the process's end waits for it.
 const GIVE_UP_BOUND: Duration = Duration::from_secs(5);
 

@@ -14,12 +14,12 @@ use crate::plan::{self, Plan, Situation, Urgency};
 /// First pause after a sync job that failed for JupiterOne's sake; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// Longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// How long an organization is paused whose key, account or target is refused: the time between mending it and
 /// seeing it work.
-const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
+const REFUSED_PAUSE: Duration = Duration::from_mins(5);
 /// How long an organization is paused whose data is refused, unless the data changes: each try uploads all of it.
-const DATA_PAUSE: Duration = Duration::from_secs(60 * 60);
+const DATA_PAUSE: Duration = Duration::from_hours(1);
 
 /// One organization.
 pub(crate) struct Organization {

@@ -122,7 +122,9 @@ fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, B
         (0..partitions).try_for_each(|partition| {
             let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)
                 .context("failed to read the sync topic")?;
-            records.values().for_each(|sync| setup.directory.learn(sync));
+            for sync in records.values() {
+                setup.directory.learn(sync);
+            }
             Ok(())
         })
     });

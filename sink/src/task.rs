@@ -30,7 +30,7 @@ use crate::sync_topic::{self, Records, SyncTopic};
 /// Longest wait for a record: how soon an ended job or the task's end is noticed.
 const TICK: Duration = Duration::from_millis(100);
 /// How long the loop may be silent: the longest of its blocking calls are a transaction's.
-const SILENCE_BOUND: Duration = Duration::from_secs(5 * 60);
+const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// What all tasks of the process share.
 pub(crate) struct Setup {
@@ -191,7 +191,9 @@ impl Task {
         let ended: Vec<String> = self
             .organizations
             .values()
-            .filter(|organization| organization.running.as_ref().is_some_and(|job| job.is_finished()))
+            .filter(|organization| {
+                organization.running.as_ref().is_some_and(tokio::task::JoinHandle::is_finished)
+            })
             .map(|organization| organization.id.clone())
             .collect();
         for id in ended {

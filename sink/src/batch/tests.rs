@@ -7,7 +7,9 @@ use crate::fixture::Organization;
 fn with_users(names: &[String]) -> Organization {
     let mut organization = Organization::empty("3f0b6c1e", "nimbus");
     organization.account();
-    names.iter().for_each(|name| organization.user(name));
+    for name in names {
+        organization.user(name);
+    }
     organization
 }
 

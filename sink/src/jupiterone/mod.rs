@@ -28,7 +28,7 @@ use crate::batch::Batch;
 /// Where sync jobs live.
 const JOBS: &str = "/persister/synchronization/jobs";
 /// Longest time for a request, its answer read whole: a body of 5 MB over a slow line.
-pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// First pause between two questions whether a job is done.
 const FIRST_POLL_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two questions whether a job is done.

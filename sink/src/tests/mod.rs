@@ -62,11 +62,12 @@ impl World {
             .expect("a producer");
         let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let jupiterone = start(Settings::default(), loopback).await.expect("a simulated JupiterOne");
+        let (account_id, url) = (jupiterone.account_id().to_owned(), jupiterone.url());
         let mut world = Self { _cluster: cluster, producer, jupiterone, environment: BTreeMap::new() };
         world.set("KAFKA__BOOTSTRAP_SERVERS", &servers);
         world.set("ADMIN_LISTEN", "");
-        world.set("JUPITERONE__ACCOUNT_ID", &world.jupiterone.account_id().to_owned());
-        world.set("JUPITERONE__BASE_URL", &world.jupiterone.url());
+        world.set("JUPITERONE__ACCOUNT_ID", &account_id);
+        world.set("JUPITERONE__BASE_URL", &url);
         world.set("JUPITERONE__API_KEY__ENV", "JUPITERONE_API_KEY");
         let key = world.jupiterone.api_key().to_owned();
         world.environment.insert("JUPITERONE_API_KEY".to_owned(), key);
