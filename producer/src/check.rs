@@ -82,7 +82,7 @@ async fn organization(source: &mut Source) -> Vec<Line> {
         Err(error) => Err(format!("{name}: organization: {}", chain(&error))),
     };
     let mut steps = vec![identity];
-    let admin = source.admin();
+    let admin = &mut source.admin;
     steps.push(step(&name, "Fetch Users", one(admin, &Collection::Users, &[]).await));
     let all = [("include_archived", "true")];
     let workspaces = one(admin, &Collection::Workspaces, &all).await;

@@ -21,5 +21,6 @@ mod polling;
 pub mod publish;
 pub mod raw;
 pub mod resource;
+mod round;
 pub mod run;
 pub mod setup;

@@ -1,0 +1,293 @@
+//! A poll on its way: from the start mark on, collection by collection, to the end mark.
+
+use std::time::{Duration, SystemTime};
+
+use schemas::collection::Collection;
+use schemas::raw::{ListingOutcome, RawRecord, outcome};
+use service::exit::Shutdown;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+use crate::admin::{self, Failure};
+use crate::listing::{Listing, is_default, list};
+use crate::poll::{Context, Error, LEFT, Report, Source, chain, now_ms};
+use crate::publish::{self, Publisher};
+use crate::raw;
+
+/// How often a listing is made anew after its transaction was lost (count): each of two producers that fence each
+/// other loses one, and a third try is for a broker that was replaced meanwhile.
+const WRITE_TRIES: u32 = 3;
+
+/// What stands in an end mark for the members of workspaces that are not known.
+const MEMBERS: &str = "members";
+/// Why a collection was not listed at all in a poll that ended early; the poll says why it did.
+const NOT_REACHED: &str = "the poll ended before it";
+
+/// Ends the poll early.
+pub(crate) enum Early {
+    /// Asked to leave.
+    Left,
+    /// The key is refused.
+    Stopped(Failure),
+    /// Kafka takes nothing.
+    Kafka(publish::Error),
+}
+
+/// A poll on its way.
+pub(crate) struct Round<'a> {
+    source: &'a mut Source,
+    context: &'a Context,
+    leave: &'a Shutdown,
+    poll: raw::Poll,
+    outcomes: Vec<ListingOutcome>,
+}
+
+impl<'a> Round<'a> {
+    pub(crate) fn new(
+        source: &'a mut Source,
+        context: &'a Context,
+        leave: &'a Shutdown,
+        poll: raw::Poll,
+    ) -> Self {
+        Self { source, context, leave, poll, outcomes: Vec::new() }
+    }
+
+    /// Writes the start mark.
+    pub(crate) async fn start(&self, ts_ms: i64) -> Result<(), publish::Error> {
+        self.mark(self.poll.start(ts_ms)).await
+    }
+
+    /// Lists one collection after the other; the first one was listed to learn whose key it is.
+    pub(crate) async fn collections(
+        &mut self,
+        me: Result<Listing, admin::Error>,
+        is_sure: bool,
+    ) -> Result<(), Early> {
+        self.take(&Collection::Organization, Some(me), false).await?;
+        if !is_sure {
+            let reason = "nobody said whose key it is, so nothing can be written under the organization's id";
+            for collection in [Collection::Users, Collection::Workspaces, Collection::ApiKeys] {
+                self.skip(&collection.to_string(), reason);
+            }
+            self.skip(MEMBERS, reason);
+            return Ok(());
+        }
+        self.take(&Collection::Users, None, false).await?;
+        let workspaces = self.take(&Collection::Workspaces, None, false).await?;
+        self.take(&Collection::ApiKeys, None, false).await?;
+        let Some(workspaces) = workspaces else {
+            self.skip(MEMBERS, "the workspaces could not be listed");
+            return Ok(());
+        };
+        for Workspace { id, may_lack_members } in workspaces {
+            self.take(&Collection::Members(id), None, may_lack_members).await?;
+        }
+        Ok(())
+    }
+
+    /// Lists one collection and writes it, and notes how that ended. Returns what is to be known of the workspaces, if
+    /// the collection was written.
+    async fn take(
+        &mut self,
+        collection: &Collection,
+        mut listed: Option<Result<Listing, admin::Error>>,
+        may_be_gone: bool,
+    ) -> Result<Option<Vec<Workspace>>, Early> {
+        for tried in 1..=WRITE_TRIES {
+            let result = if let Some(result) = listed.take() {
+                result
+            } else {
+                tokio::select! {
+                    result = list(&mut self.source.admin, collection) => result,
+                    () = self.leave.requested() => return Err(Early::Left),
+                }
+            };
+            let listing = match result {
+                Ok(listing) => listing,
+                Err(admin::Error::StopOrganization(failure)) => {
+                    self.failed(collection, &failure);
+                    return Err(Early::Stopped(failure));
+                }
+                Err(admin::Error::FailListing(failure)) => {
+                    if may_be_gone && matches!(failure.status, Some(400 | 404)) {
+                        self.gone(collection, &failure);
+                    } else {
+                        self.failed(collection, &failure);
+                    }
+                    return Ok(None);
+                }
+            };
+            match self.write(listing).await {
+                Ok(workspaces) => return Ok(Some(workspaces)),
+                Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !self.leave.is_requested() => {
+                    warn!(
+                        organization = self.poll.organization_name,
+                        %collection,
+                        "listing anew, for the transaction was lost: {}",
+                        chain(&cause)
+                    );
+                }
+                Err(error @ (publish::Error::Again(_) | publish::Error::FailListing(_))) => {
+                    self.failed(collection, &Failure::of(chain(&error)));
+                    return Ok(None);
+                }
+                Err(error @ publish::Error::StopPoll(_)) => {
+                    self.failed(collection, &Failure::of(chain(&error)));
+                    return Err(Early::Kafka(error));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a whole listing in one transaction.
+    async fn write(&mut self, listing: Listing) -> Result<Vec<Workspace>, publish::Error> {
+        let workspaces = workspaces(&listing);
+        let (collection, count, pages) =
+            (listing.collection.to_string(), listing.resources.len(), listing.pages);
+        let ended = SystemTime::UNIX_EPOCH
+            + Duration::from_millis(u64::try_from(listing.ended_ts_ms).unwrap_or_default());
+        let duration_ms = listing.ended_ts_ms - listing.started_ts_ms;
+        let listing_id = Uuid::new_v4().to_string();
+        let records = self.poll.listing(listing, &listing_id, self.source.configuration.clone());
+        self.context.publisher.write(&self.poll.organization_id, records).await?;
+        let organization = &self.poll.organization_name;
+        info!(organization, collection, listing_id, count, pages, duration_ms, "listed whole");
+        self.context.metrics.listed_whole(organization, &collection, ended);
+        let line = ListingOutcome { listing_id: Some(listing_id), ..line(&collection, outcome::WHOLE) };
+        self.note(line);
+        Ok(workspaces)
+    }
+
+    fn failed(&mut self, collection: &Collection, failure: &Failure) {
+        warn!(
+            organization = self.poll.organization_name,
+            %collection,
+            status = failure.status,
+            request_id = failure.request_id,
+            "not listed: {failure}"
+        );
+        self.note(with(line(&collection.to_string(), outcome::FAILED), failure));
+    }
+
+    fn gone(&mut self, collection: &Collection, failure: &Failure) {
+        let collection = collection.to_string();
+        info!(organization = self.poll.organization_name, collection, "has no members any more: {failure}");
+        self.context.metrics.forget_collection(&self.poll.organization_name, &collection);
+        self.note(with(line(&collection, outcome::GONE), failure));
+    }
+
+    fn skip(&mut self, collection: &str, reason: &str) {
+        self.note(ListingOutcome { reason: Some(reason.to_owned()), ..line(collection, outcome::SKIPPED) });
+    }
+
+    fn note(&mut self, line: ListingOutcome) {
+        self.context.metrics.count_listing(&self.poll.organization_name, &line.collection, &line.outcome);
+        self.outcomes.push(line);
+    }
+
+    /// Writes the end mark and tells how the poll ended.
+    pub(crate) async fn end(mut self, early: Option<Early>) -> Result<Report, Error> {
+        let (reason, stopped) = match early {
+            None => (None, None),
+            Some(Early::Left) => (Some(LEFT.to_owned()), None),
+            Some(Early::Stopped(failure)) => (None, Some(failure.reason)),
+            // The next poll's marks close this one.
+            Some(Early::Kafka(error)) => return Err(error.into()),
+        };
+        if reason.is_some() || stopped.is_some() {
+            self.skip_the_rest();
+        }
+        let end = self.poll.end(self.outcomes.clone(), reason.clone(), now_ms());
+        self.mark(end).await?;
+        self.source.unended = None;
+        let report = Report { outcomes: self.outcomes, reason, stopped };
+        let organization = &self.poll.organization_name;
+        let (poll_id, listings) = (&self.poll.poll_id, report.outcomes.len());
+        let not_whole = report.failed().count();
+        info!(organization, poll_id, listings, not_whole, complete = report.is_complete(), "polled");
+        if let Some(reason) = &report.stopped {
+            error!(organization, "stopped until its next poll: {reason}");
+        }
+        Ok(report)
+    }
+
+    fn skip_the_rest(&mut self) {
+        let named = |outcomes: &[ListingOutcome], name: &str| {
+            outcomes.iter().any(|line| {
+                line.collection == name || (name == MEMBERS && line.collection.starts_with("members/"))
+            })
+        };
+        for name in ["users", "workspaces", "api_keys", MEMBERS] {
+            if !named(&self.outcomes, name) {
+                self.skip(name, NOT_REACHED);
+            }
+        }
+    }
+
+    /// Writes a mark, again where its transaction was lost and the partition was not.
+    async fn mark(&self, mark: RawRecord) -> Result<(), publish::Error> {
+        write_mark(&self.context.publisher, mark, self.leave).await
+    }
+}
+
+/// Writes a mark, again where its transaction was lost and the partition was not.
+pub(crate) async fn write_mark(
+    publisher: &Publisher,
+    mark: RawRecord,
+    leave: &Shutdown,
+) -> Result<(), publish::Error> {
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        match publisher.write(&mark.organization_id, [mark.clone()]).await {
+            Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !leave.is_requested() => {
+                warn!(
+                    organization = mark.organization_name,
+                    "writing a mark again, for its transaction was lost: {}",
+                    chain(&cause)
+                );
+            }
+            result => return result,
+        }
+    }
+}
+
+/// What is to be known of a workspace before its members are listed.
+struct Workspace {
+    id: String,
+    /// Archived, or the default workspace, which has no member list of its own.
+    may_lack_members: bool,
+}
+
+fn workspaces(listing: &Listing) -> Vec<Workspace> {
+    listing
+        .resources
+        .iter()
+        .filter_map(|(resource, _)| {
+            let workspace = resource.workspace.as_ref()?;
+            let may_lack_members = workspace.archived_at.is_some() || is_default(resource);
+            Some(Workspace { id: workspace.id.clone(), may_lack_members })
+        })
+        .collect()
+}
+
+fn line(collection: &str, outcome: &str) -> ListingOutcome {
+    ListingOutcome {
+        collection: collection.to_owned(),
+        outcome: outcome.to_owned(),
+        reason: None,
+        http_status: None,
+        request_id: None,
+        listing_id: None,
+    }
+}
+
+fn with(line: ListingOutcome, failure: &Failure) -> ListingOutcome {
+    ListingOutcome {
+        reason: Some(failure.reason.clone()),
+        http_status: failure.status.map(i32::from),
+        request_id: failure.request_id.clone(),
+        ..line
+    }
+}
