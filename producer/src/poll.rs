@@ -1,5 +1,7 @@
 //! One poll: a round over all collections of one organization, between a start and an end mark.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use schemas::collection::Collection;
 use schemas::raw::{Configuration, ListingOutcome, outcome};
@@ -22,6 +24,8 @@ pub struct Source {
     pub(crate) admin: Admin,
     /// A poll of the organization that has a start mark and, as far as this process knows, no end mark.
     pub(crate) unended: Option<raw::Poll>,
+    /// The collections whose age the metrics show.
+    pub(crate) shown: BTreeSet<String>,
 }
 
 /// What a poll needs beside its source.
@@ -83,7 +87,7 @@ impl Source {
     /// The organization's, asked through `admin`.
     pub fn new(organization: Organization, admin: Admin) -> Self {
         let configuration = raw::configuration(&organization);
-        Self { organization, configuration, admin, unended: None }
+        Self { organization, configuration, admin, unended: None, shown: BTreeSet::new() }
     }
 
     /// The organization as configured.
@@ -106,6 +110,18 @@ impl Source {
     /// Tells of a poll of another process that never ended: the next poll here closes it first.
     pub fn close_first(&mut self, unended: raw::Poll) {
         self.unended = Some(unended);
+    }
+
+    /// Takes from the metrics the ages of all collections but these: they are no more, or another process lists them.
+    pub(crate) fn show_only(&mut self, collections: &BTreeSet<String>, metrics: &Metrics) {
+        let name = &self.organization.name;
+        self.shown.retain(|collection| {
+            let stays = collections.contains(collection);
+            if !stays {
+                metrics.forget_collection(name, collection);
+            }
+            stays
+        });
     }
 
     /// Asks `/me` and remembers whose key it is.

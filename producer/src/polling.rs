@@ -1,5 +1,6 @@
 //! One organization under `producer run`: polled at its interval while this process has its partition.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -30,6 +31,7 @@ pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Sh
         };
         polls(&mut source, interval, running, hold.leave()).await;
         running.context.publisher.release(&organization_id).await;
+        source.show_only(&BTreeSet::new(), &running.context.metrics);
         running.health.clear(&check_name(&source));
     }
 }

@@ -154,6 +154,7 @@ impl<'a> Round<'a> {
         let organization = &self.poll.organization_name;
         info!(organization, collection, listing_id, count, pages, duration_ms, "listed whole");
         self.context.metrics.listed_whole(organization, &collection, ended);
+        self.source.shown.insert(collection.clone());
         let line = ListingOutcome { listing_id: Some(listing_id), ..line(&collection, outcome::WHOLE) };
         self.note(line);
         Ok(workspaces)
@@ -173,7 +174,6 @@ impl<'a> Round<'a> {
     fn gone(&mut self, collection: &Collection, failure: &Failure) {
         let collection = collection.to_string();
         info!(organization = self.poll.organization_name, collection, "has no members any more: {failure}");
-        self.context.metrics.forget_collection(&self.poll.organization_name, &collection);
         self.note(with(line(&collection, outcome::GONE), failure));
     }
 
@@ -201,6 +201,11 @@ impl<'a> Round<'a> {
         let end = self.poll.end(self.outcomes.clone(), reason.clone(), now_ms());
         self.mark(end).await?;
         self.source.unended = None;
+        if self.outcomes.iter().all(|line| line.outcome != outcome::SKIPPED) {
+            let alive = self.outcomes.iter().filter(|line| line.outcome != outcome::GONE);
+            let alive = alive.map(|line| line.collection.clone()).collect();
+            self.source.show_only(&alive, &self.context.metrics);
+        }
         let report = Report { outcomes: self.outcomes, reason, stopped };
         let organization = &self.poll.organization_name;
         let (poll_id, listings) = (&self.poll.poll_id, report.outcomes.len());

@@ -1,5 +1,6 @@
 //! The Admin API client and its listings against a simulated organization and its faults.
 
+mod embedded;
 mod end;
 mod faults;
 mod generations;

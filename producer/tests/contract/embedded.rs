@@ -1,0 +1,85 @@
+//! The commands in process, on librdkafka's mock cluster, as the quickstart runs them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use producer::setup::Options;
+use producer::{manual, run};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use schemas::topics::Topic;
+use service::config::Config;
+use service::exit::{Outcome, shutdown};
+use service::kafka::topics::Broker;
+use simulator::anthropic::{Answer, Anthropic, Fault, Settings};
+
+use crate::end::start;
+
+/// How long a service may take to do its first poll: joining a group has delays of seconds.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+struct Embedded {
+    anthropic: Anthropic,
+    config: Config,
+    options: Options,
+    _broker: MockCluster<'static, DefaultProducerContext>,
+}
+
+async fn embedded() -> Embedded {
+    let broker = MockCluster::new(1).expect("a mock cluster");
+    for topic in Topic::ALL {
+        broker.create_topic(&topic.name("anthropic"), 3, 1).expect("a topic");
+    }
+    let anthropic = start(Settings::default()).await;
+    let environment = BTreeMap::from([("KEY".to_owned(), anthropic.admin_key().to_owned())]);
+    let text = format!(
+        r#"
+        admin_listen = ""
+        [kafka]
+        bootstrap_servers = "{}"
+        [[organizations]]
+        name = "nimbus"
+        base_url = "{}"
+        api_key = {{ env = "KEY" }}
+        "#,
+        broker.bootstrap_servers(),
+        anthropic.url()
+    );
+    let config = Config::from_toml(&text, Path::new(""), &environment).expect("a configuration");
+    let options = Options { environment, broker: Broker::Embedded };
+    Embedded { anthropic, config, options, _broker: broker }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_polls_at_once_and_leaves_when_asked() {
+    let Embedded { anthropic, config, options, _broker } = embedded().await;
+    let (trigger, asked) = shutdown();
+    let running = tokio::spawn(run::run(config, options, asked));
+    let deadline = Instant::now() + PATIENCE;
+    let members = anthropic.truth().workspaces.len();
+    // The pin is not known, so `/me` is asked once more.
+    while anthropic.requests().len() < 5 + members {
+        assert!(Instant::now() < deadline, "no whole poll within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    trigger.ask();
+    assert_eq!(running.await.expect("no panic").expect("a good end"), Outcome::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manual_poll_says_what_is_missing() {
+    let Embedded { anthropic, config, options, _broker } = embedded().await;
+    let (_trigger, asked) = shutdown();
+    let poll = || manual::poll(config.clone(), options.clone(), Some("nimbus"), asked.clone());
+    assert_eq!(poll().await.expect("a poll"), Outcome::Done);
+    anthropic.fault(Fault::on("users", Answer::Forbidden));
+    let Outcome::Incomplete(line) = poll().await.expect("a poll") else { panic!("users cannot be whole") };
+    assert!(line.starts_with("incomplete: nimbus: users failed (403 permission_error: "), "{line}");
+    anthropic.clear_faults();
+    anthropic.fault(Fault::on("", Answer::Unauthorized));
+    let error = poll().await.expect_err("nothing can be done").to_string();
+    assert!(error.starts_with("nimbus: not polled: 401 authentication_error: "), "{error}");
+    let unknown = manual::poll(config, options, Some("cumulus"), asked).await.expect_err("no such name");
+    assert!(unknown.to_string().contains("configured: nimbus"), "{unknown}");
+}
