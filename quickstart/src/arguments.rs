@@ -1,0 +1,78 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{Parser, value_parser};
+use jiff::SignedDuration;
+
+/// The whole pipeline in one process: an Anthropic organization, Kafka, the three services, JupiterOne.
+///
+/// By default the broker is embedded and both ends are simulated, so nothing leaves this machine. Ctrl-C ends it.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "quickstart", version)]
+pub(crate) struct Arguments {
+    /// The same seed and sizes give the same organization and the same life.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// Members at the start.
+    #[arg(long, default_value_t = 40, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub(crate) users: u32,
+    /// Workspaces at the start, beside the default one.
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub(crate) workspaces: u32,
+    /// API keys at the start.
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub(crate) api_keys: u32,
+    /// Time from one poll to the next, such as `5s`; by default 5s, and 1m for one's own organization.
+    #[arg(long, value_parser = period, value_name = "PERIOD")]
+    pub(crate) polling_interval: Option<Duration>,
+    /// Things that happen in the organization between two polls.
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = value_parser!(u16).range(1..=1000))]
+    pub(crate) events: u16,
+    /// One poll, a burst of life, a second poll, and the end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print nothing but a JSON object at the end.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Change one property in JupiterOne behind the sink's back, to see that the comparison finds it.
+    #[arg(long, requires = "once")]
+    pub(crate) drift: bool,
+    /// A real Kafka in place of the embedded broker; the topics have a prefix of their own.
+    #[arg(long, value_name = "SERVERS")]
+    pub(crate) bootstrap_servers: Option<String>,
+    /// Look at one's own organization, read only: the environment variable that holds its Admin API key. Its graph goes
+    /// to the simulated JupiterOne in this process.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) anthropic_key_env: Option<String>,
+    /// Where that organization's Admin API is.
+    #[arg(long, requires = "anthropic_key_env", value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+}
+
+impl Arguments {
+    /// Time from one poll to the next. One's own organization allows 100 requests a minute, shared with all else.
+    pub(crate) fn polling_interval(&self) -> Duration {
+        let default = if self.anthropic_key_env.is_some() { 60 } else { 5 };
+        self.polling_interval.unwrap_or(Duration::from_secs(default))
+    }
+}
+
+fn period(text: &str) -> Result<Duration, String> {
+    let period: SignedDuration =
+        text.parse().map_err(|error| format!("{error}: write a time span such as 5s or 1m"))?;
+    match Duration::try_from(period) {
+        Ok(period) if period >= Duration::from_secs(1) => Ok(period),
+        _ => Err("write a time span of at least 1s".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,68 @@
+//! The broker: librdkafka's mock cluster in this process, or a Kafka somewhere else.
+
+use anyhow::Context as _;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use schemas::topics::{DEFAULT_PREFIX, Retention, Topic};
+use service::config::Config;
+use service::kafka::client_config;
+use service::kafka::topics::{self, Broker, Wanted};
+use uuid::Uuid;
+
+/// Of every topic (count): all of an organization's records lie in one partition, so more would be empty.
+pub(crate) const PARTITIONS: i32 = 1;
+
+/// Where the topics are, and what keeps them.
+pub(crate) struct Kafka {
+    /// What the services are told that it is.
+    pub(crate) broker: Broker,
+    /// Where it is.
+    pub(crate) bootstrap_servers: String,
+    /// Begins the topics' names.
+    pub(crate) prefix: String,
+    /// Lives as long as this.
+    _cluster: Option<MockCluster<'static, DefaultProducerContext>>,
+}
+
+impl Kafka {
+    /// Starts the mock cluster, with all five topics.
+    pub(crate) fn embedded() -> anyhow::Result<Self> {
+        let cluster = MockCluster::new(1).context("failed to start the embedded broker")?;
+        for topic in Topic::ALL {
+            let name = topic.name(DEFAULT_PREFIX);
+            cluster.create_topic(&name, PARTITIONS, 1).with_context(|| format!("failed to make {name}"))?;
+        }
+        Ok(Self {
+            broker: Broker::Embedded,
+            bootstrap_servers: cluster.bootstrap_servers(),
+            prefix: DEFAULT_PREFIX.to_owned(),
+            _cluster: Some(cluster),
+        })
+    }
+
+    /// A real one, under a prefix that nobody else has.
+    pub(crate) fn real(bootstrap_servers: &str) -> Self {
+        Self {
+            broker: Broker::Kafka,
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            prefix: format!("quickstart-{}", &Uuid::new_v4().simple().to_string()[..8]),
+            _cluster: None,
+        }
+    }
+
+    /// Has all five topics there before anyone reads them. Blocks.
+    pub(crate) fn prepare(config: &Config, broker: Broker) -> anyhow::Result<()> {
+        let client = client_config(&config.kafka, &service::config::environment())?;
+        let wanted = Wanted {
+            topics: &Topic::ALL,
+            prefix: &config.kafka.topic_prefix,
+            partitions: config.kafka.partitions,
+            replication_factor: config.kafka.replication_factor,
+            retention: Retention::default(),
+            create: config.kafka.create_topics,
+            broker,
+        };
+        topics::ensure(&client, &wanted).context("failed to prepare the topics")?;
+        Ok(())
+    }
+}

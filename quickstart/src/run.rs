@@ -1,0 +1,144 @@
+//! From the arguments to the summary.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use service::exit::{Outcome, shutdown_signal};
+use service::kafka::topics::Broker;
+use simulator::anthropic::ROUND;
+
+use crate::arguments::Arguments;
+use crate::embedded::Kafka;
+use crate::judge::Verdict;
+use crate::screen::Screen;
+use crate::services::Services;
+use crate::session::{Session, Waited};
+use crate::sizes::{self, RUN_BYTES};
+use crate::summary;
+use crate::view::View;
+use crate::watch::Watch;
+use crate::world::World;
+
+/// How long a simulated poll may take until JupiterOne holds what it found: on the smallest machine it takes seconds.
+const SYNC_BOUND: Duration = Duration::from_mins(2);
+
+/// Runs until the end or Ctrl-C.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
+    let shutdown = shutdown_signal().context("failed to listen for signals")?;
+    sizes::check(&arguments)?;
+    let kafka = match &arguments.bootstrap_servers {
+        Some(servers) => Kafka::real(servers),
+        None => Kafka::embedded()?,
+    };
+    let world = World::start(&arguments).await?;
+    let config = world.config(&kafka, &arguments)?;
+    let mut screen = Screen::new(arguments.json);
+    introduce(&mut screen, &kafka, &world, &arguments);
+    {
+        let (config, broker) = (config.clone(), kafka.broker);
+        tokio::task::spawn_blocking(move || Kafka::prepare(&config, broker)).await??;
+    }
+    let watch = Watch::start(&kafka)?;
+    let services = Services::start(config, kafka.broker);
+    let mut session =
+        Session { world, services, watch, view: View::default(), screen, shutdown, verdict: None };
+    let result = if arguments.once {
+        once(&mut session, &arguments).await
+    } else {
+        life(&mut session, &arguments, kafka.broker).await
+    };
+    let is_simulated = session.world.is_simulated();
+    if result.is_ok() {
+        let Session { screen, view, verdict, .. } = &mut session;
+        summary::say(screen, view, verdict.as_ref(), is_simulated, arguments.json);
+    } else {
+        session.screen.end();
+    }
+    let is_equal = session.verdict.as_ref().is_none_or(Verdict::is_equal);
+    // The first error is the one that tells why.
+    result.and(session.stop().await)?;
+    Ok(if is_equal { Outcome::Done } else { Outcome::Failed })
+}
+
+fn introduce(screen: &mut Screen, kafka: &Kafka, world: &World, arguments: &Arguments) {
+    screen.title("anthropic-graph quickstart");
+    match kafka.broker {
+        Broker::Embedded => {
+            screen.line(
+                "  Kafka       embedded: librdkafka's mock cluster, in memory and without transactions; what the",
+            );
+            screen.line("              services promise holds on a real Kafka only (--bootstrap-servers)");
+        }
+        Broker::Kafka => screen.line(&format!(
+            "  Kafka       {}, topics {}.raw, .changes, .graph, .sync, .deadletters",
+            kafka.bootstrap_servers, kafka.prefix
+        )),
+    }
+    match world.anthropic_url() {
+        Some(url) => screen.line(&format!(
+            "  Anthropic   simulated at {url}: {} users, {} workspaces, {} API keys, seed {}",
+            arguments.users, arguments.workspaces, arguments.api_keys, arguments.seed
+        )),
+        None => screen.line("  Anthropic   your own organization, read only (GET)"),
+    }
+    screen.line(&format!("  JupiterOne  simulated at {}", world.jupiterone_url()));
+    screen.line("");
+}
+
+/// One poll, a burst of life, a second poll, and the comparison. One's own organization is polled once.
+async fn once(session: &mut Session, arguments: &Arguments) -> anyhow::Result<()> {
+    let is_simulated = session.world.is_simulated();
+    let bound = is_simulated.then_some(SYNC_BOUND);
+    session.services.poll();
+    if session.until("the first sync", bound, |view| view.is_in_sync(1)).await? == Waited::Interrupted {
+        return Ok(());
+    }
+    session.screen.status(&session.view, true);
+    if is_simulated {
+        session.world.live(ROUND);
+        session.services.poll();
+        if session.until("the second sync", bound, |view| view.is_in_sync(2)).await? == Waited::Interrupted {
+            return Ok(());
+        }
+    }
+    if arguments.drift
+        && let Some((organization_id, _)) = session.view.organization()
+    {
+        session.world.drift(organization_id)?;
+        session.screen.line("a property was changed in JupiterOne behind the sink's back");
+    }
+    session.compare().await?;
+    Ok(())
+}
+
+/// Polls at the interval, lets the organization live between two polls, and compares after each.
+async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
+    let bound = session.world.is_simulated().then(|| SYNC_BOUND + arguments.polling_interval());
+    let is_full = |view: &View| broker == Broker::Embedded && view.received >= RUN_BYTES;
+    session.services.keep_polling();
+    let mut since_ms = 0;
+    loop {
+        let is_so = |view: &View| view.is_in_sync_since(since_ms) || is_full(view);
+        if session.until("JupiterOne to be in sync", bound, is_so).await? == Waited::Interrupted {
+            return Ok(());
+        }
+        if is_full(&session.view) {
+            session.screen.line(&format!(
+                "The embedded broker has taken {} KiB and would soon drop the oldest records; a real Kafka goes on \
+                 (--bootstrap-servers).",
+                session.view.received / 1024
+            ));
+            return Ok(());
+        }
+        if !session.compare().await? {
+            return Ok(());
+        }
+        since_ms = if session.world.is_simulated() {
+            session.world.live(usize::from(arguments.events));
+            Timestamp::now().as_millisecond()
+        } else {
+            session.view.poll().started_ts_ms.unwrap_or_default()
+        };
+    }
+}

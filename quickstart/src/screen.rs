@@ -1,0 +1,145 @@
+//! What a person sees: lines, and on a terminal a last one that is redrawn, with a little colour.
+
+use std::io::{self, IsTerminal, Write};
+
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use processor::narrate::narrate;
+use schemas::change::{Envelope, op};
+use schemas::element::Element;
+
+use crate::view::View;
+
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const DIM: &str = "2";
+const BOLD: &str = "1";
+
+/// To the line's beginning, and nothing behind it.
+const CLEAR: &str = "\r\x1b[K";
+/// Longest redrawn line (characters): one that wraps could not be cleared.
+const STATUS_LEN: usize = 79;
+/// Longest part of a relationship's end's name that is shown (characters).
+const NAME_LEN: usize = 40;
+
+/// Writes to stdout.
+pub(crate) struct Screen {
+    /// Nothing is shown.
+    is_silent: bool,
+    is_terminal: bool,
+    has_colour: bool,
+    status: String,
+}
+
+impl Screen {
+    /// For stdout as it is; silent where it is to hold a JSON object alone.
+    pub(crate) fn new(is_silent: bool) -> Self {
+        let is_terminal = io::stdout().is_terminal();
+        let has_colour = is_terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        Self { is_silent, is_terminal, has_colour, status: String::new() }
+    }
+
+    /// A line.
+    pub(crate) fn line(&mut self, text: &str) {
+        if self.is_silent {
+            return;
+        }
+        let (clear, status) = if self.is_terminal { (CLEAR, self.status.as_str()) } else { ("", "") };
+        write(&format!("{clear}{text}\n{status}"));
+    }
+
+    /// A line that stands out.
+    pub(crate) fn title(&mut self, text: &str) {
+        self.line(&self.coloured(BOLD, text));
+    }
+
+    /// A line about something bad.
+    pub(crate) fn bad(&mut self, text: &str) {
+        self.line(&self.coloured(RED, text));
+    }
+
+    /// A change: when, who or what, before → after. Those of a first whole listing are only counted.
+    pub(crate) fn change(&mut self, change: &Envelope, view: &View) {
+        let colour = match change.op.as_str() {
+            op::READ => return,
+            op::CREATE => GREEN,
+            op::DELETE => RED,
+            _ => YELLOW,
+        };
+        let text = spoken(change, view);
+        let line = format!("{}  {}", self.coloured(DIM, &time(change.ts_ms)), self.coloured(colour, &text));
+        self.line(&line);
+    }
+
+    /// What JupiterOne holds and how far all is: redrawn on a terminal, elsewhere a line where `is_news`.
+    pub(crate) fn status(&mut self, view: &View, is_news: bool) {
+        if self.is_silent {
+            return;
+        }
+        let text = status(view);
+        if self.is_terminal {
+            let text: String = text.chars().take(STATUS_LEN).collect();
+            self.status = self.coloured(DIM, &text);
+            write(&format!("{CLEAR}{}", self.status));
+        } else if is_news {
+            self.line(&text);
+        }
+    }
+
+    /// Takes the redrawn line away.
+    pub(crate) fn end(&mut self) {
+        if self.is_terminal && !self.is_silent {
+            self.status.clear();
+            write(CLEAR);
+        }
+    }
+
+    fn coloured(&self, code: &str, text: &str) -> String {
+        if self.has_colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A last line that stdout always holds.
+pub(crate) fn print(line: &str) {
+    write(&format!("{line}\n"));
+}
+
+fn write(text: &str) {
+    let mut stdout = io::stdout().lock();
+    // A reader that went away misses nothing.
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+fn time(ts_ms: i64) -> String {
+    let time = Timestamp::from_millisecond(ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let time = Offset::UTC.to_datetime(time);
+    format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
+}
+
+/// The change in words, a relationship's ends by their names.
+fn spoken(change: &Envelope, view: &View) -> String {
+    let mut text = narrate(change);
+    let element = change.after.as_ref().or(change.before.as_ref());
+    for key in element.filter(|element| element.is_relationship()).into_iter().flat_map(Element::ends) {
+        if let (Some(name), Some((_, id))) = (view.name(key), key.split_once(':')) {
+            let name: String = name.chars().take(NAME_LEN).collect();
+            text = text.replacen(id, &name, 1);
+        }
+    }
+    text
+}
+
+fn status(view: &View) -> String {
+    let poll = view.poll();
+    let held = view.held();
+    let progress = match view.finished() {
+        None => format!("{} elements seen, none uploaded yet", view.changes.r),
+        Some(finished) if finished.revision == poll.revision => "in sync".to_owned(),
+        Some(finished) => format!("{} changes behind", poll.revision - finished.revision),
+    };
+    format!(
+        "JupiterOne holds {} entities and {} relationships after {} polls: {progress}",
+        held.entities, held.relationships, view.polls
+    )
+}

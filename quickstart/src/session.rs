@@ -1,0 +1,116 @@
+//! Everything that runs, and waiting for what it does.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use service::exit::Shutdown;
+use tokio::time::{Instant, sleep_until};
+
+use crate::judge::{Verdict, judge};
+use crate::screen::Screen;
+use crate::services::Services;
+use crate::view::View;
+use crate::watch::{News, Watch};
+use crate::world::World;
+
+/// Longer than any wait without a bound of its own (s): a day.
+const FOREVER: Duration = Duration::from_hours(24);
+
+/// Everything that runs.
+pub(crate) struct Session {
+    pub(crate) world: World,
+    pub(crate) services: Services,
+    pub(crate) watch: Watch,
+    pub(crate) view: View,
+    pub(crate) screen: Screen,
+    /// The signals.
+    pub(crate) shutdown: Shutdown,
+    /// Of the last comparison.
+    pub(crate) verdict: Option<Verdict>,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// It is so.
+    Reached,
+    /// A person pressed Ctrl-C.
+    Interrupted,
+}
+
+impl Session {
+    /// Takes in and shows what happens until it is so. With a bound, a wait beyond it is an error.
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        bound: Option<Duration>,
+        is_so: impl Fn(&View) -> bool,
+    ) -> anyhow::Result<Waited> {
+        let deadline = Instant::now() + bound.unwrap_or(FOREVER);
+        while !is_so(&self.view) {
+            tokio::select! {
+                () = self.shutdown.requested() => return Ok(Waited::Interrupted),
+                news = self.watch.next() => self.take(news?)?,
+                ended = self.services.next_end() => match ended? {
+                    Some(line) if self.world.is_simulated() => bail!("the poll is {line}"),
+                    Some(line) => self.screen.bad(&line),
+                    None => {}
+                },
+                () = sleep_until(deadline) => if let Some(bound) = bound {
+                    let why = self.view.paused().map(|why| format!("; the sink is paused: {why}"));
+                    bail!("waited {} s for {what}, in vain{}", bound.as_secs(), why.unwrap_or_default());
+                } else {
+                    return Ok(Waited::Interrupted);
+                },
+            }
+        }
+        Ok(Waited::Reached)
+    }
+
+    /// Compares, and remembers what came of it.
+    pub(crate) async fn compare(&mut self) -> anyhow::Result<bool> {
+        let verdict = judge(&self.world, &self.view).await?;
+        let is_equal = verdict.is_equal();
+        self.verdict = Some(verdict);
+        Ok(is_equal)
+    }
+
+    fn take(&mut self, news: News) -> anyhow::Result<()> {
+        let mut is_news = false;
+        match news {
+            News::Change(change) => {
+                self.view.change(&change);
+                self.screen.change(&change, &self.view);
+            }
+            News::Graph { key, value } => self.view.graph(&key, value.as_deref())?,
+            News::Sync(sync) => {
+                let job = |view: &View| view.finished().map(|finished| finished.job_id.clone());
+                let (before, paused) = (job(&self.view), self.view.paused().map(str::to_owned));
+                self.view.sync(*sync);
+                is_news = job(&self.view) != before;
+                if let Some(reason) = self.view.paused().filter(|reason| Some(*reason) != paused.as_deref()) {
+                    self.screen.bad(&format!("the sink is paused: {reason}"));
+                }
+            }
+            News::DeadLetter => {
+                self.view.dead_letters += 1;
+                bail!("a record could not be decoded and went to the dead-letter topic");
+            }
+            News::Received(bytes) => {
+                self.view.received = bytes;
+                return Ok(());
+            }
+            News::Broken(reason) => bail!(reason),
+        }
+        self.screen.status(&self.view, is_news);
+        Ok(())
+    }
+
+    /// Ends the services first, then what they talk to.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let services = self.services.stop().await;
+        let watch = self.watch.stop().await;
+        self.world.stop().await;
+        services.and(watch)
+    }
+}

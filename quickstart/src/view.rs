@@ -1,0 +1,152 @@
+//! What the topics have told so far. Pure.
+
+use std::collections::BTreeMap;
+
+use schemas::change::{Envelope, op};
+use schemas::coverage::Poll;
+use schemas::element::ElementType;
+use schemas::state::{FoldError, State, States};
+use schemas::sync::{Finished, Sync};
+use serde::Serialize;
+
+/// Changes by what they are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Tally {
+    /// Seen in a first whole listing.
+    pub(crate) r: u64,
+    /// Created.
+    pub(crate) c: u64,
+    /// Updated.
+    pub(crate) u: u64,
+    /// Deleted.
+    pub(crate) d: u64,
+}
+
+/// Entities and relationships (count).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Size {
+    /// Entities.
+    pub(crate) entities: u64,
+    /// Relationships.
+    pub(crate) relationships: u64,
+}
+
+/// What the topics have told so far.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    states: States,
+    names: BTreeMap<String, String>,
+    sync: Option<Sync>,
+    last_ended_poll: Option<String>,
+    last_revision: i64,
+    /// Polls that have ended.
+    pub(crate) polls: u64,
+    /// Changes so far.
+    pub(crate) changes: Tally,
+    /// Records that a service could not decode.
+    pub(crate) dead_letters: u64,
+    /// Bytes of all topics as the broker keeps them, and a little more.
+    pub(crate) received: u64,
+}
+
+impl View {
+    /// Takes a change in.
+    pub(crate) fn change(&mut self, change: &Envelope) {
+        self.last_revision = self.last_revision.max(change.revision);
+        match change.op.as_str() {
+            op::READ => self.changes.r += 1,
+            op::CREATE => self.changes.c += 1,
+            op::UPDATE => self.changes.u += 1,
+            op::DELETE => self.changes.d += 1,
+            _ => {}
+        }
+        for element in change.before.iter().chain(&change.after).filter(|element| !element.is_relationship())
+        {
+            self.names.insert(element.key.clone(), element.display_name.clone());
+        }
+    }
+
+    /// Folds a record of the graph topic.
+    pub(crate) fn graph(&mut self, key: &str, value: Option<&[u8]>) -> Result<(), FoldError> {
+        self.states.fold_record(key, value)?;
+        let poll = self.poll();
+        if poll.ended && poll.poll_id != self.last_ended_poll {
+            self.last_ended_poll = poll.poll_id;
+            self.polls += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes in what JupiterOne holds.
+    pub(crate) fn sync(&mut self, sync: Sync) {
+        self.sync = Some(sync);
+    }
+
+    /// The one organization, once something is known of it.
+    pub(crate) fn organization(&self) -> Option<(&str, &State)> {
+        self.states.iter().next()
+    }
+
+    /// The newest poll.
+    pub(crate) fn poll(&self) -> Poll {
+        self.organization().map(|(_, state)| state.poll()).unwrap_or_default()
+    }
+
+    /// The last display name of an entity.
+    pub(crate) fn name(&self, key: &str) -> Option<&str> {
+        self.names.get(key).map(String::as_str)
+    }
+
+    /// The sync job that JupiterOne finished last.
+    pub(crate) fn finished(&self) -> Option<&Finished> {
+        self.sync.as_ref()?.finished.as_ref()
+    }
+
+    /// Why nothing is uploaded, if nothing is.
+    pub(crate) fn paused(&self) -> Option<&str> {
+        self.sync.as_ref()?.paused.as_deref()
+    }
+
+    /// Whether that many polls have ended, and JupiterOne holds what the newest one found. Every change up to there
+    /// has been read here too.
+    pub(crate) fn is_in_sync(&self, polls: u64) -> bool {
+        let poll = self.poll();
+        self.polls >= polls
+            && poll.ended
+            && self.last_revision == poll.revision
+            && self.finished().is_some_and(|finished| finished.revision == poll.revision)
+    }
+
+    /// As the last, for a poll that began after that time (ms since 1970).
+    pub(crate) fn is_in_sync_since(&self, time_ms: i64) -> bool {
+        self.is_in_sync(1) && self.poll().started_ts_ms.is_some_and(|started| started > time_ms)
+    }
+
+    /// Of the folded graph.
+    pub(crate) fn size(&self) -> Size {
+        let mut size = Size::default();
+        for element in self.organization().into_iter().flat_map(|(_, state)| state.graph().elements()) {
+            if element.is_relationship() {
+                size.relationships += 1;
+            } else {
+                size.entities += 1;
+            }
+        }
+        size
+    }
+
+    /// Of what JupiterOne holds, as the sink recorded it.
+    pub(crate) fn held(&self) -> Size {
+        let mut size = Size::default();
+        for (name, count) in self.finished().into_iter().flat_map(|finished| &finished.counts) {
+            let count = u64::try_from(*count).unwrap_or_default();
+            let is_entity = ElementType::ALL[..4].iter().any(|kind| kind.name() == name);
+            if is_entity {
+                size.entities += count;
+            } else {
+                size.relationships += count;
+            }
+        }
+        size
+    }
+}

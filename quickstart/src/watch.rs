@@ -1,0 +1,153 @@
+//! A reader of all topics that belongs to none of the services.
+
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{ClientContext, Message, Offset, Statistics, TopicPartitionList};
+use schemas::change::Envelope;
+use schemas::codec::decode;
+use schemas::sync::Sync;
+use schemas::topics::Topic;
+use tokio::sync::mpsc;
+
+use crate::embedded::{Kafka, PARTITIONS};
+
+/// One wait for a record: decides how soon the thread notices the end.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+/// News that wait to be taken in (count); the thread waits beyond it.
+const QUEUE: usize = 1_000;
+/// How often librdkafka tells how many bytes it has received (ms).
+const STATISTICS_INTERVAL_MS: &str = "500";
+
+/// What is read.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// A change.
+    Change(Box<Envelope>),
+    /// A record of the graph topic.
+    Graph { key: String, value: Option<Vec<u8>> },
+    /// What JupiterOne holds.
+    Sync(Box<Sync>),
+    /// A record that a service could not decode.
+    DeadLetter,
+    /// All bytes that the broker has sent so far.
+    Received(u64),
+    /// A record that is not what its topic promises.
+    Broken(String),
+}
+
+/// The reading thread.
+pub(crate) struct Watch {
+    news: mpsc::Receiver<News>,
+    thread: JoinHandle<()>,
+}
+
+impl Watch {
+    /// Reads every topic from its beginning.
+    pub(crate) fn start(kafka: &Kafka) -> anyhow::Result<Self> {
+        let (sender, news) = mpsc::channel(QUEUE);
+        let consumer: BaseConsumer<Counter> = ClientConfig::new()
+            .set("bootstrap.servers", &kafka.bootstrap_servers)
+            // Needed by librdkafka, joined by nobody: nothing is committed.
+            .set("group.id", format!("{}.quickstart", kafka.prefix))
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            // A person watches: an answer without records comes soon (ms).
+            .set("fetch.wait.max.ms", "100")
+            .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
+            .create_with_context(Counter(sender.clone()))
+            .context("failed to make a consumer")?;
+        let names = Topic::ALL.map(|topic| (topic, topic.name(&kafka.prefix)));
+        let mut list = TopicPartitionList::new();
+        for (_, name) in &names {
+            for partition in 0..PARTITIONS {
+                list.add_partition_offset(name, partition, Offset::Beginning)
+                    .context("failed to name a partition")?;
+            }
+        }
+        consumer.assign(&list).context("failed to read the topics")?;
+        let thread = thread::Builder::new()
+            .name("watch".to_owned())
+            .spawn(move || read(&consumer, &names, &sender))
+            .context("failed to start a thread")?;
+        Ok(Self { news, thread })
+    }
+
+    /// The next news.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<News> {
+        self.news.recv().await.context("the reading thread ended")
+    }
+
+    /// Ends the thread.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        drop(self.news);
+        let ended = tokio::task::spawn_blocking(move || self.thread.join()).await?;
+        ended.map_err(|_| anyhow::anyhow!("the reading thread panicked"))
+    }
+}
+
+/// Tells what librdkafka has received.
+struct Counter(mpsc::Sender<News>);
+
+impl ClientContext for Counter {
+    fn stats(&self, statistics: Statistics) {
+        let received = statistics.brokers.values().map(|broker| broker.rxbytes).sum();
+        // The next one says the same and more.
+        let _ = self.0.try_send(News::Received(received));
+    }
+}
+
+impl ConsumerContext for Counter {}
+
+fn read(consumer: &BaseConsumer<Counter>, names: &[(Topic, String); 5], sender: &mpsc::Sender<News>) {
+    while !sender.is_closed() {
+        let news = match consumer.poll(POLL_TIMEOUT) {
+            None => None,
+            Some(Ok(message)) => {
+                let topic = names.iter().find(|(_, name)| name == message.topic()).map(|(topic, _)| *topic);
+                topic.and_then(|topic| news(topic, &message))
+            }
+            Some(Err(error)) if is_passing(&error) => None,
+            Some(Err(error)) => Some(News::Broken(format!("failed to read the topics: {error}"))),
+        };
+        if let Some(news) = news
+            && sender.blocking_send(news).is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Whether librdkafka goes on by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    !matches!(error, KafkaError::MessageConsumptionFatal(_))
+}
+
+fn news(topic: Topic, message: &BorrowedMessage<'_>) -> Option<News> {
+    let value = message.payload();
+    let broken = |error: &dyn std::error::Error| {
+        News::Broken(format!("{} offset {}: {error}", message.topic(), message.offset()))
+    };
+    Some(match (topic, value) {
+        (Topic::Raw, _) | (Topic::Changes | Topic::Sync, None) => return None,
+        (Topic::DeadLetters, _) => News::DeadLetter,
+        (Topic::Changes, Some(value)) => match decode::<Envelope>(value) {
+            Ok(change) => News::Change(Box::new(change)),
+            Err(error) => broken(&error),
+        },
+        (Topic::Sync, Some(value)) => match decode::<Sync>(value) {
+            Ok(sync) => News::Sync(Box::new(sync)),
+            Err(error) => broken(&error),
+        },
+        (Topic::Graph, value) => match std::str::from_utf8(message.key().unwrap_or_default()) {
+            Ok(key) => News::Graph { key: key.to_owned(), value: value.map(<[u8]>::to_vec) },
+            Err(error) => broken(&error),
+        },
+    })
+}
