@@ -1,0 +1,111 @@
+"""The project's binaries as processes, and the control of the simulator."""
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import threading
+
+import requests
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+# How long a command that ends by itself may take (seconds).
+PATIENCE = 120
+# A broker whose jars are not in the cache yet is fetched first (seconds).
+BROKER_PATIENCE = 600
+# How long a request to a loopback server may take (seconds).
+REQUEST_TIMEOUT = 30
+
+
+def binary(name):
+    path = TARGET / "debug" / name
+    assert path.is_file(), f"{path} is missing: run tests/foreign/run, which builds it"
+    return path
+
+
+@contextlib.contextmanager
+def running(arguments, stderr, patience):
+    """A process that prints lines and is ended with the block. It is killed when it stays silent."""
+    process = subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+    )
+    silence = threading.Timer(patience, process.kill)
+    silence.start()
+    try:
+        yield process, silence
+    finally:
+        silence.cancel()
+        process.terminate()
+        try:
+            process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def broker(folder):
+    """The address of a Kafka broker: the one given by the environment, else one for this process alone."""
+    given = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "").strip()
+    if given:
+        yield given
+        return
+    log = folder / "broker.log"
+    arguments = [binary("test-broker"), str(os.getpid()), str(folder / "broker")]
+    with log.open("w") as stderr, running(arguments, stderr, BROKER_PATIENCE) as (process, silence):
+        address = process.stdout.readline().strip()
+        silence.cancel()
+        assert address, log.read_text()
+        yield address
+
+
+class Simulator:
+    """Both simulated ends, with the configuration they wrote for the services."""
+
+    def __init__(self, folder, lines):
+        last_words = [line.split()[-1] for line in lines]
+        self.anthropic, self.admin_key, self.organization_id, *rest = last_words
+        self.jupiterone, self.account, self.api_key = rest
+        self.config = folder / "simulated.toml"
+
+    def control(self, method, path, body=None, end="anthropic"):
+        """An answer of `/_simulator/`."""
+        url = f"{getattr(self, end)}/_simulator/{path}"
+        answer = requests.request(method, url, json=body, timeout=REQUEST_TIMEOUT)
+        answer.raise_for_status()
+        return answer.json() if answer.content else None
+
+    def truth(self):
+        return self.control("GET", "organization")
+
+    def graph(self, scope):
+        """What JupiterOne holds of a scope, by key."""
+        view = self.control("GET", f"graph?scope={scope}", end="jupiterone")
+        return {element["_key"]: element for element in view["entities"] + view["relationships"]}
+
+
+ANNOUNCEMENT_LINES = 6
+
+
+@contextlib.contextmanager
+def simulator(folder, *arguments):
+    arguments = [binary("simulator"), *arguments, "--write-config", str(folder / "simulated.toml")]
+    log = folder / "simulator.log"
+    with log.open("w") as stderr, running(arguments, stderr, PATIENCE) as (process, silence):
+        lines = [process.stdout.readline() for _ in range(ANNOUNCEMENT_LINES)]
+        silence.cancel()
+        assert all(lines), log.read_text()
+        yield Simulator(folder, lines)
+
+
+def service(name, config, *arguments, environment):
+    """Runs a command of a service, which must end with code 0."""
+    ended = subprocess.run(
+        [binary(name), "--config", str(config), *arguments],
+        env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=PATIENCE,
+    )
+    said = f"{name} {' '.join(arguments)} ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+    assert ended.returncode == 0, said
+    return ended.stdout
