@@ -54,6 +54,8 @@ pub(crate) enum End {
     Paused {
         /// With the reason.
         sync: Sync,
+        /// Of the snapshot that was refused.
+        revision: i64,
         /// Whether the object or the data was refused; else the key, the account or the target.
         is_for_data: bool,
     },
@@ -132,7 +134,7 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
         return End::Lost(error);
     }
     match halt {
-        Halt::Pause { is_for_data, .. } => End::Paused { sync, is_for_data },
+        Halt::Pause { is_for_data, .. } => End::Paused { sync, revision: work.job.revision, is_for_data },
         Halt::Retry { after, reason } => End::Retry { sync, after, reason },
         Halt::Stopped | Halt::Lost(_) => End::Stopped,
     }

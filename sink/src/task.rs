@@ -1,5 +1,7 @@
 //! One partition's task: it holds the graphs of its organizations, reads on, and keeps JupiterOne equal to them.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,13 +13,14 @@ use schemas::topics::MIN_COMPACTION_LAG_MS;
 use service::admin::{Health, Heartbeat};
 use service::config::Destination;
 use service::exit::{Shutdown, ShutdownTrigger, shutdown};
-use service::kafka::partition::{self, PartitionReader, Record, Start};
-use service::kafka::restore::{RestoreError, restore};
-use service::kafka::transaction;
+use service::kafka::partition::{PartitionReader, Record, Start};
+use service::kafka::restore::restore;
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
+pub(crate) use self::error::TaskError;
+use self::error::{read_failed, restore_failed, write_failed};
 use crate::batch::{self, MAX_BODY_BYTES};
 use crate::configured::{self, Configured};
 use crate::directory::Directory;
@@ -47,28 +50,6 @@ pub(crate) struct Setup {
     pub(crate) metrics: Metrics,
     /// Where sync jobs run.
     pub(crate) runtime: Handle,
-}
-
-/// Why the task ended, by what its owner does next.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum TaskError {
-    /// Another sink has the partition. Leave it, or take it back later.
-    #[error("another sink took over partition {0}")]
-    Fenced(i32),
-    /// Kafka did not answer, or left it open what happened. Open the task anew.
-    #[error("partition {partition} must be opened anew")]
-    Reopen {
-        partition: i32,
-        #[source]
-        source: anyhow::Error,
-    },
-    /// A person must mend it.
-    #[error("partition {partition} cannot be synchronized")]
-    Fatal {
-        partition: i32,
-        #[source]
-        source: anyhow::Error,
-    },
 }
 
 /// What came of considering an organization.
@@ -206,7 +187,6 @@ impl Task {
     pub(crate) fn take_end(&mut self, id: &str) -> Result<(), TaskError> {
         let organization = self.organizations.get_mut(id).expect("an organization is never taken away");
         let Some(running) = organization.running.take() else { return Ok(()) };
-        let revision = self.states.get(id).map_or(0, |state| state.poll().revision);
         let end = self.setup.runtime.block_on(running).unwrap_or_else(|_| End::Retry {
             sync: organization.sync.clone(),
             after: None,
@@ -220,7 +200,7 @@ impl Task {
                 self.setup.metrics.count_sync_job(&name, "finished");
                 self.tell(id, None);
             }
-            End::Paused { sync, is_for_data } => {
+            End::Paused { sync, revision, is_for_data } => {
                 let reason = sync.paused.clone().unwrap_or_default();
                 organization.paused(sync, revision, is_for_data, now_ms);
                 self.setup.metrics.count_sync_job(&name, "refused");
@@ -406,36 +386,4 @@ fn check_name(organization: &str) -> String {
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn read_failed(partition: i32, error: partition::Error) -> TaskError {
-    match error {
-        // Compaction and deletion move the beginning; a restore begins there.
-        partition::Error::Unreachable { .. } | partition::Error::OffsetOutOfRange { .. } => {
-            TaskError::Reopen { partition, source: error.into() }
-        }
-        partition::Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
-    }
-}
-
-fn restore_failed<E: std::error::Error + Send + Sync + 'static>(
-    partition: i32,
-    error: RestoreError<E>,
-) -> TaskError {
-    match error {
-        RestoreError::Read(error) => read_failed(partition, error),
-        RestoreError::Stalled { .. } => TaskError::Reopen { partition, source: error.into() },
-        RestoreError::Apply { .. } => TaskError::Fatal { partition, source: error.into() },
-    }
-}
-
-fn write_failed(partition: i32, error: transaction::Error) -> TaskError {
-    use transaction::Error;
-    match error {
-        Error::Fenced { .. } => TaskError::Fenced(partition),
-        Error::Abortable { .. } | Error::OutcomeUnknown { .. } | Error::Unreachable { .. } => {
-            TaskError::Reopen { partition, source: error.into() }
-        }
-        Error::TooLarge { .. } | Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
-    }
 }

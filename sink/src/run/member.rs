@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
 use service::kafka::member::{Event, Member};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::pause;
 use crate::task::{Setup, Task, TaskError};
@@ -126,7 +126,10 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
     while !shutdown.is_requested() {
         let result = Task::open(Arc::clone(setup), partition).and_then(|mut task| {
             setup.health.set(&check, Ok(()));
-            info!(partition, organizations = task.organizations.len(), "restored");
+            match task.organizations.len() {
+                0 => debug!(partition, "restored; it has no configured organization"),
+                organizations => info!(partition, organizations, "restored"),
+            }
             let result = task.run(shutdown);
             task.close();
             result

@@ -1,0 +1,58 @@
+//! Why a task ended.
+
+use service::kafka::restore::RestoreError;
+use service::kafka::{partition, transaction};
+
+/// Why the task ended, by what its owner does next.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TaskError {
+    /// Another sink has the partition. Leave it, or take it back later.
+    #[error("another sink took over partition {0}")]
+    Fenced(i32),
+    /// Kafka did not answer, or left it open what happened. Open the task anew.
+    #[error("partition {partition} must be opened anew")]
+    Reopen {
+        partition: i32,
+        #[source]
+        source: anyhow::Error,
+    },
+    /// A person must mend it.
+    #[error("partition {partition} cannot be synchronized")]
+    Fatal {
+        partition: i32,
+        #[source]
+        source: anyhow::Error,
+    },
+}
+
+pub(super) fn read_failed(partition: i32, error: partition::Error) -> TaskError {
+    match error {
+        // Compaction and deletion move the beginning; a restore begins there.
+        partition::Error::Unreachable { .. } | partition::Error::OffsetOutOfRange { .. } => {
+            TaskError::Reopen { partition, source: error.into() }
+        }
+        partition::Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
+    }
+}
+
+pub(super) fn restore_failed<E: std::error::Error + Send + Sync + 'static>(
+    partition: i32,
+    error: RestoreError<E>,
+) -> TaskError {
+    match error {
+        RestoreError::Read(error) => read_failed(partition, error),
+        RestoreError::Stalled { .. } => TaskError::Reopen { partition, source: error.into() },
+        RestoreError::Apply { .. } => TaskError::Fatal { partition, source: error.into() },
+    }
+}
+
+pub(super) fn write_failed(partition: i32, error: transaction::Error) -> TaskError {
+    use transaction::Error;
+    match error {
+        Error::Fenced { .. } => TaskError::Fenced(partition),
+        Error::Abortable { .. } | Error::OutcomeUnknown { .. } | Error::Unreachable { .. } => {
+            TaskError::Reopen { partition, source: error.into() }
+        }
+        Error::TooLarge { .. } | Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
+    }
+}
