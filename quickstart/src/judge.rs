@@ -22,8 +22,12 @@ const ANSWER_BOUND: Duration = Duration::from_secs(10);
 /// What came of comparing.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
-    /// Of what JupiterOne holds.
+    /// Polls that had ended.
+    pub(crate) polls: u64,
+    /// Of what JupiterOne held.
     pub(crate) jupiterone: Size,
+    /// Of the folded graph topic.
+    pub(crate) topic: Size,
     /// One line a difference, bounded; none if all are equal.
     pub(crate) differences: Vec<String>,
 }
@@ -67,12 +71,12 @@ pub(crate) async fn judge(world: &World, view: &View) -> anyhow::Result<Verdict>
         differences.extend(named("JupiterOne against the truth", compare(&truth, &jupiterone)));
         differences.extend(named("the graph topic against the truth", compare(&truth, &topic)));
     }
+    Ok(Verdict { polls: view.polls, jupiterone: size(&jupiterone), topic: size(&topic), differences })
+}
+
+fn size(graph: &Graph) -> Size {
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    let jupiterone = Size {
-        entities: count(jupiterone.entities.len()),
-        relationships: count(jupiterone.relationships.len()),
-    };
-    Ok(Verdict { jupiterone, differences })
+    Size { entities: count(graph.entities.len()), relationships: count(graph.relationships.len()) }
 }
 
 fn named(pair: &str, differences: Vec<String>) -> Vec<String> {

@@ -30,7 +30,8 @@ pub(crate) fn say(
     is_json: bool,
 ) {
     screen.end();
-    let size = view.size();
+    // What was compared; a poll that Ctrl-C cut short may have gone further.
+    let size = verdict.map_or_else(|| view.size(), |verdict| verdict.topic);
     let jupiterone = verdict.map_or_else(|| view.held(), |verdict| verdict.jupiterone);
     let changes = view.changes;
     screen.title("Summary");
@@ -49,7 +50,8 @@ pub(crate) fn say(
     match verdict {
         None => screen.line("  nothing was compared: it ended before the first sync"),
         Some(verdict) if verdict.is_equal() => {
-            screen.line(&format!("  {compared} are equal, property by property"));
+            let polls = verdict.polls;
+            screen.line(&format!("  {compared} are equal after {polls} polls, property by property"));
         }
         Some(verdict) => {
             screen.bad(&format!("  {compared} differ:"));

@@ -59,7 +59,7 @@ impl Watch {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             // A person watches: an answer without records comes soon (ms).
-            .set("fetch.wait.max.ms", "100")
+            .set("fetch.wait.max.ms", "250")
             .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
             .create_with_context(Counter(sender.clone()))
             .context("failed to make a consumer")?;
