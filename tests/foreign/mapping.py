@@ -6,6 +6,7 @@ Of the Admin API's generation 4.
 import re
 from datetime import datetime, timedelta, timezone
 
+ABSENT = object()
 EPOCH = datetime.fromtimestamp(0, timezone.utc)
 
 
@@ -20,6 +21,25 @@ def elements(truth, account_name=None):
         ends = {relationship["_fromEntityKey"], relationship["_toEntityKey"]}
         (present if ends <= entities.keys() else withheld)[relationship["_key"]] = relationship
     return {**entities, **present}, withheld
+
+
+def as_held(elements):
+    """The elements with each class as an array: so JupiterOne keeps them, whether they were sent so or not."""
+    return {key: {**element, "_class": listed(element["_class"])} for key, element in elements.items()}
+
+
+def differing(found, expected):
+    """Property by property, what was found and what was expected."""
+    pairs = {key: (found.get(key, {}), expected.get(key, {})) for key in found.keys() | expected.keys()}
+    return {
+        (key, name): (is_.get(name), should_be.get(name))
+        for key, (is_, should_be) in pairs.items() if is_ != should_be
+        for name in is_.keys() | should_be.keys() if is_.get(name, ABSENT) != should_be.get(name, ABSENT)
+    }
+
+
+def listed(class_):
+    return class_ if isinstance(class_, list) else [class_]
 
 
 def entities_of(truth):
@@ -151,6 +171,8 @@ def relationship(kind, class_, from_, to):
 
 def milliseconds(text):
     """Epoch milliseconds; digits beyond are cut."""
-    if text is None:
-        return None
-    return (datetime.fromisoformat(text) - EPOCH) // timedelta(milliseconds=1)
+    return None if text is None else (instant(text) - EPOCH) // timedelta(milliseconds=1)
+
+
+def instant(text):
+    return datetime.fromisoformat(text)

@@ -16,6 +16,8 @@ PATIENCE = 120
 BROKER_PATIENCE = 600
 # How long a request to a loopback server may take (seconds).
 REQUEST_TIMEOUT = 30
+# Of what JupiterOne names with an underscore, what an upload carries.
+UPLOADED_UNDERSCORES = ("_key", "_type", "_class", "_fromEntityKey", "_toEntityKey")
 
 
 def binary(name):
@@ -80,9 +82,28 @@ class Simulator:
         return self.control("GET", "organization")
 
     def graph(self, scope):
-        """What JupiterOne holds of a scope, by key."""
+        """What was uploaded of a scope, by key: JupiterOne's own fields begin with an underscore."""
         view = self.control("GET", f"graph?scope={scope}", end="jupiterone")
-        return {element["_key"]: element for element in view["entities"] + view["relationships"]}
+        return {
+            element["_key"]: {
+                name: value for name, value in element.items()
+                if not name.startswith("_") or name in UPLOADED_UNDERSCORES
+            }
+            for element in view["entities"] + view["relationships"]
+        }
+
+    def listed(self, path):
+        """A list of the Admin API, with everything that can be had in one page."""
+        query = {"limit": 1000, "include_archived": "true", "include_default": "true"}
+        headers = {"x-api-key": self.admin_key, "anthropic-version": "2023-06-01"}
+        url = f"{self.anthropic}/v1/organizations/{path}"
+        answer = requests.get(url, params=query, headers=headers, timeout=REQUEST_TIMEOUT)
+        answer.raise_for_status()
+        body = answer.json()
+        if "data" not in body:
+            return [body]
+        assert not body["has_more"], f"{path} is more than a page"
+        return body["data"]
 
 
 ANNOUNCEMENT_LINES = 6

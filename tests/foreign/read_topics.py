@@ -28,7 +28,9 @@ def load_schemas(folder):
 
 def decode(value, schemas):
     """The name of the value's schema and the value."""
-    schema = schemas[value[:10]]
+    schema = schemas.get(value[:10])
+    if schema is None:
+        raise ValueError(f"no schema is known for a value that begins with {value[:10].hex(' ')}")
     body = io.BytesIO(value[10:])
     record = fastavro.schemaless_reader(body, schema)
     if body.read():
