@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use service::exit::{Outcome, shutdown_signal};
+use service::exit::{Outcome, UsageError, shutdown_signal};
 use service::kafka::topics::Broker;
 use simulator::anthropic::ROUND;
 
@@ -14,7 +14,7 @@ use crate::judge::Verdict;
 use crate::screen::Screen;
 use crate::services::Services;
 use crate::session::{Session, Waited};
-use crate::sizes::{self, RUN_BYTES};
+use crate::sizes;
 use crate::summary;
 use crate::view::View;
 use crate::watch::Watch;
@@ -44,7 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let mut session =
         Session { world, services, watch, view: View::default(), screen, shutdown, verdict: None };
     let result = if arguments.once {
-        once(&mut session, &arguments).await
+        once(&mut session, &arguments, kafka.broker).await
     } else {
         life(&mut session, &arguments, kafka.broker).await
     };
@@ -87,14 +87,18 @@ fn introduce(screen: &mut Screen, kafka: &Kafka, world: &World, arguments: &Argu
 }
 
 /// One poll, a burst of life, a second poll, and the comparison. One's own organization is polled once.
-async fn once(session: &mut Session, arguments: &Arguments) -> anyhow::Result<()> {
+async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
     let is_simulated = session.world.is_simulated();
     let bound = is_simulated.then_some(SYNC_BOUND);
     session.services.poll();
-    if session.until("the first sync", bound, |view| view.is_in_sync(1)).await? == Waited::Interrupted {
+    let is_so = |view: &View| view.is_in_sync(1) || sizes::is_full(broker, view);
+    if session.until("the first sync", bound, is_so).await? == Waited::Interrupted {
         return Ok(());
     }
-    session.screen.status(&session.view, true);
+    if sizes::is_full(broker, &session.view) {
+        // Of one's own organization nobody knew the size.
+        return Err(UsageError(sizes::full(&session.view)).into());
+    }
     if is_simulated {
         session.world.live(ROUND);
         session.services.poll();
@@ -115,20 +119,16 @@ async fn once(session: &mut Session, arguments: &Arguments) -> anyhow::Result<()
 /// Polls at the interval, lets the organization live between two polls, and compares after each.
 async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
     let bound = session.world.is_simulated().then(|| SYNC_BOUND + arguments.polling_interval());
-    let is_full = |view: &View| broker == Broker::Embedded && view.received >= RUN_BYTES;
     session.services.keep_polling();
     let mut since_ms = 0;
     loop {
-        let is_so = |view: &View| view.is_in_sync_since(since_ms) || is_full(view);
+        let is_so = |view: &View| view.is_in_sync_since(since_ms) || sizes::is_full(broker, view);
         if session.until("JupiterOne to be in sync", bound, is_so).await? == Waited::Interrupted {
             return Ok(());
         }
-        if is_full(&session.view) {
-            session.screen.line(&format!(
-                "The embedded broker has taken {} KiB and would soon drop the oldest records; a real Kafka goes on \
-                 (--bootstrap-servers).",
-                session.view.received / 1024
-            ));
+        if sizes::is_full(broker, &session.view) {
+            let line = sizes::full(&session.view);
+            session.screen.line(&line);
             return Ok(());
         }
         if !session.compare().await? {

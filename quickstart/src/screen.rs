@@ -134,12 +134,12 @@ fn status(view: &View) -> String {
     let poll = view.poll();
     let held = view.held();
     let progress = match view.finished() {
-        None => format!("{} elements seen, none uploaded yet", view.changes.r),
+        None => format!("first sync: {} seen", view.changes.r),
         Some(finished) if finished.revision == poll.revision => "in sync".to_owned(),
-        Some(finished) => format!("{} changes behind", poll.revision - finished.revision),
+        Some(finished) => format!("behind by {}", poll.revision - finished.revision),
     };
     format!(
-        "JupiterOne holds {} entities and {} relationships after {} polls: {progress}",
+        "JupiterOne holds {} entities and {} relationships · poll {} · {progress}",
         held.entities, held.relationships, view.polls
     )
 }

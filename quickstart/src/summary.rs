@@ -51,7 +51,7 @@ pub(crate) fn say(
         None => screen.line("  nothing was compared: it ended before the first sync"),
         Some(verdict) if verdict.is_equal() => {
             let polls = verdict.polls;
-            screen.line(&format!("  {compared} are equal after {polls} polls, property by property"));
+            screen.line(&format!("  {compared} are equal after poll {polls}, property by property"));
         }
         Some(verdict) => {
             screen.bad(&format!("  {compared} differ:"));

@@ -43,6 +43,41 @@ fn once_ends_equal_and_has_seen_every_op() {
 }
 
 #[test]
+fn the_burst_of_life_changes_every_kind_of_element() {
+    let output = run(&["--once"]);
+    assert_code(&output, 0);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    // Relationships without properties are never updated, and the account neither comes nor goes.
+    let table = [
+        ("updated account ", ""),
+        ("created user ", "["),
+        ("updated user ", "["),
+        ("deleted user ", "["),
+        ("created workspace ", "["),
+        ("updated workspace ", "["),
+        ("deleted workspace ", "["),
+        ("created API key ", "["),
+        ("updated API key ", "["),
+        ("deleted API key ", "["),
+        ("created account ", " HAS user "),
+        ("deleted account ", " HAS user "),
+        ("created account ", " HAS workspace "),
+        ("deleted account ", " HAS workspace "),
+        ("created user ", " ASSIGNED workspace "),
+        ("updated user ", " ASSIGNED workspace "),
+        ("deleted user ", " ASSIGNED workspace "),
+        ("created user ", " CREATED API key "),
+        ("deleted user ", " CREATED API key "),
+        ("created workspace ", " HAS API key "),
+        ("deleted workspace ", " HAS API key "),
+    ];
+    for (what, whom) in table {
+        let has = stdout.lines().any(|line| line.contains(what) && line.contains(whom));
+        assert!(has, "{what}…{whom} is missing:\n{stdout}");
+    }
+}
+
+#[test]
 fn the_smallest_organization_and_another_seed_end_equal() {
     let smallest = ["--users", "1", "--workspaces", "0", "--api-keys", "0", "--seed", "7"];
     let output = run(&[&["--once", "--json"], &smallest[..]].concat());
