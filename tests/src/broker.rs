@@ -20,6 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use self::owner::Owner;
+use crate::services::binaries;
 
 /// The address of a broker to use instead of starting one.
 pub const BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
@@ -111,14 +112,14 @@ fn first_line(stdout: ChildStdout) -> Option<String> {
     receiver.recv_timeout(START_TIMEOUT).ok()?.ok().filter(|line| !line.is_empty())
 }
 
-/// The keeper lies beside the test binaries' folder: cargo builds a package's binaries before its tests.
+/// The keeper lies beside the test binaries' folder: cargo builds a package's binaries before its tests. A program
+/// that was built alone has it built.
 fn keeper_program() -> Result<PathBuf, String> {
     let test =
         std::env::current_exe().map_err(|error| format!("cannot tell where this test lies: {error}"))?;
-    test.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join("test-broker"))
+    let beside = test.ancestors().skip(1).take(2).map(|folder| folder.join("test-broker"));
+    Ok(beside
+        .into_iter()
         .find(|program| program.is_file())
-        .ok_or_else(|| format!("no test-broker beside {}: run `cargo build -p tests`", test.display()))
+        .unwrap_or_else(|| binaries::path("test-broker").to_owned()))
 }

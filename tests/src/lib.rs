@@ -1,6 +1,7 @@
 //! What the tests stand on: a real broker, the real binaries and the simulated ends.
 
 pub mod broker;
+pub mod judge;
 pub mod kafka;
 pub mod services;
 pub mod world;

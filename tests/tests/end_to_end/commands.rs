@@ -6,7 +6,7 @@ use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
 use tests::{kafka, services::Service, world::World};
 
-use crate::judge::changes;
+use tests::judge::changes;
 
 #[test]
 fn check_is_content_before_the_first_run_and_changes_nothing() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemas::topics::{Topic, partition};
 use tests::world::{PARTITIONS, World};
 
-use crate::judge::{agree, changes};
+use tests::judge::{agree, changes};
 
 #[test]
 fn a_first_round_only_reads_and_everything_agrees_with_the_truth() {

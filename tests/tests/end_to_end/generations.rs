@@ -3,7 +3,7 @@
 use simulator::anthropic::{IncludeDefault, Settings};
 use tests::world::World;
 
-use crate::judge::{agree, changes};
+use tests::judge::{agree, changes};
 
 #[test]
 fn every_generation_leads_to_the_graph_that_it_tells_of() {

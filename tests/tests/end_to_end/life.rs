@@ -3,7 +3,7 @@
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::world::World;
 
-use crate::judge::{agree, changes, expected, predicted, seen};
+use tests::judge::{agree, changes, expected, predicted, seen};
 
 /// Runs one round after `happen`, and holds its changes to what the two truths predict.
 fn check(world: &World, what: &str, happen: impl FnOnce()) {

@@ -5,7 +5,6 @@ mod commands;
 mod dead_letters;
 mod first_sync;
 mod generations;
-mod judge;
 mod life;
 mod organizations;
 mod outages;

@@ -3,7 +3,7 @@
 use simulator::anthropic::ROUND;
 use tests::{services::Service, world::World};
 
-use crate::judge::{agree, changes};
+use tests::judge::{agree, changes};
 
 fn start(world: &World) -> [Service; 3] {
     let mut services = ["producer", "processor", "sink"].map(|service| world.spawn(service, &["run"]));

@@ -15,10 +15,11 @@ use simulator::{
     anthropic::Truth,
     oracle::{self, Graph, Options},
 };
-use tests::{kafka, world::World};
+
+use crate::{kafka, world::World};
 
 /// What JupiterOne should hold for this truth, with the account name that a world configures.
-pub(crate) fn expected(truth: &Truth, organization: usize) -> Graph {
+pub fn expected(truth: &Truth, organization: usize) -> Graph {
     oracle::expected(truth, &Options { account_name: Some(format!("Organization {}", organization + 1)) })
 }
 
@@ -26,7 +27,7 @@ pub(crate) fn expected(truth: &Truth, organization: usize) -> Graph {
 ///
 /// # Panics
 /// With the differences, if there are any.
-pub(crate) fn agree(world: &World, organization: usize) {
+pub fn agree(world: &World, organization: usize) {
     let expected = expected(&world.anthropic[organization].truth(), organization);
     let id = world.anthropic[organization].organization_id();
     let held = world.graph(organization);
@@ -56,7 +57,10 @@ fn folded_graph(world: &World, organization_id: &str) -> Graph {
 }
 
 /// All changes of an organization, in the order of the log.
-pub(crate) fn changes(world: &World, organization: usize) -> Vec<Envelope> {
+///
+/// # Panics
+/// If a record is no change.
+pub fn changes(world: &World, organization: usize) -> Vec<Envelope> {
     let id = world.anthropic[organization].organization_id();
     let changes = world.read(Topic::Changes).into_iter().map(|record| {
         let change: Envelope = decode(&record.value.expect("a change has a value")).expect("a change");
@@ -95,10 +99,10 @@ fn graph(elements: impl Iterator<Item = Element>) -> Graph {
 }
 
 /// One change as a person would predict it: op, image before, image after.
-pub(crate) type Predicted = (String, Option<Map<String, Value>>, Option<Map<String, Value>>);
+pub type Predicted = (String, Option<Map<String, Value>>, Option<Map<String, Value>>);
 
 /// The changes that lead from one truth to another, by element key.
-pub(crate) fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
+pub fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
     let (before, after) = (elements(before), elements(after));
     let keys = before.keys().chain(after.keys()).cloned();
     keys.filter(|key| before.get(key) != after.get(key))
@@ -127,7 +131,7 @@ fn elements(graph: &Graph) -> BTreeMap<String, Map<String, Value>> {
 }
 
 /// These changes as a person would have predicted them, by element key.
-pub(crate) fn seen(changes: &[Envelope]) -> BTreeMap<String, Predicted> {
+pub fn seen(changes: &[Envelope]) -> BTreeMap<String, Predicted> {
     changes
         .iter()
         .map(|change| {
