@@ -1,14 +1,14 @@
 """Two rounds of the real binaries on a real Kafka, with life in between, as `read_topics.py` reads them."""
 
 import json
-import re
 import uuid
-from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
+import columns
 import mapping
+import partition
 import processes
 import read_topics
 import resources
@@ -92,43 +92,6 @@ def elements(world):
     return mapping.elements(world.truth, world.first["organization"]["name"])
 
 
-def milliseconds(instant):
-    return (instant - mapping.EPOCH) // timedelta(milliseconds=1)
-
-
-def camel(column):
-    return re.sub(r"_([a-z])", lambda letter: letter[1].upper(), column)
-
-
-NULLABLE = {"email", "username", "shortLoginId", "firstName", "lastName"}
-
-
-def properties(element):
-    """An Element's columns as JupiterOne's properties, by the comments of element.avsc."""
-    found = {"_key": element["key"], "_type": element["type"], "displayName": element["display_name"]}
-    if element["from_key"] is not None:
-        ends = {"_fromEntityKey": element["from_key"], "_toEntityKey": element["to_key"]}
-        return {**found, **ends, "_class": element["class"], **columns(element["user_assigned_workspace"])}
-    kind = element["type"].removeprefix("anthropic_")
-    found |= {"_class": [element["class"]], **columns(element[kind])}
-    if kind == "user":
-        found |= {name: found.get(name) for name in NULLABLE}
-        found |= {"addedOn": found["createdOn"]} if "createdOn" in found else {}
-    if element["account_name"] is not None:
-        found["tag.AccountName"] = element["account_name"]
-    return found
-
-
-def columns(record):
-    found = {}
-    for column, value in (record or {}).items():
-        if column == "tags":
-            found |= {f"tag.{name}": text for name, text in value.items()}
-        elif value not in (None, []):
-            found[camel(column)] = milliseconds(value) if column.endswith("_on") else value
-    return found
-
-
 def folded_changes(world):
     graph = {}
     for change in (message.value for message in of(world, "changes")):
@@ -169,24 +132,9 @@ def test_each_topic_holds_what_it_should(world):
 
 
 def test_every_record_is_in_the_partition_of_its_organization(world):
-    expected = murmur2(world.organization.encode()) % PARTITIONS
+    expected = partition.murmur2(world.organization.encode()) % PARTITIONS
     assert {message.partition for message in world.messages} == {expected}
     assert all(message.key.startswith(world.organization + "/") for message in world.messages)
-
-
-def murmur2(data):
-    """As Kafka's Java client partitions a key: murmur2 without its sign."""
-    mask, factor = 0xFFFFFFFF, 0x5BD1E995
-    hashed = 0x9747B28C ^ len(data)
-    whole = len(data) - len(data) % 4
-    for start in range(0, whole, 4):
-        word = int.from_bytes(data[start:start + 4], "little") * factor & mask
-        word = (word ^ word >> 24) * factor & mask
-        hashed = hashed * factor & mask ^ word
-    if data[whole:]:
-        hashed = (hashed ^ int.from_bytes(data[whole:], "little")) * factor & mask
-    hashed = (hashed ^ hashed >> 13) * factor & mask
-    return (hashed ^ hashed >> 15) & 0x7FFFFFFF
 
 
 def test_the_last_whole_listings_are_what_the_admin_api_answers(world):
@@ -254,14 +202,14 @@ def test_keys_are_as_the_architecture_says(world):
 
 def test_the_changes_fold_to_the_truth(world):
     present, _withheld = elements(world)
-    found = {key: properties(element) for key, element in folded_changes(world).items()}
+    found = {key: columns.properties(element) for key, element in folded_changes(world).items()}
     assert mapping.differing(found, present) == {}
 
 
 def test_the_graph_folds_to_the_truth_and_to_the_same_elements_as_the_changes(world):
     present, _withheld = elements(world)
     folded = {element["key"]: element for element in folded_graph(world, "Element").values()}
-    found = {key: properties(element) for key, element in folded.items()}
+    found = {key: columns.properties(element) for key, element in folded.items()}
     assert mapping.differing(found, present) == {}
     assert folded == folded_changes(world)
 
@@ -270,7 +218,7 @@ def test_withheld_relationships_are_those_that_lack_an_end(world):
     present, withheld = elements(world)
     assert withheld, "the organization has a key whose creator has left"
     found = {value["element"]["key"]: value for value in folded_graph(world, "Withheld").values()}
-    mapped = {key: properties(value["element"]) for key, value in found.items()}
+    mapped = {key: columns.properties(value["element"]) for key, value in found.items()}
     assert mapping.differing(mapped, withheld) == {}
     for value in found.values():
         ends = [value["element"]["from_key"], value["element"]["to_key"]]
@@ -334,7 +282,8 @@ def test_before_and_after_are_the_graph_as_it_was_and_is(world):
         graph.pop(key, None)
         if after:
             graph[key] = after
-        differing = sorted(differences(properties(before), properties(after))) if op == "u" else []
+        was, is_ = (columns.properties(image) if op == "u" else {} for image in (before, after))
+        differing = sorted(differences(was, is_))
         assert change["changed"] == differing, key
         assert op != "u" or differing, f"{key}: an update of nothing"
 
@@ -390,7 +339,8 @@ def test_changes_carry_the_attributes_of_cloud_events(world):
         assert headers["ce_id"] == message.value["id"]
         assert headers["ce_type"] and headers["ce_source"]
         assert headers["ce_subject"] == message.value["element_key"]
-        assert milliseconds(mapping.instant(headers["ce_time"])) == milliseconds(message.value["ts_ms"])
+        time = columns.milliseconds(mapping.instant(headers["ce_time"]))
+        assert time == columns.milliseconds(message.value["ts_ms"])
         assert headers["content-type"] == "avro/binary"
         assert headers["ce_cause"] == "live"
 
