@@ -41,6 +41,8 @@ def world(tmp_path_factory):
         simulated.control("POST", f"live?steps={STEPS}")
         play_round(simulated, environment)
         yield SimpleNamespace(
+            servers=servers,
+            prefix=prefix,
             organization=simulated.organization_id,
             first=first,
             truth=simulated.truth(),
@@ -117,6 +119,13 @@ def test_golden_bytes_begin_with_the_fingerprint_that_the_specification_computes
 
 def test_every_topic_has_records_but_the_dead_letters(world):
     assert {message.topic for message in world.messages} == set(TOPICS) - {"deadletters"}
+
+
+def test_the_command_prints_a_json_line_for_each_record(world, capsys):
+    read_topics.main(world.servers, world.prefix, SCHEMAS)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    printed = {(line["topic"].removeprefix(f"{world.prefix}."), line["offset"], line["key"]) for line in lines}
+    assert printed == {(message.topic, message.offset, message.key) for message in world.messages}
 
 
 def test_each_topic_holds_what_it_should(world):
