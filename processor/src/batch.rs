@@ -54,8 +54,8 @@ impl std::fmt::Debug for Output {
 
 impl Batch {
     /// The records in the order in which they are written.
-    pub fn outputs(&self) -> &[Output] {
-        &self.outputs
+    pub fn into_outputs(self) -> impl Iterator<Item = Output> {
+        self.outputs.into_iter()
     }
 
     /// The offset to commit with them.

@@ -46,6 +46,16 @@ pub enum Unit {
     },
 }
 
+impl Unit {
+    /// Whose it is.
+    pub fn organization_id(&self) -> &str {
+        match self {
+            Self::Listing(listing) => &listing.organization_id,
+            Self::Mark { organization_id, .. } | Self::Decision { organization_id, .. } => organization_id,
+        }
+    }
+}
+
 /// A raw record that is none of the things a raw record can be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Malformed {

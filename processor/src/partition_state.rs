@@ -1,7 +1,8 @@
 //! The state of a task's partition: restored, checked, folded on. Pure.
 
 use schemas::{
-    state::{FoldError, States},
+    codec::GraphValue,
+    state::{FoldError, GraphKey, States},
     topics::partition,
 };
 
@@ -103,12 +104,12 @@ impl PartitionState {
         Err(Unfit::Partition { organization_id: organization_id.to_owned(), found: self.partition, expected })
     }
 
-    /// Reconciles with a unit, and moves on: if its transaction then fails, this state dies with it.
-    pub fn take(&mut self, unit: &Unit) -> Reconciled {
-        let (organization_id, reconciled) = match unit {
+    /// Reconciles with a unit.
+    pub fn reconcile(&mut self, unit: &Unit) -> Reconciled {
+        match unit {
             Unit::Listing(listing) => {
                 let state = self.states.entry(&listing.organization_id);
-                (&listing.organization_id, reconcile(state, listing, self.partition_count))
+                reconcile(state, listing, self.partition_count)
             }
             Unit::Mark { organization_id, organization_name, poll_id, mark, ts_ms, offset } => {
                 let position = MarkPosition {
@@ -119,16 +120,17 @@ impl PartitionState {
                     offset: *offset,
                 };
                 let state = self.states.entry(organization_id);
-                (organization_id, reconcile_mark(state, mark, position, self.partition_count))
+                reconcile_mark(state, mark, position, self.partition_count)
             }
-            Unit::Decision { organization_id, .. } => (organization_id, Reconciled::default()),
-        };
-        let state = self.states.entry(organization_id);
-        for (key, value) in &reconciled.records {
-            state
-                .fold(key, value.clone())
-                .expect("reconcile writes each kind of value under its kind of key");
+            Unit::Decision { .. } => Reconciled::default(),
         }
-        reconciled
+    }
+
+    /// Moves on by these records: if their transaction then fails, this state dies with it.
+    pub fn fold(&mut self, organization_id: &str, records: Vec<(GraphKey, Option<GraphValue>)>) {
+        let state = self.states.entry(organization_id);
+        for (key, value) in records {
+            state.fold(&key, value).expect("reconcile writes each kind of value under its kind of key");
+        }
     }
 }

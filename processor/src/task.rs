@@ -24,7 +24,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     batch::{Batch, Refusal},
-    listing::{Assembler, Unit},
+    listing::{Assembler, Listing, Unit},
     partition_state::{PartitionState, Unfit},
     reconcile::{APPLIED, Reconciled, VOID},
 };
@@ -243,24 +243,22 @@ impl<'a> Task<'a> {
     }
 
     fn reconcile(&mut self, unit: &Unit, traceparent: Option<&str>) {
-        let reconciled = self.state.take(unit);
+        let reconciled = self.state.reconcile(unit);
+        self.batch.add(unit.organization_id(), &reconciled, traceparent);
         match unit {
-            Unit::Listing(listing) => {
-                self.batch.add(&listing.organization_id, &reconciled, traceparent);
-                self.report(unit, &reconciled);
-            }
-            Unit::Mark { organization_id, .. } => self.batch.add(organization_id, &reconciled, traceparent),
+            Unit::Listing(listing) => self.report(listing, &reconciled),
             Unit::Decision { organization_id, offset, .. } => {
                 warn!(
                     organization.id = organization_id,
                     offset, "a decision was read; this version has no holds"
                 );
             }
+            Unit::Mark { .. } => {}
         }
+        self.state.fold(unit.organization_id(), reconciled.records);
     }
 
-    fn report(&self, unit: &Unit, reconciled: &Reconciled) {
-        let Unit::Listing(listing) = unit else { return };
+    fn report(&self, listing: &Listing, reconciled: &Reconciled) {
         let metrics = &self.shared.metrics;
         let (name, collection) = (listing.organization_name.as_str(), listing.collection.to_string());
         metrics.count_listing(name, &collection, reconciled.outcome);
@@ -315,7 +313,7 @@ impl<'a> Task<'a> {
         }
         let batch = std::mem::take(&mut self.batch);
         self.producer.begin()?;
-        if let Err(error) = self.write(&batch, next_offset) {
+        if let Err(error) = self.write(batch, next_offset) {
             return Err(self.abandon(error));
         }
         self.producer.commit()?;
@@ -324,15 +322,16 @@ impl<'a> Task<'a> {
         Ok(())
     }
 
-    fn write(&self, batch: &Batch, next_offset: i64) -> Result<(), transaction::Error> {
-        for output in batch.outputs() {
+    fn write(&self, batch: Batch, next_offset: i64) -> Result<(), transaction::Error> {
+        // Each is freed once librdkafka has its copy: a first listing may be large.
+        for output in batch.into_outputs() {
             let topic = output.topic.name(&self.shared.prefix);
             self.producer.send(
                 &topic,
                 self.partition,
                 &output.key,
                 output.value.as_deref(),
-                output.headers.clone(),
+                output.headers,
             )?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);

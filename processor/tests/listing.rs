@@ -23,7 +23,7 @@ fn record(collection: &str, listing_id: &str) -> RawRecord {
 
 fn user(listing_id: &str, id: &str) -> Raw {
     let user = User { id: id.to_owned(), ..User::default() };
-    let resource = Some(Resource { user: Some(user), ..Resource::default() });
+    let resource = Some(Resource { user: Some(user.into()), ..Resource::default() });
     raw(&RawRecord { resource, ..record("users", listing_id) })
 }
 

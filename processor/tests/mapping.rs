@@ -49,7 +49,7 @@ fn map(collection: &Collection, tag: bool, resource: Resource) -> Vec<Value> {
 fn an_organization_becomes_an_account_with_its_vendor() {
     let organization =
         Organization { id: ORGANIZATION.to_owned(), name: text("Nimbus Labs"), ..Organization::default() };
-    let resource = Resource { organization: Some(organization), ..Resource::default() };
+    let resource = Resource { organization: Some(organization.into()), ..Resource::default() };
     assert_eq!(
         map(&Collection::Organization, true, resource),
         [json!({
@@ -73,7 +73,7 @@ fn a_user_has_what_the_class_requires_null_where_it_is_unknown() {
     let account = format!("anthropic_account:{ORGANIZATION}");
     let key = format!("{account}|has|anthropic_user:user_01");
     assert_eq!(
-        map(&Collection::Users, false, Resource { user: Some(user), ..Resource::default() }),
+        map(&Collection::Users, false, Resource { user: Some(user.into()), ..Resource::default() }),
         [
             json!({
                 "_key": "anthropic_user:user_01", "_type": "anthropic_user", "_class": ["User"], "id": "user_01",
@@ -90,7 +90,8 @@ fn a_user_has_what_the_class_requires_null_where_it_is_unknown() {
     );
     let nameless = User { id: "user_02".to_owned(), role: text("new_role"), ..User::default() };
     let entity =
-        map(&Collection::Users, false, Resource { user: Some(nameless), ..Resource::default() }).remove(0);
+        map(&Collection::Users, false, Resource { user: Some(nameless.into()), ..Resource::default() })
+            .remove(0);
     assert_eq!(
         entity,
         json!({
@@ -123,7 +124,7 @@ fn an_archived_workspace_of_a_later_generation_keeps_all_it_has() {
         inference_data_retention: text("disabled"),
         ..Workspace::default()
     };
-    let resource = Resource { workspace: Some(workspace), ..Resource::default() };
+    let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
     assert_eq!(
         map(&Collection::Workspaces, true, resource).remove(0),
         json!({
@@ -146,7 +147,7 @@ fn a_workspace_of_the_first_generation_omits_what_it_has_not() {
         created_at: text("2025-03-18T08:00:11.512903Z"),
         ..Workspace::default()
     };
-    let resource = Resource { workspace: Some(workspace), ..Resource::default() };
+    let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
     assert_eq!(
         map(&Collection::Workspaces, false, resource).remove(0),
         json!({
@@ -175,7 +176,7 @@ fn api_key() -> ApiKey {
 }
 
 fn map_key(api_key: ApiKey) -> Vec<Value> {
-    map(&Collection::ApiKeys, false, Resource { api_key: Some(api_key), ..Resource::default() })
+    map(&Collection::ApiKeys, false, Resource { api_key: Some(api_key.into()), ..Resource::default() })
 }
 
 #[test]
@@ -256,7 +257,7 @@ fn a_member_is_assigned_with_the_workspace_role() {
     };
     let collection = Collection::Members("wrkspc_01".to_owned());
     assert_eq!(
-        map(&collection, true, Resource { member: Some(member), ..Resource::default() }),
+        map(&collection, true, Resource { member: Some(member.into()), ..Resource::default() }),
         [json!({
             "_key": "anthropic_user:user_01|assigned|anthropic_workspace:wrkspc_01",
             "_type": "anthropic_user_assigned_workspace", "_class": "ASSIGNED", "displayName": "ASSIGNED",

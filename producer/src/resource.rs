@@ -35,11 +35,13 @@ pub fn read(collection: &Collection, row: Value) -> Result<Resource, Unreadable>
     let mut fields = Fields::new(fields, "", &mut extra);
     let mut resource = Resource::default();
     match collection {
-        Collection::Organization => resource.organization = Some(organization(&mut fields)?),
-        Collection::Users => resource.user = Some(user(&mut fields)?),
-        Collection::Workspaces => resource.workspace = Some(workspace(&mut fields)?),
-        Collection::ApiKeys => resource.api_key = Some(api_key(&mut fields)?),
-        Collection::Members(workspace_id) => resource.member = Some(member(workspace_id, &mut fields)?),
+        Collection::Organization => resource.organization = Some(organization(&mut fields)?.into()),
+        Collection::Users => resource.user = Some(user(&mut fields)?.into()),
+        Collection::Workspaces => resource.workspace = Some(workspace(&mut fields)?.into()),
+        Collection::ApiKeys => resource.api_key = Some(api_key(&mut fields)?.into()),
+        Collection::Members(workspace_id) => {
+            resource.member = Some(member(workspace_id, &mut fields)?.into())
+        }
     }
     fields.finish();
     *extra_of(&mut resource) = extra;
@@ -170,11 +172,19 @@ mod tests {
     }
 
     fn api_key(row: Value) -> ApiKey {
-        read(&Collection::ApiKeys, row).expect("a resource").api_key.expect("an API key")
+        read(&Collection::ApiKeys, row)
+            .expect("a resource")
+            .api_key
+            .map(|api_key| *api_key)
+            .expect("an API key")
     }
 
     fn workspace(row: Value) -> Workspace {
-        read(&Collection::Workspaces, row).expect("a resource").workspace.expect("a workspace")
+        read(&Collection::Workspaces, row)
+            .expect("a resource")
+            .workspace
+            .map(|workspace| *workspace)
+            .expect("a workspace")
     }
 
     #[test]

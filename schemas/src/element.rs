@@ -82,7 +82,7 @@ impl ElementType {
     }
 }
 
-/// An entity or a relationship.
+/// An entity or a relationship. The larger records are boxed: most elements are relationships and have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Element {
@@ -98,9 +98,9 @@ pub struct Element {
     pub to_key: Option<String>,
     pub account_name: Option<String>,
     pub account: Option<Account>,
-    pub user: Option<User>,
-    pub workspace: Option<Workspace>,
-    pub api_key: Option<ApiKey>,
+    pub user: Option<Box<User>>,
+    pub workspace: Option<Box<Workspace>>,
+    pub api_key: Option<Box<ApiKey>>,
     pub user_assigned_workspace: Option<UserAssignedWorkspace>,
 }
 

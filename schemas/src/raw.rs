@@ -119,15 +119,15 @@ pub struct Decision {
     pub decided_ts_ms: i64,
 }
 
-/// One object as the Admin API returned it: exactly one field is set.
+/// One object as the Admin API returned it: exactly one field is set. Boxed, so that a listing costs what it has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Resource {
-    pub organization: Option<Organization>,
-    pub user: Option<User>,
-    pub workspace: Option<Workspace>,
-    pub api_key: Option<ApiKey>,
-    pub member: Option<Member>,
+    pub organization: Option<Box<Organization>>,
+    pub user: Option<Box<User>>,
+    pub workspace: Option<Box<Workspace>>,
+    pub api_key: Option<Box<ApiKey>>,
+    pub member: Option<Box<Member>>,
 }
 
 impl Resource {

@@ -64,7 +64,7 @@ impl Organization {
     pub(crate) fn user(&mut self, id: &str) {
         let user = User { id: id.to_owned(), name: id.to_owned(), is_active: true, ..User::default() };
         let element = self.entity(ElementType::User, id, "users");
-        self.put(Element { user: Some(user), ..element });
+        self.put(Element { user: Some(user.into()), ..element });
         let account = ElementType::Account.entity_key(&self.id);
         self.relate(ElementType::AccountHasUser, &account, &ElementType::User.entity_key(id), "users");
     }
@@ -78,7 +78,7 @@ impl Organization {
             ..Workspace::default()
         };
         let element = self.entity(ElementType::Workspace, id, "workspaces");
-        self.put(Element { workspace: Some(workspace), ..element });
+        self.put(Element { workspace: Some(workspace.into()), ..element });
         let account = ElementType::Account.entity_key(&self.id);
         let key = ElementType::Workspace.entity_key(id);
         self.relate(ElementType::AccountHasWorkspace, &account, &key, "workspaces");
@@ -95,7 +95,7 @@ impl Organization {
     pub(crate) fn api_key(&mut self, id: &str, workspace: &str, creator: &str) {
         let api_key = ApiKey { id: id.to_owned(), name: id.to_owned(), active: true, ..ApiKey::default() };
         let element = self.entity(ElementType::ApiKey, id, "api_keys");
-        self.put(Element { api_key: Some(api_key), ..element });
+        self.put(Element { api_key: Some(api_key.into()), ..element });
         let key = ElementType::ApiKey.entity_key(id);
         let workspace = ElementType::Workspace.entity_key(workspace);
         self.relate(ElementType::WorkspaceHasApiKey, &workspace, &key, "api_keys");

@@ -21,8 +21,10 @@ pub(super) fn elements(context: &Context, raw: &Raw, api_key: &raw::ApiKey) -> V
         let workspace_key = ElementType::Workspace.entity_key(workspace_id);
         context.relationship(ElementType::WorkspaceHasApiKey, &workspace_key, &key, raw)
     });
-    let entity =
-        Element { api_key: Some(columns), ..context.entity(ElementType::ApiKey, &api_key.id, &name, raw) };
+    let entity = Element {
+        api_key: Some(Box::new(columns)),
+        ..context.entity(ElementType::ApiKey, &api_key.id, &name, raw)
+    };
     std::iter::once(entity).chain(created).chain(has).collect()
 }
 

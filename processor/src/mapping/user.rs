@@ -13,7 +13,7 @@ const ADMIN_ROLES: [&str; 3] = ["admin", "owner", "primary_owner"];
 pub(super) fn elements(context: &Context, raw: &Raw, user: &raw::User) -> Vec<Element> {
     let name = first_filled([user.name.as_deref(), user.email.as_deref(), Some(&user.id)]);
     let entity = Element {
-        user: Some(columns(user, &name)),
+        user: Some(Box::new(columns(user, &name))),
         ..context.entity(ElementType::User, &user.id, &name, raw)
     };
     let has = context.relationship(ElementType::AccountHasUser, &context.account_key(), &entity.key, raw);

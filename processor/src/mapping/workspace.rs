@@ -13,7 +13,7 @@ use super::{Context, epoch_ms, first_filled};
 pub(super) fn elements(context: &Context, raw: &Raw, workspace: &raw::Workspace) -> Vec<Element> {
     let name = first_filled([workspace.name.as_deref(), Some(&workspace.id)]);
     let entity = Element {
-        workspace: Some(columns(workspace, &name)),
+        workspace: Some(Box::new(columns(workspace, &name))),
         ..context.entity(ElementType::Workspace, &workspace.id, &name, raw)
     };
     let has =

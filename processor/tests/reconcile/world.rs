@@ -74,11 +74,11 @@ impl World {
     pub(crate) fn resources(&self, collection: &Collection) -> Vec<Resource> {
         match collection {
             Collection::Organization => vec![Resource {
-                organization: Some(raw::Organization {
+                organization: Some(Box::new(raw::Organization {
                     id: ORGANIZATION.to_owned(),
                     name: some("Nimbus Labs"),
                     ..raw::Organization::default()
-                }),
+                })),
                 ..Resource::default()
             }],
             Collection::Users => self.users.iter().map(|(id, role)| user(id, role)).collect(),
@@ -103,12 +103,12 @@ fn user(id: &str, role: &str) -> Resource {
         added_at: some("2025-11-04T09:12:44.108213Z"),
         ..raw::User::default()
     };
-    Resource { user: Some(user), ..Resource::default() }
+    Resource { user: Some(user.into()), ..Resource::default() }
 }
 
 fn workspace(id: &str, name: &str) -> Resource {
     let workspace = raw::Workspace { id: id.to_owned(), name: some(name), ..raw::Workspace::default() };
-    Resource { workspace: Some(workspace), ..Resource::default() }
+    Resource { workspace: Some(workspace.into()), ..Resource::default() }
 }
 
 fn api_key(id: &str, creator: &str, workspace_id: &str) -> Resource {
@@ -120,7 +120,7 @@ fn api_key(id: &str, creator: &str, workspace_id: &str) -> Resource {
         scope: Some(Scope { kind: some("workspace"), workspace_id: some(workspace_id) }),
         ..raw::ApiKey::default()
     };
-    Resource { api_key: Some(api_key), ..Resource::default() }
+    Resource { api_key: Some(api_key.into()), ..Resource::default() }
 }
 
 fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
@@ -130,7 +130,7 @@ fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
         workspace_role: some(role),
         ..raw::Member::default()
     };
-    Resource { member: Some(member), ..Resource::default() }
+    Resource { member: Some(member.into()), ..Resource::default() }
 }
 
 /// A state with the changes that led to it.

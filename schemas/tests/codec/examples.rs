@@ -80,13 +80,13 @@ pub(crate) fn raw_record() -> RawRecord {
 fn resource() -> Resource {
     let actor = Actor { id: some("user_01"), kind: some("user") };
     Resource {
-        organization: Some(raw::Organization {
+        organization: Some(Box::new(raw::Organization {
             id: ORGANIZATION.to_owned(),
             kind: some("organization"),
             name: some("Nimbus"),
             extra: map(&[("tier", "4")]),
-        }),
-        user: Some(raw::User {
+        })),
+        user: Some(Box::new(raw::User {
             id: "user_01".to_owned(),
             kind: some("user"),
             email: some("ada@nimbus.example"),
@@ -94,8 +94,8 @@ fn resource() -> Resource {
             role: some("admin"),
             added_at: some("2025-11-04T09:12:44.108213Z"),
             extra: map(&[("mfa", "true")]),
-        }),
-        workspace: Some(raw::Workspace {
+        })),
+        workspace: Some(Box::new(raw::Workspace {
             id: "wrkspc_01".to_owned(),
             kind: some("workspace"),
             name: some("Production"),
@@ -113,8 +113,8 @@ fn resource() -> Resource {
             inference_data_retention: some("disabled"),
             user_profile_id: None,
             extra: map(&[]),
-        }),
-        api_key: Some(raw::ApiKey {
+        })),
+        api_key: Some(Box::new(raw::ApiKey {
             id: "apikey_01".to_owned(),
             kind: some("api_key"),
             name: some("ci"),
@@ -127,14 +127,14 @@ fn resource() -> Resource {
             scope: Some(Scope { kind: some("workspace"), workspace_id: some("wrkspc_01") }),
             workspace_id: some("wrkspc_01"),
             extra: map(&[("last_used_at", "null")]),
-        }),
-        member: Some(raw::Member {
+        })),
+        member: Some(Box::new(raw::Member {
             user_id: "user_01".to_owned(),
             workspace_id: "wrkspc_01".to_owned(),
             kind: some("workspace_member"),
             workspace_role: some("workspace_user"),
             extra: map(&[]),
-        }),
+        })),
     }
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn element() -> Element {
             name: "Nimbus".to_owned(),
             vendor: "Anthropic".to_owned(),
         }),
-        user: Some(User {
+        user: Some(Box::new(User {
             id: "user_01".to_owned(),
             name: "Ada Diaz".to_owned(),
             email: vec!["ada@nimbus.example".to_owned()],
@@ -163,14 +163,14 @@ pub(crate) fn element() -> Element {
             is_admin: true,
             created_on: Some(1_762_247_564_108),
             ..User::default()
-        }),
-        workspace: Some(Workspace {
+        })),
+        workspace: Some(Box::new(Workspace {
             tags: map(&[("env", "prod")]),
             archived_on: Some(2),
             allowed_inference_geos: vec!["us".to_owned()],
             ..Workspace::default()
-        }),
-        api_key: Some(ApiKey { status: some("active"), expires_on: Some(3), ..ApiKey::default() }),
+        })),
+        api_key: Some(Box::new(ApiKey { status: some("active"), expires_on: Some(3), ..ApiKey::default() })),
         user_assigned_workspace: Some(UserAssignedWorkspace { role: some("workspace_admin") }),
     }
 }
