@@ -39,6 +39,25 @@ fn every_record_has_the_bytes_of_the_first_release() {
     check_golden(&sync());
 }
 
+#[test]
+fn the_fingerprints_are_those_that_other_libraries_work_out() {
+    // fastavro 1.13.1: fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    let expected = [
+        ("RawRecord", 0x6f2a_524b_a287_11de_u64),
+        ("Envelope", 0x33f9_e0f5_11bb_9f91),
+        ("Element", 0x04b7_2bb5_679e_ab86),
+        ("Coverage", 0xe97c_152e_3bbe_cbb4),
+        ("Hold", 0xa287_97ec_0d36_9a4b),
+        ("Withheld", 0xde5c_c1f4_b300_f60a),
+        ("Sync", 0xb075_1b66_af51_704f),
+    ];
+    for (schema, (name, fingerprint)) in codec::schemas().into_iter().zip(expected) {
+        assert!(schema.name.ends_with(name), "{name}");
+        // Hexadecimal as fastavro prints it: the bytes in the order in which they are written.
+        assert_eq!(schema.fingerprint.swap_bytes(), fingerprint, "{name}: {:016x}", schema.fingerprint);
+    }
+}
+
 /// Holds a type to its schema both ways: what serde writes is read back through Avro's own generic value, and every
 /// field of the schema, at any depth, is there.
 fn check_type<T: Record>(value: &T) {
