@@ -1,8 +1,8 @@
 //! Everything in one process for a first look: `cargo run --release -p quickstart`.
 
 mod arguments;
-mod embedded;
 mod judge;
+mod kafka;
 mod run;
 mod screen;
 mod services;

@@ -9,8 +9,8 @@ use service::kafka::topics::Broker;
 use simulator::anthropic::ROUND;
 
 use crate::arguments::Arguments;
-use crate::embedded::Kafka;
 use crate::judge::Verdict;
+use crate::kafka::Kafka;
 use crate::screen::Screen;
 use crate::services::Services;
 use crate::session::{Session, Waited};
@@ -35,9 +35,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let config = world.config(&kafka, &arguments)?;
     let mut screen = Screen::new(arguments.json);
     introduce(&mut screen, &kafka, &world, &arguments);
-    {
-        let (config, broker) = (config.clone(), kafka.broker);
-        tokio::task::spawn_blocking(move || Kafka::prepare(&config, broker)).await??;
+    let (wanted, broker) = (config.clone(), kafka.broker);
+    tokio::select! {
+        prepared = tokio::task::spawn_blocking(move || Kafka::prepare(&wanted, broker)) => prepared??,
+        () = shutdown.requested() => {
+            summary::say(&mut screen, &View::default(), None, world.is_simulated(), arguments.json);
+            return Ok(Outcome::Done);
+        }
     }
     let watch = Watch::start(&kafka)?;
     let services = Services::start(config, kafka.broker);

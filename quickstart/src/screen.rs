@@ -42,21 +42,17 @@ impl Screen {
 
     /// A line.
     pub(crate) fn line(&mut self, text: &str) {
-        if self.is_silent {
-            return;
-        }
-        let (clear, status) = if self.is_terminal { (CLEAR, self.status.as_str()) } else { ("", "") };
-        write(&format!("{clear}{text}\n{status}"));
+        self.show(&clean(text));
     }
 
     /// A line that stands out.
     pub(crate) fn title(&mut self, text: &str) {
-        self.line(&self.coloured(BOLD, text));
+        self.show(&self.coloured(BOLD, text));
     }
 
     /// A line about something bad.
     pub(crate) fn bad(&mut self, text: &str) {
-        self.line(&self.coloured(RED, text));
+        self.show(&self.coloured(RED, &clean(text)));
     }
 
     /// A change: when, who or what, before → after. Those of a first whole listing are only counted.
@@ -67,9 +63,9 @@ impl Screen {
             op::DELETE => RED,
             _ => YELLOW,
         };
-        let text = spoken(change, view);
+        let text = clean(&spoken(change, view));
         let line = format!("{}  {}", self.coloured(DIM, &time(change.ts_ms)), self.coloured(colour, &text));
-        self.line(&line);
+        self.show(&line);
     }
 
     /// What JupiterOne holds and how far all is: redrawn on a terminal, elsewhere a line where `is_news`.
@@ -80,8 +76,11 @@ impl Screen {
         let text = status(view);
         if self.is_terminal {
             let text: String = text.chars().take(STATUS_LEN).collect();
-            self.status = self.coloured(DIM, &text);
-            write(&format!("{CLEAR}{}", self.status));
+            let text = self.coloured(DIM, &text);
+            if self.status != text {
+                write(&format!("{CLEAR}{text}"));
+                self.status = text;
+            }
         } else if is_news {
             self.line(&text);
         }
@@ -93,6 +92,14 @@ impl Screen {
             self.status.clear();
             write(CLEAR);
         }
+    }
+
+    fn show(&mut self, text: &str) {
+        if self.is_silent {
+            return;
+        }
+        let (clear, status) = if self.is_terminal { (CLEAR, self.status.as_str()) } else { ("", "") };
+        write(&format!("{clear}{text}\n{status}"));
     }
 
     fn coloured(&self, code: &str, text: &str) -> String {
@@ -109,6 +116,11 @@ fn write(text: &str) {
     let mut stdout = io::stdout().lock();
     // A reader that went away misses nothing.
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+}
+
+/// Without control characters: a name is whatever somebody typed, and must not move the cursor.
+fn clean(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
 
 fn time(ts_ms: i64) -> String {
@@ -142,4 +154,19 @@ fn status(view: &View) -> String {
         "JupiterOne holds {} entities and {} relationships · poll {} · {progress}",
         held.entities, held.relationships, view.polls
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{clean, time};
+
+    #[test]
+    fn a_name_does_not_move_the_cursor() {
+        assert_eq!(clean("Ada\x1b[2J\nLovelace\u{9b}"), "Ada [2J Lovelace ");
+    }
+
+    #[test]
+    fn a_time_is_that_of_the_day_in_utc() {
+        assert_eq!(time(1_780_112_720_615), "03:45:20");
+    }
 }

@@ -150,3 +150,73 @@ impl View {
         size
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemas::codec::GraphValue;
+    use schemas::collection::POLL;
+    use schemas::coverage::{Coverage, Poll};
+    use schemas::state::GraphKey;
+    use schemas::sync::{Finished, Sync};
+
+    use super::{Size, View};
+
+    fn poll(view: &mut View, id: &str, ended: bool) {
+        let poll =
+            Poll { poll_id: Some(id.to_owned()), ended, started_ts_ms: Some(1_000), ..Poll::default() };
+        let coverage = Coverage {
+            organization_id: "one".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: POLL.to_owned(),
+            whole: None,
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: Some(poll),
+        };
+        let value = GraphValue::Coverage(Box::new(coverage)).encode();
+        let key = GraphKey::Coverage(POLL.to_owned()).format("one");
+        view.graph(&key, Some(&value)).expect("it folds");
+    }
+
+    fn finished(revision: i64) -> Sync {
+        let counts = BTreeMap::from([
+            ("anthropic_user".to_owned(), 3),
+            ("anthropic_account".to_owned(), 1),
+            ("anthropic_account_has_user".to_owned(), 3),
+        ]);
+        let finished = Finished {
+            job_id: "job".to_owned(),
+            revision,
+            ended_ts_ms: 2_000,
+            counts,
+            partial_types: Vec::new(),
+            incomplete: Vec::new(),
+        };
+        Sync { finished: Some(finished), ..Sync::default() }
+    }
+
+    #[test]
+    fn in_sync_is_a_poll_that_ended_and_a_job_of_its_revision() {
+        let mut view = View::default();
+        assert!(!view.is_in_sync(0));
+        poll(&mut view, "first", false);
+        view.sync(finished(0));
+        assert!(!view.is_in_sync(0), "the poll has not ended");
+        poll(&mut view, "first", true);
+        poll(&mut view, "first", true);
+        assert_eq!(view.polls, 1, "its mark counts once");
+        assert!(view.is_in_sync(1) && !view.is_in_sync(2));
+        assert!(view.is_in_sync_since(999) && !view.is_in_sync_since(1_000));
+        view.sync(finished(7));
+        assert!(!view.is_in_sync(1), "JupiterOne holds another revision");
+    }
+
+    #[test]
+    fn what_jupiterone_holds_is_counted_by_type() {
+        let mut view = View::default();
+        view.sync(finished(0));
+        assert_eq!(view.held(), Size { entities: 4, relationships: 3 });
+    }
+}

@@ -15,7 +15,7 @@ use schemas::sync::Sync;
 use schemas::topics::Topic;
 use tokio::sync::mpsc;
 
-use crate::embedded::{Kafka, PARTITIONS};
+use crate::kafka::{Kafka, PARTITIONS};
 
 /// One wait for a record: decides how soon the thread notices the end.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);

@@ -13,7 +13,7 @@ use simulator::anthropic::{self, Anthropic};
 use simulator::jupiterone::{self, JupiterOne, Tamper};
 
 use crate::arguments::Arguments;
-use crate::embedded::{Kafka, PARTITIONS};
+use crate::kafka::{Kafka, PARTITIONS};
 
 /// What does not depend on the arguments; all else is set in the parsed configuration.
 const CONFIGURATION: &str = r#"
