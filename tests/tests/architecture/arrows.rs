@@ -1,0 +1,88 @@
+//! Which crate may depend on which.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::workspace;
+
+/// Each crate, and those of ours that it may be built from.
+const ARROWS: [(&str, &[&str]); 8] = [
+    ("schemas", &[]),
+    ("service", &["schemas"]),
+    ("producer", &["schemas", "service"]),
+    ("processor", &["schemas", "service"]),
+    ("sink", &["schemas", "service"]),
+    ("simulator", &["schemas"]),
+    ("quickstart", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
+    ("tests", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
+];
+
+/// Beside these, any crate's own tests may use it: it imports nothing of what it tests.
+const TEST_ONLY: &str = "simulator";
+
+#[test]
+fn crates_depend_on_each_other_only_along_the_arrows() {
+    assert_eq!(against_the_arrows(&metadata()), Vec::<String>::new());
+}
+
+#[test]
+fn a_dependency_against_the_arrows_is_found() {
+    assert_eq!(against_the_arrows(&one("sink", "simulator", None)), ["sink is built from simulator"]);
+    assert_eq!(
+        against_the_arrows(&one("producer", "quickstart", None)),
+        ["producer is built from quickstart"]
+    );
+    assert_eq!(against_the_arrows(&one("schemas", "service", None)), ["schemas is built from service"]);
+    assert_eq!(against_the_arrows(&one("sink", "processor", Some("dev"))), ["sink is tested with processor"]);
+    assert_eq!(against_the_arrows(&one("simulator", "service", None)), ["simulator is built from service"]);
+    assert_eq!(
+        against_the_arrows(&one("common", "schemas", None)),
+        ["common is in no place of the architecture"]
+    );
+}
+
+#[test]
+fn a_dependency_along_the_arrows_is_not() {
+    assert!(against_the_arrows(&one("sink", "simulator", Some("dev"))).is_empty());
+    assert!(against_the_arrows(&one("quickstart", "sink", None)).is_empty());
+}
+
+/// What stands against the arrows in the output of `cargo metadata`.
+fn against_the_arrows(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().expect("cargo lists packages");
+    packages.iter().flat_map(wrong_dependencies).collect()
+}
+
+fn wrong_dependencies(package: &Value) -> Vec<String> {
+    let name = package["name"].as_str().expect("a package has a name");
+    let Some((_, allowed)) = ARROWS.iter().find(|(known, _)| *known == name) else {
+        return vec![format!("{name} is in no place of the architecture")];
+    };
+    let dependencies = package["dependencies"].as_array().expect("cargo lists dependencies");
+    let ours = dependencies.iter().filter(|dependency| dependency["path"].is_string());
+    let judge = |dependency: &Value| {
+        let other = dependency["name"].as_str().expect("a dependency has a name");
+        let is_for_tests = dependency["kind"] == "dev";
+        let is_allowed = allowed.contains(&other) || is_for_tests && (other == TEST_ONLY || other == name);
+        let verb = if is_for_tests { "tested with" } else { "built from" };
+        (!is_allowed).then(|| format!("{name} is {verb} {other}"))
+    };
+    ours.filter_map(judge).collect()
+}
+
+fn metadata() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(workspace())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo answers in JSON")
+}
+
+/// Metadata in which one package depends on one other.
+fn one(from: &str, to: &str, kind: Option<&str>) -> Value {
+    let dependency = serde_json::json!({ "name": to, "path": format!("/workspace/{to}"), "kind": kind });
+    serde_json::json!({ "packages": [{ "name": from, "dependencies": [dependency] }] })
+}
