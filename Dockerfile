@@ -11,7 +11,7 @@ COPY . .
 RUN find . -type f ! -name Cargo.toml ! -path ./Cargo.lock \
         ! -path './*/src/lib.rs' ! -path './*/src/main.rs' ! -path './*/src/bin/*.rs' ! -path './*/tests/*.rs' -delete \
     && find . -type d -empty -delete \
-    && find . -name '*.rs' -exec sh -c 'echo "fn main() {}" > "$1"' stub {} \;
+    && find . -name '*.rs' -exec sh -c 'echo "fn main() { }" > "$1"' stub {} \;
 
 # Copied by content, so this layer is built again only when the manifests change. g++, make and perl come with the
 # image: librdkafka and OpenSSL are compiled.
