@@ -48,7 +48,7 @@ fn pure_files_name_nothing_impure() {
 fn something_impure_is_found_wherever_it_is_named() {
     let found = |code: &str| impurities(Path::new("schemas/src/graph.rs"), code);
     let names = |code: &str, path: &str| {
-        assert_eq!(found(code), [format!("schemas/src/graph.rs names {path}")], "{code}")
+        assert_eq!(found(code), [format!("schemas/src/graph.rs names {path}")], "{code}");
     };
     names("use tokio::fs;", "tokio::fs");
     names("use std::{io::Read, time::Duration};", "std::time::Duration");
