@@ -1,5 +1,6 @@
 //! A change as a person wants to read it: who, what, before → after. Pure.
 
+use jiff::Timestamp;
 use schemas::{
     change::{Envelope, op},
     element::Element,
@@ -68,14 +69,15 @@ fn differences(changed: &[String], before: &Element, after: &Element) -> String 
     let (before, after) = (properties(before), properties(after));
     let differences: Vec<String> = changed
         .iter()
-        .map(|name| format!("{name} {} → {}", shown(before.get(name)), shown(after.get(name))))
+        .map(|name| format!("{name} {} → {}", shown(name, before.get(name)), shown(name, after.get(name))))
         .collect();
     differences.join(", ")
 }
 
-fn shown(value: Option<&Value>) -> String {
+fn shown(name: &str, value: Option<&Value>) -> String {
     let text = match value {
         None => return "nothing".to_owned(),
+        Some(Value::Number(number)) if name.ends_with("On") => time(number),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
@@ -84,4 +86,10 @@ fn shown(value: Option<&Value>) -> String {
     }
     let beginning: String = text.chars().take(VALUE_LEN).collect();
     format!("{beginning}…")
+}
+
+/// A time as people write it; JupiterOne has epoch milliseconds in every property that ends with `On`.
+fn time(number: &serde_json::Number) -> String {
+    let time = number.as_i64().and_then(|milliseconds| Timestamp::from_millisecond(milliseconds).ok());
+    time.map_or_else(|| number.to_string(), |time| time.to_string())
 }
