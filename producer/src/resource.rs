@@ -40,7 +40,7 @@ pub fn read(collection: &Collection, row: Value) -> Result<Resource, Unreadable>
         Collection::Workspaces => resource.workspace = Some(workspace(&mut fields)?.into()),
         Collection::ApiKeys => resource.api_key = Some(api_key(&mut fields)?.into()),
         Collection::Members(workspace_id) => {
-            resource.member = Some(member(workspace_id, &mut fields)?.into())
+            resource.member = Some(member(workspace_id, &mut fields)?.into());
         }
     }
     fields.finish();
