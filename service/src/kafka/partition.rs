@@ -291,8 +291,7 @@ impl PartitionReader {
                 let (topic, partition) = (self.topic.clone(), self.partition);
                 Err(Error::OffsetOutOfRange { topic, partition, committed: self.position, beginning, end })
             }
-            Some(code) if is_permanent(code) => Err(self.failed(error)),
-            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => Err(self.failed(error)),
+            _ if is_permanent(&error) => Err(self.failed(error)),
             _ => {
                 debug!(topic = self.topic, partition = self.partition, %error, "librdkafka tries again");
                 Ok(())
@@ -302,12 +301,10 @@ impl PartitionReader {
 
     fn failed(&self, source: KafkaError) -> Error {
         let (topic, partition) = (self.topic.clone(), self.partition);
-        match source.rdkafka_error_code() {
-            Some(code) if is_permanent(code) => Error::Fatal { topic, partition, source: source.into() },
-            Some(_) if !matches!(source, KafkaError::MessageConsumptionFatal(_)) => {
-                Error::Unreachable { topic, partition, source: source.into() }
-            }
-            _ => Error::Fatal { topic, partition, source: source.into() },
+        if is_permanent(&source) || source.rdkafka_error_code().is_none() {
+            Error::Fatal { topic, partition, source: source.into() }
+        } else {
+            Error::Unreachable { topic, partition, source: source.into() }
         }
     }
 }
@@ -319,20 +316,25 @@ fn whole(timeout: Duration) -> Duration {
     Duration::from_millis(milliseconds).min(Duration::from_secs(1))
 }
 
-fn is_permanent(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopic
-            | RDKafkaErrorCode::UnknownPartition
-            | RDKafkaErrorCode::UnknownTopicOrPartition
-            | RDKafkaErrorCode::TopicAuthorizationFailed
-            | RDKafkaErrorCode::GroupAuthorizationFailed
-            | RDKafkaErrorCode::ClusterAuthorizationFailed
-            | RDKafkaErrorCode::Authentication
-            | RDKafkaErrorCode::SaslAuthenticationFailed
-            | RDKafkaErrorCode::InvalidArgument
-            | RDKafkaErrorCode::State
-    )
+/// Whether what a consumer reports is for a person to mend. librdkafka mends the rest by itself, such as a broker that
+/// went away.
+pub fn is_permanent(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::MessageConsumptionFatal(_))
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::UnknownTopic
+                    | RDKafkaErrorCode::UnknownPartition
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::TopicAuthorizationFailed
+                    | RDKafkaErrorCode::GroupAuthorizationFailed
+                    | RDKafkaErrorCode::ClusterAuthorizationFailed
+                    | RDKafkaErrorCode::Authentication
+                    | RDKafkaErrorCode::SaslAuthenticationFailed
+                    | RDKafkaErrorCode::InvalidArgument
+                    | RDKafkaErrorCode::State
+            )
+        )
 }
 
 fn detached(message: &BorrowedMessage<'_>) -> Record {
