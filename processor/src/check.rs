@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use anyhow::Context as _;
 use service::{
-    config::Config,
+    config::{Config, environment},
     exit::Outcome,
     kafka::{
         client_config,
@@ -21,12 +21,12 @@ pub async fn check(config: Config) -> anyhow::Result<Outcome> {
 
 fn print(config: &Config) -> anyhow::Result<Outcome> {
     let mut stdout = io::stdout().lock();
-    let client = client_config(&config.kafka, &std::env::vars().collect())?;
+    let client = client_config(&config.kafka, &environment())?;
     writeln!(stdout, "ok      configuration: {} organizations", config.organizations.len())?;
     let findings = match topics::check(&client, &wanted(config, Broker::Kafka)) {
         Ok(findings) => findings,
         Err(error) => {
-            writeln!(stdout, "failed  broker: {error}")?;
+            writeln!(stdout, "failed  broker: {:#}", anyhow::Error::new(error))?;
             return Ok(Outcome::Failed);
         }
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use service::{
-    config::Config,
+    config::{Config, environment},
     exit::{Outcome, shutdown_signal},
     kafka::topics::Broker,
 };
@@ -51,7 +51,7 @@ enum Command {
 
 /// Does what the command line asks for.
 pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
-    let config = Config::load(arguments.config.as_deref(), &std::env::vars().collect())?;
+    let config = Config::load(arguments.config.as_deref(), &environment())?;
     match arguments.command {
         Command::Run { until_end } => {
             let options = run::Options { until_end, broker: Broker::Kafka };

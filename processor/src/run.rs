@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use schemas::topics::Topic;
 use service::{
     admin::{self, Health},
-    config::Config,
+    config::{Config, environment},
     exit::{Outcome, Shutdown},
     kafka::{
         client_config,
@@ -66,8 +66,7 @@ pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
 
 /// Runs the processor until it is asked to end, or has reached the end.
 pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
-    let environment = std::env::vars().collect();
-    let client = client_config(&config.kafka, &environment)?;
+    let client = client_config(&config.kafka, &environment())?;
     let (metrics, registry) = Metrics::new("processor");
     let health = Arc::new(Health::default());
     health.set("kafka", Err("not reached yet".to_owned()));

@@ -15,11 +15,11 @@ use rdkafka::{
 };
 use schemas::{change::Envelope, codec::decode, topics::Topic};
 use service::{
-    config::Config,
+    config::{Config, environment},
     exit::{Outcome, Shutdown},
-    kafka::client_config,
+    kafka::{client_config, partition::is_permanent},
 };
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::narrate::narrate;
 
@@ -77,7 +77,7 @@ pub async fn tail(config: Config, options: Options, shutdown: Shutdown) -> anyho
 }
 
 fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
-    let mut client: ClientConfig = client_config(&config.kafka, &std::env::vars().collect())?;
+    let mut client: ClientConfig = client_config(&config.kafka, &environment())?;
     // No group: nothing is committed, and every reader sees everything.
     client.set("group.id", format!("{}.tail", config.kafka.topic_prefix));
     client.set("enable.auto.commit", "false").set("isolation.level", "read_committed");
@@ -101,7 +101,8 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
                     }
                     Err(error) => {
                         let (partition, offset) = (message.partition(), message.offset());
-                        error!(topic, partition, offset, "a change cannot be decoded: {error}");
+                        let reason = anyhow::Error::new(error);
+                        error!(topic, partition, offset, "a change cannot be decoded: {reason:#}");
                     }
                 }
                 let next = message.offset() + 1;
@@ -110,7 +111,11 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            Some(Err(error)) => return Err(error).with_context(|| format!("failed to read {topic}")),
+            Some(Err(error)) if is_permanent(&error) => {
+                return Err(error).with_context(|| format!("failed to read {topic}"));
+            }
+            // A broker that went away, of which librdkafka tells while it looks for it.
+            Some(Err(error)) => debug!(topic, %error, "librdkafka tries again"),
             None => {}
         }
         if options.until_end && open.is_empty() {
