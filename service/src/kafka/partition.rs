@@ -44,8 +44,9 @@ const PROMISES: [(&str, &str); 5] = [
 pub enum Error {
     /// The next offset is no longer, or not yet, in the topic: records are lost to this reader. A person decides.
     #[error(
-        "{topic} partition {partition} has the offsets {beginning} to {end}, and the next to read is {committed}; \
-         records were deleted before they were read, or the topic was made anew"
+        "{topic} partition {partition} has the offsets {beginning} to {end}, and the next to read is {committed}: \
+         records were deleted before they were read, or the topic was made anew; to go on with what there is, stop \
+         the service and reset its group's offset with kafka-consumer-groups.sh --reset-offsets --to-earliest"
     )]
     OffsetOutOfRange {
         /// Of the partition.
@@ -215,6 +216,20 @@ impl PartitionReader {
         }
     }
 
+    /// Goes to the offset that the group has committed; without one it stays where it is.
+    ///
+    /// Asks where the partition begins and ends, since a reader beyond the end would merely wait. An offset just before
+    /// the beginning has lost nothing: what is missing is the marker behind the last record read, for no transaction
+    /// fits into one offset.
+    pub fn resume(&mut self) -> Result<(), Error> {
+        let Some(committed) = self.committed()? else { return Ok(()) };
+        let (beginning, end) = self.watermarks()?;
+        if committed > end || committed + 1 < beginning {
+            return Err(self.out_of_range(committed, beginning, end));
+        }
+        self.seek(committed.max(beginning))
+    }
+
     /// Goes to an offset.
     pub fn seek(&mut self, offset: i64) -> Result<(), Error> {
         self.start = Start::Offset(offset);
@@ -288,8 +303,7 @@ impl PartitionReader {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 let (beginning, end) = self.watermarks()?;
-                let (topic, partition) = (self.topic.clone(), self.partition);
-                Err(Error::OffsetOutOfRange { topic, partition, committed: self.position, beginning, end })
+                Err(self.out_of_range(self.position, beginning, end))
             }
             _ if is_permanent(&error) => Err(self.failed(error)),
             _ => {
@@ -297,6 +311,11 @@ impl PartitionReader {
                 Ok(())
             }
         }
+    }
+
+    fn out_of_range(&self, committed: i64, beginning: i64, end: i64) -> Error {
+        let (topic, partition) = (self.topic.clone(), self.partition);
+        Error::OffsetOutOfRange { topic, partition, committed, beginning, end }
     }
 
     fn failed(&self, source: KafkaError) -> Error {
