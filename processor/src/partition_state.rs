@@ -17,7 +17,7 @@ pub enum Unfit {
     /// The element count that was written with the last transaction is another than the one restored.
     #[error(
         "the graph of organization {organization_id} has {found} elements, its coverage counts {expected}: the graph \
-         topic was changed by another hand or read before its end; rebuild it with `processor replay --from earliest --into PREFIX`"
+         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again"
     )]
     ElementCount {
         /// Whose graph.
@@ -30,7 +30,7 @@ pub enum Unfit {
     /// The topics have another number of partitions than when the organization was written.
     #[error(
         "organization {organization_id} was written when the topics had {expected} partitions, they have {found}: its \
-         history would be split; give the topics a new prefix and rebuild them with `processor replay --from earliest --into PREFIX`"
+         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again"
     )]
     PartitionCount {
         /// Which.
@@ -41,7 +41,9 @@ pub enum Unfit {
         expected: i32,
     },
     /// The organization belongs elsewhere.
-    #[error("organization {organization_id} belongs in partition {expected}, but stands in {found}")]
+    #[error(
+        "organization {organization_id} belongs in partition {expected}, but stands in {found}: another program wrote it"
+    )]
     Partition {
         /// Which.
         organization_id: String,
@@ -49,6 +51,20 @@ pub enum Unfit {
         found: i32,
         /// Where it belongs.
         expected: i32,
+    },
+    /// The raw topic ends before what was read of it.
+    #[error(
+        "a listing of organization {organization_id} was read at offset {read} of the raw topic, which ends at {end}: \
+         the topic was made anew, and its records would count as read; give the topics a new prefix \
+         (kafka.topic_prefix) and poll again"
+    )]
+    RawOffset {
+        /// Whose listing.
+        organization_id: String,
+        /// Where the newest listing or mark in its coverage was read.
+        read: i64,
+        /// Where the raw partition ends.
+        end: i64,
     },
 }
 
@@ -95,6 +111,18 @@ impl PartitionState {
         Ok(())
     }
 
+    /// Checks that the raw partition, which ends there, has all that was read of it.
+    pub fn check_raw_end(&self, end: i64) -> Result<(), Unfit> {
+        for (organization_id, state) in self.states.iter() {
+            let latest = state.coverage().values().filter_map(|coverage| coverage.latest.as_ref());
+            let read = latest.map(|latest| latest.raw_offset).max();
+            if let Some(read) = read.filter(|read| *read >= end) {
+                return Err(Unfit::RawOffset { organization_id: organization_id.to_owned(), read, end });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that an organization belongs in this partition.
     pub fn check_place(&self, organization_id: &str) -> Result<(), Unfit> {
         let expected = partition(organization_id, self.partition_count);
@@ -132,5 +160,42 @@ impl PartitionState {
         for (key, value) in records {
             state.fold(&key, value).expect("reconcile writes each kind of value under its kind of key");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{
+        codec::GraphValue,
+        coverage::{Coverage, Latest},
+        raw::outcome,
+        state::GraphKey,
+    };
+
+    use super::{PartitionState, Unfit};
+
+    #[test]
+    fn a_raw_topic_that_ends_before_what_was_read_of_it_is_refused() {
+        let mut state = PartitionState::new(0, 1);
+        let coverage = Coverage {
+            organization_id: "o".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: "users".to_owned(),
+            whole: None,
+            latest: Some(Latest {
+                outcome: outcome::WHOLE.to_owned(),
+                reason: None,
+                poll_id: None,
+                raw_offset: 7,
+                ended_ts_ms: 1,
+            }),
+            not_whole_since_ts_ms: None,
+            poll: None,
+        };
+        let key = GraphKey::Coverage("users".to_owned());
+        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+        assert_eq!(state.check_raw_end(8), Ok(()));
+        let refused = Unfit::RawOffset { organization_id: "o".to_owned(), read: 7, end: 7 };
+        assert_eq!(state.check_raw_end(7), Err(refused));
     }
 }

@@ -138,9 +138,8 @@ impl<'a> Task<'a> {
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
-        if let Some(committed) = reader.committed()? {
-            reader.seek(committed)?;
-        }
+        reader.resume()?;
+        state.check_raw_end(reader.end_offset()?)?;
         info!(partition, offset = reader.position(), "task opened");
         Ok(Self {
             shared,
@@ -181,9 +180,10 @@ impl<'a> Task<'a> {
             if self.reader.is_at_end() {
                 self.shared.metrics.set_lag(self.partition, 0);
             } else if lag_asked.is_none_or(|asked| asked.elapsed() >= LAG_INTERVAL) {
-                self.shared
-                    .metrics
-                    .set_lag(self.partition, self.reader.end_offset()? - self.reader.position());
+                // A question for people: that it has no answer is no reason to begin anew.
+                if let Ok(end) = self.reader.end_offset() {
+                    self.shared.metrics.set_lag(self.partition, end - self.reader.position());
+                }
                 lag_asked = Some(Instant::now());
             }
         }
