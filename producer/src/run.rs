@@ -115,17 +115,27 @@ async fn supervise(
         let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
         loops.spawn(async move { polling(source, &running, &shutdown).await });
     }
-    let member = {
+    let mut member = {
         let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
         tokio::task::spawn_blocking(move || belong(&running, &raw, &shutdown))
     };
-    let result = member.await.context("the member's thread ended")?;
+    let result = loop {
+        tokio::select! {
+            result = &mut member => break result.context("the member's thread ended")?,
+            Some(ended) = loops.join_next() => ended.context(PANICKED)?,
+        }
+    };
     // The member has left, so every loop was asked to; one that waits for `/me` may be dropped.
     if result.is_ok() {
-        while loops.join_next().await.is_some() {}
+        while let Some(ended) = loops.join_next().await {
+            ended.context(PANICKED)?;
+        }
     }
     result.map(|()| Outcome::Done)
 }
+
+/// An organization without its loop would never be polled again, and nothing would say so: the process ends.
+const PANICKED: &str = "the loop of an organization panicked; restart, and report the lines before this one";
 
 /// Holds the membership until asked to end. Blocks.
 fn belong(running: &Arc<Running>, raw: &str, shutdown: &Shutdown) -> anyhow::Result<()> {
