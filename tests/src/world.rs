@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::kafka::{self, Record};
-use crate::services::{Finished, Service};
+use crate::services::{Finished, Service, binaries};
 use crate::{broker, prefix};
 
 /// Few, so that a broker carries hundreds of tests; more than one, so that organizations are spread.
@@ -41,6 +41,7 @@ impl World {
 
     /// With these organizations, which the configuration names `organization-1` and so on.
     pub fn of(organizations: Vec<anthropic::Settings>) -> Self {
+        binaries::make_ready();
         let runtime = Runtime::new().expect("a runtime starts");
         let (anthropic, jupiterone) = runtime.block_on(async {
             let mut anthropic = Vec::new();
