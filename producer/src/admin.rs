@@ -104,6 +104,14 @@ struct Received {
     body: Vec<u8>,
 }
 
+/// No answer that could be read whole.
+enum Lost {
+    /// The next try may bring one.
+    Again(Failure),
+    /// The next try would end the same.
+    ForGood(Failure),
+}
+
 impl Admin {
     /// The client of an organization whose key is `key` now and is read again from where the configuration says.
     pub fn new(
@@ -175,7 +183,8 @@ impl Admin {
                     }
                     (received.headers, failure)
                 }
-                Err(failure) => (HeaderMap::new(), failure),
+                Err(Lost::Again(failure)) => (HeaderMap::new(), failure),
+                Err(Lost::ForGood(failure)) => return Err(Error::FailListing(failure)),
             };
             if tried >= self.backoff.tries {
                 return Err(Error::FailListing(Failure {
@@ -216,9 +225,10 @@ impl Admin {
         }
     }
 
-    async fn exchange(&self, url: Url) -> Result<Received, Failure> {
-        let mut key = HeaderValue::from_str(self.key.expose_secret())
-            .map_err(|_| Failure::of("the Admin API key has characters that no header takes"))?;
+    async fn exchange(&self, url: Url) -> Result<Received, Lost> {
+        let mut key = HeaderValue::from_str(self.key.expose_secret()).map_err(|_| {
+            Lost::ForGood(Failure::of("the Admin API key has characters that no key has; write it anew"))
+        })?;
         key.set_sensitive(true);
         let request = self.http.get(url).header("x-api-key", key).header("anthropic-version", &self.version);
         let response = request.send().await.map_err(|error| broken(&error))?;
@@ -286,16 +296,16 @@ fn answer(received: Received) -> Answer {
 }
 
 /// Reads the body, decompressed, up to the bound.
-async fn read(mut response: Response) -> Result<Received, Failure> {
+async fn read(mut response: Response) -> Result<Received, Lost> {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
         if body.len() + chunk.len() > MAX_PAGE_BYTES {
-            return Err(Failure {
+            return Err(Lost::ForGood(Failure {
                 status: Some(status.as_u16()),
                 request_id: header(&headers, "request-id"),
                 ..Failure::of(format!("the answer is larger than {MAX_PAGE_BYTES} bytes"))
-            });
+            }));
         }
         body.extend_from_slice(&chunk);
     }
@@ -303,7 +313,7 @@ async fn read(mut response: Response) -> Result<Received, Failure> {
 }
 
 /// No whole answer came. The URL is left out of the reason, as it stands beside it in the log.
-fn broken(error: &reqwest::Error) -> Failure {
+fn broken(error: &reqwest::Error) -> Lost {
     let what = if error.is_timeout() {
         "no whole answer came in time"
     } else if error.is_connect() {
@@ -315,7 +325,7 @@ fn broken(error: &reqwest::Error) -> Failure {
     while let Some(deeper) = cause.and_then(std::error::Error::source) {
         cause = Some(deeper);
     }
-    Failure::of(cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})")))
+    Lost::Again(Failure::of(cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})"))))
 }
 
 /// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.

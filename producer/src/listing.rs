@@ -255,3 +255,28 @@ pub(crate) fn is_default(resource: &Resource) -> bool {
         workspace.name.as_deref() == Some(DEFAULT_WORKSPACE) && workspace.archived_at.is_none()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use schemas::collection::Collection;
+
+    use super::{Assembly, Flaw, MAX_LISTING_BYTES, Next};
+    use crate::admin::Answer;
+
+    fn page(body: &str) -> Answer {
+        Answer { body: body.as_bytes().to_vec(), request_id: None, received: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn a_listing_may_be_as_large_as_the_bound_and_no_larger() {
+        let body = r#"{"data":[],"has_more":false}"#;
+        let taken = |before: usize| {
+            let mut assembly = Assembly::new(Collection::Users, 0);
+            assembly.bytes = before;
+            assembly.take(page(body))
+        };
+        assert_eq!(taken(MAX_LISTING_BYTES - body.len()), Ok(Next::Whole));
+        assert_eq!(taken(MAX_LISTING_BYTES - body.len() + 1), Err(Flaw::TooLarge));
+    }
+}

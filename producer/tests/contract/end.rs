@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use producer::admin::{Admin, Error, Failure};
@@ -13,6 +14,8 @@ use schemas::collection::Collection;
 use service::config::{Config, Organization};
 use service::http::{Settings as HttpSettings, client};
 use simulator::anthropic::{self, Answer, Anthropic, Fault, LoggedRequest, Settings};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 /// Longest wait for an answer in a test of slow answers; far above what loopback takes.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -69,6 +72,25 @@ impl End {
         assert!(requests.iter().all(|request| request.method == "GET"), "{requests:?}");
         requests
     }
+}
+
+/// The address of a server that answers each connection with status 200 and so many spaces, and how many it had.
+pub(crate) async fn spaces(bytes: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {bytes}\r\n\r\n{}", " ".repeat(bytes));
+        while let Ok((mut connection, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let mut request = [0; 4096];
+            // The client hangs up where it has enough.
+            let _ = connection.read(&mut request).await;
+            let _ = connection.write_all(answer.as_bytes()).await;
+        }
+    });
+    (url, connections)
 }
 
 pub(crate) async fn start(settings: Settings) -> Anthropic {

@@ -1,9 +1,14 @@
 //! Answers of status 200 that make no whole listing.
 
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use producer::admin::{Error, MAX_PAGE_BYTES};
+use producer::listing::list;
 use schemas::collection::Collection;
 use simulator::anthropic::{Answer, Fault, Settings, UnknownCursor};
 
-use crate::end::{End, users_fail};
+use crate::end::{End, admin, spaces, users_fail};
 
 fn paged() -> Settings {
     Settings { users: 2500, ..Settings::default() }
@@ -39,6 +44,17 @@ async fn answers_that_are_no_page_fail_the_listing() {
         assert!(failure.reason.starts_with("the answer is no JSON"), "{failure}");
         assert_eq!((failure.status, requests), (Some(200), 1));
     }
+}
+
+#[tokio::test]
+async fn an_answer_over_the_bound_fails_the_listing_without_a_second_try() {
+    let (url, connections) = spaces(MAX_PAGE_BYTES + 1).await;
+    let mut admin = admin(&url, "sk-ant-admin01-of-nobody", "env = \"KEY\"", Path::new(""));
+    let Err(Error::FailListing(failure)) = list(&mut admin, &Collection::Users).await else {
+        panic!("more was read than the bound allows");
+    };
+    assert_eq!(failure.reason, "the answer is larger than 16777216 bytes");
+    assert_eq!((failure.status, connections.load(Ordering::Relaxed)), (Some(200), 1));
 }
 
 #[tokio::test]
