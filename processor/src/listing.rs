@@ -75,17 +75,31 @@ pub enum Malformed {
     Kind(String),
 }
 
-/// Puts listings together. At most one listing per organization is open: the producer writes each in a transaction
-/// of its own.
+/// A listing whose manifest never came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in the raw records")]
+pub struct Leftover {
+    pub organization_id: String,
+    pub collection: String,
+    pub listing_id: String,
+    /// How many resources it had.
+    pub resources: usize,
+}
+
+/// Puts listings together. At most one is open in a partition: the producer writes each in a transaction of its own,
+/// and all transactions of a partition one after the other, under one transactional id. So a mark, or a record of
+/// another listing, tells of an open one that its manifest never comes.
 #[derive(Debug, Default)]
 pub struct Assembler {
-    open: BTreeMap<String, Open>,
+    open: Option<Open>,
     /// Damage by organization and collection that the next manifest has to bear.
     damage: BTreeMap<(String, String), String>,
+    leftovers: Vec<Leftover>,
 }
 
 #[derive(Debug)]
 struct Open {
+    organization_id: String,
     collection: String,
     listing_id: String,
     resources: BTreeMap<String, Raw>,
@@ -95,7 +109,23 @@ struct Open {
 impl Assembler {
     /// Whether no listing is open: the offset after the last record may be committed.
     pub fn is_at_rest(&self) -> bool {
-        self.open.is_empty()
+        self.open.is_none()
+    }
+
+    /// Drops the open listing, if there is one: its manifest never comes.
+    pub fn drop_open(&mut self) {
+        let leftover = self.open.take().map(|open| Leftover {
+            organization_id: open.organization_id,
+            collection: open.collection,
+            listing_id: open.listing_id,
+            resources: open.resources.len(),
+        });
+        self.leftovers.extend(leftover);
+    }
+
+    /// The listings that were dropped since this was asked.
+    pub fn take_leftovers(&mut self) -> Vec<Leftover> {
+        std::mem::take(&mut self.leftovers)
     }
 
     /// Notes a record that could not be read: the listing of its collection is partial.
@@ -117,6 +147,7 @@ impl Assembler {
             other => return Err(Malformed::Parts(other)),
         }
         if let Some(mark) = raw.record.mark {
+            self.drop_open();
             return Ok(Some(Unit::Mark {
                 organization_id: raw.record.organization_id,
                 organization_name: raw.record.organization_name,
@@ -158,27 +189,30 @@ impl Assembler {
         Ok(())
     }
 
-    /// The open listing of that id. One that was open before and never got its manifest is dropped: the producer
-    /// writes a listing in one transaction, so it is a leftover of another writer.
+    /// The open listing of that id; another that is open is dropped.
     fn open_listing(&mut self, organization_id: &str, collection: &str, listing_id: &str) -> &mut Open {
-        let fresh = || Open {
+        let is_this = |open: &Open| {
+            open.organization_id == organization_id
+                && open.collection == collection
+                && open.listing_id == listing_id
+        };
+        if !self.open.as_ref().is_some_and(is_this) {
+            self.drop_open();
+        }
+        self.open.get_or_insert_with(|| Open {
+            organization_id: organization_id.to_owned(),
             collection: collection.to_owned(),
             listing_id: listing_id.to_owned(),
             resources: BTreeMap::new(),
             damage: None,
-        };
-        let open = self.open.entry(organization_id.to_owned()).or_insert_with(fresh);
-        if open.listing_id != listing_id || open.collection != collection {
-            *open = fresh();
-        }
-        open
+        })
     }
 
     fn close(&mut self, raw: Raw, collection: Collection, offset: i64) -> Result<Unit, Malformed> {
         let record = raw.record;
         let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("manifest"))?;
         self.open_listing(&record.organization_id, &record.collection, &listing_id);
-        let open = self.open.remove(&record.organization_id).expect("it was opened just now");
+        let open = self.open.take().expect("it was opened just now");
         let manifest = record.manifest.expect("a record without a resource has a manifest here");
         let spoiled = self.damage.remove(&(record.organization_id.clone(), record.collection));
         let seen = i64::try_from(open.resources.len()).expect("a listing is bounded");

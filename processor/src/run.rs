@@ -19,6 +19,7 @@ use service::{
     kafka::{
         client_config,
         member::{Event, Member},
+        settle,
         topics::{self, Broker, Wanted},
     },
     metrics::Metrics,
@@ -299,6 +300,7 @@ fn keep_running(
         shared.health.set(partition_name(partition), Err("restoring".to_owned()));
         let result = Task::open(shared, partition, Arc::clone(group)).and_then(|mut task| {
             if shared.until_end && end.is_none() {
+                settle(&shared.client, &Topic::Raw.name(&shared.prefix), partition)?;
                 end = Some(task.raw_end()?);
             }
             shared.health.set(partition_name(partition), Ok(()));

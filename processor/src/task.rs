@@ -161,7 +161,11 @@ impl<'a> Task<'a> {
         let mut lag_asked: Option<Instant> = None;
         loop {
             self.heartbeat.beat();
-            if stop.load(Ordering::Relaxed) || end.is_some_and(|end| self.reader.position() >= end) {
+            let is_over = end.is_some_and(|end| self.reader.position() >= end || self.reader.is_at_end());
+            if is_over {
+                self.drop_open();
+            }
+            if is_over || stop.load(Ordering::Relaxed) {
                 self.commit()?;
                 return Ok(Ended { incomplete: self.incomplete() });
             }
@@ -172,10 +176,6 @@ impl<'a> Task<'a> {
             }
             if self.batch.is_full() {
                 self.commit()?;
-            }
-            if end.is_some() && self.reader.is_at_end() {
-                self.commit()?;
-                return Ok(Ended { incomplete: self.incomplete() });
             }
             if self.reader.is_at_end() {
                 self.shared.metrics.set_lag(self.partition, 0);
@@ -204,8 +204,31 @@ impl<'a> Task<'a> {
             }
             Err(refusal) => self.refuse(record, &refusal),
         }
+        self.report_leftovers();
         if self.assembler.is_at_rest() {
             self.batch.advance(offset + 1);
+        }
+    }
+
+    /// Below the end every transaction is whole, so a listing that is open there never gets its manifest.
+    fn drop_open(&mut self) {
+        if !self.assembler.is_at_rest() {
+            self.assembler.drop_open();
+            self.report_leftovers();
+            self.batch.advance(self.reader.position());
+        }
+    }
+
+    fn report_leftovers(&mut self) {
+        for leftover in self.assembler.take_leftovers() {
+            error!(
+                partition = self.partition,
+                organization.id = leftover.organization_id,
+                collection = leftover.collection,
+                listing.id = leftover.listing_id,
+                resources = leftover.resources,
+                "a listing without a manifest was dropped; only another program writes one"
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! Raw records in the order of their offsets become listings.
 
-use processor::listing::{Assembler, Listing, Malformed, Unit};
+use processor::listing::{Assembler, Leftover, Listing, Malformed, Unit};
 use schemas::{
     codec::{Raw, decode_raw, encode},
     raw::{Configuration, Manifest, Mark, RawRecord, Resource, START, User},
@@ -47,6 +47,16 @@ fn manifest(listing_id: &str, count: i64) -> Raw {
         configuration,
     };
     raw(&RawRecord { manifest: Some(manifest), ..record("users", listing_id) })
+}
+
+fn start() -> Mark {
+    Mark {
+        kind: START.to_owned(),
+        trigger: "manual".to_owned(),
+        outcomes: vec![],
+        complete: false,
+        reason: None,
+    }
 }
 
 fn raw(record: &RawRecord) -> Raw {
@@ -107,6 +117,25 @@ fn a_listing_that_never_got_its_manifest_is_dropped() {
 }
 
 #[test]
+fn a_mark_or_another_organization_ends_a_listing_that_never_got_its_manifest() {
+    let other = RawRecord { organization_id: "other".to_owned(), ..manifest("new", 0).record };
+    for record in [RawRecord { mark: Some(start()), ..record("poll", "l") }, other] {
+        let mut assembler = Assembler::default();
+        assembler.take(user("old", "ada"), 0).expect("a resource");
+        assembler.take(raw(&record), 1).expect("a unit");
+        assert!(assembler.is_at_rest());
+        let leftover = Leftover {
+            organization_id: "o".to_owned(),
+            collection: "users".to_owned(),
+            listing_id: "old".to_owned(),
+            resources: 1,
+        };
+        assert_eq!(assembler.take_leftovers(), [leftover]);
+        assert_eq!(assembler.take_leftovers(), []);
+    }
+}
+
+#[test]
 fn a_spoilt_collection_damages_its_next_listing_and_only_that() {
     let mut assembler = Assembler::default();
     assembler.spoil("o", "users", "unreadable".to_owned());
@@ -121,16 +150,9 @@ fn a_spoilt_collection_damages_its_next_listing_and_only_that() {
 
 #[test]
 fn a_record_that_is_nothing_or_two_things_is_refused() {
-    let mark = Mark {
-        kind: START.to_owned(),
-        trigger: "manual".to_owned(),
-        outcomes: vec![],
-        complete: false,
-        reason: None,
-    };
     let refused = |record: RawRecord| Assembler::default().take(raw(&record), 0).expect_err("refused");
     assert_eq!(refused(record("users", "l")), Malformed::Parts(0));
-    let two = RawRecord { mark: Some(mark), ..user("l", "ada").record };
+    let two = RawRecord { mark: Some(start()), ..user("l", "ada").record };
     assert_eq!(refused(two), Malformed::Parts(2));
     let elsewhere = RawRecord { collection: "invites".to_owned(), ..user("l", "ada").record };
     assert_eq!(refused(elsewhere), Malformed::Collection("invites".to_owned()));
