@@ -195,13 +195,15 @@ impl<'a> Round<'a> {
             // The next poll's marks close this one.
             Some(Early::Kafka(error)) => return Err(error.into()),
         };
-        if reason.is_some() || stopped.is_some() {
+        let is_early = reason.is_some() || stopped.is_some();
+        if is_early {
             self.skip_the_rest();
         }
         let end = self.poll.end(self.outcomes.clone(), reason.clone(), now_ms());
         self.mark(end).await?;
         self.source.unended = None;
-        if self.outcomes.iter().all(|line| line.outcome != outcome::SKIPPED) {
+        // Only a poll that came to its end knows which workspaces there still are.
+        if !is_early && self.outcomes.iter().all(|line| line.outcome != outcome::SKIPPED) {
             let alive = self.outcomes.iter().filter(|line| line.outcome != outcome::GONE);
             let alive = alive.map(|line| line.collection.clone()).collect();
             self.source.show_only(&alive, &self.context.metrics);
