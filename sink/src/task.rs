@@ -19,8 +19,8 @@ use service::metrics::Metrics;
 use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
-pub(crate) use self::error::TaskError;
-use self::error::{read_failed, restore_failed, write_failed};
+pub(crate) use self::error::{TaskError, read_failed};
+use self::error::{restore_failed, write_failed};
 use crate::batch::{self, MAX_BODY_BYTES};
 use crate::configured::{self, Configured};
 use crate::directory::Directory;

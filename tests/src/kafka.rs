@@ -16,6 +16,9 @@ use rdkafka::{Offset, TopicPartitionList};
 /// Longer than anything on a broker of the same machine takes, shorter than a person waits.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Longer than a broker under load takes to write a committed transaction's markers.
+const MARKERS: Duration = Duration::from_secs(5);
+
 /// A record as it lies in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -67,6 +70,9 @@ impl Record {
 pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
     let consumer = consumer(bootstrap_servers);
     let mut open: BTreeSet<i32> = (0..partitions(&consumer, topic)).collect();
+    for partition in &open {
+        settle(bootstrap_servers, &consumer, topic, *partition);
+    }
     let mut list = TopicPartitionList::new();
     for partition in &open {
         list.add_partition_offset(topic, *partition, Offset::Beginning).expect("Beginning is an offset");
@@ -85,6 +91,23 @@ pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
     }
     records.sort_by_key(|record| (record.partition, record.offset));
     records
+}
+
+/// A commit is answered before its markers are written: waits until what a process has committed just now is
+/// readable, or, where a transaction stays open, no longer than a marker takes.
+fn settle(bootstrap_servers: &str, committed: &BaseConsumer, topic: &str, partition: i32) {
+    let written: BaseConsumer = config(bootstrap_servers)
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .expect("the settings are known ones");
+    let end = |consumer: &BaseConsumer| {
+        consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the broker answers").1
+    };
+    let written = end(&written);
+    let deadline = Instant::now() + MARKERS;
+    while end(committed) < written && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// What compaction would leave of these records: the last one of each key, without tombstones.

@@ -9,8 +9,10 @@ pub mod headers;
 pub mod member;
 pub mod partition;
 pub mod restore;
+pub mod settle;
 pub mod topics;
 pub mod transaction;
 
 pub use client::client_config;
 pub use restore::restore;
+pub use settle::settle;

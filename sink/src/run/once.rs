@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use service::exit::{Outcome, Shutdown, UsageError};
+use service::kafka::settle;
 use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::pause;
 use crate::organization::Organization;
 use crate::plan::Urgency;
-use crate::task::{Considered, Setup, Task, TaskError, now_ms};
+use crate::task::{Considered, Setup, Task, TaskError, now_ms, read_failed};
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer.
 const PARTITIONS_AT_ONCE: i32 = 8;
@@ -109,6 +110,7 @@ fn one(
     only: Option<&str>,
     shutdown: &Shutdown,
 ) -> Result<Report, TaskError> {
+    settle(&setup.kafka, &setup.graph_topic, partition).map_err(|error| read_failed(partition, error))?;
     let mut task = Task::open(Arc::clone(setup), partition)?;
     let result = synchronize(&mut task, &setup.runtime, urgency, only, shutdown);
     task.close();

@@ -25,7 +25,7 @@ pub(crate) enum TaskError {
     },
 }
 
-pub(super) fn read_failed(partition: i32, error: partition::Error) -> TaskError {
+pub(crate) fn read_failed(partition: i32, error: partition::Error) -> TaskError {
     match error {
         // Compaction and deletion move the beginning; a restore begins there.
         partition::Error::Unreachable { .. } | partition::Error::OffsetOutOfRange { .. } => {

@@ -10,9 +10,9 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedHeaders;
 use service::config::Kafka;
-use service::kafka::client_config;
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
+use service::kafka::{client_config, settle};
 
 /// Longer than anything that works takes, shorter than a person waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -70,13 +70,14 @@ pub(crate) fn send(producer: &TransactionalProducer, topic: &str, key: &str, val
     producer.send(topic, 0, key, value.map(str::as_bytes), OwnedHeaders::new()).unwrap();
 }
 
-/// One committed transaction with these records.
+/// One committed transaction with these records, readable when this returns.
 pub(crate) fn write(producer: &TransactionalProducer, topic: &str, records: &[(&str, Option<&str>)]) {
     producer.begin().unwrap();
     for (key, value) in records {
         send(producer, topic, key, *value);
     }
     producer.commit().unwrap();
+    settle(&config(), topic, 0).unwrap();
 }
 
 /// Waits until the broker has this many records and markers, committed or not.
