@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
+use crate::poll::chain;
 
 /// Longest time for a request, its answer read whole: a page of 1,000 rows comes within seconds.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -84,6 +85,8 @@ impl Failure {
 /// The Admin API of one organization. Its requests go one after another and share one budget.
 pub struct Admin {
     http: Client,
+    /// The organization's name in the configuration, for the log.
+    name: String,
     base_url: BaseUrl,
     version: String,
     source: SecretSource,
@@ -123,6 +126,7 @@ impl Admin {
     ) -> Self {
         Self {
             http,
+            name: organization.name.clone(),
             base_url: organization.base_url.clone(),
             version: organization.anthropic_version.clone(),
             source: organization.api_key.clone().unwrap_or_else(|| SecretSource::Text(key.clone())),
@@ -194,9 +198,10 @@ impl Admin {
             }
             let delay = self.backoff.delay(&headers, tried, Timestamp::now(), rand::random());
             warn!(
+                organization.name = self.name,
                 path = url.path(),
                 status = failure.status,
-                request_id = failure.request_id,
+                request.id = failure.request_id,
                 tried,
                 delay_ms = delay.as_millis(),
                 "trying again: {}",
@@ -220,7 +225,11 @@ impl Admin {
 
     async fn spend(&mut self) {
         while let Err(wait) = self.budget.spend(Instant::now()) {
-            info!(seconds = wait.as_secs(), "the budget of requests a minute is spent; waiting");
+            info!(
+                organization.name = self.name,
+                seconds = wait.as_secs(),
+                "the budget of requests a minute is spent; waiting"
+            );
             tokio::time::sleep(wait).await;
         }
     }
@@ -244,7 +253,11 @@ impl Admin {
                 true
             }
             Err(error) => {
-                warn!("the Admin API key was refused, and cannot be read again: {error}");
+                let error = chain(&error);
+                warn!(
+                    organization.name = self.name,
+                    "the Admin API key was refused, and cannot be read again: {error}"
+                );
                 false
             }
         }

@@ -11,6 +11,8 @@ use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::{RestoreError, restore};
 use tracing::warn;
 
+use crate::poll::chain;
+
 /// The newest poll of an organization, as the processor has seen it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastPoll {
@@ -74,7 +76,7 @@ fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) {
             polls.insert(coverage.organization_id, (coverage.organization_name, last));
         }
         Ok(_) => warn!(offset = record.offset, "a record of the graph topic is no coverage, as its key says"),
-        Err(error) => warn!(offset = record.offset, "a coverage cannot be read: {error}"),
+        Err(error) => warn!(offset = record.offset, "a coverage cannot be read: {}", chain(&error)),
     }
 }
 

@@ -71,7 +71,7 @@ fn conclude(results: &[(String, Result<Report, Error>)]) -> anyhow::Result<Outco
     }
     for (organization, result) in results {
         if let Err(error) = result {
-            error!(organization, "not polled: {}", chain(error));
+            error!(organization.name = organization, "not polled: {}", chain(error));
         }
     }
     let line = parts.join("; ");

@@ -99,7 +99,7 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, leave
 fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Running) -> Duration {
     let organization = &source.organization().name;
     let reason = chain(problem);
-    error!(organization, "not polled: {reason}");
+    error!(organization.name = organization, "not polled: {reason}");
     match problem {
         Error::Kafka(_) => running.health.set("kafka", Err(reason)),
         _ => running.health.set(check_name(source), Err(reason)),
@@ -116,7 +116,7 @@ async fn first_wait(source: &mut Source, interval: Duration, running: &Running) 
     let last = match last_poll(source, running).await {
         Ok(last) => last,
         Err(error) => {
-            warn!(organization, "cannot read when the last poll was: {error:#}");
+            warn!(organization.name = organization, "cannot read when the last poll was: {error:#}");
             None
         }
     };
@@ -130,7 +130,7 @@ async fn first_wait(source: &mut Source, interval: Duration, running: &Running) 
         });
     }
     running.health.set(check_name(source), Ok(()));
-    info!(organization, seconds = wait.as_secs(), "polled here from now on");
+    info!(organization.name = organization, seconds = wait.as_secs(), "polled here from now on");
     wait
 }
 

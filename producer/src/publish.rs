@@ -14,6 +14,8 @@ use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProduc
 use thiserror::Error;
 use tracing::warn;
 
+use crate::poll::chain;
+
 /// `ce_type` of a raw record.
 const TYPE: &str = "anthropic_graph.raw";
 
@@ -129,7 +131,7 @@ impl Publisher {
             && let Err(error) = producer.abort()
         {
             // The next `open` aborts it.
-            warn!("cannot abort the transaction: {error}");
+            warn!(partition, "cannot abort the transaction: {}", chain(&error));
         }
         written
     }

@@ -121,7 +121,7 @@ impl<'a> Round<'a> {
                 Ok(workspaces) => return Ok(Some(workspaces)),
                 Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !self.leave.is_requested() => {
                     warn!(
-                        organization = self.poll.organization_name,
+                        organization.name = self.poll.organization_name,
                         %collection,
                         "listing anew, for the transaction was lost: {}",
                         chain(&cause)
@@ -152,7 +152,17 @@ impl<'a> Round<'a> {
         let records = self.poll.listing(listing, &listing_id, self.source.configuration.clone());
         self.context.publisher.write(&self.poll.organization_id, records).await?;
         let organization = &self.poll.organization_name;
-        info!(organization, collection, listing_id, count, pages, duration_ms, "listed whole");
+        info!(
+            organization.name = organization,
+            organization.id = self.poll.organization_id,
+            collection,
+            poll.id = self.poll.poll_id,
+            listing.id = listing_id,
+            count,
+            pages,
+            duration_ms,
+            "listed whole"
+        );
         self.context.metrics.listed_whole(organization, &collection, ended);
         self.source.shown.insert(collection.clone());
         let line = ListingOutcome { listing_id: Some(listing_id), ..line(&collection, outcome::WHOLE) };
@@ -162,10 +172,10 @@ impl<'a> Round<'a> {
 
     fn failed(&mut self, collection: &Collection, failure: &Failure) {
         warn!(
-            organization = self.poll.organization_name,
+            organization.name = self.poll.organization_name,
             %collection,
             status = failure.status,
-            request_id = failure.request_id,
+            request.id = failure.request_id,
             "not listed: {failure}"
         );
         self.note(with(line(&collection.to_string(), outcome::FAILED), failure));
@@ -173,7 +183,10 @@ impl<'a> Round<'a> {
 
     fn gone(&mut self, collection: &Collection, failure: &Failure) {
         let collection = collection.to_string();
-        info!(organization = self.poll.organization_name, collection, "has no members any more: {failure}");
+        info!(
+            organization.name = self.poll.organization_name,
+            collection, "has no members any more: {failure}"
+        );
         self.note(with(line(&collection, outcome::GONE), failure));
     }
 
@@ -210,11 +223,17 @@ impl<'a> Round<'a> {
         }
         let report = Report { outcomes: self.outcomes, reason, stopped };
         let organization = &self.poll.organization_name;
-        let (poll_id, listings) = (&self.poll.poll_id, report.outcomes.len());
-        let not_whole = report.failed().count();
-        info!(organization, poll_id, listings, not_whole, complete = report.is_complete(), "polled");
+        info!(
+            organization.name = organization,
+            organization.id = self.poll.organization_id,
+            poll.id = self.poll.poll_id,
+            listings = report.outcomes.len(),
+            not_whole = report.failed().count(),
+            complete = report.is_complete(),
+            "polled"
+        );
         if let Some(reason) = &report.stopped {
-            error!(organization, "stopped until its next poll: {reason}");
+            error!(organization.name = organization, "stopped until its next poll: {reason}");
         }
         Ok(report)
     }
@@ -250,7 +269,7 @@ pub(crate) async fn write_mark(
         match publisher.write(&mark.organization_id, [mark.clone()]).await {
             Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !leave.is_requested() => {
                 warn!(
-                    organization = mark.organization_name,
+                    organization.name = mark.organization_name,
                     "writing a mark again, for its transaction was lost: {}",
                     chain(&cause)
                 );

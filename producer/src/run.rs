@@ -18,7 +18,7 @@ use tracing::{error, info};
 
 use crate::assignment::Assignment;
 use crate::backoff::Backoff;
-use crate::poll::{Context, Source};
+use crate::poll::{Context, Source, chain};
 use crate::polling::polling;
 use crate::publish::{Publisher, group_id};
 use crate::setup::{self, Options, sources, wanted};
@@ -90,8 +90,9 @@ fn reach(
                 return Ok(Some((sources, partition_count)));
             }
             Err(problem @ topics::Error::Unreachable { .. }) => {
+                let problem = chain(&problem);
                 error!("{problem}");
-                health.set("kafka", Err(problem.to_string()));
+                health.set("kafka", Err(problem));
             }
             Err(problem) => return Err(problem.into()),
         }
@@ -109,7 +110,7 @@ async fn supervise(
     let mut loops = JoinSet::new();
     for source in sources {
         if source.organization().polling_interval == PollingInterval::Disabled {
-            info!(organization = source.organization().name, "polled by `producer poll` alone");
+            info!(organization.name = source.organization().name, "polled by `producer poll` alone");
             continue;
         }
         let (running, shutdown) = (Arc::clone(&running), shutdown.clone());
