@@ -71,9 +71,9 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     }
     let desired = desired(listing);
     let licence = Licence::of(state, coverage, listing, &desired);
-    let targets = Targets::of(state, &collection, &desired, &licence);
+    let targets = Targets::of(state, &collection, desired, &licence);
     let reconciliation = Reconciliation { state, listing, collection: &collection, coverage };
-    let mut reconciled = reconciliation.write(&targets);
+    let mut reconciled = reconciliation.write(targets);
     reconciliation.write_coverage(&mut reconciled, &licence);
     reconciliation.write_poll(&mut reconciled, partition_count);
     reconciled.outcome = licence.outcome;
@@ -105,8 +105,9 @@ struct Reconciliation<'a> {
 }
 
 impl Reconciliation<'_> {
-    fn write(&self, targets: &Targets) -> Reconciled {
-        let mut changes: Vec<Change> = targets.changes().collect();
+    fn write(&self, mut targets: Targets) -> Reconciled {
+        let withheld: Vec<_> = targets.withheld().collect();
+        let mut changes = targets.take_changes();
         changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
         let mut reconciled = Reconciled::default();
         let mut revision = self.state.poll().revision;
@@ -114,9 +115,9 @@ impl Reconciliation<'_> {
             revision += 1;
             let value = change.after.clone().map(|after| GraphValue::Element(Box::new(after)));
             reconciled.records.push((GraphKey::Element(change.key().to_owned()), value));
-            reconciled.changes.push(self.envelope(change, revision, targets));
+            reconciled.changes.push(self.envelope(change, revision, &targets));
         }
-        for (key, withheld) in targets.withheld() {
+        for (key, withheld) in withheld {
             let value = withheld.map(|withheld| GraphValue::Withheld(Box::new(withheld)));
             reconciled.records.push((GraphKey::Withheld(key), value));
         }

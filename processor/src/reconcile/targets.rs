@@ -30,7 +30,7 @@ impl<'a> Targets<'a> {
     pub(super) fn of(
         state: &'a State,
         collection: &str,
-        desired: &BTreeMap<String, Element>,
+        desired: BTreeMap<String, Element>,
         licence: &Licence,
     ) -> Self {
         let mut targets = Self {
@@ -40,32 +40,33 @@ impl<'a> Targets<'a> {
             entities: BTreeMap::new(),
             ended: BTreeSet::new(),
         };
-        for (key, element) in desired {
-            targets.known.insert(key.clone(), Some(targets.kept_or_new(element)));
-        }
-        for key in state.owned_by(collection).filter(|key| !desired.contains_key(*key)) {
+        targets.known =
+            desired.into_iter().map(|(key, element)| (key, Some(targets.kept_or_new(element)))).collect();
+        for key in state.owned_by(collection).filter(|key| !targets.known.contains_key(*key)) {
             if state.known(key).is_some_and(|element| licence.deletes(element)) {
-                targets.known.insert(key.to_owned(), None);
                 targets.absent.insert(key.to_owned());
             }
         }
+        targets.known.extend(targets.absent.iter().map(|key| (key.clone(), None)));
         targets.note_entities();
         targets.end_members_of_deleted_workspaces();
         targets.touch_relationships();
         targets
     }
 
-    /// Changes of the graph, in no order that matters.
-    pub(super) fn changes(&self) -> impl Iterator<Item = Change> {
-        self.known.iter().filter_map(|(key, known)| {
-            let before = self.state.graph().get(key);
-            let after = known.as_ref().filter(|element| self.missing_ends(element).is_empty());
+    /// Changes of the graph, in no order that matters. Takes the elements along: there may be many, so ask it last.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        let known = std::mem::take(&mut self.known);
+        let change = |(key, known): (String, Option<Element>)| {
+            let before = self.state.graph().get(&key);
+            let after = known.filter(|element| self.missing_ends(element).is_empty());
             match (before, after) {
                 (None, None) => None,
-                (Some(before), Some(after)) if before.same_as(after) => None,
-                (before, after) => Some(Change { before: before.cloned(), after: after.cloned() }),
+                (Some(before), Some(after)) if before.same_as(&after) => None,
+                (before, after) => Some(Change { before: before.cloned(), after }),
             }
-        })
+        };
+        known.into_iter().filter_map(change).collect()
     }
 
     /// Withheld relationships that come (`Some`) or go (`None`), by key.
@@ -92,9 +93,9 @@ impl<'a> Targets<'a> {
     }
 
     /// The element that is known already, if it says the same: what the log has is not written again.
-    fn kept_or_new(&self, element: &Element) -> Element {
-        let known = self.state.known(&element.key).filter(|known| known.same_as(element));
-        known.unwrap_or(element).clone()
+    fn kept_or_new(&self, element: Element) -> Element {
+        let known = self.state.known(&element.key).filter(|known| known.same_as(&element));
+        known.cloned().unwrap_or(element)
     }
 
     fn note_entities(&mut self) {
