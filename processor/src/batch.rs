@@ -1,14 +1,16 @@
 //! What one transaction will write, gathered before it begins.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rdkafka::message::OwnedHeaders;
-use schemas::{change::Envelope, codec::encode, topics::Topic};
+use schemas::{codec::encode, topics::Topic};
 use service::kafka::{
     headers::{AVRO, CONTENT_TYPE, CloudEvent, owned},
     partition::Record,
 };
 
-use crate::reconcile::{Cause, Reconciled};
+use crate::reconcile::{CONNECTOR, Cause, Reconciled};
 
 /// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
 /// transaction may be larger by one listing.
@@ -42,8 +44,14 @@ pub struct Output {
     pub key: String,
     /// Its value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
-    /// Its headers.
-    pub headers: OwnedHeaders,
+    about: About,
+}
+
+/// What a record's headers are made of, once it is sent: librdkafka's own form takes several times the room.
+enum About {
+    Change { id: String, ts_ms: i64, cause: Cause, traceparent: Option<Arc<str>> },
+    State,
+    DeadLetter([(&'static str, String); 5]),
 }
 
 impl std::fmt::Debug for Output {
@@ -74,13 +82,22 @@ impl Batch {
     }
 
     /// Adds changes and state, in the order: changes, then state, so that whoever sees the state can see the changes.
-    pub fn add(&mut self, organization_id: &str, reconciled: &Reconciled, traceparent: Option<&str>) {
-        for (change, cause) in &reconciled.changes {
+    /// Takes the changes along, since only their bytes are wanted from now on.
+    pub fn add(&mut self, organization_id: &str, reconciled: &mut Reconciled, traceparent: Option<&str>) {
+        let traceparent: Option<Arc<str>> = traceparent.map(Arc::from);
+        let changes = std::mem::take(&mut reconciled.changes);
+        self.outputs.reserve(changes.len() + reconciled.records.len());
+        for (change, cause) in changes {
             self.outputs.push(Output {
                 topic: Topic::Changes,
                 key: change.key(),
-                value: Some(encode(change)),
-                headers: change_headers(change, *cause, traceparent),
+                value: Some(encode(&change)),
+                about: About::Change {
+                    id: change.id,
+                    ts_ms: change.ts_ms,
+                    cause,
+                    traceparent: traceparent.clone(),
+                },
             });
         }
         for (key, value) in &reconciled.records {
@@ -88,44 +105,52 @@ impl Batch {
                 topic: Topic::Graph,
                 key: key.format(organization_id),
                 value: value.as_ref().map(schemas::codec::GraphValue::encode),
-                headers: owned([(CONTENT_TYPE, AVRO)]),
+                about: About::State,
             });
         }
     }
 
     /// Adds a dead letter: the record's bytes with where it came from and why it was refused, as Kafka Connect does.
     pub fn add_dead_letter(&mut self, topic: &str, partition: i32, record: Record, refusal: &Refusal) {
-        let header = |name: &str| format!("__anthropic_graph.errors.{name}");
         let headers = [
-            (header("topic"), topic.to_owned()),
-            (header("partition"), partition.to_string()),
-            (header("offset"), record.offset.to_string()),
-            (header("stage"), refusal.stage.to_owned()),
-            (header("exception.message"), refusal.message.clone()),
+            ("__anthropic_graph.errors.topic", topic.to_owned()),
+            ("__anthropic_graph.errors.partition", partition.to_string()),
+            ("__anthropic_graph.errors.offset", record.offset.to_string()),
+            ("__anthropic_graph.errors.stage", refusal.stage.to_owned()),
+            ("__anthropic_graph.errors.exception.message", refusal.message.clone()),
         ];
         self.outputs.push(Output {
             topic: Topic::DeadLetters,
             key: String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned(),
             value: record.value,
-            headers: owned(headers),
+            about: About::DeadLetter(headers),
         });
     }
 }
 
-fn change_headers(change: &Envelope, cause: Cause, traceparent: Option<&str>) -> OwnedHeaders {
-    let source = format!("/{}/{}", change.source.connector, change.source.organization_id);
-    let time = Timestamp::from_millisecond(change.ts_ms).unwrap_or(Timestamp::UNIX_EPOCH).to_string();
-    CloudEvent {
-        id: &change.id,
-        kind: CHANGE_TYPE,
-        source: &source,
-        subject: &change.element_key,
-        time: &time,
-        cause: Some(match cause {
-            Cause::Live => "live",
-            Cause::Config => "config",
-        }),
-        traceparent,
+impl Output {
+    /// Its headers.
+    pub fn headers(&self) -> OwnedHeaders {
+        match &self.about {
+            About::Change { id, ts_ms, cause, traceparent } => {
+                let (organization_id, element_key) = self.key.split_once('/').unwrap_or(("", &self.key));
+                let time = Timestamp::from_millisecond(*ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+                CloudEvent {
+                    id,
+                    kind: CHANGE_TYPE,
+                    source: &format!("/{CONNECTOR}/{organization_id}"),
+                    subject: element_key,
+                    time: &time.to_string(),
+                    cause: Some(match cause {
+                        Cause::Live => "live",
+                        Cause::Config => "config",
+                    }),
+                    traceparent: traceparent.as_deref(),
+                }
+                .headers()
+            }
+            About::State => owned([(CONTENT_TYPE, AVRO)]),
+            About::DeadLetter(headers) => owned(headers.iter().map(|(name, value)| (name, value))),
+        }
     }
-    .headers()
 }

@@ -1,7 +1,7 @@
 //! Turns raw records into changes and compacted state.
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
-//! - [`batch`], [`task`], [`run`]: Kafka
+//! - [`batch`], [`task`], [`run`]: Kafka; `report`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`cli`]: what a person asks for
 
 pub mod batch;
@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod narrate;
 pub mod partition_state;
 pub mod reconcile;
+mod report;
 pub mod run;
 pub mod tail;
 pub mod task;

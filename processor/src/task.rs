@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
+use anyhow::anyhow;
 use rdkafka::{ClientConfig, consumer::ConsumerGroupMetadata};
 use schemas::{codec::decode_raw, raw::outcome, topics::Topic};
 use service::{
@@ -24,9 +25,9 @@ use tracing::{error, info, warn};
 
 use crate::{
     batch::{Batch, Refusal},
-    listing::{Assembler, Listing, Unit},
+    listing::{Assembler, Unit},
     partition_state::{PartitionState, Unfit},
-    reconcile::{APPLIED, Reconciled, VOID},
+    report::Report,
 };
 
 /// One wait for a raw record: decides how soon a stop is noticed.
@@ -124,7 +125,8 @@ pub struct Task<'a> {
     heartbeat: Heartbeat,
     /// Committed by this process.
     dead_letters: u64,
-    pending_dead_letters: u64,
+    /// Of the next transaction.
+    report: Report,
 }
 
 impl<'a> Task<'a> {
@@ -152,7 +154,7 @@ impl<'a> Task<'a> {
             batch: Batch::default(),
             heartbeat,
             dead_letters: 0,
-            pending_dead_letters: 0,
+            report: Report::default(),
         })
     }
 
@@ -199,7 +201,7 @@ impl<'a> Task<'a> {
         match self.assemble(&record) {
             Ok(unit) => {
                 if let Some(unit) = unit {
-                    self.reconcile(&unit, trace.as_deref());
+                    self.reconcile(unit, trace.as_deref());
                 }
             }
             Err(refusal) => self.refuse(record, &refusal),
@@ -237,13 +239,9 @@ impl<'a> Task<'a> {
             let message = "a raw record has a value; this one is a tombstone".to_owned();
             return Err(Refusal { stage: "decode", message });
         };
-        let raw = decode_raw(value).map_err(|error| Refusal { stage: "decode", message: chain(&error) })?;
-        self.state
-            .check_place(&raw.record.organization_id)
-            .map_err(|error| Refusal { stage: "assemble", message: chain(&error) })?;
-        self.assembler
-            .take(raw, record.offset)
-            .map_err(|error| Refusal { stage: "assemble", message: chain(&error) })
+        let raw = decode_raw(value).map_err(|error| refusal("decode", error))?;
+        self.state.check_place(&raw.record.organization_id).map_err(|error| refusal("assemble", error))?;
+        self.assembler.take(raw, record.offset).map_err(|error| refusal("assemble", error))
     }
 
     /// A record that cannot be used goes to the dead letters, and its listing is partial.
@@ -262,70 +260,27 @@ impl<'a> Task<'a> {
         }
         let topic = Topic::Raw.name(&self.shared.prefix);
         self.batch.add_dead_letter(&topic, self.partition, record, refusal);
-        self.pending_dead_letters += 1;
+        self.report.add_dead_letter();
     }
 
-    fn reconcile(&mut self, unit: &Unit, traceparent: Option<&str>) {
-        let reconciled = self.state.reconcile(unit);
-        self.batch.add(unit.organization_id(), &reconciled, traceparent);
-        match unit {
-            Unit::Listing(listing) => self.report(listing, &reconciled),
+    fn reconcile(&mut self, unit: Unit, traceparent: Option<&str>) {
+        let mut reconciled = self.state.reconcile(&unit);
+        match &unit {
+            Unit::Listing(listing) => self.report.add(listing, &reconciled),
             Unit::Decision { organization_id, offset, .. } => {
+                let partition = self.partition;
                 warn!(
                     organization.id = organization_id,
-                    offset, "a decision was read; this version has no holds"
+                    partition, offset, "a decision was read; this version has no holds"
                 );
             }
             Unit::Mark { .. } => {}
         }
-        self.state.fold(unit.organization_id(), reconciled.records);
-    }
-
-    fn report(&self, listing: &Listing, reconciled: &Reconciled) {
-        let metrics = &self.shared.metrics;
-        let (name, collection) = (listing.organization_name.as_str(), listing.collection.to_string());
-        metrics.count_listing(name, &collection, reconciled.outcome);
-        if reconciled.outcome == outcome::WHOLE {
-            let ended = u64::try_from(listing.manifest.ended_ts_ms).unwrap_or_default();
-            metrics.listed_whole(name, &collection, UNIX_EPOCH + Duration::from_millis(ended));
-        }
-        for op in ["r", "c", "u", "d"] {
-            let count = reconciled.changes.iter().filter(|(change, _)| change.op == op).count();
-            if count > 0 {
-                metrics.count_changes(name, op, count as u64);
-            }
-        }
-        let changes = reconciled.changes.len();
-        let reason = reconciled.reason.as_deref().unwrap_or_default();
-        match reconciled.outcome {
-            outcome::WHOLE | APPLIED => info!(
-                organization.id = listing.organization_id,
-                collection,
-                listing.id = listing.listing_id,
-                offset = listing.offset,
-                resources = listing.resources.len(),
-                changes,
-                outcome = reconciled.outcome,
-                "listing reconciled"
-            ),
-            VOID => warn!(
-                organization.id = listing.organization_id,
-                collection,
-                listing.id = listing.listing_id,
-                reason,
-                "listing is void"
-            ),
-            _ => error!(
-                organization.id = listing.organization_id,
-                collection,
-                listing.id = listing.listing_id,
-                offset = listing.offset,
-                changes,
-                outcome = reconciled.outcome,
-                reason,
-                "listing deletes nothing"
-            ),
-        }
+        let organization_id = unit.organization_id().to_owned();
+        // A first listing may be large, and what it led to is larger.
+        drop(unit);
+        self.batch.add(&organization_id, &mut reconciled, traceparent);
+        self.state.fold(&organization_id, reconciled.records);
     }
 
     /// Commits what is gathered, if there is anything. On any error this task is to be dropped: its state is ahead.
@@ -340,8 +295,7 @@ impl<'a> Task<'a> {
             return Err(self.abandon(error));
         }
         self.producer.commit()?;
-        self.shared.metrics.count_dead_letters(self.partition, self.pending_dead_letters);
-        self.dead_letters += std::mem::take(&mut self.pending_dead_letters);
+        self.dead_letters += std::mem::take(&mut self.report).tell(&self.shared.metrics, self.partition);
         Ok(())
     }
 
@@ -354,7 +308,7 @@ impl<'a> Task<'a> {
                 self.partition,
                 &output.key,
                 output.value.as_deref(),
-                output.headers,
+                output.headers(),
             )?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
@@ -366,7 +320,8 @@ impl<'a> Task<'a> {
         if !matches!(error, transaction::Error::Fenced { .. } | transaction::Error::OutcomeUnknown { .. })
             && let Err(abort) = self.producer.abort()
         {
-            warn!(partition = self.partition, reason = chain(&abort), "the transaction could not be aborted");
+            let reason = format!("{:#}", anyhow!(abort));
+            warn!(partition = self.partition, reason, "the transaction could not be aborted");
         }
         error.into()
     }
@@ -438,14 +393,6 @@ fn traceparent(record: &Record) -> Option<String> {
     String::from_utf8(value.clone()?).ok()
 }
 
-/// The error with its causes, as `anyhow` would print it with `{:#}`.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+fn refusal(stage: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Refusal {
+    Refusal { stage, message: format!("{:#}", anyhow!(error)) }
 }
