@@ -35,6 +35,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long the loop may be silent: the longest of its blocking calls are a transaction's.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
+/// Why a job was given up, or not begun, for whoever asked for the end.
+pub(crate) const STOPPED: &str = "the sink was asked to end";
+
 /// What all tasks of the process share.
 pub(crate) struct Setup {
     pub(crate) kafka: ClientConfig,
@@ -183,6 +186,17 @@ impl Task {
         Ok(())
     }
 
+    /// Waits for the sync jobs that run. They are given up when the end is asked for.
+    pub(crate) fn wait_for_jobs(&mut self, shutdown: &Shutdown) {
+        let Self { setup, organizations, trigger, .. } = self;
+        setup.runtime.block_on(async {
+            tokio::select! {
+                () = all_ended(organizations) => {}
+                () = shutdown.requested() => trigger.ask(),
+            }
+        });
+    }
+
     /// Waits for the organization's job, if one runs, and takes in how it ended.
     pub(crate) fn take_end(&mut self, id: &str) -> Result<(), TaskError> {
         let organization = self.organizations.get_mut(id).expect("an organization is never taken away");
@@ -216,7 +230,10 @@ impl Task {
                 );
                 self.setup.health.set(check_name(&name), Err(reason));
             }
-            End::Stopped => self.setup.metrics.count_sync_job(&name, "aborted"),
+            End::Stopped => {
+                organization.failure = Some(STOPPED.to_owned());
+                self.setup.metrics.count_sync_job(&name, "aborted");
+            }
             End::Lost(error) => return Err(write_failed(self.partition, error)),
         }
         Ok(())
@@ -367,6 +384,16 @@ impl Task {
 fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     states.fold_record(&key, record.value.as_deref())
+}
+
+/// Waits until no job runs.
+async fn all_ended(organizations: &BTreeMap<String, Organization>) {
+    let is_running = |organization: &Organization| {
+        organization.running.as_ref().is_some_and(|running| !running.is_finished())
+    };
+    while organizations.values().any(is_running) {
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// The organization's name in the configuration of whoever wrote its graph.

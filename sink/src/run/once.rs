@@ -13,7 +13,7 @@ use tracing::warn;
 use super::pause;
 use crate::organization::Organization;
 use crate::plan::Urgency;
-use crate::task::{Considered, Setup, Task, TaskError, now_ms, read_failed};
+use crate::task::{Considered, STOPPED, Setup, Task, TaskError, now_ms, read_failed};
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer.
 const PARTITIONS_AT_ONCE: i32 = 8;
@@ -45,13 +45,17 @@ pub(super) async fn run(
         let known = names.join(", ");
         return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
     }
-    let work = Arc::clone(&setup);
-    let asked = only.clone();
-    let report =
-        tokio::task::spawn_blocking(move || all(&work, urgency, asked.as_deref(), &shutdown)).await??;
+    let (work, asked, end) = (Arc::clone(&setup), only.clone(), shutdown.clone());
+    let mut report =
+        tokio::task::spawn_blocking(move || all(&work, urgency, asked.as_deref(), &end)).await??;
     for name in names.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
-        if !report.contains_key(name) {
-            warn!(organization = name, "the graph topic knows nothing of the organization yet");
+        if report.contains_key(name) {
+            continue;
+        }
+        if shutdown.is_requested() {
+            report.insert(name.to_owned(), Verdict::Failed(STOPPED.to_owned()));
+        } else {
+            warn!(organization.name = name, "the graph topic knows nothing of the organization yet");
         }
     }
     ending(&report)
@@ -134,6 +138,7 @@ fn synchronize(
     for attempt in 1..=TRIES {
         let considered: Vec<Considered> =
             waiting.iter().map(|id| task.consider(id, urgency)).collect::<Result<_, _>>()?;
+        task.wait_for_jobs(shutdown);
         let mut again = Vec::new();
         for (id, considered) in waiting.into_iter().zip(considered) {
             task.take_end(&id)?;

@@ -2,12 +2,13 @@ use std::time::Duration;
 
 use schemas::codec::encode;
 use schemas::sync::{Intent, Sync};
-use service::exit::Outcome;
+use service::exit::{Outcome, shutdown};
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};
 use crate::configured;
 use crate::fixture::Organization;
+use crate::run::run;
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
 const ORBIT: &str = "7c1d9f40-2b6e-4a53-9d18-0e5f7a2b3c4d";
@@ -204,6 +205,21 @@ async fn the_end_gives_an_open_job_up() {
     trigger.ask();
     let ended = tokio::time::timeout(Duration::from_secs(20), sink).await.expect("an end within bounds");
     assert_eq!(ended.expect("no panic").expect("no failure"), Outcome::Done);
+    assert_eq!(world.statuses(), ["ABORTED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_gives_up_the_open_job_of_a_sink_that_works_up_to_the_end_and_is_no_success() {
+    let world = World::new(&["nimbus"]).await;
+    world.write(&Organization::whole(NIMBUS, "nimbus"));
+    world.jupiterone.fault(Fault::new(Route::Entities, Effect::Slow(60_000)));
+    let (trigger, asked) = shutdown();
+    let sink = tokio::spawn(run(world.config(), world.options(true), asked));
+    world.eventually("an open job", |world| world.statuses() == ["AWAITING_UPLOADS"]).await;
+    trigger.ask();
+    let ended = tokio::time::timeout(Duration::from_secs(20), sink).await.expect("an end within bounds");
+    let error = ended.expect("no panic").expect_err("nothing was synchronized").to_string();
+    assert_eq!(error, "failed to synchronize nimbus: the sink was asked to end");
     assert_eq!(world.statuses(), ["ABORTED"]);
 }
 
