@@ -40,7 +40,7 @@ const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Pause between two tries to reach the brokers at the start.
 const REACH_PAUSE: Duration = Duration::from_secs(2);
-/// How long a run until the end waits for its first assignment.
+/// How long a run until the end waits for an assignment: a member that died is missed only after its session's timeout.
 const ASSIGNMENT_BOUND: Duration = Duration::from_mins(2);
 
 /// How to run.
@@ -211,7 +211,7 @@ struct Supervisor {
 impl Supervisor {
     fn work(&mut self, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
         let heartbeat = self.shared.health.heartbeat("consumer group", HEARTBEAT_BOUND);
-        let started = Instant::now();
+        let mut last_assigned = Instant::now();
         while !shutdown.is_requested() {
             heartbeat.beat();
             for event in self.member.poll(MEMBER_POLL)? {
@@ -228,9 +228,12 @@ impl Supervisor {
                 if !self.assigned.is_empty() && self.assigned.iter().all(|it| self.ended.contains_key(it)) {
                     return Ok(self.outcome());
                 }
-                if self.assigned.is_empty() && started.elapsed() >= ASSIGNMENT_BOUND {
+                if !self.assigned.is_empty() {
+                    last_assigned = Instant::now();
+                } else if last_assigned.elapsed() >= ASSIGNMENT_BOUND {
                     bail!(
-                        "no partition was assigned within {} s; other members of the group {} have all of them",
+                        "no partition was assigned within {} s; other members of the group {} have all of them, \
+                         and work on them: there is nothing to do here",
                         ASSIGNMENT_BOUND.as_secs(),
                         self.shared.group_id
                     );
@@ -267,6 +270,9 @@ impl Supervisor {
                     let reason = "another process took over; waiting for the next assignment";
                     self.shared.health.set(partition_name(partition), Err(reason.to_owned()));
                     error!(partition, "{:#}", anyhow!(error));
+                    // A run until the end does not wait for what another process has.
+                    let incomplete = vec![format!("partition {partition}: another process took over")];
+                    self.ended.insert(partition, Ended { incomplete });
                 }
                 Err(error) => {
                     return Err(anyhow!(error).context(format!("the task of partition {partition} failed")));
@@ -309,9 +315,9 @@ fn keep_running(
         });
         match result {
             Err(task::Error::Reopen(error)) if !stop.load(Ordering::Relaxed) => {
-                let reason = format!("{:#}", anyhow!(error));
-                warn!(partition, reason, "the task is opened anew");
-                shared.health.set(partition_name(partition), Err(reason));
+                let error = format!("{:#}", anyhow!(error));
+                warn!(partition, error, "the task is opened anew");
+                shared.health.set(partition_name(partition), Err(error));
                 wait(pause, stop);
                 pause = (pause * 2).min(REOPEN_PAUSE_MAX);
             }

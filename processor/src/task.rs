@@ -320,8 +320,8 @@ impl<'a> Task<'a> {
         if !matches!(error, transaction::Error::Fenced { .. } | transaction::Error::OutcomeUnknown { .. })
             && let Err(abort) = self.producer.abort()
         {
-            let reason = format!("{:#}", anyhow!(abort));
-            warn!(partition = self.partition, reason, "the transaction could not be aborted");
+            let error = format!("{:#}", anyhow!(abort));
+            warn!(partition = self.partition, error, "the transaction could not be aborted");
         }
         error.into()
     }
