@@ -1,8 +1,14 @@
 //! What is told and counted of a transaction once it is committed: one that fails is done again.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use schemas::{change::op, raw::outcome};
+use schemas::{
+    change::op,
+    codec::GraphValue,
+    coverage::Coverage,
+    raw::outcome,
+    state::{GraphKey, States},
+};
 use service::metrics::Metrics;
 use tracing::{error, info, warn};
 
@@ -27,6 +33,8 @@ struct Listed {
     offset: i64,
     resources: usize,
     ended_ts_ms: i64,
+    /// Collections that end with their workspace.
+    ended_collections: Vec<String>,
     /// How many changes there are of each op.
     changes: Vec<(&'static str, u64)>,
     outcome: &'static str,
@@ -45,6 +53,7 @@ impl Report {
             offset: listing.offset,
             resources: listing.resources.len(),
             ended_ts_ms: listing.manifest.ended_ts_ms,
+            ended_collections: reconciled.records.iter().filter_map(ended_collection).collect(),
             changes: [op::READ, op::CREATE, op::UPDATE, op::DELETE]
                 .into_iter()
                 .map(|op| (op, count(&op) as u64))
@@ -72,13 +81,46 @@ impl Report {
     }
 }
 
+/// Shows of restored states when each collection was last listed whole.
+pub(crate) fn show(metrics: &Metrics, states: &States) {
+    for coverage in coverages(states) {
+        if let Some(whole) = &coverage.whole {
+            metrics.listed_whole(&coverage.organization_name, &coverage.collection, time(whole.ended_ts_ms));
+        }
+    }
+}
+
+/// Shows no more of these states: whoever has the partition next does, and an age that only grows would alarm.
+pub(crate) fn forget(metrics: &Metrics, states: &States) {
+    for coverage in coverages(states) {
+        metrics.forget_collection(&coverage.organization_name, &coverage.collection);
+    }
+}
+
+fn coverages(states: &States) -> impl Iterator<Item = &Coverage> {
+    states.iter().flat_map(|(_, state)| state.coverage().values())
+}
+
+fn ended_collection(record: &(GraphKey, Option<GraphValue>)) -> Option<String> {
+    match record {
+        (GraphKey::Coverage(collection), None) => Some(collection.clone()),
+        _ => None,
+    }
+}
+
+fn time(ts_ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(ts_ms).unwrap_or_default())
+}
+
 impl Listed {
     fn count(&self, metrics: &Metrics) {
         let (name, collection) = (&self.organization_name, &self.collection);
         metrics.count_listing(name, collection, self.outcome);
         if self.outcome == outcome::WHOLE {
-            let ended = u64::try_from(self.ended_ts_ms).unwrap_or_default();
-            metrics.listed_whole(name, collection, UNIX_EPOCH + Duration::from_millis(ended));
+            metrics.listed_whole(name, collection, time(self.ended_ts_ms));
+        }
+        for collection in &self.ended_collections {
+            metrics.forget_collection(name, collection);
         }
         for (op, count) in self.changes.iter().filter(|(_, count)| *count > 0) {
             metrics.count_changes(name, op, *count);
@@ -123,5 +165,50 @@ impl Listed {
                 "listing deletes nothing"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+    use schemas::{
+        coverage::WholeListing,
+        state::{GraphKey, States},
+    };
+    use service::metrics::Metrics;
+
+    use super::{Coverage, GraphValue, forget, show};
+
+    #[test]
+    fn a_partition_that_went_to_another_process_shows_no_age() {
+        let coverage = Coverage {
+            organization_id: "o".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: "users".to_owned(),
+            whole: Some(WholeListing {
+                listing_id: "l".to_owned(),
+                raw_offset: 1,
+                started_ts_ms: 1,
+                ended_ts_ms: 2,
+                count: 0,
+                parameters: [].into(),
+            }),
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: None,
+        };
+        let mut states = States::default();
+        let key = GraphKey::Coverage("users".to_owned());
+        states.entry("o").fold(&key, Some(GraphValue::Coverage(coverage.into()))).expect("a coverage");
+        let (metrics, registry) = Metrics::new("processor");
+        let shown = || {
+            let mut text = String::new();
+            encode(&mut text, &registry).expect("text");
+            text.contains("collection=\"users\"")
+        };
+        show(&metrics, &states);
+        assert!(shown());
+        forget(&metrics, &states);
+        assert!(!shown());
     }
 }

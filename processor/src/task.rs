@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
@@ -27,7 +27,7 @@ use crate::{
     batch::{Batch, Refusal},
     listing::{Assembler, Unit},
     partition_state::{PartitionState, Unfit},
-    report::Report,
+    report::{self, Report},
 };
 
 /// One wait for a raw record: decides how soon a stop is noticed.
@@ -345,6 +345,12 @@ impl<'a> Task<'a> {
     }
 }
 
+impl Drop for Task<'_> {
+    fn drop(&mut self) {
+        report::forget(&self.shared.metrics, self.state.states());
+    }
+}
+
 fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<PartitionState, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
     let mut state = PartitionState::new(partition, shared.partition_count);
@@ -370,14 +376,8 @@ fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<Pa
             elements = poll.element_count,
             "restored"
         );
-        for coverage in state.coverage().values() {
-            if let Some(whole) = &coverage.whole {
-                let ended = u64::try_from(whole.ended_ts_ms).unwrap_or_default();
-                let ended = UNIX_EPOCH + Duration::from_millis(ended);
-                shared.metrics.listed_whole(&coverage.organization_name, &coverage.collection, ended);
-            }
-        }
     }
+    report::show(&shared.metrics, state.states());
     Ok(state)
 }
 
