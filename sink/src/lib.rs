@@ -12,6 +12,7 @@ mod jupiterone;
 mod organization;
 mod plan;
 mod run;
+mod setup;
 mod sync_topic;
 mod task;
 

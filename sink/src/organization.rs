@@ -70,6 +70,11 @@ impl Organization {
         }
     }
 
+    /// Whether its job is not done yet.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.is_finished())
+    }
+
     /// What to do now.
     pub(crate) fn plan(&mut self, state: &State, place: (i32, i32), urgency: Urgency, now_ms: i64) -> Plan {
         if self.is_resting(state.poll().revision, now_ms) {

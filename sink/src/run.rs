@@ -22,8 +22,8 @@ use tracing::warn;
 use crate::configured;
 use crate::directory::Directory;
 use crate::plan::Urgency;
+use crate::setup::Setup;
 use crate::sync_topic;
-use crate::task::Setup;
 
 /// The topics that the sink uses.
 pub(crate) const TOPICS: [Topic; 2] = [Topic::Graph, Topic::Sync];

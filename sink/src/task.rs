@@ -4,56 +4,39 @@ mod error;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
+use jiff::Timestamp;
 use schemas::collection::POLL;
 use schemas::state::{FoldError, State, States};
 use schemas::topics::MIN_COMPACTION_LAG_MS;
-use service::admin::{Health, Heartbeat};
+use service::admin::Heartbeat;
 use service::config::Destination;
 use service::exit::{Shutdown, ShutdownTrigger, shutdown};
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::restore;
-use service::metrics::Metrics;
-use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
 pub(crate) use self::error::{TaskError, read_failed};
 use self::error::{restore_failed, write_failed};
 use crate::batch::{self, MAX_BODY_BYTES};
-use crate::configured::{self, Configured};
-use crate::directory::Directory;
+use crate::configured;
 use crate::events;
 use crate::job::{self, End, Work};
 use crate::organization::Organization;
 use crate::plan::{Plan, Urgency};
+use crate::setup::Setup;
 use crate::sync_topic::{self, Records, SyncTopic};
 
 /// Longest wait for a record: how soon an ended job or the task's end is noticed.
 const TICK: Duration = Duration::from_millis(100);
+/// Least time between two questions how far the partition's end is: each is a request to the broker.
+const LAG_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the loop may be silent: the longest of its blocking calls are a transaction's.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// Why a job was given up, or not begun, for whoever asked for the end.
 pub(crate) const STOPPED: &str = "the sink was asked to end";
-
-/// What all tasks of the process share.
-pub(crate) struct Setup {
-    pub(crate) kafka: ClientConfig,
-    /// `<prefix>.sink`.
-    pub(crate) group_id: String,
-    pub(crate) graph_topic: String,
-    pub(crate) sync_topic: String,
-    /// Of each topic (count).
-    pub(crate) partitions: i32,
-    pub(crate) configured: Vec<Arc<Configured>>,
-    pub(crate) directory: Directory,
-    pub(crate) health: Arc<Health>,
-    pub(crate) metrics: Metrics,
-    /// Where sync jobs run.
-    pub(crate) runtime: Handle,
-}
 
 /// What came of considering an organization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +108,7 @@ impl Task {
 
     /// Keeps JupiterOne equal until the end is asked for.
     pub(crate) fn run(&mut self, shutdown: &Shutdown) -> Result<(), TaskError> {
-        let mut is_at_end = true;
+        let (mut is_at_end, mut lag_asked) = (true, Instant::now());
         while !shutdown.is_requested() {
             self.heartbeat.beat();
             self.take_ended()?;
@@ -135,7 +118,9 @@ impl Task {
             while let Some(record) =
                 self.reader.next(TICK).map_err(|error| read_failed(self.partition, error))?
             {
+                self.heartbeat.beat();
                 self.follow(&record)?;
+                self.tell_lag(&mut lag_asked)?;
                 if shutdown.is_requested() {
                     return Ok(());
                 }
@@ -146,6 +131,16 @@ impl Task {
                 self.setup.metrics.set_lag(self.partition, 0);
                 self.meet()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Says, now and then, how far behind the partition's end the task is.
+    fn tell_lag(&self, asked: &mut Instant) -> Result<(), TaskError> {
+        if asked.elapsed() >= LAG_INTERVAL {
+            let end = self.reader.end_offset().map_err(|error| read_failed(self.partition, error))?;
+            self.setup.metrics.set_lag(self.partition, end - self.reader.position());
+            *asked = Instant::now();
         }
         Ok(())
     }
@@ -175,9 +170,7 @@ impl Task {
         let ended: Vec<String> = self
             .organizations
             .values()
-            .filter(|organization| {
-                organization.running.as_ref().is_some_and(tokio::task::JoinHandle::is_finished)
-            })
+            .filter(|organization| organization.running.is_some() && !organization.is_running())
             .map(|organization| organization.id.clone())
             .collect();
         for id in ended {
@@ -388,10 +381,7 @@ fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
 
 /// Waits until no job runs.
 async fn all_ended(organizations: &BTreeMap<String, Organization>) {
-    let is_running = |organization: &Organization| {
-        organization.running.as_ref().is_some_and(|running| !running.is_finished())
-    };
-    while organizations.values().any(is_running) {
+    while organizations.values().any(Organization::is_running) {
         tokio::time::sleep(TICK).await;
     }
 }
@@ -411,6 +401,5 @@ fn check_name(organization: &str) -> String {
 
 /// Now (ms since 1970).
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    Timestamp::now().as_millisecond()
 }

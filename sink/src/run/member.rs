@@ -11,7 +11,8 @@ use service::kafka::member::{Event, Member};
 use tracing::{debug, info, warn};
 
 use super::pause;
-use crate::task::{Setup, Task, TaskError};
+use crate::setup::Setup;
+use crate::task::{Task, TaskError};
 
 /// One wait for news of the group: how soon the end is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);

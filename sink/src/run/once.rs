@@ -13,7 +13,8 @@ use tracing::warn;
 use super::pause;
 use crate::organization::Organization;
 use crate::plan::Urgency;
-use crate::task::{Considered, STOPPED, Setup, Task, TaskError, now_ms, read_failed};
+use crate::setup::Setup;
+use crate::task::{Considered, STOPPED, Task, TaskError, now_ms, read_failed};
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer.
 const PARTITIONS_AT_ONCE: i32 = 8;
