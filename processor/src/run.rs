@@ -54,15 +54,7 @@ pub struct Options {
 
 /// The topics that the processor wants.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted {
-        topics: &TOPICS,
-        prefix: &config.kafka.topic_prefix,
-        partitions: config.kafka.partitions,
-        replication_factor: config.kafka.replication_factor,
-        retention: config.retention,
-        create: config.kafka.create_topics,
-        broker,
-    }
+    Wanted::of(config, &TOPICS, broker)
 }
 
 /// Runs the processor until it is asked to end, or has reached the end.

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tracing::info;
 
 use super::client::{log, log_error};
+use crate::config::Config;
 
 mod verdict;
 
@@ -51,6 +52,21 @@ pub struct Wanted<'a> {
     pub create: bool,
     /// What broker it is.
     pub broker: Broker,
+}
+
+impl<'a> Wanted<'a> {
+    /// As the configuration has them.
+    pub fn of(config: &'a Config, topics: &'a [Topic], broker: Broker) -> Self {
+        Self {
+            topics,
+            prefix: &config.kafka.topic_prefix,
+            partitions: config.kafka.partitions,
+            replication_factor: config.kafka.replication_factor,
+            retention: config.retention,
+            create: config.kafka.create_topics,
+            broker,
+        }
+    }
 }
 
 /// What answers.
