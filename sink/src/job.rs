@@ -163,7 +163,7 @@ async fn attempt(
     if !work.events.is_empty()
         && let Err(error) = client.publish(&job_id, &work.events).await
     {
-        debug!(organization = work.organization, job.id = job_id, "events were not published: {error}");
+        debug!(organization.name = work.organization, job.id = job_id, "events were not published: {error}");
     }
     let finalized = client.finalize(&job_id, &about.partial_types).await?;
     // From here on JupiterOne goes on by itself: there is nothing to give up.
@@ -278,7 +278,8 @@ fn tell(work: &Work, done: &Job) {
     let plan::Job { revision, cause, counts, partial_types, .. } = &work.job;
     let objects: i64 = counts.values().sum();
     info!(
-        organization = work.organization,
+        organization.name = work.organization,
+        organization.id = work.sync.organization_id,
         job.id = done.id,
         revision,
         cause,
@@ -288,7 +289,7 @@ fn tell(work: &Work, done: &Job) {
     );
     if done.write_errors() > 0 {
         warn!(
-            organization = work.organization,
+            organization.name = work.organization,
             job.id = done.id,
             objects = done.write_errors(),
             "JupiterOne finished the sync job without writing some objects"

@@ -217,7 +217,8 @@ impl Task {
                 let pause = organization.failed(sync, after, reason.clone(), now_ms);
                 self.setup.metrics.count_sync_job(&name, "failed");
                 warn!(
-                    organization = name,
+                    organization.name = name,
+                    organization.id = id,
                     pause_s = pause.as_secs(),
                     "sync job failed, and is tried again: {reason}"
                 );
@@ -294,9 +295,9 @@ impl Task {
         if let Some(reason) = &reason
             && organization.refusal.as_ref() != Some(reason)
         {
-            error!(organization = name, "paused: {reason}");
+            error!(organization.name = name, organization.id = id, "paused: {reason}");
         } else if reason.is_none() && organization.refusal.is_some() {
-            info!(organization = name, "no longer paused");
+            info!(organization.name = name, organization.id = id, "no longer paused");
         }
         self.setup.health.set(check_name(name), reason.clone().map_or(Ok(()), Err));
         organization.refusal = reason;
