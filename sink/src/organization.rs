@@ -15,6 +15,8 @@ use crate::plan::{self, Plan, Situation, Urgency};
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
 /// Longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+/// Longest pause that JupiterOne may ask for: a header that is wrong must not end the synchronization for days.
+const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// How long an organization is paused whose key, account or target is refused: the time between mending it and
 /// seeing it work.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
@@ -130,7 +132,7 @@ impl Organization {
         self.sync = sync;
         self.failure = Some(reason);
         let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
-        let pause = after.unwrap_or_default().max(doubled);
+        let pause = after.unwrap_or_default().min(LONGEST_ASKED).max(doubled);
         self.failures = self.failures.saturating_add(1);
         self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: None });
         pause
