@@ -42,7 +42,7 @@ enum Command {
 /// Does what the arguments ask for.
 pub async fn execute(arguments: Arguments) -> anyhow::Result<Outcome> {
     let shutdown = shutdown_signal()?;
-    let environment = Arc::new(std::env::vars_os().filter_map(text).collect());
+    let environment = Arc::new(service::config::environment());
     let config = Config::load(arguments.config.as_deref(), &environment)?;
     let mut options = Options { until_end: false, environment, broker: Broker::Kafka };
     match arguments.command {
@@ -53,9 +53,4 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Check => crate::check::check(&config, &options).await,
         Command::Resync { organization } => run::resync(config, organization, options, shutdown).await,
     }
-}
-
-/// Variables that are not UTF-8 are none of ours.
-fn text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
-    Some((name.into_string().ok()?, value.into_string().ok()?))
 }
