@@ -183,7 +183,7 @@ impl Source {
             poll_id: Uuid::new_v4().to_string(),
             trigger,
         };
-        if let Some(unended) = self.unended.take().filter(|it| it.organization_id == poll.organization_id) {
+        if let Some(unended) = self.unended.as_ref().filter(|it| it.organization_id == poll.organization_id) {
             let end = unended.end(Vec::new(), Some(UNENDED.to_owned()), now_ms());
             write_mark(&context.publisher, end, leave).await?;
         }
