@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use producer::setup::Options;
-use producer::{manual, run};
+use producer::{check, manual, run};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use schemas::topics::Topic;
@@ -65,6 +65,19 @@ async fn a_run_polls_at_once_and_leaves_when_asked() {
     }
     trigger.ask();
     assert_eq!(running.await.expect("no panic").expect("a good end"), Outcome::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_fails_for_a_missing_topic_and_for_a_refused_list_alone() {
+    let Embedded { anthropic, mut config, options, _broker } = embedded().await;
+    let check = |config: &Config| check::check(config.clone(), options.clone());
+    assert_eq!(check(&config).await.expect("a check"), Outcome::Done);
+    anthropic.fault(Fault::on("api_keys", Answer::Forbidden));
+    assert_eq!(check(&config).await.expect("a check"), Outcome::Failed);
+    anthropic.clear_faults();
+    config.kafka.topic_prefix = "another".to_owned();
+    config.kafka.create_topics = false;
+    assert_eq!(check(&config).await.expect("a check"), Outcome::Failed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use service::exit::{Outcome, shutdown};
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};
+use crate::check::check;
 use crate::configured;
 use crate::fixture::Organization;
 use crate::run::run;
@@ -221,6 +222,20 @@ async fn the_end_gives_up_the_open_job_of_a_sink_that_works_up_to_the_end_and_is
     let error = ended.expect("no panic").expect_err("nothing was synchronized").to_string();
     assert_eq!(error, "failed to synchronize nimbus: the sink was asked to end");
     assert_eq!(world.statuses(), ["ABORTED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_fails_for_a_missing_topic_and_for_a_refused_key() {
+    let world = World::new(&["nimbus"]).await;
+    let (mut config, options) = (world.config(), world.options(false));
+    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Done);
+    world.jupiterone.fault(Fault::new(Route::Any, Effect::Unauthorized));
+    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Failed);
+    world.jupiterone.clear_faults();
+    config.kafka.topic_prefix = "another".to_owned();
+    config.kafka.create_topics = false;
+    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Failed);
+    assert!(world.statuses().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
