@@ -152,22 +152,22 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     let elements = i64::try_from(situation.state.graph().len()).unwrap_or(i64::MAX);
     if poll.partition_count != situation.partitions {
         Some(format!(
-            "the organization was written when the topics had {} partitions, and the graph topic has {}; write the \
-             history into topics of another prefix: replay --into",
+            "the organization was written when the topics had {} partitions, and the graph topic has {}; give the \
+             topics a new prefix (kafka.topic_prefix) and poll again",
             poll.partition_count, situation.partitions
         ))
     } else if schemas::topics::partition(situation.organization_id, situation.partitions)
         != situation.partition
     {
         Some(format!(
-            "the organization is in partition {}, where it does not belong; write the history into topics of another \
-             prefix: replay --into",
+            "the organization is in partition {}, where it does not belong: another program wrote it, or the topics were \
+             changed; give them a new prefix (kafka.topic_prefix) and poll again",
             situation.partition
         ))
     } else if poll.element_count != elements {
         Some(format!(
-            "the graph topic gives {elements} elements where its coverage says {}; records of it are missing, so \
-             write it anew from the raw topic: replay --into",
+            "the graph topic gives {elements} elements where its coverage says {}; records of it are missing; \
+             give the topics a new prefix (kafka.topic_prefix) and poll again",
             poll.element_count
         ))
     } else {

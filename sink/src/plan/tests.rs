@@ -224,5 +224,5 @@ fn the_guard_refuses_a_job_that_deletes_more_of_a_type_than_part_and_count_allow
 #[test]
 fn an_organization_in_the_wrong_place_or_with_records_missing_is_refused_with_the_way_out() {
     let grown = Case { partitions: PARTITIONS + 1, ..Case::whole() };
-    assert!(grown.refusal().contains("replay --into"));
+    assert!(grown.refusal().contains("kafka.topic_prefix"));
 }
