@@ -34,12 +34,14 @@ pub(crate) const RESERVED: [&str; 16] = [
 ];
 
 /// Set where the user does not say otherwise, for all clients.
-const DEFAULTS: [(&str, &str); 3] = [
+const DEFAULTS: [(&str, &str); 4] = [
     ("client.id", "anthropic-graph"),
     // Brokers close idle connections, and an idle service has many: no news.
     ("log.connection.close", "false"),
     // A broker behind a load balancer drops silent connections without a word.
     ("socket.keepalive.enable", "true"),
+    // One request that a broker leaves unanswered (ms): librdkafka's own minute would stall a poll or a task for it.
+    ("socket.timeout.ms", "10000"),
 ];
 
 /// Why the configuration of the Kafka clients is refused: all are for a person to mend.
