@@ -6,6 +6,7 @@ mod dead_letters;
 mod first_sync;
 mod generations;
 mod life;
+mod members;
 mod organizations;
 mod outages;
 mod restarts;
