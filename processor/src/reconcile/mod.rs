@@ -45,7 +45,7 @@ pub struct Reconciled {
     pub changes: Vec<(Envelope, Cause)>,
     /// Records of the graph topic in the order in which they are written.
     pub records: Vec<(GraphKey, Option<GraphValue>)>,
-    /// How the listing ended: a value of [`outcome`], or `void`, or `applied` for one that is in the state already.
+    /// How the listing ended: a value of [`schemas::raw::outcome`], or `void`, or `applied` for one that is in the state already.
     pub outcome: &'static str,
     /// Why it is not whole.
     pub reason: Option<String>,
