@@ -50,6 +50,7 @@ pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> 
 /// Broker and topics; and tells each organization which one its key must be of, if an earlier poll knew.
 fn kafka(config: &Config, options: &Options, organizations: &mut [Source]) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &options.environment)?;
+    // A check makes no topics.
     let wanted = Wanted { create: false, ..wanted(config, options.broker) };
     let findings = match topics::check(&client, &wanted) {
         Ok(findings) => findings,

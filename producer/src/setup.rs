@@ -37,15 +37,7 @@ impl Options {
 
 /// The topics that the producer wants.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted {
-        topics: &TOPICS,
-        prefix: &config.kafka.topic_prefix,
-        partitions: config.kafka.partitions,
-        replication_factor: config.kafka.replication_factor,
-        retention: config.retention,
-        create: config.kafka.create_topics,
-        broker,
-    }
+    Wanted::of(config, &TOPICS, broker)
 }
 
 /// The configured organizations, each with its key. Those of one API share connections.

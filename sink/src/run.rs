@@ -116,7 +116,7 @@ async fn set_up(
 
 /// Makes the topics, and reads from the sync topic which organization holds which target.
 fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, Box<(Setup, anyhow::Error)>> {
-    let wanted = Wanted { create: config.kafka.create_topics, ..wanted(config, broker) };
+    let wanted = wanted(config, broker);
     let result = topics::ensure(&setup.kafka, &wanted).map_err(anyhow::Error::from).and_then(|partitions| {
         setup.partitions = partitions;
         (0..partitions).try_for_each(|partition| {
@@ -139,15 +139,7 @@ fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, B
 
 /// The topics as the configuration wants them.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted {
-        topics: &TOPICS,
-        prefix: &config.kafka.topic_prefix,
-        partitions: config.kafka.partitions,
-        replication_factor: config.kafka.replication_factor,
-        retention: config.retention,
-        create: false,
-        broker,
-    }
+    Wanted::of(config, &TOPICS, broker)
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
