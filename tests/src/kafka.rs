@@ -171,6 +171,11 @@ pub fn write(
     }
 }
 
+/// How many partitions a topic has; none where it does not exist.
+pub fn partition_count(bootstrap_servers: &str, topic: &str) -> i32 {
+    partitions(&consumer(bootstrap_servers), topic)
+}
+
 /// The offset that a group committed, by partition; a partition without one is left out.
 pub fn committed(bootstrap_servers: &str, group: &str, topic: &str) -> BTreeMap<i32, i64> {
     let consumer: BaseConsumer =
