@@ -1,9 +1,8 @@
 //! `processor check`: configuration, broker and topics, without changing anything.
 
-use std::io::{self, Write};
-
 use anyhow::Context as _;
 use service::{
+    check::{self, Line},
     config::{Config, environment},
     exit::Outcome,
     kafka::{
@@ -16,29 +15,24 @@ use crate::run::wanted;
 
 /// Prints one line per thing checked.
 pub async fn check(config: Config) -> anyhow::Result<Outcome> {
-    tokio::task::spawn_blocking(move || print(&config)).await.context("the checking thread ended")?
+    let lines =
+        tokio::task::spawn_blocking(move || lines(&config)).await.context("the checking thread ended")??;
+    Ok(check::print(lines)?)
 }
 
-fn print(config: &Config) -> anyhow::Result<Outcome> {
-    let mut stdout = io::stdout().lock();
+fn lines(config: &Config) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &environment())?;
-    writeln!(stdout, "ok      configuration: {} organizations", config.organizations.len())?;
-    let findings = match topics::check(&client, &wanted(config, Broker::Kafka)) {
-        Ok(findings) => findings,
-        Err(error) => {
-            writeln!(stdout, "failed  broker: {:#}", anyhow::Error::new(error))?;
-            return Ok(Outcome::Failed);
+    let mut lines = vec![Ok(format!("configuration: {} organizations", config.organizations.len()))];
+    match topics::check(&client, &wanted(config, Broker::Kafka)) {
+        Ok(findings) => {
+            lines.push(Ok(format!("broker: {}", config.kafka.bootstrap_servers)));
+            // A missing topic is made at the start, unless that is forbidden.
+            lines.extend(findings.into_iter().map(|finding| {
+                let is_good = finding.is_good || (finding.is_missing && config.kafka.create_topics);
+                if is_good { Ok(finding.line) } else { Err(finding.line) }
+            }));
         }
-    };
-    writeln!(stdout, "ok      broker: {}", config.kafka.bootstrap_servers)?;
-    let mut outcome = Outcome::Done;
-    for finding in findings {
-        // A missing topic is made at the start, unless that is forbidden.
-        let is_good = finding.is_good || (finding.is_missing && config.kafka.create_topics);
-        writeln!(stdout, "{}  {}", if is_good { "ok    " } else { "failed" }, finding.line)?;
-        if !is_good {
-            outcome = Outcome::Failed;
-        }
+        Err(error) => lines.push(Err(format!("broker: {:#}", anyhow::Error::new(error)))),
     }
-    Ok(outcome)
+    Ok(lines)
 }

@@ -1,9 +1,8 @@
 //! `producer check`: configuration, broker, topics and keys, without changing anything.
 
-use std::io::{self, Write};
-
 use anyhow::Context as _;
 use schemas::collection::Collection;
+use service::check::{self, Line};
 use service::config::Config;
 use service::exit::Outcome;
 use service::kafka::client_config;
@@ -19,9 +18,6 @@ use crate::setup::{Options, pin, sources, wanted};
 /// A person waits: a request is tried twice at most.
 const TRIES: u32 = 2;
 
-/// One thing checked: what it is, and where it is not as it must be, what to do.
-type Line = Result<String, String>;
-
 /// Prints one line per thing checked, with `ok` or `failed` before it.
 pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
     let backoff = Backoff { tries: TRIES, ..Backoff::default() };
@@ -36,35 +32,19 @@ pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> 
     for source in &mut organizations {
         lines.extend(organization(source).await);
     }
-    let is_good = lines.iter().all(Result::is_ok);
-    let mut stdout = io::stdout().lock();
-    for line in lines {
-        match line {
-            Ok(line) => writeln!(stdout, "ok      {line}")?,
-            Err(line) => writeln!(stdout, "failed  {line}")?,
-        }
-    }
-    Ok(if is_good { Outcome::Done } else { Outcome::Failed })
+    Ok(check::print(lines)?)
 }
 
 /// Broker and topics; and tells each organization which one its key must be of, if an earlier poll knew.
 fn kafka(config: &Config, options: &Options, organizations: &mut [Source]) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &options.environment)?;
-    // A check makes no topics.
-    let wanted = Wanted { create: false, ..wanted(config, options.broker) };
-    let findings = match topics::check(&client, &wanted) {
-        Ok(findings) => findings,
-        Err(error) => return Ok(vec![Err(format!("kafka: {}", chain(&error)))]),
+    let wanted = wanted(config, options.broker);
+    let mut lines = match check::kafka(&client, &wanted, "producer") {
+        Ok(lines) => lines,
+        Err(line) => return Ok(vec![Err(line)]),
     };
-    let mut lines = vec![Ok(format!("kafka: {} answers", config.kafka.bootstrap_servers))];
-    lines.extend(findings.into_iter().map(|finding| match finding.is_good {
-        true => Ok(finding.line),
-        false if finding.is_missing && config.kafka.create_topics => {
-            Ok(format!("{} (or let `producer run` make it)", finding.line))
-        }
-        false => Err(finding.line),
-    }));
-    if let Ok(partition_count) = topics::ensure(&client, &wanted)
+    // A check makes no topics.
+    if let Ok(partition_count) = topics::ensure(&client, &Wanted { create: false, ..wanted })
         && let Err(error) = pin(organizations, &client, &config.kafka.topic_prefix, partition_count)
     {
         lines.push(Err(format!("kafka: cannot read the graph topic: {error:#}")));

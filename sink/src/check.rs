@@ -1,11 +1,9 @@
 //! `sink check`: what a person must mend before the sink can run, one line per thing, changing nothing.
 
-use std::io::{self, Write};
-use std::sync::Arc;
-
+use service::check::{self, Line};
 use service::config::{Config, Destination};
 use service::exit::Outcome;
-use service::kafka::{client_config, topics};
+use service::kafka::client_config;
 
 use crate::configured::{self, Configured};
 use crate::run::{Options, wanted};
@@ -18,40 +16,17 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
     for organization in &configured {
         lines.push(jupiterone(organization).await);
     }
-    let is_good = lines.iter().all(Result::is_ok);
-    let mut out = io::stdout().lock();
-    for line in lines {
-        match line {
-            Ok(line) => writeln!(out, "ok      {line}")?,
-            Err(line) => writeln!(out, "failed  {line}")?,
-        }
-    }
-    Ok(if is_good { Outcome::Done } else { Outcome::Failed })
+    Ok(check::print(lines)?)
 }
 
-async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Result<String, String>>> {
+async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &options.environment)?;
-    let (config, broker) = (Arc::new(config.clone()), options.broker);
-    let create = config.kafka.create_topics;
-    let servers = config.kafka.bootstrap_servers.clone();
-    let found = tokio::task::spawn_blocking(move || topics::check(&client, &wanted(&config, broker))).await?;
-    Ok(match found {
-        Err(error) => vec![Err(format!("kafka: {:#}", anyhow::Error::from(error)))],
-        Ok(findings) => {
-            let reached = Ok(format!("kafka: {servers} answers"));
-            let lines = findings.into_iter().map(|finding| match finding.is_good {
-                true => Ok(finding.line),
-                false if finding.is_missing && create => {
-                    Ok(format!("{} (or let `sink run` make it)", finding.line))
-                }
-                false => Err(finding.line),
-            });
-            [reached].into_iter().chain(lines).collect()
-        }
-    })
+    let (config, broker) = (config.clone(), options.broker);
+    let asked = move || check::kafka(&client, &wanted(&config, broker), "sink");
+    Ok(tokio::task::spawn_blocking(asked).await?.unwrap_or_else(|line| vec![Err(line)]))
 }
 
-async fn jupiterone(organization: &Configured) -> Result<String, String> {
+async fn jupiterone(organization: &Configured) -> Line {
     let name = &organization.name;
     let target = match &organization.destination {
         Destination::Instance(id) => format!("integration instance {id}"),
