@@ -38,8 +38,6 @@ const HEARTBEAT_BOUND: Duration = Duration::from_mins(3);
 /// Pause before a task is opened anew, doubled up to the bound: the brokers need time to elect leaders.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// Pause between two tries to reach the brokers at the start.
-const REACH_PAUSE: Duration = Duration::from_secs(2);
 /// How long a run until the end waits for an assignment: a member that died is missed only after its session's timeout.
 const ASSIGNMENT_BOUND: Duration = Duration::from_mins(2);
 
@@ -78,7 +76,8 @@ pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow
     .context("the processor's thread ended")?
 }
 
-/// Makes or verifies the topics, waiting for brokers that do not answer yet. `None`: asked to end meanwhile.
+/// Makes or verifies the topics; only a run without an end waits for brokers that do not answer yet. `None`: asked to
+/// end meanwhile.
 fn reach(
     config: &Config,
     client: &rdkafka::ClientConfig,
@@ -86,23 +85,16 @@ fn reach(
     health: &Health,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<i32>> {
-    loop {
-        match topics::ensure(client, &wanted(config, options.broker)) {
-            Ok(partition_count) => {
-                health.set("kafka", Ok(()));
-                return Ok(Some(partition_count));
-            }
-            Err(error @ topics::Error::Unreachable { .. }) if !options.until_end => {
-                error!("{error}");
-                health.set("kafka", Err(error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        if shutdown.is_requested() {
-            return Ok(None);
-        }
-        thread::sleep(REACH_PAUSE);
+    let wanted = wanted(config, options.broker);
+    let reached = if options.until_end {
+        Some(topics::ensure(client, &wanted)?)
+    } else {
+        topics::ensure_patiently(client, &wanted, health, shutdown)?
+    };
+    if reached.is_some() {
+        health.set("kafka", Ok(()));
     }
+    Ok(reached)
 }
 
 struct Running {

@@ -14,11 +14,11 @@ use service::kafka::{client_config, topics};
 use service::metrics::Metrics;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::info;
 
 use crate::assignment::Assignment;
 use crate::backoff::Backoff;
-use crate::poll::{Context, Source, chain};
+use crate::poll::{Context, Source};
 use crate::polling::polling;
 use crate::publish::{Publisher, group_id};
 use crate::setup::{self, Options, sources, wanted};
@@ -29,8 +29,6 @@ pub(crate) const MAX_POLLS_AT_ONCE: usize = 4;
 const MEMBER_POLL: Duration = Duration::from_millis(200);
 /// How long the member's loop may be silent before the process counts as dead: a rebalance waits for transactions.
 const HEARTBEAT_BOUND: Duration = Duration::from_mins(5);
-/// Pause between two tries to reach the brokers at the start.
-const REACH_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the loops of all organizations share.
 pub(crate) struct Running {
@@ -82,23 +80,13 @@ fn reach(
     mut sources: Vec<Source>,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<(Vec<Source>, i32)>> {
-    while !shutdown.is_requested() {
-        match topics::ensure(client, &wanted(config, options.broker)) {
-            Ok(partition_count) => {
-                setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count)?;
-                health.set("kafka", Ok(()));
-                return Ok(Some((sources, partition_count)));
-            }
-            Err(problem @ topics::Error::Unreachable { .. }) => {
-                let problem = chain(&problem);
-                error!("{problem}");
-                health.set("kafka", Err(problem));
-            }
-            Err(problem) => return Err(problem.into()),
-        }
-        std::thread::sleep(REACH_PAUSE);
-    }
-    Ok(None)
+    let wanted = wanted(config, options.broker);
+    let Some(partition_count) = topics::ensure_patiently(client, &wanted, health, shutdown)? else {
+        return Ok(None);
+    };
+    setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count)?;
+    health.set("kafka", Ok(()));
+    Ok(Some((sources, partition_count)))
 }
 
 async fn supervise(

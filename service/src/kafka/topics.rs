@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
@@ -13,10 +14,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::topics::{Retention, Topic};
 use thiserror::Error;
-use tracing::info;
+use tracing::{error, info};
 
 use super::client::{log, log_error};
+use crate::admin::Health;
 use crate::config::Config;
+use crate::exit::Shutdown;
 
 mod verdict;
 
@@ -25,6 +28,8 @@ use verdict::{Found, create_command, findings};
 
 /// How long a broker may take to answer the first question: a person waits for it.
 const REACH_TIMEOUT: Duration = Duration::from_secs(8);
+/// Pause between two tries to reach brokers that do not answer.
+const REACH_PAUSE: Duration = Duration::from_secs(2);
 /// How long making a topic or asking for its settings may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long all brokers may take to learn of a topic that was made.
@@ -134,6 +139,27 @@ pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> 
         fit(&cluster, wanted, &found)?;
     }
     Ok(verdict::partitions(&found).unwrap_or(partitions))
+}
+
+/// As [`ensure`], waiting for brokers that do not answer yet, which `health` tells of. `None`: asked to end meanwhile.
+pub fn ensure_patiently(
+    config: &ClientConfig,
+    wanted: &Wanted<'_>,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<Option<i32>, Error> {
+    while !shutdown.is_requested() {
+        match ensure(config, wanted) {
+            Ok(partitions) => return Ok(Some(partitions)),
+            Err(problem @ Error::Unreachable { .. }) => {
+                error!("{problem}");
+                health.set("kafka", Err(problem.to_string()));
+            }
+            Err(problem) => return Err(problem),
+        }
+        thread::sleep(REACH_PAUSE);
+    }
+    Ok(None)
 }
 
 /// Verifies without making anything: one line per thing.
@@ -262,7 +288,7 @@ impl Cluster {
                     let source = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
                     return Err(refused("use", &topic.name(wanted.prefix), source));
                 }
-                Some(_) => std::thread::sleep(SPREAD_PAUSE),
+                Some(_) => thread::sleep(SPREAD_PAUSE),
             }
         }
     }
