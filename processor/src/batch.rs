@@ -28,6 +28,12 @@ pub struct Refusal {
     pub message: String,
 }
 
+impl Refusal {
+    pub(crate) fn new(stage: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self { stage, message: format!("{:#}", anyhow::anyhow!(error)) }
+    }
+}
+
 /// The next transaction.
 #[derive(Debug, Default)]
 pub struct Batch {

@@ -232,6 +232,13 @@ impl Assembler {
     }
 }
 
+/// Organization id and collection of a raw record's key.
+pub(crate) fn organization_and_collection(key: &str) -> Option<(&str, &str)> {
+    let (organization_id, rest) = key.split_once('/')?;
+    let (collection, _) = rest.rsplit_once('/')?;
+    Some((organization_id, collection))
+}
+
 /// The id of a resource of that collection; `None` if it is of another.
 fn resource_id(raw: &Raw, collection: &Collection) -> Option<String> {
     let resource = raw.record.resource.as_ref()?;

@@ -25,7 +25,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     batch::{Batch, Refusal},
-    listing::{Assembler, Unit},
+    listing::{Assembler, Unit, organization_and_collection},
     partition_state::{PartitionState, Unfit},
     report::{self, Report},
 };
@@ -136,7 +136,9 @@ impl<'a> Task<'a> {
         let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
+        service::failpoint!("processor::after_init_transactions");
         let state = restored(shared, partition, &heartbeat)?;
+        service::failpoint!("processor::after_restore");
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
@@ -239,9 +241,11 @@ impl<'a> Task<'a> {
             let message = "a raw record has a value; this one is a tombstone".to_owned();
             return Err(Refusal { stage: "decode", message });
         };
-        let raw = decode_raw(value).map_err(|error| refusal("decode", error))?;
-        self.state.check_place(&raw.record.organization_id).map_err(|error| refusal("assemble", error))?;
-        self.assembler.take(raw, record.offset).map_err(|error| refusal("assemble", error))
+        let raw = decode_raw(value).map_err(|error| Refusal::new("decode", error))?;
+        self.state
+            .check_place(&raw.record.organization_id)
+            .map_err(|error| Refusal::new("assemble", error))?;
+        self.assembler.take(raw, record.offset).map_err(|error| Refusal::new("assemble", error))
     }
 
     /// A record that cannot be used goes to the dead letters, and its listing is partial.
@@ -290,11 +294,14 @@ impl<'a> Task<'a> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
+        service::failpoint!("processor::before_begin");
         self.producer.begin()?;
         if let Err(error) = self.write(batch, next_offset) {
             return Err(self.abandon(error));
         }
+        service::failpoint!("processor::before_commit");
         self.producer.commit()?;
+        service::failpoint!("processor::after_commit");
         self.dead_letters += std::mem::take(&mut self.report).tell(&self.shared.metrics, self.partition);
         Ok(())
     }
@@ -303,6 +310,7 @@ impl<'a> Task<'a> {
         // Each is freed once librdkafka has its copy: a first listing may be large.
         for output in batch.into_outputs() {
             let topic = output.topic.name(&self.shared.prefix);
+            service::failpoint!("processor::mid_produce");
             self.producer.send(
                 &topic,
                 self.partition,
@@ -312,11 +320,14 @@ impl<'a> Task<'a> {
             )?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
+        service::failpoint!("processor::write_fails", Err(service::failpoints::refused()));
+        service::failpoint!("processor::before_send_offsets");
         self.producer.send_offsets(&[(&raw, self.partition, next_offset)], &(self.group)())
     }
 
     /// Aborts where that is possible, so that nobody waits for the transaction's timeout.
     fn abandon(&self, error: transaction::Error) -> Error {
+        service::failpoint!("processor::during_abandon");
         if !matches!(error, transaction::Error::Fenced { .. } | transaction::Error::OutcomeUnknown { .. })
             && let Err(abort) = self.producer.abort()
         {
@@ -358,6 +369,7 @@ fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<Pa
         PartitionReader::open(&shared.client, &shared.group_id, &topic, partition, Start::Beginning)?;
     let restored = restore::restore(&mut reader, |record| {
         heartbeat.beat();
+        service::failpoint!("processor::mid_restore");
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
         state.restore(&key, record.value.as_deref())
     });
@@ -381,18 +393,7 @@ fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<Pa
     Ok(state)
 }
 
-/// Organization id and collection of a raw record's key.
-fn organization_and_collection(key: &str) -> Option<(&str, &str)> {
-    let (organization_id, rest) = key.split_once('/')?;
-    let (collection, _) = rest.rsplit_once('/')?;
-    Some((organization_id, collection))
-}
-
 fn traceparent(record: &Record) -> Option<String> {
     let (_, value) = record.headers.iter().find(|(name, _)| name == TRACEPARENT)?;
     String::from_utf8(value.clone()?).ok()
-}
-
-fn refusal(stage: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Refusal {
-    Refusal { stage, message: format!("{:#}", anyhow!(error)) }
 }

@@ -117,16 +117,26 @@ impl Publisher {
             producer
         } else {
             let id = format!("{}-{partition}", self.group);
-            slot.insert(TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?)
+            let opened = TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?;
+            service::failpoint!("producer::after_init_transactions");
+            slot.insert(opened)
         };
+        service::failpoint!("producer::before_begin");
         producer.begin()?;
         let written = records
             .into_iter()
             .try_for_each(|record| {
+                if record.manifest.is_some() {
+                    service::failpoint!("producer::before_manifest");
+                }
                 let key = record.key();
                 producer.send(&self.topic, partition, &key, Some(&encode(&record)), headers(&record, &key))
             })
-            .and_then(|()| producer.commit());
+            .and_then(|()| {
+                service::failpoint!("producer::before_commit");
+                producer.commit()
+            });
+        service::failpoint!("producer::after_commit");
         if let Err(transaction::Error::Abortable { .. } | transaction::Error::TooLarge { .. }) = &written
             && let Err(error) = producer.abort()
         {

@@ -54,7 +54,10 @@ impl<'a> Round<'a> {
 
     /// Writes the start mark.
     pub(crate) async fn start(&self, ts_ms: i64) -> Result<(), publish::Error> {
-        self.mark(self.poll.start(ts_ms)).await
+        service::failpoint!("producer::before_start_mark");
+        self.mark(self.poll.start(ts_ms)).await?;
+        service::failpoint!("producer::after_start_mark");
+        Ok(())
     }
 
     /// Lists one collection after the other; the first one was listed to learn whose key it is.
@@ -213,6 +216,7 @@ impl<'a> Round<'a> {
             self.skip_the_rest();
         }
         let end = self.poll.end(self.outcomes.clone(), reason.clone(), now_ms());
+        service::failpoint!("producer::before_end_mark");
         self.mark(end).await?;
         self.source.unended = None;
         // Only a poll that came to its end knows which workspaces there still are.

@@ -148,8 +148,10 @@ async fn attempt(
 ) -> Result<(), Halt> {
     let Work { client, job: about, .. } = work;
     if let Some(intent) = &sync.intent {
+        service::failpoint!("sink::before_settle");
         settle(client, intent).await?;
     }
+    service::failpoint!("sink::before_start");
     let started = client.start(&work.destination, &sync.organization_id).await?;
     let job_id = started.id.clone();
     *open = Some(job_id.clone());
@@ -158,16 +160,20 @@ async fn attempt(
         revision: about.revision,
         started_ts_ms: Timestamp::now().as_millisecond(),
     });
+    service::failpoint!("sink::before_intent");
     work.sync_topic.write(sync.clone()).await?;
+    service::failpoint!("sink::after_intent");
     upload(client, &job_id, batches).await?;
     if !work.events.is_empty()
         && let Err(error) = client.publish(&job_id, &work.events).await
     {
         debug!(organization.name = work.organization, job.id = job_id, "events were not published: {error}");
     }
+    service::failpoint!("sink::before_finalize");
     let finalized = client.finalize(&job_id, &about.partial_types).await?;
     // From here on JupiterOne goes on by itself: there is nothing to give up.
     *open = None;
+    service::failpoint!("sink::after_finalize");
     let done = client.wait(finalized, FINALIZE_BOUND).await?;
     judge(&done)?;
     sync.intent = None;
@@ -180,7 +186,9 @@ async fn attempt(
         partial_types: about.partial_types.clone(),
         incomplete: about.incomplete.clone(),
     });
+    service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
+    service::failpoint!("sink::after_record");
     tell(work, &done);
     Ok(())
 }
@@ -222,7 +230,9 @@ async fn upload_batch(client: &JupiterOne, job_id: &str, batch: Batch) -> Result
     let mut waiting = vec![(batch, false)];
     while let Some((batch, is_resent)) = waiting.pop() {
         match client.upload(job_id, &batch, is_resent).await {
-            Ok(_) => {}
+            Ok(_) => {
+                service::failpoint!("sink::mid_upload");
+            }
             Err(Error::SplitBatch) => match batch.halves() {
                 Ok((first, second)) => waiting.extend([(second, true), (first, true)]),
                 Err(key) => {

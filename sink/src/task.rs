@@ -202,6 +202,7 @@ impl Task {
         let Setup { kafka, group_id, sync_topic, .. } = self.setup.as_ref();
         let topic = SyncTopic::open(kafka, group_id, sync_topic, self.partition)
             .map_err(|error| write_failed(self.partition, error))?;
+        service::failpoint!("sink::after_fencing");
         // After the predecessor is fenced: nobody writes between the reading and the first record of ours.
         let records = sync_topic::read(kafka, group_id, sync_topic, self.partition)
             .map_err(|error| restore_failed(self.partition, error))?;

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod judge;
 pub mod kafka;
+pub mod kill;
 pub mod services;
 pub mod world;
 
