@@ -7,19 +7,20 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Each crate, and those of ours that it may be built from.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("schemas", &[]),
     ("service", &["schemas"]),
     ("producer", &["schemas", "service"]),
     ("processor", &["schemas", "service"]),
     ("sink", &["schemas", "service"]),
     ("simulator", &["schemas"]),
+    ("fuzz", &[]),
     ("quickstart", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
     ("tests", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
 ];
 
-/// Beside these, any crate's own tests may use it: it imports nothing of what it tests.
-const TEST_ONLY: &str = "simulator";
+/// Beside these, any crate's own tests may use them: they import nothing of what they test.
+const TEST_ONLY: [&str; 2] = ["simulator", "fuzz"];
 
 #[test]
 fn crates_depend_on_each_other_only_along_the_arrows() {
@@ -64,7 +65,8 @@ fn wrong_dependencies(package: &Value) -> Vec<String> {
     let judge = |dependency: &Value| {
         let other = dependency["name"].as_str().expect("a dependency has a name");
         let is_for_tests = dependency["kind"] == "dev";
-        let is_allowed = allowed.contains(&other) || is_for_tests && (other == TEST_ONLY || other == name);
+        let is_allowed =
+            allowed.contains(&other) || is_for_tests && (TEST_ONLY.contains(&other) || other == name);
         let verb = if is_for_tests { "tested with" } else { "built from" };
         (!is_allowed).then(|| format!("{name} is {verb} {other}"))
     };
