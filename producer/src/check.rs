@@ -99,7 +99,7 @@ async fn one(
         Err(Error::StopOrganization(failure) | Error::FailListing(failure)) => Err(failure),
         Ok(answer) => match page::read(&answer.body) {
             Err(error) => Err(Failure::of_answer(answer.request_id, error.to_string())),
-            Ok(page) => Ok(page.data.first().and_then(|row| row["id"].as_str()).map(str::to_owned)),
+            Ok(page) => Ok(page.data.first().and_then(|row| row.text("id")).map(str::to_owned)),
         },
     }
 }

@@ -1,7 +1,7 @@
 //! Polls the Anthropic Admin API and publishes raw records.
 //!
 //! - [`admin`], [`budget`], [`backoff`]: one GET with its retries and bounds
-//! - [`page`], [`listing`], [`resource`]: from pages to a whole listing
+//! - [`json`], [`page`], [`listing`], [`resource`]: from pages to a whole listing
 //! - [`raw`], [`publish`]: from a listing to one transaction
 //! - [`mod@poll`], [`run`], [`check`]: what the commands do
 
@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 mod extra;
 pub mod history;
+pub mod json;
 pub mod listing;
 pub mod manual;
 pub mod page;

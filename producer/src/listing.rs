@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::collection::Collection;
 use schemas::raw::Resource;
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::admin::{Admin, Answer, Error, Failure};
+use crate::json::Json;
 use crate::page::{self, NoPage, Page};
 use crate::resource::{self, Unreadable};
 
@@ -218,7 +218,7 @@ impl Assembly {
     }
 
     /// A list that changes while it is paged may bring a row twice; the same state twice is one row.
-    fn take_row(&mut self, row: Value, observed_ts_ms: i64) -> Result<(), Flaw> {
+    fn take_row(&mut self, row: Json, observed_ts_ms: i64) -> Result<(), Flaw> {
         let resource = resource::read(&self.listing.collection, row)?;
         let resources = &mut self.listing.resources;
         match self.positions.get(resource.id()) {
@@ -245,7 +245,7 @@ impl Assembly {
 
 /// `/me` is no list, but one object.
 fn single(body: &[u8]) -> Result<Page, NoPage> {
-    let row: Value = serde_json::from_slice(body).map_err(|_| NoPage::NoJson)?;
+    let row = Json::parse(body)?;
     Ok(Page { data: vec![row], has_more: Some(false), first_id: None, last_id: None })
 }
 

@@ -1,31 +1,28 @@
 //! A page of a list, as the API sends it. Pure.
 
-use serde::Deserialize;
-use serde_json::Value;
 use thiserror::Error;
 
+use crate::json::{Json, NoJson};
+
 /// One page. `has_more`, `first_id` and `last_id` may each be absent (SDK 2.12, `pagination.py`).
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct Page {
     /// The rows, in the list's order.
-    pub data: Vec<Value>,
+    pub data: Vec<Json>,
     /// Whether rows follow.
-    #[serde(default)]
     pub has_more: Option<bool>,
     /// Cursor of the first row.
-    #[serde(default)]
     pub first_id: Option<String>,
     /// Cursor of the last row, also on the last page.
-    #[serde(default)]
     pub last_id: Option<String>,
 }
 
 /// The answer is no page: cut short, HTML from an edge, or of a shape that nobody knows.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoPage {
-    /// Not JSON.
-    #[error("the answer is no JSON; is base_url the Admin API, and no proxy between?")]
-    NoJson,
+    /// Not JSON that can be kept.
+    #[error(transparent)]
+    NoJson(#[from] NoJson),
     /// JSON, but no page.
     #[error("the answer is no page of a list")]
     NoPage,
@@ -33,13 +30,28 @@ pub enum NoPage {
 
 /// The page that a body is. The refusal shows nothing of the body.
 pub fn read(body: &[u8]) -> Result<Page, NoPage> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| NoPage::NoJson)?;
-    Page::deserialize(value).map_err(|_| NoPage::NoPage)
+    let Json::Object(mut fields) = Json::parse(body)? else { return Err(NoPage::NoPage) };
+    let mut cursor = |name| match fields.remove(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(Json::Text(cursor)) => Ok(Some(cursor)),
+        Some(_) => Err(NoPage::NoPage),
+    };
+    let (first_id, last_id) = (cursor("first_id")?, cursor("last_id")?);
+    let has_more = match fields.remove("has_more") {
+        None | Some(Json::Null) => None,
+        Some(Json::Bool(has_more)) => Some(has_more),
+        Some(_) => return Err(NoPage::NoPage),
+    };
+    match fields.remove("data") {
+        Some(Json::Array(data)) => Ok(Page { data, has_more, first_id, last_id }),
+        _ => Err(NoPage::NoPage),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{NoPage, read};
+    use crate::json::NoJson;
 
     #[test]
     fn a_body_is_a_page_or_says_what_it_is_instead() {
@@ -48,9 +60,9 @@ mod tests {
         assert_eq!((page.data.len(), page.has_more, page.last_id.as_deref()), (1, Some(true), Some("a")));
         assert_eq!(read(br#"{"data":[]}"#).expect("a page").has_more, None);
         for (body, expected) in [
-            ("<html>502</html>", NoPage::NoJson),
-            ("", NoPage::NoJson),
-            (r#"{"data":[{"id":"#, NoPage::NoJson),
+            ("<html>502</html>", NoPage::NoJson(NoJson::Syntax)),
+            ("", NoPage::NoJson(NoJson::Syntax)),
+            (r#"{"data":[{"id":"#, NoPage::NoJson(NoJson::Syntax)),
             (r#"{"data":null,"has_more":false}"#, NoPage::NoPage),
             (r#"{"has_more":false}"#, NoPage::NoPage),
             (r#"{"data":[],"has_more":"no"}"#, NoPage::NoPage),

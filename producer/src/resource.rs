@@ -9,10 +9,10 @@ use schemas::collection::Collection;
 use schemas::raw::{
     Actor, ApiKey, DataResidency, Extra, Member, Organization, Resource, Scope, User, Workspace,
 };
-use serde_json::Value;
 use thiserror::Error;
 
 use crate::extra::Fields;
+use crate::json::Json;
 
 /// Why a row is no resource. It has no name to be kept under, so its listing cannot be whole.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -23,14 +23,17 @@ pub enum Unreadable {
     /// Its id is absent, empty or no text.
     #[error("a row has no {0}")]
     NoId(&'static str),
+    /// The organization's id begins every key, up to the first slash.
+    #[error("the organization's id has a / in it, which no key can tell from what follows the id")]
+    SlashInOrganization,
     /// A member of another workspace than the one that was asked for.
     #[error("a row belongs to another workspace than the one asked for")]
     OtherWorkspace,
 }
 
 /// The resource that a row of the collection is.
-pub fn read(collection: &Collection, row: Value) -> Result<Resource, Unreadable> {
-    let Value::Object(fields) = row else { return Err(Unreadable::NoObject) };
+pub fn read(collection: &Collection, row: Json) -> Result<Resource, Unreadable> {
+    let Json::Object(fields) = row else { return Err(Unreadable::NoObject) };
     let mut extra = Extra::new();
     let mut fields = Fields::new(fields, "", &mut extra);
     let mut resource = Resource::default();
@@ -49,12 +52,11 @@ pub fn read(collection: &Collection, row: Value) -> Result<Resource, Unreadable>
 }
 
 fn organization(fields: &mut Fields<'_>) -> Result<Organization, Unreadable> {
-    Ok(Organization {
-        id: id(fields, "id")?,
-        kind: fields.text("type"),
-        name: fields.text("name"),
-        extra: Extra::new(),
-    })
+    let id = id(fields, "id")?;
+    if id.contains('/') {
+        return Err(Unreadable::SlashInOrganization);
+    }
+    Ok(Organization { id, kind: fields.text("type"), name: fields.text("name"), extra: Extra::new() })
 }
 
 fn user(fields: &mut Fields<'_>) -> Result<User, Unreadable> {
@@ -165,13 +167,18 @@ mod tests {
     use schemas::raw::{Actor, ApiKey, Resource, Workspace};
     use serde_json::{Value, json};
 
-    use super::{Unreadable, read};
+    use super::Unreadable;
+    use crate::json::Json;
+
+    fn read(collection: &Collection, row: &Value) -> Result<Resource, Unreadable> {
+        super::read(collection, Json::parse(row.to_string().as_bytes()).expect("JSON"))
+    }
 
     fn extra(pairs: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
         pairs.iter().map(|&(name, text)| (name.to_owned(), text.to_owned())).collect()
     }
 
-    fn api_key(row: Value) -> ApiKey {
+    fn api_key(row: &Value) -> ApiKey {
         read(&Collection::ApiKeys, row)
             .expect("a resource")
             .api_key
@@ -179,7 +186,7 @@ mod tests {
             .expect("an API key")
     }
 
-    fn workspace(row: Value) -> Workspace {
+    fn workspace(row: &Value) -> Workspace {
         read(&Collection::Workspaces, row)
             .expect("a resource")
             .workspace
@@ -195,6 +202,7 @@ mod tests {
             (&Collection::Users, json!({}), Unreadable::NoId("id")),
             (&Collection::Users, json!({ "id": "" }), Unreadable::NoId("id")),
             (&Collection::Users, json!({ "id": 7 }), Unreadable::NoId("id")),
+            (&Collection::Organization, json!({ "id": "a/coverage" }), Unreadable::SlashInOrganization),
             (&members, json!({ "id": "user_1" }), Unreadable::NoId("user_id")),
             (
                 &members,
@@ -203,7 +211,7 @@ mod tests {
             ),
         ];
         for (collection, row, expected) in table {
-            assert_eq!(read(collection, row.clone()), Err(expected), "{row}");
+            assert_eq!(read(collection, &row), Err(expected), "{row}");
         }
     }
 
@@ -220,7 +228,7 @@ mod tests {
             (json!({ "type": "robot", "robot_id": "r" }), None, "robot"),
         ];
         for (principal, id, kind) in table {
-            let key = api_key(json!({ "id": "apikey_1", "principal": principal }));
+            let key = api_key(&json!({ "id": "apikey_1", "principal": principal }));
             let expected = Actor { id: id.map(str::to_owned), kind: Some(kind.to_owned()) };
             assert_eq!(key.principal, Some(expected));
         }
@@ -228,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_known_field_of_another_type_is_kept_under_its_name() {
-        let key = api_key(json!({
+        let key = api_key(&json!({
             "id": "apikey_1", "name": 7, "status": null, "created_by": "system",
             "principal": { "type": ["a"], "id": "user_1", "user_id": "user_2", "robot": null },
             "scope": [],
@@ -252,7 +260,7 @@ mod tests {
     fn geos_are_an_array_whether_sent_as_one_word_or_as_several() {
         let geos = |value: Value| {
             let row = json!({ "id": "wrkspc_1", "data_residency": { "allowed_inference_geos": value } });
-            let workspace = workspace(row);
+            let workspace = workspace(&row);
             (workspace.data_residency.expect("residency").allowed_inference_geos, workspace.extra)
         };
         assert_eq!(geos(json!("unrestricted")), (vec!["unrestricted".to_owned()], extra(&[])));
@@ -263,7 +271,7 @@ mod tests {
 
     #[test]
     fn tags_that_are_no_texts_and_unknown_nested_fields_are_kept_with_a_dot() {
-        let workspace = workspace(json!({
+        let workspace = workspace(&json!({
             "id": "wrkspc_1", "tags": { "env": "prod", "cost": 7 },
             "inference_data_retention": { "type": "disabled", "days": 30 },
             "new": { "b": 1, "a": 2 },
@@ -275,10 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn a_field_with_a_dot_in_its_name_and_a_nested_one_are_both_kept() {
+        let workspace = workspace(&json!({
+            "id": "wrkspc_1", "tags": { "cost": 7 }, "tags.cost": 8, "tags.cost'": 9,
+        }));
+        assert_eq!(workspace.extra, extra(&[("tags.cost", "7"), ("tags.cost'", "8"), ("tags.cost''", "9")]));
+    }
+
+    #[test]
     fn the_order_of_the_fields_does_not_matter() {
         let parse = |text: &str| -> Resource {
-            let row = serde_json::from_str(text).expect("JSON");
-            read(&Collection::Users, row).expect("a resource")
+            super::read(&Collection::Users, Json::parse(text.as_bytes()).expect("JSON")).expect("a resource")
         };
         let one = parse(r#"{"id":"user_1","name":"Ada","x":{"a":1,"b":2}}"#);
         assert_eq!(one, parse(r#"{"x":{"b":2,"a":1},"name":"Ada","id":"user_1"}"#));
