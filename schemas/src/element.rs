@@ -71,9 +71,10 @@ impl ElementType {
         !matches!(self, Self::Account | Self::User | Self::Workspace | Self::ApiKey)
     }
 
-    /// The key of an entity of this type: `<type>:<the Admin API's id>`.
+    /// The key of an entity of this type: `<type>:<the Admin API's id>`. An id may be anything, so a `|` in it becomes
+    /// `%7C`, and a `%` becomes `%25`: else an entity could have a relationship's key.
     pub fn entity_key(self, id: &str) -> String {
-        format!("{}:{id}", self.name())
+        format!("{}:{}", self.name(), id.replace('%', "%25").replace('|', "%7C"))
     }
 
     /// The key of a relationship of this type: `<from key>|<class in lower case>|<to key>`.
@@ -205,4 +206,30 @@ pub struct ApiKey {
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct UserAssignedWorkspace {
     pub role: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::ElementType::{User, UserAssignedWorkspace, Workspace};
+
+    #[test]
+    fn no_two_elements_have_one_key_whatever_their_ids() {
+        let assigned = |user: &str, workspace: &str| {
+            UserAssignedWorkspace.relationship_key(&User.entity_key(user), &Workspace.entity_key(workspace))
+        };
+        let keys = [
+            User.entity_key("user_01"),
+            User.entity_key("u|assigned|anthropic_workspace:w"),
+            User.entity_key("u%7Cassigned%7Canthropic_workspace:w"),
+            assigned("u", "w"),
+            assigned("u|assigned|anthropic_workspace:w", "v"),
+            assigned("u", "w|assigned|anthropic_workspace:v"),
+        ];
+        assert_eq!(keys[0], "anthropic_user:user_01");
+        assert_eq!(keys[1], "anthropic_user:u%7Cassigned%7Canthropic_workspace:w");
+        assert_eq!(keys[2], "anthropic_user:u%257Cassigned%257Canthropic_workspace:w");
+        assert_eq!(keys.iter().collect::<BTreeSet<_>>().len(), keys.len());
+    }
 }

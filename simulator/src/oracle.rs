@@ -299,11 +299,16 @@ fn relationship(kind: &str, class: &str, from: &str, to: &str) -> Map<String, Va
 }
 
 fn user_key(id: &str) -> String {
-    format!("anthropic_user:{id}")
+    format!("anthropic_user:{}", escaped(id))
 }
 
 fn workspace_key(id: &str) -> String {
-    format!("anthropic_workspace:{id}")
+    format!("anthropic_workspace:{}", escaped(id))
+}
+
+/// In a key, `|` stands between the parts of a relationship's alone.
+fn escaped(id: &str) -> String {
+    id.replace('%', "%25").replace('|', "%7C")
 }
 
 fn first_filled<'a>(candidates: &[&'a String]) -> &'a str {

@@ -2,13 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{
-    collection::Collection,
-    coverage::Withheld,
-    element::{Element, ElementType},
-    graph::Change,
-    state::State,
-};
+use schemas::{collection::Collection, coverage::Withheld, element::Element, graph::Change, state::State};
 
 use super::licence::Licence;
 
@@ -108,11 +102,12 @@ impl<'a> Targets<'a> {
     }
 
     fn end_members_of_deleted_workspaces(&mut self) {
-        let prefix = ElementType::Workspace.entity_key("");
         let deleted = self.entities.iter().filter(|(_, stays)| !**stays).map(|(key, _)| key);
-        let workspace_ids: Vec<&str> = deleted.filter_map(|key| key.strip_prefix(&prefix)).collect();
+        // Not from the key, in which an id may be escaped.
+        let workspaces = deleted.filter_map(|key| self.state.known(key)?.workspace.as_ref());
+        let workspace_ids: Vec<String> = workspaces.map(|workspace| workspace.id.clone()).collect();
         for workspace_id in workspace_ids {
-            let members = Collection::Members(workspace_id.to_owned()).to_string();
+            let members = Collection::Members(workspace_id).to_string();
             for key in self.state.owned_by(&members) {
                 self.known.insert(key.to_owned(), None);
             }
