@@ -60,8 +60,8 @@ pub enum FoldError {
     /// The key names no organization.
     #[error("the key {0:?} does not begin with an organization id and a slash")]
     Key(String),
-    /// The value is of another kind than its key says.
-    #[error("the value under the key {0:?} is of another kind than the key says")]
+    /// The value is of another kind than its key says, or of another element.
+    #[error("the value under the key {0:?} is of another kind, or of another element, than the key says")]
     Kind(String),
     /// The value cannot be decoded.
     #[error("the value under the key {key:?} cannot be decoded")]
@@ -155,7 +155,7 @@ impl State {
 
     fn fold_element(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
         let before = match value {
-            Some(GraphValue::Element(element)) => {
+            Some(GraphValue::Element(element)) if element.key == key => {
                 self.index(&element);
                 self.graph.put(*element)
             }
@@ -168,7 +168,7 @@ impl State {
 
     fn fold_withheld(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
         let before = match value {
-            Some(GraphValue::Withheld(withheld)) => {
+            Some(GraphValue::Withheld(withheld)) if withheld.element.key == key => {
                 self.index(&withheld.element);
                 self.withheld.insert(key.to_owned(), *withheld)
             }

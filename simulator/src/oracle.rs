@@ -252,7 +252,7 @@ fn workspace_of<'a>(truth: &Truth, key: &'a ApiKey) -> Option<&'a String> {
 
 /// All relationships, those without an end among them.
 fn relationships(truth: &Truth) -> Vec<Map<String, Value>> {
-    let account = format!("anthropic_account:{}", truth.organization.id);
+    let account = format!("anthropic_account:{}", escaped(&truth.organization.id));
     let mut all = Vec::new();
     for id in truth.users.keys() {
         all.push(relationship("anthropic_account_has_user", "HAS", &account, &user_key(id)));
@@ -274,7 +274,7 @@ fn relationships(truth: &Truth) -> Vec<Map<String, Value>> {
         }
     }
     for key in truth.api_keys.values() {
-        let to = format!("anthropic_api_key:{}", key.id);
+        let to = format!("anthropic_api_key:{}", escaped(&key.id));
         if let Some(creator) = creator(truth, key).filter(|actor| actor.kind == "user") {
             let from = user_key(&creator.id);
             all.push(relationship("anthropic_user_created_api_key", "CREATED", &from, &to));
