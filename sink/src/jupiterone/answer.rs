@@ -13,6 +13,10 @@ use super::error::Error;
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Longest part of JupiterOne's own words that is shown (characters).
 const MAX_MESSAGE: usize = 300;
+/// Longest id, status or code that JupiterOne may give (characters): its own have 36 at most.
+const MAX_NAME: usize = 128;
+/// So much of the key in a row is not shown (bytes): less of it says nothing.
+const SHOWN_OF_KEY: usize = 8;
 
 /// A sync job as JupiterOne tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -46,12 +50,21 @@ impl Job {
 
     /// How many objects JupiterOne says it could not write.
     pub(crate) fn write_errors(&self) -> u64 {
-        self.num_entity_create_errors
-            + self.num_entity_update_errors
-            + self.num_entity_delete_errors
-            + self.num_relationship_create_errors
-            + self.num_relationship_update_errors
-            + self.num_relationship_delete_errors
+        [
+            self.num_entity_create_errors,
+            self.num_entity_update_errors,
+            self.num_entity_delete_errors,
+            self.num_relationship_create_errors,
+            self.num_relationship_update_errors,
+            self.num_relationship_delete_errors,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    /// Whether its id can stand in a path and its status in a message.
+    fn is_well_formed(&self) -> bool {
+        is_name(&self.id) && is_name(&self.status.0)
     }
 }
 
@@ -174,14 +187,26 @@ impl Failure {
     }
 }
 
-/// Sends the request once.
-pub(super) async fn of(request: RequestBuilder) -> Result<Answer, Failure> {
+/// Sends the request once, with that key.
+pub(super) async fn of(request: RequestBuilder, key: &str) -> Result<Answer, Failure> {
     let response = request.send().await.map_err(|error| unanswered(&error))?;
     let status = response.status().as_u16();
     let after = retry_after(&response);
     let body = read(response).await?;
+    judge(status, after, &body, key)
+}
+
+/// What an answer means. Its words are shown without the key, which it may quote.
+pub(super) fn judge(status: u16, after: Option<Duration>, body: &[u8], key: &str) -> Result<Answer, Failure> {
     match status {
-        200..=299 => serde_json::from_slice(&body).map_err(|_| Failure::garbled()),
+        200..=299 => {
+            let answer: Answer = serde_json::from_slice(body).map_err(|_| Failure::garbled())?;
+            if answer.job.as_ref().is_none_or(Job::is_well_formed) {
+                Ok(answer)
+            } else {
+                Err(Failure::garbled())
+            }
+        }
         // What the gateway did not pass on, or the service asks to wait with, was not carried out.
         408 | 425 | 429 | 503 => {
             Err(Failure::Again { after, is_unclear: status == 408, reason: said(status) })
@@ -189,8 +214,9 @@ pub(super) async fn of(request: RequestBuilder) -> Result<Answer, Failure> {
         500..=599 => Err(Failure::Again { after, is_unclear: true, reason: said(status) }),
         _ => {
             let Envelope { error: Refusal { code, message } } =
-                serde_json::from_slice(&body).unwrap_or_default();
-            Err(Failure::Status { status, code, message })
+                serde_json::from_slice(body).unwrap_or_default();
+            let code = if is_name(&code) { without(key, &code) } else { String::new() };
+            Err(Failure::Status { status, code, message: without(key, &message) })
         }
     }
 }
@@ -222,6 +248,23 @@ async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
     Ok(body)
 }
 
+/// Whether it can be an id, a status or a code, and nothing else that a body may hold.
+fn is_name(text: &str) -> bool {
+    let is_dots = text.bytes().all(|byte| byte == b'.');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    is_plain && !is_dots && text.len() <= MAX_NAME
+}
+
+/// The text's words, but those with a part of the key in them.
+fn without(key: &str, text: &str) -> String {
+    let parts: Vec<&[u8]> = key.as_bytes().windows(SHOWN_OF_KEY.min(key.len().max(1))).collect();
+    let has_key = |word: &str| {
+        word.as_bytes().windows(parts.first().map_or(1, |part| part.len())).any(|part| parts.contains(&part))
+    };
+    let words = text.split_whitespace().map(|word| if has_key(word) { "…" } else { word });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Seconds; the date form is not used by JupiterOne.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -233,10 +276,13 @@ fn shown(code: &str, message: &str) -> String {
     let mut shown = String::new();
     for word in [code].into_iter().chain(message.split_whitespace()).filter(|word| !word.is_empty()) {
         shown.push(' ');
-        shown.push_str(if word.contains('@') { "…" } else { word });
+        shown.push_str(if word.contains('@') || word.contains(char::is_control) { "…" } else { word });
     }
     if shown.chars().count() > MAX_MESSAGE {
         shown = shown.chars().take(MAX_MESSAGE).chain(['…']).collect();
     }
     shown
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,9 +26,14 @@ impl Credentials {
         Ok(Self { source, environment, key })
     }
 
-    /// The `Authorization` header's value, marked sensitive.
-    pub(super) fn bearer(&self) -> Result<HeaderValue, Error> {
-        let text = format!("Bearer {}", self.key().expose_secret());
+    /// The key as it is now.
+    pub(super) fn current(&self) -> SecretString {
+        self.key().clone()
+    }
+
+    /// The `Authorization` header's value for that key, marked sensitive.
+    pub(super) fn bearer(key: &SecretString) -> Result<HeaderValue, Error> {
+        let text = format!("Bearer {}", key.expose_secret());
         let mut value = HeaderValue::try_from(text).map_err(|_| Error::PauseOrganization {
             reason: "JupiterOne's API key has characters that no key has; write it anew".to_owned(),
         })?;

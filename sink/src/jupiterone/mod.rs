@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use service::config::Destination;
 use service::http::BaseUrl;
@@ -152,11 +153,12 @@ impl JupiterOne {
             .iter()
             .map(|event| json!({"name": event.name, "description": event.description}))
             .collect();
+        let key = self.credentials.current();
         let request = self
             .request(Method::POST, &format!("/{job_id}/events"))
-            .header(AUTHORIZATION, self.credentials.bearer()?)
+            .header(AUTHORIZATION, Credentials::bearer(&key)?)
             .json(&json!({"events": events}));
-        match answer::of(request).await {
+        match answer::of(request, key.expose_secret()).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure.into_error()),
         }
@@ -187,8 +189,9 @@ impl JupiterOne {
         let mut is_resent = is_resent;
         let mut is_key_new = false;
         loop {
-            let key = self.credentials.bearer()?;
-            let failure = match answer::of(request(is_resent).header(AUTHORIZATION, key)).await {
+            let key = self.credentials.current();
+            let request = request(is_resent).header(AUTHORIZATION, Credentials::bearer(&key)?);
+            let failure = match answer::of(request, key.expose_secret()).await {
                 Ok(Answer { job: Some(job) }) => return Ok(job),
                 Ok(Answer { job: None }) => Failure::garbled(),
                 Err(failure) => failure,
