@@ -1,5 +1,7 @@
 //! The Admin API client: one GET with its retries and bounds. It never sends anything else.
 
+mod refusal;
+
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
@@ -9,12 +11,12 @@ use jiff::Timestamp;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 use service::config::{Organization, SecretSource};
 use service::http::BaseUrl;
 use thiserror::Error;
 use tracing::{info, warn};
 
+use self::refusal::{forget_quotes, header, refusal};
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
 use crate::poll::chain;
@@ -161,6 +163,11 @@ impl Admin {
 
     /// Sends one GET, again where that is worth it, and returns the answer of status 200.
     pub async fn get(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Error> {
+        // A URL takes these away, and the request would be for something else.
+        let is_lost = |part: &&str| matches!(*part, "." | "..") || part.contains(['\t', '\n', '\r']);
+        if path.iter().any(is_lost) {
+            return Err(Error::FailListing(Failure::of("its id cannot stand in a URL")));
+        }
         let url = self.url(path, query);
         let mut tried = 0;
         let mut is_fresh_key = false;
@@ -241,7 +248,9 @@ impl Admin {
         key.set_sensitive(true);
         let request = self.http.get(url).header("x-api-key", key).header("anthropic-version", &self.version);
         let response = request.send().await.map_err(|error| broken(&error))?;
-        read(response).await
+        let mut received = read(response).await?;
+        forget_quotes(&mut received.headers, self.key.expose_secret());
+        Ok(received)
     }
 
     /// Whether a key that is not empty was read. One that is the same may have been taken by a server that was slow to
@@ -339,45 +348,4 @@ fn broken(error: &reqwest::Error) -> Lost {
         cause = Some(deeper);
     }
     Lost::Again(Failure::of(cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})"))))
-}
-
-/// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
-fn refusal(received: &Received, hint: &str) -> Failure {
-    let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
-    let error = &body["error"];
-    let status = received.status.as_u16();
-    let kind = error["type"].as_str().filter(|kind| is_name(kind)).unwrap_or_default();
-    let advice = match status {
-        300..=399 => {
-            "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
-                .to_owned()
-        }
-        401 => format!(
-            "the Admin API key is refused; an admin of the organization makes another at {KEYS_PAGE}{hint}"
-        ),
-        403 => format!(
-            "the key may not read this; it takes an Admin API key, which an admin of the organization makes at \
-             {KEYS_PAGE}{hint}"
-        ),
-        404 => "there is no such thing".to_owned(),
-        429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),
-        500.. => "the Admin API failed".to_owned(),
-        _ => "the Admin API refused the request".to_owned(),
-    };
-    Failure {
-        status: Some(status),
-        request_id: header(&received.headers, "request-id"),
-        reason: format!("{status}{}{kind}: {advice}", if kind.is_empty() { "" } else { " " }),
-        organization_id: header(&received.headers, "anthropic-organization-id"),
-        message: error["message"].as_str().unwrap_or_default().to_owned(),
-    }
-}
-
-/// Whether it can be one of Anthropic's names of errors, and nothing else that a body may hold.
-fn is_name(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-}
-
-fn header(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().filter(|text| text.len() <= 200).map(str::to_owned)
 }

@@ -86,3 +86,19 @@ async fn nothing_shows_the_key() {
     let failure = end.failure(&Collection::Users).await;
     assert!(!format!("{failure:?} {failure}").contains(&key));
 }
+
+#[tokio::test]
+async fn an_id_that_a_url_would_change_asks_for_nothing() {
+    let mut end = End::start(Settings::default()).await;
+    for id in ["..", ".", "wrkspc_\n1", "wrkspc\t1"] {
+        let failure = end.failure(&Collection::Members(id.to_owned())).await;
+        assert_eq!(failure.reason, "its id cannot stand in a URL", "{id:?}");
+    }
+    assert!(end.requests().is_empty());
+    let failure = end.failure(&Collection::Members("a/../b?c#d%2F\0é".to_owned())).await;
+    assert_eq!(failure.status, Some(404));
+    assert_eq!(
+        end.requests()[0].path,
+        "/v1/organizations/workspaces/a%2F..%2Fb%3Fc%23d%252F%00%C3%A9/members"
+    );
+}

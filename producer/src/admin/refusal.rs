@@ -1,0 +1,92 @@
+//! What of an answer is shown, and what an answer that is none means. Pure.
+
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use super::{Failure, KEYS_PAGE, Received};
+
+/// The headers that are shown.
+const SHOWN: [&str; 2] = ["request-id", "anthropic-organization-id"];
+/// Longest header that is shown (bytes): Anthropic's own have 36 at most.
+const MAX_SHOWN: usize = 200;
+/// So much of the key in a row is not shown (bytes): less of it says nothing.
+const SHOWN_OF_KEY: usize = 8;
+
+/// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
+pub(super) fn refusal(received: &Received, hint: &str) -> Failure {
+    let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+    let error = &body["error"];
+    let status = received.status.as_u16();
+    let kind = error["type"].as_str().filter(|kind| is_name(kind)).unwrap_or_default();
+    let advice = match status {
+        300..=399 => {
+            "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
+                .to_owned()
+        }
+        401 => format!(
+            "the Admin API key is refused; an admin of the organization makes another at {KEYS_PAGE}{hint}"
+        ),
+        403 => format!(
+            "the key may not read this; it takes an Admin API key, which an admin of the organization makes at \
+             {KEYS_PAGE}{hint}"
+        ),
+        404 => "there is no such thing".to_owned(),
+        429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),
+        500.. => "the Admin API failed".to_owned(),
+        _ => "the Admin API refused the request".to_owned(),
+    };
+    Failure {
+        status: Some(status),
+        request_id: header(&received.headers, "request-id"),
+        reason: format!("{status}{}{kind}: {advice}", if kind.is_empty() { "" } else { " " }),
+        organization_id: header(&received.headers, "anthropic-organization-id"),
+        message: error["message"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Whether it can be one of Anthropic's names of errors, and nothing else that a body may hold.
+fn is_name(text: &str) -> bool {
+    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// A header as it may be shown.
+pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().filter(|text| text.len() <= MAX_SHOWN).map(str::to_owned)
+}
+
+/// Takes the headers away that would be shown and have a part of the key in them: a server may answer with what it
+/// was asked.
+pub(super) fn forget_quotes(headers: &mut HeaderMap, key: &str) {
+    for name in SHOWN {
+        let parts = || key.as_bytes().windows(SHOWN_OF_KEY);
+        let quotes = headers.get(name).is_some_and(|value| {
+            value.as_bytes().windows(SHOWN_OF_KEY).any(|shown| parts().any(|part| part == shown))
+        });
+        if quotes {
+            headers.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::{HeaderMap, HeaderValue};
+
+    use super::forget_quotes;
+
+    #[test]
+    fn a_header_with_a_part_of_the_key_is_not_shown() {
+        let key = "sk-ant-admin01-abcdefghijkl";
+        for (value, stays) in [
+            ("req_011CB69y9nh43bUSkfzieCWN", true),
+            ("sk-ant-", true),
+            ("req_sk-ant-admin01-abcdefghijkl", false),
+            ("efghijkl", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("request-id", HeaderValue::from_static(value));
+            forget_quotes(&mut headers, key);
+            assert_eq!(headers.contains_key("request-id"), stays, "{value}");
+        }
+    }
+}
