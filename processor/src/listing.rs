@@ -64,6 +64,9 @@ pub enum Malformed {
         "a raw record carries exactly one of a resource, a manifest, a mark and a decision; this one has {0}"
     )]
     Parts(usize),
+    /// An organization's id begins every key, up to the first slash.
+    #[error("an organization's id is not empty and has no slash, as {0:?}")]
+    Organization(String),
     /// The collection is unknown.
     #[error("the collection {0:?} is unknown")]
     Collection(String),
@@ -136,6 +139,9 @@ impl Assembler {
     /// Takes the next record.
     pub fn take(&mut self, raw: Raw, offset: i64) -> Result<Option<Unit>, Malformed> {
         let record = &raw.record;
+        if record.organization_id.is_empty() || record.organization_id.contains('/') {
+            return Err(Malformed::Organization(record.organization_id.clone()));
+        }
         let parts = [
             record.resource.is_some(),
             record.manifest.is_some(),

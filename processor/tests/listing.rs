@@ -151,6 +151,8 @@ fn a_spoilt_collection_damages_its_next_listing_and_only_that() {
 #[test]
 fn a_record_that_is_nothing_or_two_things_is_refused() {
     let refused = |record: RawRecord| Assembler::default().take(raw(&record), 0).expect_err("refused");
+    let slash = RawRecord { organization_id: "a/coverage".to_owned(), ..record("users", "l") };
+    assert_eq!(refused(slash), Malformed::Organization("a/coverage".to_owned()));
     assert_eq!(refused(record("users", "l")), Malformed::Parts(0));
     let two = RawRecord { mark: Some(start()), ..user("l", "ada").record };
     assert_eq!(refused(two), Malformed::Parts(2));

@@ -119,7 +119,7 @@ impl Organization {
         }
         let allow_http = section.boolean("allow_http").unwrap_or(false);
         Self {
-            organization_id: section.text("organization_id"),
+            organization_id: section.parsed("organization_id", organization_id),
             account_name: section.text("account_name").unwrap_or_else(|| name.clone()),
             name,
             tag_account_name: section.boolean("tag_account_name").unwrap_or(false),
@@ -174,6 +174,15 @@ impl Organization {
             );
             context.report(&path("jupiterone"), message);
         }
+    }
+}
+
+/// It begins every key, up to the first slash.
+fn organization_id(text: &str) -> Result<String, String> {
+    if text.contains('/') {
+        Err("is no organization's id, for it has a slash; write the id alone".to_owned())
+    } else {
+        Ok(text.to_owned())
     }
 }
 

@@ -19,6 +19,10 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ("api_key = { env = \"A\", file = \"b\" }", "api_key: has both env and file; keep one of them"),
         ("api_key = { path = \"b\" }", "api_key.path: unknown key; known here: env, file"),
         ("tag_account_name = \"yes\"", "tag_account_name: is a text; write true or false"),
+        (
+            "organization_id = \"a/coverage\"",
+            "organization_id: is no organization's id, for it has a slash; write the id alone",
+        ),
         ("account_name = 5", "account_name: is a number; write a text in quotes"),
         ("requests_per_minute = 0", "requests_per_minute: 0 is not allowed; write a number from 1 to 60000"),
         ("requests_per_minute = \"9\"", "requests_per_minute: is a text; write a number from 1 to 60000"),
