@@ -26,6 +26,12 @@ pub mod reason {
     pub const END_DELETED: &str = "end_deleted";
     /// Created: the missing end of a withheld relationship is there now.
     pub const END_APPEARED: &str = "end_appeared";
+    /// Deleted: a person approved the deletion that the guard had held.
+    pub const APPROVED: &str = "approved";
+    /// Deleted: a person had the whole organization forgotten.
+    pub const FORGOTTEN: &str = "forgotten";
+    /// A notice: the guard holds the element's deletion.
+    pub const HELD: &str = "held";
 }
 
 /// An element created, updated or deleted.

@@ -71,6 +71,14 @@ pub struct Hold {
     pub agreeing: i32,
 }
 
+/// The values of `Hold::state`.
+pub mod hold_state {
+    /// A person has not decided yet.
+    pub const PROPOSED: &str = "proposed";
+    /// A person keeps the element: it stays until it returns or is approved after all.
+    pub const REJECTED: &str = "rejected";
+}
+
 /// A relationship that its collection listed while an end is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]

@@ -76,7 +76,7 @@ pub mod outcome {
     pub const SKIPPED: &str = "skipped";
     /// A resource is missing or unreadable, or the parameters are narrower: creations and updates, no deletions.
     pub const PARTIAL: &str = "partial";
-    /// The guard refused its deletions.
+    /// Seen whole; the guard holds deletions of its collection until a person decides.
     pub const GUARDED: &str = "guarded";
 }
 
@@ -117,6 +117,16 @@ pub struct Decision {
     pub by: String,
     pub why: Option<String>,
     pub decided_ts_ms: i64,
+}
+
+/// The values of `Decision::kind`.
+pub mod decision {
+    /// Delete what the guard holds.
+    pub const APPROVE: &str = "approve";
+    /// Keep what the guard holds, until it returns or is approved after all.
+    pub const REJECT: &str = "reject";
+    /// Delete everything that is known of the organization.
+    pub const FORGET: &str = "forget";
 }
 
 /// One object as the Admin API returned it: exactly one field is set. Boxed, so that a listing costs what it has.
