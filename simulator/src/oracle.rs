@@ -123,7 +123,7 @@ fn is_listed(truth: &Truth, workspace: &Workspace) -> bool {
 /// What every entity has.
 fn entity(kind: &str, class: &str, id: &str, name: &str) -> Map<String, Value> {
     let fields = json!({
-        "_key": format!("{kind}:{id}"),
+        "_key": format!("{kind}:{}", escaped(id)),
         "_type": kind,
         "_class": [class],
         "id": id,

@@ -6,7 +6,9 @@ use super::settings::{ArchivedMembers, DefaultMembers, IncludeDefault, Order};
 use super::truth::{ApiKey, Truth, User, Workspace, instant};
 use super::wire;
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The most `ids[]` of a workspace list (official SDK 2.12).
 const MAX_IDS: usize = 100;
@@ -15,8 +17,8 @@ type Answer = Result<Value, Refusal>;
 
 /// The collection that a path belongs to, as listings name it.
 pub(super) fn collection(path: &str) -> Option<String> {
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match segments.as_slice() {
+    let segments = segments(path);
+    match segments.iter().map(AsRef::as_ref).collect::<Vec<&str>>().as_slice() {
         ["v1", "organizations", "me"] => Some("organization".to_owned()),
         ["v1", "organizations", "workspaces", id, "members", ..] => Some(format!("members/{id}")),
         ["v1", "organizations", name @ ("users" | "workspaces" | "api_keys"), ..] => Some((*name).to_owned()),
@@ -24,10 +26,15 @@ pub(super) fn collection(path: &str) -> Option<String> {
     }
 }
 
+/// A path's parts, each decoded.
+fn segments(path: &str) -> Vec<Cow<'_, str>> {
+    path.trim_matches('/').split('/').map(|part| percent_decode_str(part).decode_utf8_lossy()).collect()
+}
+
 /// What the API answers to a GET.
 pub(super) fn get(truth: &Truth, path: &str, query: &Query) -> Answer {
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    match segments.as_slice() {
+    let segments = segments(path);
+    match segments.iter().map(AsRef::as_ref).collect::<Vec<&str>>().as_slice() {
         ["v1", "organizations", "me"] => Ok(wire::organization(truth)),
         ["v1", "organizations", "users"] => users(truth, query),
         ["v1", "organizations", "users", id] => {
