@@ -16,6 +16,13 @@ use crate::reconcile::{CONNECTOR, Cause, Reconciled};
 /// transaction may be larger by one listing.
 const FULL_AT: usize = 10_000;
 
+/// So much of a failed record's value and key becomes a dead letter (bytes): its headers need room in the message
+/// too, and the record itself is still in the raw topic.
+const MAX_DEAD_VALUE: usize = 950_000;
+const MAX_DEAD_KEY: usize = 4_096;
+/// Longest reason in a header (characters): it may show what was written.
+const MAX_REASON: usize = 500;
+
 /// `ce_type` of a change.
 const CHANGE_TYPE: &str = "anthropic_graph.change";
 
@@ -117,13 +124,22 @@ impl Batch {
     }
 
     /// Adds a dead letter: the record's bytes with where it came from and why it was refused, as Kafka Connect does.
-    pub fn add_dead_letter(&mut self, topic: &str, partition: i32, record: Record, refusal: &Refusal) {
+    pub fn add_dead_letter(&mut self, topic: &str, partition: i32, mut record: Record, refusal: &Refusal) {
+        if let Some(value) = &mut record.value {
+            value.truncate(MAX_DEAD_VALUE);
+        }
+        if let Some(key) = &mut record.key {
+            key.truncate(MAX_DEAD_KEY);
+        }
         let headers = [
             ("__anthropic_graph.errors.topic", topic.to_owned()),
             ("__anthropic_graph.errors.partition", partition.to_string()),
             ("__anthropic_graph.errors.offset", record.offset.to_string()),
             ("__anthropic_graph.errors.stage", refusal.stage.to_owned()),
-            ("__anthropic_graph.errors.exception.message", refusal.message.clone()),
+            (
+                "__anthropic_graph.errors.exception.message",
+                refusal.message.chars().take(MAX_REASON).collect(),
+            ),
         ];
         self.outputs.push(Output {
             topic: Topic::DeadLetters,

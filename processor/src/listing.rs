@@ -8,6 +8,8 @@ use schemas::{
     raw::{Decision, Manifest, Mark},
 };
 
+use crate::mapping;
+
 /// One listing, with its manifest.
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "as in the raw records")]
@@ -76,6 +78,14 @@ pub enum Malformed {
     /// The resource is of another collection.
     #[error("a resource of another kind than its collection {0:?} has")]
     Kind(String),
+    /// A resource that no change could tell of.
+    #[error("a resource of the collection {collection:?} is too large: {reason}")]
+    TooLarge {
+        /// Its collection.
+        collection: String,
+        /// What of it.
+        reason: String,
+    },
 }
 
 /// A listing whose manifest never came.
@@ -188,6 +198,9 @@ impl Assembler {
         let Some(id) = resource_id(&raw, collection) else {
             return Err(Malformed::Kind(record.collection.clone()));
         };
+        if let Some(reason) = mapping::too_large(collection, &raw) {
+            return Err(Malformed::TooLarge { collection: record.collection.clone(), reason });
+        }
         let open = self.open_listing(&record.organization_id, &record.collection, &listing_id);
         if open.resources.insert(id, raw).is_some() {
             open.damage.get_or_insert_with(|| "a resource stands in it twice".to_owned());

@@ -1,6 +1,7 @@
 //! From a resource to the elements that it stands for (`docs/mapping.md`). Pure.
 
 mod api_key;
+mod size;
 mod timestamp;
 mod user;
 mod workspace;
@@ -12,6 +13,8 @@ use schemas::{
     raw::{Configuration, Member, Organization},
 };
 
+pub(crate) use size::too_large;
+pub use size::{MAX_ELEMENT_BYTES, MAX_KEY_BYTES};
 pub use timestamp::epoch_ms;
 
 /// Raised whenever the same resource maps to another element than before: everything is then mapped anew at the
