@@ -1,0 +1,86 @@
+//! Nothing, one, and more than a message holds.
+
+use simulator::anthropic::{Mutation, Settings};
+use tests::judge::{agree, changes};
+use tests::world::World;
+
+/// A name that is a book (bytes), and one that no message holds; librdkafka's bound is 1,000,000.
+const LONG: usize = 100_000;
+const TOO_LONG: usize = 1_500_000;
+
+fn rename(world: &World, id: &str, name: String) {
+    world.anthropic[0].mutate(Mutation::RenameUser { id: id.to_owned(), name }).expect("a user");
+}
+
+#[test]
+fn an_organization_with_nothing_but_its_admin_is_whole() {
+    let world = World::of(vec![Settings { users: 1, workspaces: 0, api_keys: 0, ..Settings::default() }]);
+    world.round();
+    agree(&world, 0);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_name_of_a_hundred_kilobytes_comes_changes_and_goes() {
+    let world = World::start();
+    let id = world.anthropic[0].truth().users.keys().next().expect("a user").clone();
+    rename(&world, &id, "ñ ".repeat(LONG / 3));
+    world.round();
+    agree(&world, 0);
+    rename(&world, &id, "ü".repeat(LONG / 2));
+    world.round();
+    agree(&world, 0);
+    rename(&world, &id, "Ada".to_owned());
+    world.round();
+    agree(&world, 0);
+}
+
+/// Rounds in which one user's name is of that length: the others of the collection must not be the worse for it.
+fn a_name_that_cannot_pass(length: usize, reason: &str) {
+    let world = World::start();
+    world.round();
+    let end = &world.anthropic[0];
+    let id = end.truth().users.keys().next().expect("a user").clone();
+    let name = end.truth().users[&id].name.clone();
+    let before = world.graph(0);
+    rename(&world, &id, "x".repeat(length));
+    end.mutate(Mutation::MakeWorkspace { id: Some("wrkspc_new".to_owned()), name: None })
+        .expect("a workspace");
+    let known = changes(&world, 0).len();
+    let polled = world.run("producer", &["poll"]);
+    let processed = world.run("processor", &["run", "--until-end"]);
+    processed.expect(3);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    let told = format!("{}{}", polled.stderr, processed.stderr);
+    assert!(told.contains(reason), "{reason} is not told:\n{told}");
+
+    let new = changes(&world, 0).split_off(known);
+    assert!(new.iter().all(|change| change.op != "d"), "nothing is deleted");
+    assert!(
+        new.iter().any(|change| change.element_key == "anthropic_workspace:wrkspc_new"),
+        "the rest goes on"
+    );
+    let after = world.graph(0);
+    let is_kept = |entity: &serde_json::Map<String, serde_json::Value>| after.entities.contains(entity);
+    assert!(before.entities.iter().all(is_kept), "JupiterOne keeps what it had");
+
+    rename(&world, &id, name);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_resource_that_no_message_holds_fails_its_listing_and_nothing_else() {
+    a_name_that_cannot_pass(TOO_LONG, "is too large for the topic");
+}
+
+#[test]
+fn a_resource_whose_change_no_message_holds_is_a_dead_letter_and_nothing_else() {
+    a_name_that_cannot_pass(400_000, "a change of it would fit into no message");
+}
+
+#[test]
+fn a_resource_that_just_fits_into_its_message_is_a_dead_letter_that_fits() {
+    a_name_that_cannot_pass(998_500, "a change of it would fit into no message");
+}
