@@ -172,6 +172,16 @@ impl Service {
         self.finish()
     }
 
+    /// Stops it where it stands (SIGSTOP), as a machine that sleeps does.
+    pub fn suspend(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
     /// Waits until it has ended by itself.
     pub fn finish(mut self) -> Finished {
         let deadline = Instant::now() + PATIENCE;

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::kafka::{self, Record};
+use crate::proxy::Proxy;
 use crate::services::{Finished, Service, binaries};
 use crate::{broker, prefix};
 
@@ -28,6 +29,8 @@ pub struct World {
     pub prefix: String,
     /// The broker.
     pub bootstrap_servers: String,
+    /// More lines of the configuration's `[kafka]`; written with the next [`World::configure`].
+    pub kafka: String,
     folder: TempDir,
     // Last: the ends run on it.
     runtime: Runtime,
@@ -41,6 +44,11 @@ impl World {
 
     /// With these organizations, which the configuration names `organization-1` and so on.
     pub fn of(organizations: Vec<anthropic::Settings>) -> Self {
+        Self::on(broker::bootstrap_servers(), organizations)
+    }
+
+    /// The same on a broker of the test's own.
+    pub fn on(bootstrap_servers: String, organizations: Vec<anthropic::Settings>) -> Self {
         binaries::make_ready();
         let runtime = Runtime::new().expect("a runtime starts");
         let (anthropic, jupiterone) = runtime.block_on(async {
@@ -53,15 +61,16 @@ impl World {
             (anthropic, jupiterone.expect("JupiterOne's end starts"))
         });
         let folder = tempfile::tempdir().expect("a folder for the configuration");
-        let bootstrap_servers = broker::bootstrap_servers();
-        let world = Self { anthropic, jupiterone, prefix: prefix(), bootstrap_servers, folder, runtime };
+        let (prefix, kafka) = (prefix(), String::new());
+        let world = Self { anthropic, jupiterone, prefix, bootstrap_servers, kafka, folder, runtime };
         world.configure("");
         world
     }
 
     /// Writes the configuration anew, with these lines in each `[[organizations]]`.
     pub fn configure(&self, lines: &str) {
-        fs::write(self.config(), self.configuration(lines)).expect("the configuration is written");
+        fs::write(self.config(), self.configuration(&self.bootstrap_servers, lines))
+            .expect("the configuration is written");
         fs::write(self.folder.path().join("jupiterone-key"), self.jupiterone.api_key())
             .expect("a key is written");
         for (index, end) in (1..).zip(&self.anthropic) {
@@ -88,6 +97,14 @@ impl World {
     /// Starts a service with the configuration.
     pub fn spawn(&self, service: &'static str, arguments: &[&str]) -> Service {
         Service::spawn(service, self.arguments(arguments), &[])
+    }
+
+    /// Starts a service with the configuration, and a way of its own to the broker.
+    pub fn spawn_through(&self, proxy: &Proxy, service: &'static str, arguments: &[&str]) -> Service {
+        let config = self.folder.path().join(format!("through-{}.toml", proxy.address().replace(':', "-")));
+        fs::write(&config, self.configuration(&proxy.address(), "")).expect("the configuration is written");
+        let config = config.display().to_string();
+        Service::spawn(service, ["--config", &config].iter().chain(arguments), &[])
     }
 
     /// Runs a service's command with the configuration, to its end.
@@ -123,13 +140,14 @@ impl World {
         ["--config", &config].iter().chain(arguments).map(ToString::to_string).collect()
     }
 
-    fn configuration(&self, lines: &str) -> String {
+    fn configuration(&self, bootstrap_servers: &str, lines: &str) -> String {
         let mut text = format!(
             "admin_listen = \"127.0.0.1:0\"\n\
-             [kafka]\nbootstrap_servers = \"{}\"\ntopic_prefix = \"{}\"\npartitions = {PARTITIONS}\n\
+             [kafka]\nbootstrap_servers = \"{}\"\ntopic_prefix = \"{}\"\npartitions = {PARTITIONS}\n{}\n\
              [jupiterone]\naccount_id = \"{}\"\napi_key = {{ file = \"jupiterone-key\" }}\nbase_url = \"{}\"\n",
-            self.bootstrap_servers,
+            bootstrap_servers,
             self.prefix,
+            self.kafka,
             self.jupiterone.account_id(),
             self.jupiterone.url(),
         );
