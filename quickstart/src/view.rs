@@ -192,7 +192,7 @@ mod tests {
             ended_ts_ms: 2_000,
             counts,
             partial_types: Vec::new(),
-            incomplete: Vec::new(),
+            ..Finished::default()
         };
         Sync { finished: Some(finished), ..Sync::default() }
     }

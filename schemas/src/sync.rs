@@ -15,6 +15,7 @@ pub struct Sync {
     pub finished: Option<Finished>,
     pub parked: Vec<Parked>,
     pub paused: Option<String>,
+    pub approval: Option<Approval>,
 }
 
 impl Sync {
@@ -34,7 +35,7 @@ pub struct Intent {
 }
 
 /// The last sync job that JupiterOne finished.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Finished {
     pub job_id: String,
@@ -43,10 +44,12 @@ pub struct Finished {
     pub counts: BTreeMap<String, i64>,
     pub partial_types: Vec<String>,
     pub incomplete: Vec<String>,
+    pub held: BTreeMap<String, i64>,
+    pub samples: BTreeMap<String, Vec<i32>>,
 }
 
 /// An object that JupiterOne refuses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Parked {
     pub element_key: String,
@@ -54,4 +57,26 @@ pub struct Parked {
     pub digest: String,
     pub reason: String,
     pub since_ts_ms: i64,
+    pub state: String,
+}
+
+/// States of an object that JupiterOne refuses.
+pub mod parked {
+    /// It is not uploaded.
+    pub const PARKED: &str = "parked";
+    /// It is uploaded with its required properties only.
+    pub const STRIPPED: &str = "stripped";
+}
+
+/// What a person allowed the next sync job to delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Approval {
+    pub revision: i64,
+    pub finished_job_id: Option<String>,
+    pub deletions: BTreeMap<String, i64>,
+    pub takes_target: bool,
+    pub by: String,
+    pub why: Option<String>,
+    pub approved_ts_ms: i64,
 }

@@ -109,7 +109,7 @@ pub fn partition(organization_id: &str, partitions: i32) -> i32 {
 }
 
 /// Kafka's murmur2 (`org.apache.kafka.common.utils.Utils.murmur2`), seed 0x9747b28c.
-fn murmur2(data: &[u8]) -> u32 {
+pub fn murmur2(data: &[u8]) -> u32 {
     const M: u32 = 0x5bd1_e995;
     let length = u32::try_from(data.len()).expect("a key is shorter than 4 GiB");
     let mut hash = 0x9747_b28c ^ length;

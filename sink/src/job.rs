@@ -185,6 +185,7 @@ async fn attempt(
         counts: about.counts.clone(),
         partial_types: about.partial_types.clone(),
         incomplete: about.incomplete.clone(),
+        ..Finished::default()
     });
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;

@@ -10,7 +10,7 @@ use schemas::{
         self, Actor, Configuration, DataResidency, Decision, ListingOutcome, Manifest, Mark, RawRecord,
         Resource, Scope,
     },
-    sync::{Finished, Intent, Parked, Sync},
+    sync::{Approval, Finished, Intent, Parked, Sync},
 };
 
 const ORGANIZATION: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -258,7 +258,9 @@ pub(crate) fn sync() -> Sync {
             ended_ts_ms: 8,
             counts: BTreeMap::from([("anthropic_user".to_owned(), 4)]),
             partial_types: vec!["anthropic_api_key".to_owned()],
-            incomplete: vec![],
+            incomplete: vec!["users: 403".to_owned()],
+            held: BTreeMap::from([("anthropic_user".to_owned(), 1)]),
+            samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7, 7])]),
         }),
         parked: vec![Parked {
             element_key: "k".to_owned(),
@@ -266,7 +268,17 @@ pub(crate) fn sync() -> Sync {
             digest: "00.11".to_owned(),
             reason: "400".to_owned(),
             since_ts_ms: 3,
+            state: "stripped".to_owned(),
         }],
         paused: some("401"),
+        approval: Some(Approval {
+            revision: 13,
+            finished_job_id: some("j-1"),
+            deletions: BTreeMap::from([("anthropic_user".to_owned(), 2)]),
+            takes_target: true,
+            by: "ada".to_owned(),
+            why: some("left"),
+            approved_ts_ms: 10,
+        }),
     }
 }

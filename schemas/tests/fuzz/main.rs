@@ -92,13 +92,13 @@ fn a_string_that_claims_more_than_a_message_can_have_is_refused_before_it_is_mad
 #[test]
 fn a_megabyte_of_the_smallest_elements_stays_within_the_bound() {
     let _alone = alone();
-    // Sync: three empty texts, no intent, nothing finished, then objects of four empty texts and a zero.
-    let count = fuzz::MAX_INPUT_BYTES / 5 - 10;
+    // Sync: three empty texts, no intent, nothing finished, then objects of five empty texts and a zero.
+    let count = fuzz::MAX_INPUT_BYTES / 6 - 10;
     let mut parked = encode(&Sync::default())[..10].to_vec();
     parked.extend([0; 5]);
     parked.extend(zig_zag(i64::try_from(count).expect("few")));
-    parked.extend(std::iter::repeat_n(0, count * 5));
-    parked.extend([0, 0]);
+    parked.extend(std::iter::repeat_n(0, count * 6));
+    parked.extend([0, 0, 0]);
     let sync = bounded(|| decode::<Sync>(&parked)).expect("bounded memory").expect("a value");
     assert_eq!(sync.parked.len(), count);
 }

@@ -40,6 +40,7 @@ impl Case {
             counts: job.counts,
             partial_types: job.partial_types,
             incomplete: job.incomplete,
+            ..Finished::default()
         });
         self
     }
