@@ -8,13 +8,14 @@ use schemas::{codec::encode, topics::Topic};
 use service::kafka::{
     headers::{AVRO, CONTENT_TYPE, CloudEvent, owned},
     partition::Record,
+    transaction::{self, TransactionalProducer},
 };
 
 use crate::reconcile::{CONNECTOR, Cause, Reconciled};
 
 /// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
 /// transaction may be larger by one listing.
-const FULL_AT: usize = 10_000;
+pub(crate) const FULL_AT: usize = 10_000;
 
 /// So much of a failed record's value and key becomes a dead letter (bytes): its headers need room in the message
 /// too, and the record itself is still in the raw topic.
@@ -86,7 +87,17 @@ impl Batch {
 
     /// Whether the transaction is large enough.
     pub fn is_full(&self) -> bool {
-        self.outputs.len() >= FULL_AT
+        self.len() >= FULL_AT
+    }
+
+    /// How many records it writes.
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// Whether it writes none, and at most moves the offset.
+    pub fn is_empty(&self) -> bool {
+        self.outputs.is_empty()
     }
 
     /// Everything before this offset is dealt with.
@@ -151,6 +162,16 @@ impl Batch {
 }
 
 impl Output {
+    /// Sends it into the partition of its topic under that prefix, within the producer's transaction.
+    pub fn send(
+        &self,
+        producer: &TransactionalProducer,
+        prefix: &str,
+        partition: i32,
+    ) -> Result<(), transaction::Error> {
+        producer.send(&self.topic.name(prefix), partition, &self.key, self.value.as_deref(), self.headers())
+    }
+
     /// Its headers.
     pub fn headers(&self) -> OwnedHeaders {
         match &self.about {
@@ -166,6 +187,7 @@ impl Output {
                     cause: Some(match cause {
                         Cause::Live => "live",
                         Cause::Config => "config",
+                        Cause::Replay => "replay",
                     }),
                     traceparent: traceparent.as_deref(),
                 }

@@ -1,12 +1,13 @@
 //! Turns raw records into changes and compacted state.
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
-//! - [`batch`], [`task`], [`run`]: Kafka; `report`: what is told of a transaction
+//! - [`intake`], [`batch`], [`task`], [`run`]: Kafka; `report`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`cli`]: what a person asks for
 
 pub mod batch;
 pub mod check;
 pub mod cli;
+pub mod intake;
 pub mod listing;
 pub mod mapping;
 pub mod narrate;

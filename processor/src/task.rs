@@ -10,24 +10,23 @@ use std::{
 
 use anyhow::anyhow;
 use rdkafka::{ClientConfig, consumer::ConsumerGroupMetadata};
-use schemas::{codec::decode_raw, raw::outcome, topics::Topic};
+use schemas::topics::Topic;
 use service::{
     admin::{Health, Heartbeat},
     kafka::{
-        headers::TRACEPARENT,
-        partition::{self, PartitionReader, Record, Start},
+        partition::{self, PartitionReader, Start},
         restore::{self, RestoreError},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::{
-    batch::{Batch, Refusal},
-    listing::{Assembler, Unit, organization_and_collection},
+    batch::Batch,
+    intake::Intake,
     partition_state::{PartitionState, Unfit},
-    report::{self, Report},
+    report,
 };
 
 /// One wait for a raw record: decides how soon a stop is noticed.
@@ -119,14 +118,10 @@ pub struct Task<'a> {
     producer: TransactionalProducer,
     reader: PartitionReader,
     group: GroupMetadata,
-    state: PartitionState,
-    assembler: Assembler,
-    batch: Batch,
+    intake: Intake,
     heartbeat: Heartbeat,
     /// Committed by this process.
     dead_letters: u64,
-    /// Of the next transaction.
-    report: Report,
 }
 
 impl<'a> Task<'a> {
@@ -151,12 +146,9 @@ impl<'a> Task<'a> {
             producer,
             reader,
             group,
-            state,
-            assembler: Assembler::default(),
-            batch: Batch::default(),
+            intake: Intake::new(raw, partition, state),
             heartbeat,
             dead_letters: 0,
-            report: Report::default(),
         })
     }
 
@@ -167,18 +159,18 @@ impl<'a> Task<'a> {
             self.heartbeat.beat();
             let is_over = end.is_some_and(|end| self.reader.position() >= end || self.reader.is_at_end());
             if is_over {
-                self.drop_open();
+                self.intake.drop_open(self.reader.position());
             }
             if is_over || stop.load(Ordering::Relaxed) {
                 self.commit()?;
-                return Ok(Ended { incomplete: self.incomplete() });
+                return Ok(Ended { incomplete: self.intake.incomplete(self.dead_letters) });
             }
             match self.reader.next(POLL_TIMEOUT)? {
-                Some(record) => self.take(record),
+                Some(record) => self.intake.take(record),
                 // Nothing more waits to share the transaction.
                 None => self.commit()?,
             }
-            if self.batch.is_full() {
+            if self.intake.batch().is_full() {
                 self.commit()?;
             }
             if self.reader.is_at_end() {
@@ -198,131 +190,33 @@ impl<'a> Task<'a> {
         Ok(self.reader.end_offset()?)
     }
 
-    fn take(&mut self, record: Record) {
-        let (offset, trace) = (record.offset, traceparent(&record));
-        match self.assemble(&record) {
-            Ok(unit) => {
-                if let Some(unit) = unit {
-                    self.reconcile(unit, trace.as_deref());
-                }
-            }
-            Err(refusal) => self.refuse(record, &refusal),
-        }
-        self.report_leftovers();
-        if self.assembler.is_at_rest() {
-            self.batch.advance(offset + 1);
-        }
-    }
-
-    /// Below the end every transaction is whole, so a listing that is open there never gets its manifest.
-    fn drop_open(&mut self) {
-        if !self.assembler.is_at_rest() {
-            self.assembler.drop_open();
-            self.report_leftovers();
-            self.batch.advance(self.reader.position());
-        }
-    }
-
-    fn report_leftovers(&mut self) {
-        for leftover in self.assembler.take_leftovers() {
-            error!(
-                partition = self.partition,
-                organization.id = leftover.organization_id,
-                collection = leftover.collection,
-                listing.id = leftover.listing_id,
-                resources = leftover.resources,
-                "a listing without a manifest was dropped; only another program writes one"
-            );
-        }
-    }
-
-    fn assemble(&mut self, record: &Record) -> Result<Option<Unit>, Refusal> {
-        let Some(value) = &record.value else {
-            let message = "a raw record has a value; this one is a tombstone".to_owned();
-            return Err(Refusal { stage: "decode", message });
-        };
-        let raw = decode_raw(value).map_err(|error| Refusal::new("decode", error))?;
-        self.state
-            .check_place(&raw.record.organization_id)
-            .map_err(|error| Refusal::new("assemble", error))?;
-        self.assembler.take(raw, record.offset).map_err(|error| Refusal::new("assemble", error))
-    }
-
-    /// A record that cannot be used goes to the dead letters, and its listing is partial.
-    fn refuse(&mut self, record: Record, refusal: &Refusal) {
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-        error!(
-            partition = self.partition,
-            offset = record.offset,
-            stage = refusal.stage,
-            reason = refusal.message,
-            "a raw record cannot be used; it goes to the dead letters"
-        );
-        if let Some((organization_id, collection)) = organization_and_collection(&key) {
-            let reason = format!("the raw record at offset {} cannot be used", record.offset);
-            self.assembler.spoil(organization_id, collection, reason);
-        }
-        let topic = Topic::Raw.name(&self.shared.prefix);
-        self.batch.add_dead_letter(&topic, self.partition, record, refusal);
-        self.report.add_dead_letter();
-    }
-
-    fn reconcile(&mut self, unit: Unit, traceparent: Option<&str>) {
-        let mut reconciled = self.state.reconcile(&unit);
-        match &unit {
-            Unit::Listing(listing) => self.report.add(listing, &reconciled),
-            Unit::Decision { organization_id, offset, .. } => {
-                let partition = self.partition;
-                warn!(
-                    organization.id = organization_id,
-                    partition, offset, "a decision was read; this version has no holds"
-                );
-            }
-            Unit::Mark { .. } => {}
-        }
-        let organization_id = unit.organization_id().to_owned();
-        // A first listing may be large, and what it led to is larger.
-        drop(unit);
-        self.batch.add(&organization_id, &mut reconciled, traceparent);
-        self.state.fold(&organization_id, reconciled.records);
-    }
-
     /// Commits what is gathered, if there is anything. On any error this task is to be dropped: its state is ahead.
     fn commit(&mut self) -> Result<(), Error> {
-        let Some(next_offset) = self.batch.next_offset() else { return Ok(()) };
-        if !self.assembler.is_at_rest() {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
+        let Some(batch) = self.intake.take_batch() else { return Ok(()) };
         service::failpoint!("processor::before_begin");
         self.producer.begin()?;
-        if let Err(error) = self.write(batch, next_offset) {
+        if let Err(error) = self.write(batch) {
             return Err(self.abandon(error));
         }
         service::failpoint!("processor::before_commit");
         self.producer.commit()?;
         service::failpoint!("processor::after_commit");
-        self.dead_letters += std::mem::take(&mut self.report).tell(&self.shared.metrics, self.partition);
+        self.dead_letters += self.intake.take_report().tell(&self.shared.metrics, self.partition);
         Ok(())
     }
 
-    fn write(&self, batch: Batch, next_offset: i64) -> Result<(), transaction::Error> {
+    fn write(&self, batch: Batch) -> Result<(), transaction::Error> {
+        let offsets = batch.next_offset();
         // Each is freed once librdkafka has its copy: a first listing may be large.
         for output in batch.into_outputs() {
-            let topic = output.topic.name(&self.shared.prefix);
             service::failpoint!("processor::mid_produce");
-            self.producer.send(
-                &topic,
-                self.partition,
-                &output.key,
-                output.value.as_deref(),
-                output.headers(),
-            )?;
+            output.send(&self.producer, &self.shared.prefix, self.partition)?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
         service::failpoint!("processor::write_fails", Err(service::failpoints::refused()));
         service::failpoint!("processor::before_send_offsets");
-        self.producer.send_offsets(&[(&raw, self.partition, next_offset)], &(self.group)())
+        let offsets: Vec<_> = offsets.iter().map(|next| (raw.as_str(), self.partition, *next)).collect();
+        self.producer.send_offsets(&offsets, &(self.group)())
     }
 
     /// Aborts where that is possible, so that nobody waits for the transaction's timeout.
@@ -336,29 +230,11 @@ impl<'a> Task<'a> {
         }
         error.into()
     }
-
-    fn incomplete(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for (_, state) in self.state.states().iter() {
-            for coverage in state.coverage().values() {
-                let Some(latest) = &coverage.latest else { continue };
-                if latest.outcome != outcome::WHOLE && latest.outcome != outcome::GONE {
-                    let reason = latest.reason.as_deref().unwrap_or("no reason was given");
-                    let (name, collection) = (&coverage.organization_name, &coverage.collection);
-                    lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
-                }
-            }
-        }
-        if self.dead_letters > 0 {
-            lines.push(format!("{} new dead letters in partition {}", self.dead_letters, self.partition));
-        }
-        lines
-    }
 }
 
 impl Drop for Task<'_> {
     fn drop(&mut self) {
-        report::forget(&self.shared.metrics, self.state.states());
+        report::forget(&self.shared.metrics, self.intake.state().states());
     }
 }
 
@@ -391,9 +267,4 @@ fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<Pa
     }
     report::show(&shared.metrics, state.states());
     Ok(state)
-}
-
-fn traceparent(record: &Record) -> Option<String> {
-    let (_, value) = record.headers.iter().find(|(name, _)| name == TRACEPARENT)?;
-    String::from_utf8(value.clone()?).ok()
 }

@@ -36,6 +36,8 @@ pub enum Cause {
     Live,
     /// The resource is the same; the mapping or the configuration changed.
     Config,
+    /// `processor replay` made it from a raw record that is read once more.
+    Replay,
 }
 
 /// What a listing or a mark leads to. All of it is written in one transaction and then folded into the state.

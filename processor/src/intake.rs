@@ -1,0 +1,177 @@
+//! From raw records in the order of their offsets to what the next transaction writes.
+
+use schemas::{codec::decode_raw, raw::outcome};
+use service::kafka::{headers::TRACEPARENT, partition::Record};
+use tracing::{error, warn};
+
+use crate::{
+    batch::{Batch, Refusal},
+    listing::{Assembler, Unit, organization_and_collection},
+    partition_state::PartitionState,
+    reconcile::Cause,
+    report::Report,
+};
+
+/// What one partition has taken in and not written yet, with the state that it leads to.
+pub struct Intake {
+    topic: String,
+    partition: i32,
+    state: PartitionState,
+    assembler: Assembler,
+    batch: Batch,
+    /// Of the next transaction.
+    report: Report,
+    is_replay: bool,
+}
+
+impl Intake {
+    /// Of the raw topic's partition, on top of that state.
+    pub fn new(topic: String, partition: i32, state: PartitionState) -> Self {
+        let (assembler, batch, report) = (Assembler::default(), Batch::default(), Report::default());
+        Self { topic, partition, state, assembler, batch, report, is_replay: false }
+    }
+
+    /// As [`Self::new`], with nothing known yet and changes that say that they were replayed.
+    pub fn replay(topic: String, partition: i32, partition_count: i32) -> Self {
+        let state = PartitionState::new(partition, partition_count);
+        Self { is_replay: true, ..Self::new(topic, partition, state) }
+    }
+
+    /// The state, which is ahead of what is written.
+    pub fn state(&self) -> &PartitionState {
+        &self.state
+    }
+
+    /// What is gathered.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// Takes the next record.
+    pub fn take(&mut self, record: Record) {
+        let (offset, trace) = (record.offset, traceparent(&record));
+        match self.assemble(&record) {
+            Ok(unit) => {
+                if let Some(unit) = unit {
+                    self.reconcile(unit, trace.as_deref());
+                }
+            }
+            Err(refusal) => self.refuse(record, &refusal),
+        }
+        self.report_leftovers();
+        if self.assembler.is_at_rest() {
+            self.batch.advance(offset + 1);
+        }
+    }
+
+    /// Drops the listing that is open before `position`: below an end every transaction is whole, so a listing that is
+    /// open there never gets its manifest.
+    pub fn drop_open(&mut self, position: i64) {
+        if !self.assembler.is_at_rest() {
+            self.assembler.drop_open();
+            self.report_leftovers();
+            self.batch.advance(position);
+        }
+    }
+
+    /// What the next transaction writes, if there is anything: not in the midst of a listing.
+    pub fn take_batch(&mut self) -> Option<Batch> {
+        let is_ready = self.batch.next_offset().is_some() && self.assembler.is_at_rest();
+        is_ready.then(|| std::mem::take(&mut self.batch))
+    }
+
+    /// What is to be told once it is committed.
+    pub(crate) fn take_report(&mut self) -> Report {
+        std::mem::take(&mut self.report)
+    }
+
+    /// What is not whole, a line each: failed listings, and these dead letters.
+    pub fn incomplete(&self, dead_letters: u64) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (_, state) in self.state.states().iter() {
+            for coverage in state.coverage().values() {
+                let Some(latest) = &coverage.latest else { continue };
+                if latest.outcome != outcome::WHOLE && latest.outcome != outcome::GONE {
+                    let reason = latest.reason.as_deref().unwrap_or("no reason was given");
+                    let (name, collection) = (&coverage.organization_name, &coverage.collection);
+                    lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
+                }
+            }
+        }
+        if dead_letters > 0 {
+            lines.push(format!("{dead_letters} new dead letters in partition {}", self.partition));
+        }
+        lines
+    }
+
+    fn report_leftovers(&mut self) {
+        for leftover in self.assembler.take_leftovers() {
+            error!(
+                partition = self.partition,
+                organization.id = leftover.organization_id,
+                collection = leftover.collection,
+                listing.id = leftover.listing_id,
+                resources = leftover.resources,
+                "a listing without a manifest was dropped; only another program writes one"
+            );
+        }
+    }
+
+    fn assemble(&mut self, record: &Record) -> Result<Option<Unit>, Refusal> {
+        let Some(value) = &record.value else {
+            let message = "a raw record has a value; this one is a tombstone".to_owned();
+            return Err(Refusal { stage: "decode", message });
+        };
+        let raw = decode_raw(value).map_err(|error| Refusal::new("decode", error))?;
+        self.state
+            .check_place(&raw.record.organization_id)
+            .map_err(|error| Refusal::new("assemble", error))?;
+        self.assembler.take(raw, record.offset).map_err(|error| Refusal::new("assemble", error))
+    }
+
+    /// A record that cannot be used goes to the dead letters, and its listing is partial.
+    fn refuse(&mut self, record: Record, refusal: &Refusal) {
+        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        error!(
+            partition = self.partition,
+            offset = record.offset,
+            stage = refusal.stage,
+            reason = refusal.message,
+            "a raw record cannot be used; it goes to the dead letters"
+        );
+        if let Some((organization_id, collection)) = organization_and_collection(&key) {
+            let reason = format!("the raw record at offset {} cannot be used", record.offset);
+            self.assembler.spoil(organization_id, collection, reason);
+        }
+        self.batch.add_dead_letter(&self.topic, self.partition, record, refusal);
+        self.report.add_dead_letter();
+    }
+
+    fn reconcile(&mut self, unit: Unit, traceparent: Option<&str>) {
+        let mut reconciled = self.state.reconcile(&unit);
+        match &unit {
+            Unit::Listing(listing) => self.report.add(listing, &reconciled),
+            Unit::Decision { organization_id, offset, .. } => {
+                let partition = self.partition;
+                warn!(
+                    organization.id = organization_id,
+                    partition, offset, "a decision was read; this version has no holds"
+                );
+            }
+            Unit::Mark { .. } => {}
+        }
+        if self.is_replay {
+            reconciled.changes.iter_mut().for_each(|(_, cause)| *cause = Cause::Replay);
+        }
+        let organization_id = unit.organization_id().to_owned();
+        // A first listing may be large, and what it led to is larger.
+        drop(unit);
+        self.batch.add(&organization_id, &mut reconciled, traceparent);
+        self.state.fold(&organization_id, reconciled.records);
+    }
+}
+
+fn traceparent(record: &Record) -> Option<String> {
+    let (_, value) = record.headers.iter().find(|(name, _)| name == TRACEPARENT)?;
+    String::from_utf8(value.clone()?).ok()
+}
