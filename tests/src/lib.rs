@@ -6,6 +6,7 @@ pub mod kafka;
 pub mod kill;
 pub mod proxy;
 pub mod services;
+pub mod stub;
 pub mod world;
 
 use uuid::Uuid;

@@ -1,4 +1,5 @@
 //! What is valid and was not meant, end to end: texts, sizes, and a key that must be seen nowhere.
 
+mod secrets;
 mod sizes;
 mod texts;
