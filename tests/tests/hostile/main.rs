@@ -1,5 +1,6 @@
 //! What is valid and was not meant, end to end: texts, sizes, and a key that must be seen nowhere.
 
+mod rows;
 mod secrets;
 mod sizes;
 mod texts;
