@@ -14,6 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
+use schemas::sync::{Parked, parked};
 
 /// Begins every name.
 pub const PREFIX: &str = "anthropic_graph";
@@ -26,6 +27,8 @@ pub struct Metrics {
     changes: Family<ChangeLabels, Counter>,
     lag: Family<PartitionLabels, Gauge>,
     sync_jobs: Family<SyncJobLabels, Counter>,
+    paused: Family<OrganizationLabels, Gauge>,
+    parked: Family<ParkedLabels, Gauge>,
     dead_letters: Family<PartitionLabels, Counter>,
 }
 
@@ -45,6 +48,17 @@ struct ChangeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartitionLabels {
     partition: i32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrganizationLabels {
+    organization: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ParkedLabels {
+    organization: String,
+    state: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -70,6 +84,8 @@ impl Metrics {
         registry.register("changes", "Changes by op", self.changes.clone());
         registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
         registry.register("sync_jobs", "JupiterOne sync jobs by outcome", self.sync_jobs.clone());
+        registry.register("paused", "Whether the sink starts no sync job", self.paused.clone());
+        registry.register("parked_objects", "Objects that JupiterOne refuses", self.parked.clone());
         registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
     }
 
@@ -115,6 +131,21 @@ impl Metrics {
     pub fn count_sync_job(&self, organization: &str, outcome: &str) {
         let labels = SyncJobLabels { organization: organization.to_owned(), outcome: outcome.to_owned() };
         self.sync_jobs.get_or_create(&labels).inc();
+    }
+
+    /// Whether the sink starts no sync job of the organization until something is mended or decided.
+    pub fn set_paused(&self, organization: &str, is_paused: bool) {
+        let labels = OrganizationLabels { organization: organization.to_owned() };
+        self.paused.get_or_create(&labels).set(i64::from(is_paused));
+    }
+
+    /// What JupiterOne refuses of the organization.
+    pub fn set_parked(&self, organization: &str, parked: &[Parked]) {
+        for state in [parked::PARKED, parked::STRIPPED] {
+            let labels = ParkedLabels { organization: organization.to_owned(), state: state.to_owned() };
+            let count = parked.iter().filter(|parked| parked.state == state).count();
+            self.parked.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
     }
 
     /// Dead letters were written.
@@ -182,7 +213,7 @@ mod tests {
 
     use prometheus_client::encoding::text::encode;
 
-    use super::Metrics;
+    use super::{Metrics, Parked};
 
     #[test]
     fn every_metric_has_the_prefix_its_unit_and_few_labels() {
@@ -201,6 +232,8 @@ mod tests {
         metrics.forget_partition(8);
         metrics.count_sync_job("nimbus", "finished");
         metrics.count_dead_letters(7, 1);
+        metrics.set_paused("nimbus", true);
+        metrics.set_parked("nimbus", &[Parked { state: "stripped".to_owned(), ..Parked::default() }]);
         let mut text = String::new();
         encode(&mut text, &registry).expect("text");
         for line in [
@@ -212,6 +245,9 @@ mod tests {
             "anthropic_graph_lag_records{partition=\"7\"} 42",
             "anthropic_graph_sync_jobs_total{organization=\"nimbus\",outcome=\"finished\"} 1",
             "anthropic_graph_dead_letters_total{partition=\"7\"} 1",
+            "anthropic_graph_paused{organization=\"nimbus\"} 1",
+            "anthropic_graph_parked_objects{organization=\"nimbus\",state=\"parked\"} 0",
+            "anthropic_graph_parked_objects{organization=\"nimbus\",state=\"stripped\"} 1",
             "anthropic_graph_build_info{service=\"processor\",version=\"",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

@@ -1,7 +1,11 @@
 //! The bodies of an upload, bounded in bytes. Pure.
 
+use std::collections::BTreeMap;
+
 use schemas::element::Element;
 use schemas::jupiterone;
+use schemas::sync::{Parked, parked};
+use serde_json::{Map, Value};
 
 /// Largest body (bytes, uncompressed): what JupiterOne's own uploader sends at most. Its gateway refuses 6,291,456.
 pub(crate) const MAX_BODY_BYTES: usize = 5_000_000;
@@ -34,13 +38,47 @@ impl Kind {
     }
 }
 
+/// What JupiterOne needs of an object; the rest may be what it refuses.
+const REQUIRED: [&str; 6] = ["_key", "_type", "_class", "displayName", "_fromEntityKey", "_toEntityKey"];
+
 /// One object of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
     /// Its `_key`.
     pub(crate) key: String,
+    /// Its `_type`.
+    pub(crate) kind: String,
+    /// Of the element.
+    pub(crate) digest: String,
     /// All of it, as JSON.
     pub(crate) json: String,
+}
+
+impl Object {
+    fn of(element: &Element, is_stripped: bool) -> Self {
+        let mut properties = jupiterone::properties(element);
+        if is_stripped {
+            strip(&mut properties);
+        }
+        Self {
+            key: element.key.clone(),
+            kind: element.kind.clone(),
+            digest: element.digest.clone(),
+            json: Value::Object(properties).to_string(),
+        }
+    }
+
+    /// The same with its required properties only; `None` where it has no others.
+    pub(crate) fn stripped(&self) -> Option<Self> {
+        let mut properties: Map<String, Value> = serde_json::from_str(&self.json).unwrap_or_default();
+        strip(&mut properties);
+        let json = Value::Object(properties).to_string();
+        (json != self.json).then(|| Self { json, ..self.clone() })
+    }
+}
+
+fn strip(properties: &mut Map<String, Value>) {
+    properties.retain(|name, _| REQUIRED.contains(&name.as_str()));
 }
 
 /// The objects of one request.
@@ -73,10 +111,10 @@ impl Batch {
         self.kind.frame() + commas + self.objects.iter().map(|object| object.json.len()).sum::<usize>()
     }
 
-    /// Two halves, the first not smaller; the key of its object where there is only one.
-    pub(crate) fn halves(mut self) -> Result<(Self, Self), String> {
+    /// Two halves, the first not smaller; itself where there is only one object.
+    pub(crate) fn halves(mut self) -> Result<(Self, Self), Self> {
         if self.objects.len() < 2 {
-            return Err(self.objects.pop().map(|object| object.key).unwrap_or_default());
+            return Err(self);
         }
         let second = self.objects.split_off(self.objects.len().div_ceil(2));
         let kind = self.kind;
@@ -84,34 +122,46 @@ impl Batch {
     }
 }
 
-/// An object that alone is larger than a body may be.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the object {key} has {bytes} bytes, more than one upload to JupiterOne may have")]
-pub(crate) struct TooLarge {
-    /// Its `_key`.
-    pub(crate) key: String,
-    /// Of a body with it alone.
-    pub(crate) bytes: usize,
+/// What is to be uploaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Within the bound.
+    pub(crate) batches: Vec<Batch>,
+    /// Batches of one object each that alone is over it.
+    pub(crate) too_large: Vec<Batch>,
 }
 
-/// The elements as batches of at most `max_bytes` each, entities and relationships apart, in the elements' order.
-pub(crate) fn batches<'a>(
+/// The elements as batches of at most `max_bytes` each, entities and relationships apart, in the elements' order;
+/// those that JupiterOne refused are stripped or left out, as they were.
+pub(crate) fn load<'a>(
     elements: impl Iterator<Item = &'a Element>,
+    refused: &[Parked],
     max_bytes: usize,
-) -> Result<Vec<Batch>, TooLarge> {
-    let mut full = Vec::new();
+) -> Load {
+    let refused: BTreeMap<&str, &str> =
+        refused.iter().map(|refused| (refused.element_key.as_str(), refused.state.as_str())).collect();
+    let mut load = Load { batches: Vec::new(), too_large: Vec::new() };
     let mut open = [Filling::new(Kind::Entities), Filling::new(Kind::Relationships)];
     for element in elements {
-        let json = serde_json::Value::Object(jupiterone::properties(element)).to_string();
-        let object = Object { key: element.key.clone(), json };
+        let state = refused.get(element.key.as_str()).copied();
+        if state == Some(parked::PARKED) {
+            continue;
+        }
+        let object = Object::of(element, state.is_some());
         let filling = match Kind::of(element) {
             Kind::Entities => &mut open[0],
             Kind::Relationships => &mut open[1],
         };
-        full.extend(filling.add(object, max_bytes)?);
+        let alone = Batch { kind: filling.batch.kind, objects: vec![object] };
+        if alone.body_bytes() > max_bytes {
+            load.too_large.push(alone);
+        } else {
+            load.batches
+                .extend(alone.objects.into_iter().filter_map(|object| filling.add(object, max_bytes)));
+        }
     }
-    full.extend(open.into_iter().filter_map(Filling::end));
-    Ok(full)
+    load.batches.extend(open.into_iter().filter_map(Filling::end));
+    load
 }
 
 struct Filling {
@@ -125,19 +175,14 @@ impl Filling {
     }
 
     /// Takes the object; gives back the batch that it did not fit into.
-    fn add(&mut self, object: Object, max_bytes: usize) -> Result<Option<Batch>, TooLarge> {
-        let kind = self.batch.kind;
-        let alone = kind.frame() + object.json.len();
-        if alone > max_bytes {
-            return Err(TooLarge { key: object.key, bytes: alone });
-        }
+    fn add(&mut self, object: Object, max_bytes: usize) -> Option<Batch> {
         let mut full = None;
         if !self.batch.objects.is_empty() && self.bytes + 1 + object.json.len() > max_bytes {
-            full = std::mem::replace(self, Self::new(kind)).end();
+            full = std::mem::replace(self, Self::new(self.batch.kind)).end();
         }
         self.bytes += usize::from(!self.batch.objects.is_empty()) + object.json.len();
         self.batch.objects.push(object);
-        Ok(full)
+        full
     }
 
     fn end(self) -> Option<Batch> {

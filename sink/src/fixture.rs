@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::codec::GraphValue;
 use schemas::collection::POLL;
-use schemas::coverage::{Coverage, Latest, Poll, WholeListing, Withheld};
+use schemas::coverage::{Coverage, Hold, Latest, Poll, WholeListing, Withheld};
 use schemas::element::{Account, ApiKey, Element, ElementType, User, UserAssignedWorkspace, Workspace};
 use schemas::state::{GraphKey, State};
 
@@ -18,6 +18,7 @@ pub(crate) struct Organization {
     pub(crate) name: String,
     pub(crate) elements: BTreeMap<String, Element>,
     coverage: BTreeMap<String, Coverage>,
+    holds: BTreeMap<String, Hold>,
     withheld: BTreeMap<String, Withheld>,
     revision: i64,
     is_poll_ended: bool,
@@ -31,6 +32,7 @@ impl Organization {
             name: name.to_owned(),
             elements: BTreeMap::new(),
             coverage: BTreeMap::new(),
+            holds: BTreeMap::new(),
             withheld: BTreeMap::new(),
             revision: 0,
             is_poll_ended: false,
@@ -111,6 +113,28 @@ impl Organization {
         self.withheld.insert(key.to_owned(), withheld);
     }
 
+    /// Has the guard hold an element's deletion.
+    pub(crate) fn hold(&mut self, key: &str) {
+        let element = &self.elements[key];
+        let hold = Hold {
+            organization_id: self.id.clone(),
+            element_key: key.to_owned(),
+            collection: element.collection.clone(),
+            listing_id: "listing".to_owned(),
+            raw_offset: 1,
+            proposed_ts_ms: 2,
+            agreeing: 1,
+            state: "proposed".to_owned(),
+        };
+        self.holds.insert(key.to_owned(), hold);
+    }
+
+    /// Gives an element another digest.
+    pub(crate) fn change(&mut self, key: &str) {
+        self.elements.get_mut(key).expect("an element of that key").digest = "another".to_owned();
+        self.revision += 1;
+    }
+
     /// A whole listing of the collection.
     pub(crate) fn list(&mut self, collection: &str) {
         let count = self.elements.values().filter(|element| element.collection == collection).count();
@@ -151,6 +175,7 @@ impl Organization {
     /// Takes an element away.
     pub(crate) fn remove(&mut self, key: &str) {
         self.elements.remove(key).expect("an element of that key");
+        self.holds.remove(key);
         self.revision += 1;
     }
 
@@ -189,7 +214,11 @@ impl Organization {
         let coverage = self.coverage.clone().into_iter().chain([poll]).map(|(collection, coverage)| {
             (GraphKey::Coverage(collection), GraphValue::Coverage(Box::new(coverage)))
         });
-        elements.chain(withheld).chain(coverage).collect()
+        let holds = self
+            .holds
+            .iter()
+            .map(|(key, hold)| (GraphKey::Hold(key.clone()), GraphValue::Hold(Box::new(hold.clone()))));
+        elements.chain(holds).chain(withheld).chain(coverage).collect()
     }
 
     fn poll(&self) -> Coverage {

@@ -7,10 +7,10 @@ use schemas::coverage::Coverage;
 use schemas::element::ElementType;
 use schemas::state::State;
 
-/// Names of the types of which the graph may lack objects that exist, sorted: the types owned by collections that
-/// have never been whole, and those of relationships withheld for an end that such a collection owns. What was whole
-/// once is in the graph, frozen or held, and so in the upload.
-pub(crate) fn partial_types(state: &State) -> Vec<String> {
+/// The types of which the graph may lack objects that exist: those owned by collections that have never been whole,
+/// and those of relationships withheld for an end that such a collection owns. What was whole once is in the graph,
+/// frozen or held, and so in the upload.
+pub(crate) fn partial_types(state: &State) -> BTreeSet<ElementType> {
     let mut types: BTreeSet<ElementType> = BTreeSet::new();
     for collection in
         [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
@@ -29,7 +29,7 @@ pub(crate) fn partial_types(state: &State) -> Vec<String> {
             types.extend(ElementType::parse(&withheld.element.kind));
         }
     }
-    types.into_iter().map(|kind| kind.name().to_owned()).collect()
+    types
 }
 
 /// The collections that are not whole now, each with the reason after a colon, sorted: for people.

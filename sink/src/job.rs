@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, TryStreamExt};
 use jiff::Timestamp;
-use schemas::sync::{Finished, Intent, Sync};
+use schemas::sync::{Finished, Intent, Parked, Sync};
 use service::config::Destination;
 use service::exit::Shutdown;
 use service::kafka::transaction;
 use tracing::{debug, info, warn};
 
-use crate::batch::Batch;
+use crate::batch::Load;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
-use crate::plan;
+use crate::plan::{self, parking};
 use crate::sync_topic::SyncTopic;
+use crate::upload::upload;
 
-/// Uploads of one job at a time (count): as many as keep a line busy; JupiterOne's own uploader has six.
-const UPLOADS_AT_ONCE: usize = 4;
 /// How long JupiterOne may take from finalize to the end of a job.
 const FINALIZE_BOUND: Duration = Duration::from_mins(30);
 /// How long an earlier job may take to end before this one is put off.
@@ -36,7 +34,7 @@ pub(crate) struct Work {
     /// What it is about.
     pub(crate) job: plan::Job,
     /// The snapshot.
-    pub(crate) batches: Vec<Batch>,
+    pub(crate) load: Load,
     /// For those who look at an integration's job; none for a scope.
     pub(crate) events: Vec<Event>,
     /// What JupiterOne holds so far.
@@ -75,10 +73,15 @@ pub(crate) enum End {
 }
 
 /// Why it went no further.
-enum Halt {
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// [`End::Paused`].
     Pause { reason: String, is_for_data: bool },
+    /// [`End::Retry`].
     Retry { after: Option<Duration>, reason: String },
+    /// [`End::Lost`].
     Lost(transaction::Error),
+    /// [`End::Stopped`].
     Stopped,
 }
 
@@ -103,11 +106,11 @@ impl From<Error> for Halt {
 
 /// Runs the job to its end. Never panics on what JupiterOne answers.
 pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
-    let batches = std::mem::take(&mut work.batches);
+    let load = std::mem::replace(&mut work.load, Load { batches: Vec::new(), too_large: Vec::new() });
     let mut sync = work.sync.clone();
     let mut open = None;
     let result = tokio::select! {
-        result = attempt(&work, batches, &mut sync, &mut open) => result,
+        result = attempt(&work, load, &mut sync, &mut open) => result,
         () = shutdown.requested() => Err(Halt::Stopped),
     };
     let halt = match result {
@@ -140,12 +143,7 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
     }
 }
 
-async fn attempt(
-    work: &Work,
-    batches: Vec<Batch>,
-    sync: &mut Sync,
-    open: &mut Option<String>,
-) -> Result<(), Halt> {
+async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {
     let Work { client, job: about, .. } = work;
     if let Some(intent) = &sync.intent {
         service::failpoint!("sink::before_settle");
@@ -163,14 +161,18 @@ async fn attempt(
     service::failpoint!("sink::before_intent");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_intent");
-    upload(client, &job_id, batches).await?;
+    let objects = about.snapshot.counts.values().sum::<i64>();
+    let most_refused = parking::most_refused(usize::try_from(objects).unwrap_or(0));
+    let refused = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
+    let parked = parking::joined(&sync.parked, &about.parked, refused);
+    let partial_types = about.partial_types_with(&parked);
     if !work.events.is_empty()
         && let Err(error) = client.publish(&job_id, &work.events).await
     {
         debug!(organization.name = work.organization, job.id = job_id, "events were not published: {error}");
     }
     service::failpoint!("sink::before_finalize");
-    let finalized = client.finalize(&job_id, &about.partial_types).await?;
+    let finalized = client.finalize(&job_id, &partial_types).await?;
     // From here on JupiterOne goes on by itself: there is nothing to give up.
     *open = None;
     service::failpoint!("sink::after_finalize");
@@ -178,20 +180,32 @@ async fn attempt(
     judge(&done)?;
     sync.intent = None;
     sync.paused = None;
-    sync.finished = Some(Finished {
-        job_id,
-        revision: about.revision,
-        ended_ts_ms: Timestamp::now().as_millisecond(),
-        counts: about.counts.clone(),
-        partial_types: about.partial_types.clone(),
-        incomplete: about.incomplete.clone(),
-        ..Finished::default()
-    });
+    sync.approval = None;
+    let before = std::mem::replace(&mut sync.parked, parked);
+    sync.finished = Some(finished(about, job_id, &sync.parked, partial_types));
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_record");
     tell(work, &done);
+    tell_refused(work, &before, &sync.parked);
     Ok(())
+}
+
+fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types: Vec<String>) -> Finished {
+    let mut counts = about.snapshot.counts.clone();
+    for (kind, parked) in parking::counts(parked) {
+        counts.entry(kind).and_modify(|count| *count -= parked);
+    }
+    Finished {
+        job_id,
+        revision: about.revision,
+        ended_ts_ms: Timestamp::now().as_millisecond(),
+        counts,
+        partial_types,
+        incomplete: about.incomplete.clone(),
+        held: about.snapshot.held.clone(),
+        samples: about.snapshot.samples.clone(),
+    }
 }
 
 /// Ends an earlier job of the target whose end is not recorded, so that there are never two.
@@ -220,59 +234,6 @@ async fn give_up(work: &Work, open: Option<&str>, reason: &str) -> bool {
     }
 }
 
-async fn upload(client: &JupiterOne, job_id: &str, batches: Vec<Batch>) -> Result<(), Halt> {
-    stream::iter(batches.into_iter().map(Ok))
-        .try_for_each_concurrent(UPLOADS_AT_ONCE, |batch| upload_batch(client, job_id, batch))
-        .await
-}
-
-/// Uploads a batch, in parts where it is too large, and finds the object for which it is refused.
-async fn upload_batch(client: &JupiterOne, job_id: &str, batch: Batch) -> Result<(), Halt> {
-    let mut waiting = vec![(batch, false)];
-    while let Some((batch, is_resent)) = waiting.pop() {
-        match client.upload(job_id, &batch, is_resent).await {
-            Ok(_) => {
-                service::failpoint!("sink::mid_upload");
-            }
-            Err(Error::SplitBatch) => match batch.halves() {
-                Ok((first, second)) => waiting.extend([(second, true), (first, true)]),
-                Err(key) => {
-                    let reason = format!("JupiterOne refuses the object {key}: it is too large");
-                    return Err(Halt::Pause { reason, is_for_data: true });
-                }
-            },
-            Err(refusal @ Error::Refused { .. }) => {
-                return Err(offender(client, job_id, batch, refusal).await);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
-}
-
-/// Halves a refused batch until one object is left: each request says in which half it is, so that there are at most
-/// log2 of the objects' number. The job is given up after it, so what JupiterOne takes meanwhile does not count.
-async fn offender(client: &JupiterOne, job_id: &str, batch: Batch, refusal: Error) -> Halt {
-    let (mut suspects, mut refusal) = (batch, refusal);
-    loop {
-        let (first, second) = match suspects.halves() {
-            Ok(halves) => halves,
-            Err(key) => {
-                let reason = format!("JupiterOne refuses the object {key}: {refusal}");
-                return Halt::Pause { reason, is_for_data: true };
-            }
-        };
-        suspects = match client.upload(job_id, &first, true).await {
-            Ok(_) => second,
-            Err(error @ Error::Refused { .. }) => {
-                refusal = error;
-                first
-            }
-            Err(error) => return error.into(),
-        };
-    }
-}
-
 fn judge(done: &Job) -> Result<(), Halt> {
     let Job { id, status, .. } = done;
     if status.is_finished() {
@@ -286,8 +247,8 @@ fn judge(done: &Job) -> Result<(), Halt> {
 }
 
 fn tell(work: &Work, done: &Job) {
-    let plan::Job { revision, cause, counts, partial_types, .. } = &work.job;
-    let objects: i64 = counts.values().sum();
+    let plan::Job { revision, cause, snapshot, partial_types, .. } = &work.job;
+    let objects: i64 = snapshot.counts.values().sum();
     info!(
         organization.name = work.organization,
         organization.id = work.sync.organization_id,
@@ -308,5 +269,20 @@ fn tell(work: &Work, done: &Job) {
     }
 }
 
-#[cfg(test)]
-mod tests;
+/// Names each object once that JupiterOne refuses, and says when it takes all again.
+fn tell_refused(work: &Work, before: &[Parked], parked: &[Parked]) {
+    let is_known =
+        |now: &&Parked| before.iter().any(|it| it.element_key == now.element_key && it.state == now.state);
+    for parked in parked.iter().filter(|now| !is_known(now)) {
+        warn!(
+            organization.name = work.organization,
+            element.key = parked.element_key,
+            state = parked.state,
+            "JupiterOne refuses an object; `sink parked` lists them: {}",
+            parked.reason
+        );
+    }
+    if parked.is_empty() && !before.is_empty() {
+        info!(organization.name = work.organization, "JupiterOne refuses no object any more");
+    }
+}

@@ -15,6 +15,7 @@ mod run;
 mod setup;
 mod sync_topic;
 mod task;
+mod upload;
 
 pub use check::check;
 pub use cli::{Arguments, execute};

@@ -20,6 +20,8 @@ const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// How long an organization is paused whose key, account or target is refused: the time between mending it and
 /// seeing it work.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
+/// How long a refused plan is not made again unless the graph changes: it reads the whole graph.
+const REFUSED_REST: Duration = Duration::from_secs(5);
 /// How long an organization is paused whose data is refused, unless the data changes: each try uploads all of it.
 const DATA_PAUSE: Duration = Duration::from_hours(1);
 
@@ -38,6 +40,14 @@ pub(crate) struct Organization {
     unsynced_since_ms: Option<i64>,
     failures: u32,
     rest: Option<Rest>,
+    refused: Option<Refused>,
+}
+
+/// When and of which revision a plan was refused.
+#[derive(Debug)]
+struct Refused {
+    at_ms: i64,
+    revision: Option<i64>,
 }
 
 /// No job before then.
@@ -69,6 +79,7 @@ impl Organization {
             unsynced_since_ms: None,
             failures: 0,
             rest: None,
+            refused: None,
         }
     }
 
@@ -136,6 +147,20 @@ impl Organization {
         self.failures = self.failures.saturating_add(1);
         self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: None });
         pause
+    }
+
+    /// A plan was refused.
+    pub(crate) fn refused(&mut self, revision: Option<i64>, now_ms: i64) {
+        self.refused = Some(Refused { at_ms: now_ms, revision });
+    }
+
+    /// Whether to plan now would only repeat the refusal: the graph is the same, and what else it depends on was looked
+    /// at a moment ago.
+    pub(crate) fn is_refused_still(&self, revision: Option<i64>, now_ms: i64) -> bool {
+        self.refusal.is_some()
+            && self.refused.as_ref().is_some_and(|refused| {
+                refused.revision == revision && now_ms - refused.at_ms < milliseconds(REFUSED_REST)
+            })
     }
 
     /// How long no job is started.

@@ -1,18 +1,26 @@
 //! What to do for an organization now. Pure: time is an argument.
 
-use std::collections::BTreeMap;
+pub(crate) mod guard;
+pub(crate) mod parking;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::collection::Collection;
 use schemas::coverage::Poll;
 use schemas::element::ElementType;
 use schemas::state::State;
-use schemas::sync::{Finished, Sync};
+use schemas::sync::{Finished, Parked, Sync};
 
+use self::guard::Snapshot;
 use crate::gap;
 
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
 /// sync job, and none is in JupiterOne later than a person would notice.
 pub(crate) const DEBOUNCE_MS: i64 = 5_000;
+/// Cause of a job that a person wants.
+const ASKED_FOR: &str = "asked for";
+/// Cause of a job that heals what others did.
+const FULL_SYNC_INTERVAL: &str = "full sync interval";
 
 /// How pressing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,12 +87,23 @@ pub(crate) struct Job {
     pub(crate) revision: i64,
     /// Why, for the log.
     pub(crate) cause: &'static str,
-    /// Objects by type.
-    pub(crate) counts: BTreeMap<String, i64>,
+    /// Of its objects.
+    pub(crate) snapshot: Snapshot,
     /// Types that must not be deleted by absence.
     pub(crate) partial_types: Vec<String>,
+    /// Objects that JupiterOne refused and that are not tried again in full.
+    pub(crate) parked: Vec<Parked>,
     /// What the snapshot does not know, in words.
     pub(crate) incomplete: Vec<String>,
+}
+
+impl Job {
+    /// The partial types, those of these refused objects included; sorted.
+    pub(crate) fn partial_types_with(&self, parked: &[Parked]) -> Vec<String> {
+        let mut types = parking::partial_types(parked);
+        types.extend(self.partial_types.iter().filter_map(|name| ElementType::parse(name)));
+        types.into_iter().map(|kind| kind.name().to_owned()).collect()
+    }
 }
 
 /// Decides.
@@ -101,48 +120,85 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
     if situation.urgency == Urgency::Patient && !poll.ended && waited_ms < DEBOUNCE_MS {
         return Plan::Wait;
     }
-    let counts = counts(situation.state);
-    if !counts.contains_key(ElementType::Account.name()) {
+    let account = ElementType::Account.entity_key(situation.organization_id);
+    if situation.state.graph().get(&account).is_none() {
         return Plan::Refuse(
             "the graph has no anthropic_account, so a sync job would delete the account from JupiterOne; run \
              `producer poll`, and look for why if that does not bring it back"
                 .to_owned(),
         );
     }
-    let partial_types = gap::partial_types(situation.state);
-    if let Some(reason) = guarded(situation, &counts, &partial_types) {
+    // A full upload is what finds out whether JupiterOne takes by now what it refused.
+    let parked = if is_full(cause) { Vec::new() } else { unchanged(situation) };
+    let partial_types = partial_types(situation.state, &parked);
+    if let Some(reason) = guarded(situation, &poll, &partial_types) {
         return Plan::Refuse(reason);
     }
     let incomplete = gap::incomplete(situation.state);
-    Plan::Sync(Job { revision: poll.revision, cause, counts, partial_types, incomplete })
+    let snapshot = Snapshot::of(situation.state);
+    Plan::Sync(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete })
+}
+
+/// How many objects a sync job of the graph as it is would delete, by type, against the last finished one.
+pub(crate) fn deletions(state: &State, sync: &Sync) -> BTreeMap<String, i64> {
+    let partial_types = partial_types(state, &parking::unchanged(state, &sync.parked));
+    let finished = sync.finished.as_ref();
+    finished.map(|finished| guard::deletions(finished, state, &partial_types)).unwrap_or_default()
+}
+
+/// What is held now, where the last finished job's record says otherwise although the graph is the same.
+pub(crate) fn newly_held(state: &State, sync: &Sync) -> Option<BTreeMap<String, i64>> {
+    let finished = sync.finished.as_ref()?;
+    if finished.revision != state.poll().revision || (state.holds().is_empty() && finished.held.is_empty()) {
+        return None;
+    }
+    Some(guard::held(state)).filter(|held| *held != finished.held)
 }
 
 /// Whether JupiterOne holds another revision than the graph's.
 pub(crate) fn is_unsynced(state: &State, sync: &Sync) -> bool {
-    sync.finished.as_ref().map(|finished| finished.revision) != Some(state.poll().revision)
+    let poll = state.poll();
+    let finished = sync.finished.as_ref();
+    finished.map(|finished| finished.revision) != Some(poll.revision) || is_remade(sync, &poll)
 }
 
 /// Why a job is wanted; `None`: it is not.
 fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
     let Some(finished) = &situation.sync.finished else { return Some("first") };
-    if finished.revision != poll.revision {
+    if finished.revision != poll.revision || is_remade(situation.sync, poll) {
         Some("changes")
     } else if situation.urgency == Urgency::Forced {
-        Some("asked for")
+        Some(ASKED_FOR)
     } else if situation.now_ms - finished.ended_ts_ms >= situation.rules.full_sync_interval_ms {
-        Some("full sync interval")
-    } else if fills_a_gap(situation.state, finished) {
+        Some(FULL_SYNC_INTERVAL)
+    } else if fills_a_gap(situation, finished) {
         Some("a collection became whole")
     } else {
         None
     }
 }
 
+/// Whether a job of that cause tries everything again.
+fn is_full(cause: &str) -> bool {
+    matches!(cause, ASKED_FOR | FULL_SYNC_INTERVAL)
+}
+
+fn unchanged(situation: &Situation<'_>) -> Vec<Parked> {
+    parking::unchanged(situation.state, &situation.sync.parked)
+}
+
+/// Names of the types that the graph or JupiterOne leave incomplete, sorted.
+fn partial_types(state: &State, parked: &[Parked]) -> Vec<String> {
+    let mut types: BTreeSet<ElementType> = parking::partial_types(parked);
+    types.extend(gap::partial_types(state));
+    types.into_iter().map(|kind| kind.name().to_owned()).collect()
+}
+
 /// Whether the last job left types partial that need not be any more: what JupiterOne holds of them from before may
 /// be gone.
-fn fills_a_gap(state: &State, finished: &Finished) -> bool {
+fn fills_a_gap(situation: &Situation<'_>, finished: &Finished) -> bool {
     !finished.partial_types.is_empty() && {
-        let partial_types = gap::partial_types(state);
+        let partial_types = partial_types(situation.state, &unchanged(situation));
         finished.partial_types.iter().any(|kind| !partial_types.contains(kind))
     }
 }
@@ -175,38 +231,46 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     }
 }
 
-fn counts(state: &State) -> BTreeMap<String, i64> {
-    let mut counts = BTreeMap::new();
-    for element in state.graph().elements() {
-        *counts.entry(element.kind.clone()).or_insert(0) += 1;
+/// Why the guard does not allow the job, and how a person can.
+fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> Option<String> {
+    let Situation { state, sync, rules, urgency, .. } = *situation;
+    let finished = sync.finished.as_ref()?;
+    let revision = poll.revision;
+    let way_out = format!(
+        "if that is right, run `sink approve --organization {} --revision {revision} --by YOUR_NAME`",
+        sync.organization_name
+    );
+    let deletions = guard::deletions(finished, state, partial_types);
+    let refused = guard::refused(sync, state, rules, &deletions);
+    if !refused.is_empty() {
+        let much: Vec<String> =
+            refused.iter().map(|(kind, deleted, before)| format!("{deleted} of {before} {kind}")).collect();
+        return Some(format!(
+            "a sync job of revision {revision} would delete {}, more than max_deleted_fraction and \
+             max_deleted_count allow and than approvals of held deletions explain; {way_out}",
+            much.join(" and ")
+        ));
     }
-    counts
+    let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
+    if is_remade(sync, poll) && !is_approved && urgency != Urgency::Forced {
+        return Some(format!(
+            "the graph is at revision {revision} with {} elements, and JupiterOne holds revision {} with {} \
+             objects: the graph topic was made anew; {way_out}",
+            poll.element_count,
+            finished.revision,
+            finished.counts.values().sum::<i64>()
+        ));
+    }
+    None
 }
 
-/// Why the guard does not allow the job: of some type it would delete more than the configuration allows, against
-/// what the last job uploaded. Partial types are not deleted from.
-fn guarded(
-    situation: &Situation<'_>,
-    counts: &BTreeMap<String, i64>,
-    partial_types: &[String],
-) -> Option<String> {
-    let Rules { max_deleted_fraction, max_deleted_count, .. } = *situation.rules;
-    let finished = situation.sync.finished.as_ref()?;
-    let mut held: Vec<String> = Vec::new();
-    for (kind, &before) in &finished.counts {
-        let deleted = before - counts.get(kind).copied().unwrap_or(0);
-        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-        let is_much = deleted as f64 > max_deleted_fraction * before as f64;
-        if is_much && deleted > i64::from(max_deleted_count) && !partial_types.contains(kind) {
-            held.push(format!("{deleted} of {before} {kind}"));
-        }
-    }
-    (!held.is_empty()).then(|| {
-        format!(
-            "a sync job would delete {}, more than max_deleted_fraction and max_deleted_count allow; raise one of \
-             them for this organization if that many are really gone",
-            held.join(" and ")
-        )
+/// Whether the graph is another one than the finished job's: its revisions began anew.
+fn is_remade(sync: &Sync, poll: &Poll) -> bool {
+    sync.finished.as_ref().is_some_and(|finished| {
+        let parked: i64 = parking::counts(&sync.parked).values().sum();
+        let elements = finished.counts.values().sum::<i64>() + parked;
+        finished.revision > poll.revision
+            || (finished.revision == poll.revision && elements != poll.element_count)
     })
 }
 

@@ -17,6 +17,8 @@ pub(crate) type Records = BTreeMap<String, Sync>;
 /// The one writer of a partition of the sync topic.
 pub(crate) struct SyncTopic {
     producer: Mutex<TransactionalProducer>,
+    base: ClientConfig,
+    group_id: String,
     topic: String,
     partition: i32,
 }
@@ -31,7 +33,18 @@ impl SyncTopic {
     ) -> Result<Self, Error> {
         let transactional_id = format!("{group_id}-{partition}");
         let producer = TransactionalProducer::open(base, &transactional_id, TRANSACTION_TIMEOUT)?;
-        Ok(Self { producer: Mutex::new(producer), topic: topic.to_owned(), partition })
+        Ok(Self {
+            producer: Mutex::new(producer),
+            base: base.clone(),
+            group_id: group_id.to_owned(),
+            topic: topic.to_owned(),
+            partition,
+        })
+    }
+
+    /// All records of the partition as they are now.
+    pub(crate) fn read(&self) -> Result<Records, RestoreError<DecodeError>> {
+        read(&self.base, &self.group_id, &self.topic, self.partition)
     }
 
     /// Writes the record in a transaction of its own, without blocking the caller's thread.

@@ -63,6 +63,8 @@ pub(crate) struct Task {
     pub(crate) organizations: BTreeMap<String, Organization>,
     writer: Option<Writer>,
     heartbeat: Heartbeat,
+    /// When the records were read last.
+    looked: Instant,
     /// Ends the sync jobs.
     trigger: ShutdownTrigger,
     stopping: Shutdown,
@@ -89,6 +91,7 @@ impl Task {
             organizations: BTreeMap::new(),
             writer: None,
             heartbeat,
+            looked: Instant::now(),
             trigger,
             stopping,
         };
@@ -192,6 +195,7 @@ impl Task {
         for (id, configured) in found {
             let key = format!("{id}/{}", configured.target(&id));
             let organization = Organization::new(configured, &id, writer.records.get(&key).cloned());
+            self.setup.metrics.set_parked(&organization.configured.name, &organization.sync.parked);
             self.organizations.insert(id, organization);
         }
         self.writer = Some(writer);

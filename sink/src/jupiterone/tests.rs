@@ -15,7 +15,7 @@ use simulator::jupiterone::{
 };
 
 use super::{Credentials, Error, Event, JupiterOne, REQUEST_TIMEOUT};
-use crate::batch::{Batch, batches};
+use crate::batch::{Batch, load};
 use crate::fixture::Organization;
 
 /// An organization's id.
@@ -43,7 +43,7 @@ fn client_with(simulated: &Simulated, source: SecretSource, request_timeout: Dur
 }
 
 fn graph() -> Vec<Batch> {
-    batches(Organization::whole(ID, "nimbus").elements.values(), usize::MAX).expect("no bound")
+    load(Organization::whole(ID, "nimbus").elements.values(), &[], usize::MAX).batches
 }
 
 fn of(simulated: &Simulated, route: Route) -> Vec<LoggedRequest> {

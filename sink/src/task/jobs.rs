@@ -2,26 +2,56 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use schemas::sync::Sync;
 use service::config::Destination;
 use service::exit::Shutdown;
 use tracing::{error, info, warn};
 
-use super::error::{TaskError, write_failed};
+use super::error::{TaskError, restore_failed, write_failed};
 use super::{Considered, STOPPED, TICK, Task, now_ms};
 use crate::batch::{self, MAX_BODY_BYTES};
 use crate::events;
 use crate::job::{self, End, Work};
 use crate::organization::Organization;
-use crate::plan::{Plan, Urgency};
+use crate::plan::{self, Plan, Urgency};
+
+/// How often the records of a paused organization are read again: how soon a decision is noticed. Each is a consumer
+/// of its own for a moment.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Task {
     pub(super) fn start_jobs(&mut self) -> Result<(), TaskError> {
-        let ids: Vec<String> = self.organizations.keys().cloned().collect();
+        self.look_for_decisions()?;
+        let now_ms = now_ms();
+        let is_due = |organization: &&Organization| {
+            let revision = self.states.get(&organization.id).map(|state| state.poll().revision);
+            !organization.is_refused_still(revision, now_ms)
+        };
+        let due = self.organizations.values().filter(is_due);
+        let ids: Vec<String> = due.map(|organization| organization.id.clone()).collect();
         for id in ids {
             self.consider(&id, Urgency::Patient)?;
         }
         Ok(())
+    }
+
+    /// A person's `sink approve` or `sink resync` fences this task, which a paused one, that writes nothing, would
+    /// never notice: now and then it looks whether the records are still its own.
+    fn look_for_decisions(&mut self) -> Result<(), TaskError> {
+        let is_paused = self.organizations.values().any(|organization| organization.refusal.is_some());
+        let Some(writer) =
+            self.writer.as_ref().filter(|_| is_paused && self.looked.elapsed() >= LOOK_INTERVAL)
+        else {
+            return Ok(());
+        };
+        self.looked = Instant::now();
+        let records = writer.topic.read().map_err(|error| restore_failed(self.partition, error))?;
+        let idle = self.organizations.values().filter(|organization| organization.running.is_none());
+        let is_another =
+            idle.into_iter().any(|it| records.get(&it.sync.key()).is_some_and(|record| *record != it.sync));
+        if is_another { Err(TaskError::Fenced(self.partition)) } else { Ok(()) }
     }
 
     pub(super) fn take_ended(&mut self) -> Result<(), TaskError> {
@@ -105,7 +135,9 @@ impl Task {
         let place = (self.partition, self.setup.partitions);
         let job = match organization.plan(state, place, urgency, now_ms) {
             Plan::Nothing => {
+                let held = plan::newly_held(state, &organization.sync);
                 self.tell(id, None);
+                self.record_held(id, held)?;
                 return self.record_pause(id, None).map(|()| Considered::Synced);
             }
             Plan::Wait => return Ok(Considered::Waiting),
@@ -115,10 +147,7 @@ impl Task {
         if let Err(reason) = self.setup.directory.claim(&organization.configured, id, now_ms) {
             return self.refuse(id, reason);
         }
-        let batches = match batch::batches(state.graph().elements(), MAX_BODY_BYTES) {
-            Ok(batches) => batches,
-            Err(too_large) => return self.refuse(id, too_large.to_string()),
-        };
+        let load = batch::load(state.graph().elements(), &job.parked, MAX_BODY_BYTES);
         let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
         let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
         let work = Work {
@@ -126,7 +155,7 @@ impl Task {
             destination: organization.configured.destination.clone(),
             client: Arc::clone(&organization.configured.client),
             job,
-            batches,
+            load,
             events,
             sync: organization.sync.clone(),
             sync_topic: Arc::clone(
@@ -143,7 +172,11 @@ impl Task {
             self.setup.metrics.count_sync_job(&organization.configured.name, "refused");
             self.tell(id, Some(reason.clone()));
         }
-        self.record_pause(id, Some(reason)).map(|()| Considered::Refused)
+        self.record_pause(id, Some(reason))?;
+        let revision = self.states.get(id).map(|state| state.poll().revision);
+        let organization = self.organizations.get_mut(id).expect("only known organizations are refused");
+        organization.refused(revision, now_ms());
+        Ok(Considered::Refused)
     }
 
     /// Says once why the organization is paused, or that it no longer is.
@@ -157,18 +190,33 @@ impl Task {
         } else if reason.is_none() && organization.refusal.is_some() {
             info!(organization.name = name, organization.id = id, "no longer paused");
         }
+        self.setup.metrics.set_paused(name, reason.is_some());
+        self.setup.metrics.set_parked(name, &organization.sync.parked);
         self.setup.health.set(check_name(name), reason.clone().map_or(Ok(()), Err));
         organization.refusal = reason;
     }
 
     /// Writes why the organization is paused to the sync topic, if that is new.
-    fn record_pause(&mut self, id: &str, reason: Option<String>) -> Result<(), TaskError> {
-        let organization = self.organizations.get_mut(id).expect("only known organizations are recorded");
-        if organization.sync.paused == reason {
-            return Ok(());
+    fn record_pause(&mut self, id: &str, paused: Option<String>) -> Result<(), TaskError> {
+        let organization = self.organizations.get(id).expect("only known organizations are recorded");
+        let sync = Sync { paused, ..organization.sync.clone() };
+        self.record(id, sync)
+    }
+
+    /// Writes what is held of what JupiterOne holds, if that is new: the approval of a hold explains its deletion,
+    /// although no sync job ran between the two.
+    fn record_held(&mut self, id: &str, held: Option<BTreeMap<String, i64>>) -> Result<(), TaskError> {
+        let organization = self.organizations.get(id).expect("only known organizations are recorded");
+        let mut sync = organization.sync.clone();
+        if let (Some(finished), Some(held)) = (&mut sync.finished, held) {
+            finished.held = held;
         }
-        let Some(writer) = &self.writer else { return Ok(()) };
-        let sync = schemas::sync::Sync { paused: reason, ..organization.sync.clone() };
+        self.record(id, sync)
+    }
+
+    fn record(&mut self, id: &str, sync: Sync) -> Result<(), TaskError> {
+        let organization = self.organizations.get_mut(id).expect("only known organizations are recorded");
+        let Some(writer) = self.writer.as_ref().filter(|_| organization.sync != sync) else { return Ok(()) };
         let written = self.setup.runtime.block_on(writer.topic.write(sync.clone()));
         written.map_err(|error| write_failed(self.partition, error))?;
         organization.sync = sync;

@@ -1,0 +1,131 @@
+//! What a sync job would delete, and whether that is so much that a person has to allow it. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::state::State;
+use schemas::sync::{Finished, Sync};
+use schemas::topics::murmur2;
+
+use super::Rules;
+
+/// Keys of a type that are remembered of a finished job (count): of up to as many objects it is known exactly how
+/// many are gone, of more it is estimated within three of a hundred.
+const SAMPLE: usize = 256;
+
+/// What is remembered of a finished job's objects to tell later how many of them are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// Objects by type.
+    pub(crate) counts: BTreeMap<String, i64>,
+    /// Those of them that go if every hold is approved, by type.
+    pub(crate) held: BTreeMap<String, i64>,
+    /// Lowest hashes of the keys, by type.
+    pub(crate) samples: BTreeMap<String, Vec<i32>>,
+}
+
+impl Snapshot {
+    /// Of the graph as it is.
+    pub(crate) fn of(state: &State) -> Self {
+        let mut counts = BTreeMap::new();
+        let mut samples: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+        for element in state.graph().elements() {
+            *counts.entry(element.kind.clone()).or_insert(0) += 1;
+            samples.entry(element.kind.clone()).or_default().push(hash(&element.key));
+        }
+        for sample in samples.values_mut() {
+            sample.sort_unstable();
+            sample.dedup();
+            sample.truncate(SAMPLE);
+        }
+        Self { counts, held: held(state), samples }
+    }
+}
+
+/// How many objects go, by type, if every hold is approved: the held ones and the relationships that they are an end
+/// of.
+pub(crate) fn held(state: &State) -> BTreeMap<String, i64> {
+    let mut keys: BTreeSet<&str> = BTreeSet::new();
+    for key in state.holds().keys() {
+        keys.insert(key);
+        keys.extend(state.relationships_of(key));
+    }
+    let mut held = BTreeMap::new();
+    for element in keys.into_iter().filter_map(|key| state.graph().get(key)) {
+        *held.entry(element.kind.clone()).or_insert(0) += 1;
+    }
+    held
+}
+
+/// How many of the finished job's objects a job of the graph as it is would delete, by type. Of partial types nothing
+/// is deleted.
+pub(crate) fn deletions(
+    finished: &Finished,
+    state: &State,
+    partial_types: &[String],
+) -> BTreeMap<String, i64> {
+    let mut now: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for element in state.graph().elements() {
+        now.entry(&element.kind).or_default().insert(hash(&element.key));
+        *counts.entry(&element.kind).or_insert(0) += 1;
+    }
+    let mut deletions = BTreeMap::new();
+    for (kind, &before) in &finished.counts {
+        if partial_types.contains(kind) {
+            continue;
+        }
+        let counted = before - counts.get(kind.as_str()).copied().unwrap_or(0);
+        let sample = finished.samples.get(kind).map_or(&[][..], Vec::as_slice);
+        let known = now.get(kind.as_str());
+        let gone = sample.iter().filter(|key| known.is_none_or(|known| !known.contains(key))).count();
+        let deleted = counted.max(extrapolated(gone, sample.len(), before));
+        if deleted > 0 {
+            deletions.insert(kind.clone(), deleted);
+        }
+    }
+    deletions
+}
+
+/// Those of the deletions that are over the limits, that no decision about a hold explains and that nobody allowed
+/// the sink: by type, how many of how many.
+pub(crate) fn refused(
+    sync: &Sync,
+    state: &State,
+    rules: &Rules,
+    deletions: &BTreeMap<String, i64>,
+) -> Vec<(String, i64, i64)> {
+    let Some(finished) = &sync.finished else { return Vec::new() };
+    let held = held(state);
+    let of = |counts: &BTreeMap<String, i64>, kind: &str| counts.get(kind).copied().unwrap_or(0);
+    let mut refused = Vec::new();
+    for (kind, &deleted) in deletions {
+        let before = of(&finished.counts, kind);
+        // A hold ends by a decision, or the element returned and is not deleted.
+        let decided = (of(&finished.held, kind) - of(&held, kind)).max(0);
+        let unexplained = deleted - decided;
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let is_much = unexplained as f64 > rules.max_deleted_fraction * before as f64
+            && unexplained > i64::from(rules.max_deleted_count);
+        let allowed = approved(sync).map_or(0, |approval| of(&approval.deletions, kind));
+        if is_much && deleted > allowed {
+            refused.push((kind.clone(), deleted, before));
+        }
+    }
+    refused
+}
+
+/// What a person allowed, where it was about the job that is still the last finished one.
+pub(crate) fn approved(sync: &Sync) -> Option<&schemas::sync::Approval> {
+    let finished_job_id = sync.finished.as_ref().map(|finished| &finished.job_id);
+    sync.approval.as_ref().filter(|approval| approval.finished_job_id.as_ref() == finished_job_id)
+}
+
+/// From a part to the whole, rounded up.
+fn extrapolated(gone: usize, sample: usize, whole: i64) -> i64 {
+    let (gone, sample) = (i64::try_from(gone).unwrap_or(i64::MAX), i64::try_from(sample).unwrap_or(i64::MAX));
+    if sample == 0 { 0 } else { (gone.saturating_mul(whole) + sample - 1) / sample }
+}
+
+fn hash(key: &str) -> i32 {
+    murmur2(key.as_bytes()).cast_signed()
+}
