@@ -8,6 +8,7 @@ use service::config::Config;
 use service::exit::{Outcome, shutdown_signal};
 use service::kafka::topics::Broker;
 
+use crate::approve::Approve;
 use crate::run::{self, Options};
 
 /// Keeps JupiterOne equal to the graph topic.
@@ -37,6 +38,33 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         organization: Option<String>,
     },
+    /// List the objects that JupiterOne refuses.
+    Parked {
+        /// Of this organization only.
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
+        /// JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a sync job would delete; with --revision, allow it.
+    Approve {
+        /// Of this organization.
+        #[arg(long, value_name = "NAME")]
+        organization: String,
+        /// The revision of the graph that was shown.
+        #[arg(long, value_name = "REVISION", requires = "by")]
+        revision: Option<i64>,
+        /// Take the target from the organization that it holds, whose graph is deleted from it.
+        #[arg(long, requires = "revision")]
+        take_target: bool,
+        /// Who allows it.
+        #[arg(long, value_name = "WHO")]
+        by: Option<String>,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+    },
 }
 
 /// Does what the arguments ask for.
@@ -52,5 +80,12 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Outcome> {
         }
         Command::Check => crate::check::check(&config, &options).await,
         Command::Resync { organization } => run::resync(config, organization, options, shutdown).await,
+        Command::Parked { organization, json } => {
+            crate::parked::parked(config, organization, json, options).await
+        }
+        Command::Approve { organization, revision, take_target: takes_target, by, why } => {
+            let approve = Approve { organization, revision, takes_target, by, why };
+            crate::approve::approve(config, approve, options).await
+        }
     }
 }

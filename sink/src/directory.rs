@@ -29,7 +29,9 @@ impl Directory {
     pub(crate) fn learn(&self, sync: &Sync) {
         let ended = sync.finished.as_ref().map(|finished| finished.ended_ts_ms);
         let started = sync.intent.as_ref().map(|intent| intent.started_ts_ms);
-        let Some(since_ms) = ended.max(started) else { return };
+        let taking = sync.approval.as_ref().filter(|approval| approval.takes_target);
+        let taken = taking.map(|approval| approval.approved_ts_ms);
+        let Some(since_ms) = ended.max(started).max(taken) else { return };
         let mut entries = self.entries();
         entries.meet(&sync.organization_name, &sync.organization_id);
         let is_newer = entries.holders.get(&sync.target).is_none_or(|holder| holder.since_ms < since_ms);
@@ -62,6 +64,14 @@ impl Directory {
         self.entries().check(configured, organization_id)
     }
 
+    /// The other organization that the organization's target holds, by id and name.
+    pub(crate) fn other_holder(&self, configured: &Configured, organization_id: &str) -> Option<String> {
+        let entries = self.entries();
+        let holder = entries.holders.get(&configured.target(organization_id))?;
+        let is_other = holder.organization_id != organization_id;
+        is_other.then(|| format!("{} ({})", holder.organization_id, holder.organization_name))
+    }
+
     fn entries(&self) -> MutexGuard<'_, Entries> {
         // The maps are whole between any two calls.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -84,8 +94,8 @@ impl Entries {
         match self.holders.get(&target) {
             Some(holder) if holder.organization_id != organization_id => Err(format!(
                 "its target {target} holds the organization {} ({}), whose graph a sync job would delete; give it a \
-                 scope or integration instance of its own",
-                holder.organization_id, holder.organization_name
+                 scope or integration instance of its own, or see `sink approve --organization {}`",
+                holder.organization_id, holder.organization_name, configured.name
             )),
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Keeps JupiterOne equal to the graph topic.
 
+mod approve;
 mod batch;
 mod check;
 mod cli;
@@ -10,6 +11,7 @@ mod gap;
 mod job;
 mod jupiterone;
 mod organization;
+mod parked;
 mod plan;
 mod run;
 mod setup;
@@ -17,8 +19,10 @@ mod sync_topic;
 mod task;
 mod upload;
 
+pub use approve::{Approve, approve};
 pub use check::check;
 pub use cli::{Arguments, execute};
+pub use parked::parked;
 pub use run::{Options, resync, run};
 
 #[cfg(test)]

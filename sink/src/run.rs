@@ -65,10 +65,15 @@ pub async fn resync(
     options: Options,
     shutdown: Shutdown,
 ) -> anyhow::Result<Outcome> {
-    let (metrics, _) = Metrics::new("sink");
-    let setup = set_up(&config, &options, metrics, Arc::default(), None).await?;
-    let setup = setup.expect("without patience there is a setup or an error");
+    let setup = set_up_to_decide(&config, &options).await?;
     once::run(setup, Urgency::Forced, organization, shutdown).await
+}
+
+/// What a command needs that decides and starts no job.
+pub(crate) async fn set_up_to_decide(config: &Config, options: &Options) -> anyhow::Result<Arc<Setup>> {
+    let (metrics, _) = Metrics::new("sink");
+    let setup = set_up(config, options, metrics, Arc::default(), None).await?;
+    Ok(setup.expect("without patience there is a setup or an error"))
 }
 
 /// Everything that the tasks share. With patience, unreachable brokers are waited for, and `None` is the shutdown.

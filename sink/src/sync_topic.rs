@@ -55,7 +55,8 @@ impl SyncTopic {
             .expect("writing a record does not panic, and nobody cancels it")
     }
 
-    fn write_now(&self, sync: &Sync) -> Result<(), Error> {
+    /// Writes the record in a transaction of its own.
+    pub(crate) fn write_now(&self, sync: &Sync) -> Result<(), Error> {
         // A thread that panicked left at most an open transaction, which `begin` refuses.
         let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         producer.begin()?;

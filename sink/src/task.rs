@@ -73,21 +73,14 @@ pub(crate) struct Task {
 impl Task {
     /// Restores the graphs. The partition's sync records are taken over once it has an organization to synchronize.
     pub(crate) fn open(setup: Arc<Setup>, partition: i32) -> Result<Self, TaskError> {
-        let reader = PartitionReader::open(
-            &setup.kafka,
-            &setup.group_id,
-            &setup.graph_topic,
-            partition,
-            Start::Beginning,
-        )
-        .map_err(|error| read_failed(partition, error))?;
         let heartbeat = setup.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let (trigger, stopping) = shutdown();
+        let (reader, states) = restored(&setup, partition, || heartbeat.beat())?;
         let mut task = Self {
             setup,
             partition,
             reader,
-            states: States::default(),
+            states,
             organizations: BTreeMap::new(),
             writer: None,
             heartbeat,
@@ -95,12 +88,6 @@ impl Task {
             trigger,
             stopping,
         };
-        let Self { reader, states, heartbeat, .. } = &mut task;
-        restore(reader, |record| {
-            heartbeat.beat();
-            fold(states, &record)
-        })
-        .map_err(|error| restore_failed(partition, error))?;
         task.meet()?;
         Ok(task)
     }
@@ -217,13 +204,31 @@ impl Task {
     }
 }
 
+/// The states of the partition's organizations at its end, and the reader that goes on from there.
+pub(crate) fn restored(
+    setup: &Setup,
+    partition: i32,
+    beat: impl Fn(),
+) -> Result<(PartitionReader, States), TaskError> {
+    let Setup { kafka, group_id, graph_topic, .. } = setup;
+    let mut reader = PartitionReader::open(kafka, group_id, graph_topic, partition, Start::Beginning)
+        .map_err(|error| read_failed(partition, error))?;
+    let mut states = States::default();
+    restore(&mut reader, |record| {
+        beat();
+        fold(&mut states, &record)
+    })
+    .map_err(|error| restore_failed(partition, error))?;
+    Ok((reader, states))
+}
+
 fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     states.fold_record(&key, record.value.as_deref())
 }
 
 /// The organization's name in the configuration of whoever wrote its graph.
-fn name_of(state: &State) -> Option<&str> {
+pub(crate) fn name_of(state: &State) -> Option<&str> {
     let coverage = state.coverage();
     coverage
         .get(POLL)

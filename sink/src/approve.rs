@@ -1,0 +1,170 @@
+//! `sink approve`: shows what a sync job would delete, and allows it. The job itself is the sink's.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use schemas::sync::{Approval, Sync};
+use service::config::Config;
+use service::exit::{Outcome, UsageError};
+use service::kafka::settle;
+
+use crate::configured::{self, Configured};
+use crate::organization::Organization;
+use crate::plan;
+use crate::run::{self, Options};
+use crate::setup::Setup;
+use crate::sync_topic::{self, SyncTopic};
+use crate::task::{self, now_ms};
+
+/// What a person allows.
+#[derive(Debug, Clone)]
+pub struct Approve {
+    /// The organization's name.
+    pub organization: String,
+    /// Of the graph that they saw; without one, it is only shown what a sync job would delete.
+    pub revision: Option<i64>,
+    /// Whether the target may be taken from the organization that it holds.
+    pub takes_target: bool,
+    /// Who.
+    pub by: Option<String>,
+    /// Why.
+    pub why: Option<String>,
+}
+
+/// An organization as the topics have it.
+struct Found {
+    partition: i32,
+    /// What JupiterOne holds.
+    sync: Sync,
+    /// What a job would allow itself with the approval.
+    seen: Approval,
+    /// The organization that the target holds, if it is another.
+    holder: Option<String>,
+}
+
+/// Shows on stdout what a sync job of the organization would delete, or records that it may: no more than is shown,
+/// and against the same finished job only. A sink that runs beside it takes its partition back and goes on.
+pub async fn approve(config: Config, approve: Approve, options: Options) -> anyhow::Result<Outcome> {
+    let setup = run::set_up_to_decide(&config, &options).await?;
+    tokio::task::spawn_blocking(move || decide(&setup, &approve)).await?
+}
+
+fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
+    let name = &approve.organization;
+    let names: Vec<&str> = setup.configured.iter().map(|configured| configured.name.as_str()).collect();
+    if !names.contains(&name.as_str()) {
+        let known = names.join(", ");
+        return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
+    }
+    let Some(found) = find(setup, approve)? else {
+        bail!("the graph topic knows nothing of the organization {name} yet")
+    };
+    show(&found, approve)?;
+    let Some(revision) = approve.revision else { return Ok(Outcome::Done) };
+    if revision != found.seen.revision {
+        bail!(
+            "the graph is at revision {} by now and not at {revision}; look again at what a sync job would delete",
+            found.seen.revision
+        );
+    }
+    if let Some(holder) = found.holder.as_ref().filter(|_| !approve.takes_target) {
+        bail!(
+            "the target {} holds the organization {holder}, of which a sync job would delete everything; add \
+             --take-target if that is right",
+            found.sync.target
+        );
+    }
+    record(setup, found)?;
+    Ok(Outcome::Done)
+}
+
+fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> {
+    for partition in 0..setup.partitions {
+        settle(&setup.kafka, &setup.graph_topic, partition)?;
+        let (_, states) = task::restored(setup, partition, || {})?;
+        for (id, state) in states.iter() {
+            let configured =
+                task::name_of(state).and_then(|name| configured::matching(&setup.configured, id, name));
+            let Some(configured) = configured.filter(|it| it.name == approve.organization) else { continue };
+            let sync = record_of(setup, partition, configured, id)?;
+            let holder = setup.directory.other_holder(configured, id);
+            let finished = sync.finished.as_ref().filter(|_| holder.is_none());
+            let seen = Approval {
+                revision: state.poll().revision,
+                finished_job_id: finished.map(|finished| finished.job_id.clone()),
+                deletions: if holder.is_none() { plan::deletions(state, &sync) } else { [].into() },
+                takes_target: holder.is_some(),
+                by: approve.by.clone().unwrap_or_default(),
+                why: approve.why.clone(),
+                approved_ts_ms: now_ms(),
+            };
+            return Ok(Some(Found { partition, sync, seen, holder }));
+        }
+    }
+    Ok(None)
+}
+
+fn record_of(setup: &Setup, partition: i32, configured: &Arc<Configured>, id: &str) -> anyhow::Result<Sync> {
+    let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)
+        .context("failed to read the sync topic")?;
+    let key = format!("{id}/{}", configured.target(id));
+    Ok(Organization::new(Arc::clone(configured), id, records.get(&key).cloned()).sync)
+}
+
+fn show(found: &Found, approve: &Approve) -> io::Result<()> {
+    let Found { sync, seen, holder, .. } = found;
+    let (name, revision) = (&sync.organization_name, seen.revision);
+    let mut out = io::stdout().lock();
+    match (&sync.finished, holder) {
+        (_, Some(holder)) => writeln!(
+            out,
+            "{name}: its target {} holds the organization {holder}; a sync job of revision {revision} deletes all of that",
+            sync.target
+        )?,
+        (None, None) => writeln!(
+            out,
+            "{name}: no sync job of the target {} is known; one of revision {revision} deletes whatever else is there",
+            sync.target
+        )?,
+        (Some(finished), None) => {
+            writeln!(
+                out,
+                "{name}: JupiterOne holds revision {}; a sync job of revision {revision} deletes{}",
+                finished.revision,
+                if seen.deletions.is_empty() { " nothing" } else { ":" }
+            )?;
+            for (kind, deleted) in &seen.deletions {
+                let before = finished.counts.get(kind).copied().unwrap_or(0);
+                writeln!(out, "  {deleted} of {before} {kind}")?;
+            }
+        }
+    }
+    if approve.revision.is_none() {
+        let take = if holder.is_some() { " --take-target" } else { "" };
+        writeln!(
+            out,
+            "to allow it: sink approve --organization {name} --revision {revision} --by YOUR_NAME{take}"
+        )?;
+    }
+    Ok(())
+}
+
+/// Becomes the partition's one writer, so that nothing is written between the reading and the approval, and leaves it
+/// again.
+fn record(setup: &Setup, found: Found) -> anyhow::Result<()> {
+    let Found { partition, sync, seen, .. } = found;
+    let topic = SyncTopic::open(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)?;
+    let written = topic.read().context("failed to read the sync topic")?.get(&sync.key()).cloned();
+    if written.is_some_and(|written| written.finished != sync.finished) {
+        bail!("a sync job finished meanwhile; look again at what the next one would delete");
+    }
+    let approved = if seen.takes_target {
+        // What it held there before, another organization has replaced.
+        Sync { finished: None, parked: Vec::new(), approval: Some(seen), ..sync }
+    } else {
+        Sync { approval: Some(seen), ..sync }
+    };
+    topic.write_now(&approved)?;
+    Ok(())
+}

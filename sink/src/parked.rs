@@ -1,0 +1,106 @@
+//! `sink parked`: the objects that JupiterOne refuses, as the sync topic has them. Reads only.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use schemas::sync::{Parked, Sync, parked};
+use schemas::topics::Topic;
+use serde_json::json;
+use service::config::Config;
+use service::exit::Outcome;
+use service::kafka::client_config;
+use service::kafka::topics::{self, Wanted};
+
+use crate::run::Options;
+use crate::sync_topic;
+
+/// Lists them on stdout, of one organization or of all, as text or as JSON lines.
+pub async fn parked(
+    config: Config,
+    organization: Option<String>,
+    is_json: bool,
+    options: Options,
+) -> anyhow::Result<Outcome> {
+    if let Some(name) = &organization {
+        config.organization(name)?;
+    }
+    let newest = tokio::task::spawn_blocking(move || newest(&config, &options)).await??;
+    let mut out = io::stdout().lock();
+    for sync in newest.values() {
+        if organization.as_ref().is_some_and(|name| *name != sync.organization_name) {
+            continue;
+        }
+        for parked in &sync.parked {
+            writeln!(out, "{}", if is_json { json_line(sync, parked) } else { line(sync, parked) })?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// The newest record of each organization, by id: one that had another target before has an older one.
+fn newest(config: &Config, options: &Options) -> anyhow::Result<BTreeMap<String, Sync>> {
+    let client = client_config(&config.kafka, &Arc::clone(&options.environment))?;
+    let wanted = Wanted { create: false, ..Wanted::of(config, &[Topic::Sync], options.broker) };
+    let partitions = match topics::ensure(&client, &wanted) {
+        Ok(partitions) => partitions,
+        // No sink has run yet.
+        Err(topics::Error::Missing { .. }) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let prefix = &config.kafka.topic_prefix;
+    let mut newest: BTreeMap<String, Sync> = BTreeMap::new();
+    for partition in 0..partitions {
+        let records =
+            sync_topic::read(&client, &format!("{prefix}.sink"), &Topic::Sync.name(prefix), partition)
+                .context("failed to read the sync topic")?;
+        for sync in records.into_values() {
+            match newest.entry(sync.organization_id.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(sync);
+                }
+                Entry::Occupied(mut entry) if written(entry.get()) < written(&sync) => {
+                    entry.insert(sync);
+                }
+                Entry::Occupied(_) => {}
+            }
+        }
+    }
+    Ok(newest)
+}
+
+fn written(sync: &Sync) -> Option<i64> {
+    let ended = sync.finished.as_ref().map(|finished| finished.ended_ts_ms);
+    ended.max(sync.intent.as_ref().map(|intent| intent.started_ts_ms))
+}
+
+fn line(sync: &Sync, parked: &Parked) -> String {
+    let what = if parked.state == parked::STRIPPED {
+        "uploaded without its optional properties"
+    } else {
+        "not uploaded; nothing of its type and its relationships' types is deleted"
+    };
+    let Parked { element_key, since_ts_ms, reason, .. } = parked;
+    format!("{}  {element_key}  since {}  {what}: {reason}", sync.organization_name, time(*since_ts_ms))
+}
+
+fn json_line(sync: &Sync, parked: &Parked) -> String {
+    json!({
+        "organization": sync.organization_name,
+        "organization_id": sync.organization_id,
+        "target": sync.target,
+        "key": parked.element_key,
+        "type": parked.element_type,
+        "state": parked.state,
+        "since": time(parked.since_ts_ms),
+        "reason": parked.reason,
+    })
+    .to_string()
+}
+
+fn time(ts_ms: i64) -> String {
+    Timestamp::from_millisecond(ts_ms).map_or_else(|_| "?".to_owned(), |time| time.to_string())
+}
