@@ -1,15 +1,15 @@
 //! From raw records in the order of their offsets to what the next transaction writes.
 
-use schemas::{codec::decode_raw, raw::outcome};
+use schemas::{codec::decode_raw, coverage::hold_state, raw::outcome};
 use service::kafka::{headers::TRACEPARENT, partition::Record};
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::{
     batch::{Batch, Refusal},
     listing::{Assembler, Unit, organization_and_collection},
     partition_state::PartitionState,
     reconcile::Cause,
-    report::Report,
+    report::{self, Report},
 };
 
 /// What one partition has taken in and not written yet, with the state that it leads to.
@@ -85,16 +85,25 @@ impl Intake {
         std::mem::take(&mut self.report)
     }
 
-    /// What is not whole, a line each: failed listings, and these dead letters.
+    /// What is not whole, a line each: failed listings, held deletions, and these dead letters.
     pub fn incomplete(&self, dead_letters: u64) -> Vec<String> {
         let mut lines = Vec::new();
         for (_, state) in self.state.states().iter() {
             for coverage in state.coverage().values() {
-                let Some(latest) = &coverage.latest else { continue };
-                if latest.outcome != outcome::WHOLE && latest.outcome != outcome::GONE {
+                let (name, collection) = (&coverage.organization_name, &coverage.collection);
+                // Of a guarded listing the holds tell, which a decision may have ended since.
+                let is_well = [outcome::WHOLE, outcome::GONE, outcome::GUARDED];
+                let latest = coverage.latest.as_ref();
+                if let Some(latest) = latest.filter(|latest| !is_well.contains(&latest.outcome.as_str())) {
                     let reason = latest.reason.as_deref().unwrap_or("no reason was given");
-                    let (name, collection) = (&coverage.organization_name, &coverage.collection);
                     lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
+                }
+                let held = report::held(state, collection, hold_state::PROPOSED);
+                if held > 0 {
+                    lines.push(format!(
+                        "{name}: {collection} {}: {held} deletions are held; `processor holds` lists them",
+                        outcome::GUARDED
+                    ));
                 }
             }
         }
@@ -151,12 +160,8 @@ impl Intake {
         let mut reconciled = self.state.reconcile(&unit);
         match &unit {
             Unit::Listing(listing) => self.report.add(listing, &reconciled),
-            Unit::Decision { organization_id, offset, .. } => {
-                let partition = self.partition;
-                warn!(
-                    organization.id = organization_id,
-                    partition, offset, "a decision was read; this version has no holds"
-                );
+            Unit::Decision { decision, offset, .. } => {
+                self.report.add_decision(unit.organization_id(), decision, *offset, &reconciled);
             }
             Unit::Mark { .. } => {}
         }

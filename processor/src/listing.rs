@@ -43,6 +43,7 @@ pub enum Unit {
     },
     Decision {
         organization_id: String,
+        organization_name: String,
         decision: Decision,
         offset: i64,
     },
@@ -176,6 +177,7 @@ impl Assembler {
         if let Some(decision) = raw.record.decision {
             return Ok(Some(Unit::Decision {
                 organization_id: raw.record.organization_id,
+                organization_name: raw.record.organization_name,
                 decision,
                 offset,
             }));

@@ -8,7 +8,7 @@ use schemas::{
 
 use crate::{
     listing::Unit,
-    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_mark},
+    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_decision, reconcile_mark},
 };
 
 /// Why a restored partition is refused. Each needs a person.
@@ -150,7 +150,10 @@ impl PartitionState {
                 let state = self.states.entry(organization_id);
                 reconcile_mark(state, mark, position, self.partition_count)
             }
-            Unit::Decision { .. } => Reconciled::default(),
+            Unit::Decision { organization_id, organization_name, decision, .. } => {
+                let state = self.states.entry(organization_id);
+                reconcile_decision(state, decision, organization_id, organization_name, self.partition_count)
+            }
         }
     }
 

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use schemas::{
     change::op,
     codec::GraphValue,
-    coverage::Coverage,
-    raw::outcome,
-    state::{GraphKey, States},
+    coverage::{Coverage, Hold},
+    raw::{Decision, outcome},
+    state::{GraphKey, State, States},
 };
 use service::metrics::Metrics;
 use tracing::{error, info, warn};
@@ -17,10 +17,11 @@ use crate::{
     reconcile::{APPLIED, Reconciled, VOID},
 };
 
-/// The listings and dead letters of a transaction.
+/// The listings, decisions and dead letters of a transaction.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     listings: Vec<Listed>,
+    decisions: Vec<Decided>,
     dead_letters: u64,
 }
 
@@ -37,8 +38,23 @@ struct Listed {
     ended_collections: Vec<String>,
     /// How many changes there are of each op.
     changes: Vec<(&'static str, u64)>,
+    /// How many deletions of the collection are left to a person.
+    held: usize,
     outcome: &'static str,
     reason: String,
+}
+
+/// A decision. Who made it is in the changes that it licensed: it may be an address.
+#[derive(Debug)]
+struct Decided {
+    organization_id: String,
+    kind: String,
+    offset: i64,
+    /// How many holds it has decided.
+    holds: usize,
+    changes: usize,
+    /// Why it has decided nothing.
+    void: Option<String>,
 }
 
 impl Report {
@@ -54,12 +70,31 @@ impl Report {
             resources: listing.resources.len(),
             ended_ts_ms: listing.manifest.ended_ts_ms,
             ended_collections: reconciled.records.iter().filter_map(ended_collection).collect(),
-            changes: [op::READ, op::CREATE, op::UPDATE, op::DELETE]
+            changes: [op::READ, op::CREATE, op::UPDATE, op::DELETE, op::NOTICE]
                 .into_iter()
                 .map(|op| (op, count(&op) as u64))
                 .collect(),
+            held: reconciled.holds,
             outcome: reconciled.outcome,
             reason: reconciled.reason.clone().unwrap_or_default(),
+        });
+    }
+
+    /// Adds a decision.
+    pub(crate) fn add_decision(
+        &mut self,
+        organization_id: &str,
+        decision: &Decision,
+        offset: i64,
+        reconciled: &Reconciled,
+    ) {
+        self.decisions.push(Decided {
+            organization_id: organization_id.to_owned(),
+            kind: decision.kind.clone(),
+            offset,
+            holds: reconciled.holds,
+            changes: reconciled.changes.len(),
+            void: reconciled.reason.clone(),
         });
     }
 
@@ -73,6 +108,9 @@ impl Report {
         for listed in &self.listings {
             listed.count(metrics);
             listed.log(partition);
+        }
+        for decided in &self.decisions {
+            decided.log(partition);
         }
         if self.dead_letters > 0 {
             metrics.count_dead_letters(partition, self.dead_letters);
@@ -97,6 +135,12 @@ pub(crate) fn forget(metrics: &Metrics, states: &States) {
     }
 }
 
+/// How many holds of a collection are in that state (of [`schemas::coverage::hold_state`]).
+pub(crate) fn held(state: &State, collection: &str, hold_state: &str) -> usize {
+    let is_meant = |hold: &&Hold| hold.collection == collection && hold.state == hold_state;
+    state.holds().values().filter(is_meant).count()
+}
+
 fn coverages(states: &States) -> impl Iterator<Item = &Coverage> {
     states.iter().flat_map(|(_, state)| state.coverage().values())
 }
@@ -116,7 +160,7 @@ impl Listed {
     fn count(&self, metrics: &Metrics) {
         let (name, collection) = (&self.organization_name, &self.collection);
         metrics.count_listing(name, collection, self.outcome);
-        if self.outcome == outcome::WHOLE {
+        if self.outcome == outcome::WHOLE || self.outcome == outcome::GUARDED {
             metrics.listed_whole(name, collection, time(self.ended_ts_ms));
         }
         for collection in &self.ended_collections {
@@ -128,7 +172,8 @@ impl Listed {
     }
 
     fn log(&self, partition: i32) {
-        let changes: u64 = self.changes.iter().map(|(_, count)| count).sum();
+        let counted = self.changes.iter().filter(|(op, _)| *op != op::NOTICE);
+        let changes: u64 = counted.map(|(_, count)| count).sum();
         match self.outcome {
             outcome::WHOLE | APPLIED => info!(
                 organization.name = self.organization_name,
@@ -152,6 +197,20 @@ impl Listed {
                 reason = self.reason,
                 "listing is void"
             ),
+            outcome::GUARDED => warn!(
+                organization.name = self.organization_name,
+                organization.id = self.organization_id,
+                collection = self.collection,
+                listing.id = self.listing_id,
+                partition,
+                offset = self.offset,
+                resources = self.resources,
+                changes,
+                held = self.held,
+                outcome = self.outcome,
+                reason = self.reason,
+                "listing reconciled; deletions are held"
+            ),
             _ => error!(
                 organization.name = self.organization_name,
                 organization.id = self.organization_id,
@@ -163,6 +222,30 @@ impl Listed {
                 outcome = self.outcome,
                 reason = self.reason,
                 "listing deletes nothing"
+            ),
+        }
+    }
+}
+
+impl Decided {
+    fn log(&self, partition: i32) {
+        match &self.void {
+            None => info!(
+                organization.id = self.organization_id,
+                partition,
+                offset = self.offset,
+                kind = self.kind,
+                holds = self.holds,
+                changes = self.changes,
+                "decision carried out"
+            ),
+            Some(reason) => warn!(
+                organization.id = self.organization_id,
+                partition,
+                offset = self.offset,
+                kind = self.kind,
+                reason,
+                "the decision decided nothing"
             ),
         }
     }

@@ -67,7 +67,8 @@ fn end_line(
     let known = state.coverage().get(&line.collection);
     if line.outcome == outcome::WHOLE {
         let judged = known.and_then(|coverage| coverage.latest.as_ref());
-        let judged = judged.filter(|latest| latest.outcome != outcome::WHOLE);
+        let judged =
+            judged.filter(|latest| latest.outcome != outcome::WHOLE && latest.outcome != outcome::GUARDED);
         incomplete.extend(judged.map(|latest| described(&line.collection, latest.reason.as_deref())));
         return;
     }

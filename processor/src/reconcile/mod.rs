@@ -1,19 +1,22 @@
 //! Current state and listing to changes and new state. Pure: the same inputs give the same outputs, byte for byte.
 
+mod decision;
+mod envelope;
+mod guard;
 mod licence;
 mod mark;
 mod targets;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemas::{
-    change::{Envelope, Source, op, reason},
-    codec::{GraphValue, digest},
+    change::{Envelope, reason},
+    codec::GraphValue,
     collection::{Collection, POLL},
-    coverage::{Coverage, Latest, Poll, WholeListing},
+    coverage::{Coverage, Hold, Latest, Poll, WholeListing},
     element::{Element, ElementType},
     graph::Change,
-    jupiterone,
+    raw::outcome,
     state::{GraphKey, State},
 };
 
@@ -21,9 +24,12 @@ use crate::{
     listing::Listing,
     mapping::{self, Context},
 };
+use envelope::Origin;
+use guard::Guarded;
 use licence::Licence;
 use targets::Targets;
 
+pub use decision::reconcile_decision;
 pub use mark::{MarkPosition, reconcile_mark};
 
 /// `Source::connector` of every change.
@@ -40,20 +46,23 @@ pub enum Cause {
     Replay,
 }
 
-/// What a listing or a mark leads to. All of it is written in one transaction and then folded into the state.
+/// What a listing, a mark or a decision leads to. All of it is written in one transaction and then folded into the state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reconciled {
     /// Changes in the order in which they are written.
     pub changes: Vec<(Envelope, Cause)>,
     /// Records of the graph topic in the order in which they are written.
     pub records: Vec<(GraphKey, Option<GraphValue>)>,
-    /// How the listing ended: a value of [`schemas::raw::outcome`], or `void`, or `applied` for one that is in the state already.
+    /// How the listing ended: a value of [`schemas::raw::outcome`], or `void`, or `applied` for one that is in the state
+    /// already. Of a decision its kind, or `void`.
     pub outcome: &'static str,
-    /// Why it is not whole.
+    /// Why the listing is not simply whole, or the decision void.
     pub reason: Option<String>,
+    /// How many holds the listing leaves to a person in its collection, or the decision has decided.
+    pub holds: usize,
 }
 
-/// `Reconciled::outcome` of a members listing whose workspace is not in the graph.
+/// `Reconciled::outcome` of a members listing whose workspace is not in the graph, and of a decision about nothing.
 pub const VOID: &str = "void";
 /// `Reconciled::outcome` of a listing that is in the state already.
 pub const APPLIED: &str = "applied";
@@ -72,14 +81,20 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
         return Reconciled { outcome: VOID, reason, ..Reconciled::default() };
     }
     let desired = desired(listing);
-    let licence = Licence::of(state, coverage, listing, &desired);
-    let targets = Targets::of(state, &collection, desired, &licence);
+    let licence = Licence::of(coverage, listing);
+    let guarded = Guarded::of(state, listing, licence.absent(state, &collection, &desired));
+    let targets = Targets::of(state, desired, guarded.deleted.clone());
+    let holds = targets.proposed_left(&collection) + guarded.proposed.len();
+    let (outcome, reason) = match licence.partial {
+        Some(reason) => (outcome::PARTIAL, Some(reason)),
+        None if holds > 0 => (outcome::GUARDED, guarded.reason(holds)),
+        None => (outcome::WHOLE, None),
+    };
     let reconciliation = Reconciliation { state, listing, collection: &collection, coverage };
-    let mut reconciled = reconciliation.write(targets);
-    reconciliation.write_coverage(&mut reconciled, &licence);
-    reconciliation.write_poll(&mut reconciled, partition_count);
-    reconciled.outcome = licence.outcome;
-    reconciled.reason = licence.reason;
+    let mut reconciled = reconciliation.write(targets, guarded.proposed);
+    (reconciled.outcome, reconciled.reason, reconciled.holds) = (outcome, reason, holds);
+    reconciliation.write_coverage(&mut reconciled);
+    write_poll(state, &mut reconciled, &listing.organization_id, &listing.organization_name, partition_count);
     reconciled
 }
 
@@ -107,87 +122,55 @@ struct Reconciliation<'a> {
 }
 
 impl Reconciliation<'_> {
-    fn write(&self, mut targets: Targets) -> Reconciled {
-        let withheld: Vec<_> = targets.withheld().collect();
-        let mut changes = targets.take_changes();
-        changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
-        let mut reconciled = Reconciled::default();
-        let mut revision = self.state.poll().revision;
-        for change in changes {
-            revision += 1;
-            let value = change.after.clone().map(|after| GraphValue::Element(Box::new(after)));
-            reconciled.records.push((GraphKey::Element(change.key().to_owned()), value));
-            reconciled.changes.push(self.envelope(change, revision, &targets));
-        }
-        for (key, withheld) in withheld {
-            let value = withheld.map(|withheld| GraphValue::Withheld(Box::new(withheld)));
-            reconciled.records.push((GraphKey::Withheld(key), value));
-        }
-        for collection in targets.ended_collections() {
-            reconciled.records.push((GraphKey::Coverage(collection.clone()), None));
+    fn write(&self, targets: Targets, proposed: Vec<Hold>) -> Reconciled {
+        let origin = self.origin();
+        let mut reconciled = written(self.state, targets, |targets, change, revision| {
+            let cause = match (&change.before, &change.after) {
+                (Some(before), Some(after)) if mapping::same_resource(before, after) => Cause::Config,
+                _ => Cause::Live,
+            };
+            let key = change.key();
+            let reason = match (&change.before, &change.after) {
+                (Some(_), None) if targets.is_deleted(key) => Some(reason::ABSENT),
+                (Some(_), None) => Some(reason::END_DELETED),
+                (None, _) if self.state.withheld().contains_key(key) => Some(reason::END_APPEARED),
+                _ => None,
+            };
+            (origin.envelope(change, reason, revision), cause)
+        });
+        let revision = reconciled.changes.last().map_or(self.state.poll().revision, |(it, _)| it.revision);
+        for hold in proposed {
+            let element = self.state.graph().get(&hold.element_key).expect("only what is shown is held");
+            if guard::is_primary(&self.listing.collection, element) {
+                reconciled.changes.push((origin.notice(element, revision), Cause::Live));
+            }
+            let key = GraphKey::Hold(hold.element_key.clone());
+            reconciled.records.push((key, Some(GraphValue::Hold(Box::new(hold)))));
         }
         reconciled
     }
 
-    fn envelope(&self, change: Change, revision: i64, targets: &Targets) -> (Envelope, Cause) {
+    fn origin(&self) -> Origin<'_> {
         let (listing, manifest) = (self.listing, &self.listing.manifest);
         let whole_before = self.coverage.and_then(|coverage| coverage.whole.as_ref());
-        let first = whole_before.is_none();
-        let key = change.key().to_owned();
-        let cause = match (&change.before, &change.after) {
-            (Some(before), Some(after)) if mapping::same_resource(before, after) => Cause::Config,
-            _ => Cause::Live,
-        };
-        let op = match (&change.before, &change.after) {
-            (None, _) if first => op::READ,
-            (None, _) => op::CREATE,
-            (Some(_), Some(_)) => op::UPDATE,
-            (Some(_), None) => op::DELETE,
-        };
-        let changed = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => jupiterone::changed(before, after),
-            _ => Vec::new(),
-        };
-        let reason = match op {
-            op::DELETE if targets.is_absent(&key) => Some(reason::ABSENT),
-            op::DELETE => Some(reason::END_DELETED),
-            op::CREATE | op::READ if self.state.withheld().contains_key(&key) => Some(reason::END_APPEARED),
-            _ => None,
-        };
-        let element = change.element();
-        let kind = if element.is_relationship() { "relationship" } else { "entity" };
-        let envelope = Envelope {
-            id: digest([listing.listing_id.as_bytes(), &mapping::VERSION.to_le_bytes(), key.as_bytes()]),
-            op: op.to_owned(),
+        Origin {
+            id: &listing.listing_id,
+            organization_id: &listing.organization_id,
+            organization_name: &listing.organization_name,
+            collection: self.collection,
+            listing_id: Some(&listing.listing_id),
+            decision_by: None,
+            is_first: whole_before.is_none(),
             ts_ms: manifest.ended_ts_ms,
-            source: Source {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                connector: CONNECTOR.to_owned(),
-                name: listing.organization_name.clone(),
-                ts_ms: manifest.ended_ts_ms,
-                snapshot: first.to_string(),
-                organization_id: listing.organization_id.clone(),
-                collection: self.collection.to_owned(),
-                listing_id: Some(listing.listing_id.clone()),
-                decision_by: None,
-            },
-            revision,
-            kind: kind.to_owned(),
-            element_type: element.kind.clone(),
-            element_key: key,
-            changed,
-            reason: reason.map(str::to_owned),
             not_before_ts_ms: whole_before.map(|whole| whole.started_ts_ms),
             not_after_ts_ms: Some(manifest.ended_ts_ms),
-            before: change.before,
-            after: change.after,
-        };
-        (envelope, cause)
+        }
     }
 
-    fn write_coverage(&self, reconciled: &mut Reconciled, licence: &Licence) {
+    /// A guarded listing was seen whole: what it lacks is known to be absent, deleted or held.
+    fn write_coverage(&self, reconciled: &mut Reconciled) {
         let (listing, manifest) = (self.listing, &self.listing.manifest);
-        let whole = licence.is_whole().then(|| WholeListing {
+        let whole = (reconciled.outcome != outcome::PARTIAL).then(|| WholeListing {
             listing_id: listing.listing_id.clone(),
             raw_offset: listing.offset,
             started_ts_ms: manifest.started_ts_ms,
@@ -203,8 +186,8 @@ impl Reconciliation<'_> {
             not_whole_since_ts_ms: whole.is_none().then(|| since.unwrap_or(manifest.ended_ts_ms)),
             whole: whole.or_else(|| self.coverage.and_then(|coverage| coverage.whole.clone())),
             latest: Some(Latest {
-                outcome: licence.outcome.to_owned(),
-                reason: licence.reason.clone(),
+                outcome: reconciled.outcome.to_owned(),
+                reason: reconciled.reason.clone(),
                 poll_id: listing.poll_id.clone(),
                 raw_offset: listing.offset,
                 ended_ts_ms: manifest.ended_ts_ms,
@@ -213,23 +196,58 @@ impl Reconciliation<'_> {
         };
         reconciled.records.push(coverage_record(coverage));
     }
+}
 
-    /// The coverage of the polls carries revision and element count, so it follows the elements it counts.
-    fn write_poll(&self, reconciled: &mut Reconciled, partition_count: i32) {
-        let before = self.state.poll();
-        let created = reconciled.changes.iter().filter(|(change, _)| change.before.is_none()).count();
-        let deleted = reconciled.changes.iter().filter(|(change, _)| change.after.is_none()).count();
-        let revision = reconciled.changes.last().map_or(before.revision, |(change, _)| change.revision);
-        let poll = Poll {
-            revision,
-            element_count: count(self.state.graph().len() + created - deleted),
-            partition_count,
-            ..before.clone()
-        };
-        if poll != before {
-            let listing = self.listing;
-            reconciled.records.push(poll_record(&listing.organization_id, &listing.organization_name, poll));
-        }
+/// The changes of the targets with the records of the graph topic: elements, withheld relationships, holds and
+/// collections that end.
+fn written(
+    state: &State,
+    mut targets: Targets,
+    envelope: impl Fn(&Targets, Change, i64) -> (Envelope, Cause),
+) -> Reconciled {
+    let mut reconciled = Reconciled::default();
+    let ended_holds: Vec<_> = targets.ended_holds().map(|key| (GraphKey::Hold(key.clone()), None)).collect();
+    let withheld: Vec<_> = targets.withheld().collect();
+    let mut changes = targets.take_changes();
+    changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
+    let mut revision = state.poll().revision;
+    for change in changes {
+        revision += 1;
+        let value = change.after.clone().map(|after| GraphValue::Element(Box::new(after)));
+        reconciled.records.push((GraphKey::Element(change.key().to_owned()), value));
+        reconciled.changes.push(envelope(&targets, change, revision));
+    }
+    for (key, withheld) in withheld {
+        let value = withheld.map(|withheld| GraphValue::Withheld(Box::new(withheld)));
+        reconciled.records.push((GraphKey::Withheld(key), value));
+    }
+    reconciled.records.extend(ended_holds);
+    for collection in targets.ended_collections() {
+        reconciled.records.push((GraphKey::Coverage(collection.clone()), None));
+    }
+    reconciled
+}
+
+/// The coverage of the polls carries revision and element count, so it follows the elements it counts.
+fn write_poll(
+    state: &State,
+    reconciled: &mut Reconciled,
+    organization_id: &str,
+    organization_name: &str,
+    partition_count: i32,
+) {
+    let before = state.poll();
+    let created = reconciled.changes.iter().filter(|(change, _)| change.before.is_none()).count();
+    let deleted = reconciled.changes.iter().filter(|(change, _)| change.after.is_none()).count();
+    let revision = reconciled.changes.last().map_or(before.revision, |(change, _)| change.revision);
+    let poll = Poll {
+        revision,
+        element_count: count(state.graph().len() + created - deleted),
+        partition_count,
+        ..before.clone()
+    };
+    if poll != before {
+        reconciled.records.push(poll_record(organization_id, organization_name, poll));
     }
 }
 
@@ -252,13 +270,4 @@ fn coverage_record(coverage: Coverage) -> (GraphKey, Option<GraphValue>) {
 
 fn count(length: usize) -> i64 {
     i64::try_from(length).expect("a graph is bounded by memory")
-}
-
-/// Keys of the primary elements of a collection: its entities, or of members its relationships.
-fn primary<'a>(collection: &Collection, elements: impl Iterator<Item = &'a Element>) -> BTreeSet<String> {
-    let members = matches!(collection, Collection::Members(_));
-    elements
-        .filter(|element| element.is_relationship() == members)
-        .map(|element| element.key.clone())
-        .collect()
 }

@@ -1,19 +1,23 @@
-//! Where each element that a listing touches should end up.
+//! Where each element that a listing or a decision touches should end up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{collection::Collection, coverage::Withheld, element::Element, graph::Change, state::State};
+use schemas::{
+    collection::Collection,
+    coverage::{Hold, Withheld, hold_state},
+    element::Element,
+    graph::Change,
+    state::State,
+};
 
-use super::licence::Licence;
-
-/// The elements that a listing touches: those it lists, those its collection owns, and the relationships of the
+/// The elements that a listing or a decision touches: those it lists, those it deletes, and the relationships of the
 /// entities that come or go.
 pub(super) struct Targets<'a> {
     state: &'a State,
     /// What is to be known under each touched key; `None`: nothing.
     known: BTreeMap<String, Option<Element>>,
-    /// Keys that the listing deletes by their absence.
-    absent: BTreeSet<String>,
+    /// Keys that are deleted for themselves, not for an end's sake.
+    deleted: BTreeSet<String>,
     /// Keys of entities that will be there, and those that will be gone, of the touched ones.
     entities: BTreeMap<String, bool>,
     /// Collections that end with their workspace.
@@ -23,25 +27,19 @@ pub(super) struct Targets<'a> {
 impl<'a> Targets<'a> {
     pub(super) fn of(
         state: &'a State,
-        collection: &str,
         desired: BTreeMap<String, Element>,
-        licence: &Licence,
+        deleted: BTreeSet<String>,
     ) -> Self {
         let mut targets = Self {
             state,
             known: BTreeMap::new(),
-            absent: BTreeSet::new(),
+            deleted,
             entities: BTreeMap::new(),
             ended: BTreeSet::new(),
         };
         targets.known =
             desired.into_iter().map(|(key, element)| (key, Some(targets.kept_or_new(element)))).collect();
-        for key in state.owned_by(collection).filter(|key| !targets.known.contains_key(*key)) {
-            if state.known(key).is_some_and(|element| licence.deletes(element)) {
-                targets.absent.insert(key.to_owned());
-            }
-        }
-        targets.known.extend(targets.absent.iter().map(|key| (key.clone(), None)));
+        targets.known.extend(targets.deleted.iter().map(|key| (key.clone(), None)));
         targets.note_entities();
         targets.end_members_of_deleted_workspaces();
         targets.touch_relationships();
@@ -81,9 +79,24 @@ impl<'a> Targets<'a> {
         self.ended.iter().filter(|collection| self.state.coverage().contains_key(*collection))
     }
 
-    /// Whether the element goes because its own collection was listed without it.
-    pub(super) fn is_absent(&self, key: &str) -> bool {
-        self.absent.contains(key)
+    /// Keys of the elements whose hold ends: they are there again, or they are deleted.
+    pub(super) fn ended_holds(&self) -> impl Iterator<Item = &String> {
+        self.state.holds().keys().filter(|key| self.known.contains_key(*key))
+    }
+
+    /// How many of a collection's holds are left to a person, but for new ones.
+    pub(super) fn proposed_left(&self, collection: &str) -> usize {
+        let is_left = |hold: &&Hold| {
+            hold.collection == collection
+                && hold.state == hold_state::PROPOSED
+                && !self.known.contains_key(&hold.element_key)
+        };
+        self.state.holds().values().filter(is_left).count()
+    }
+
+    /// Whether the element goes for itself, not because an end of it goes.
+    pub(super) fn is_deleted(&self, key: &str) -> bool {
+        self.deleted.contains(key)
     }
 
     /// The element that is known already, if it says the same: what the log has is not written again.
@@ -115,14 +128,17 @@ impl<'a> Targets<'a> {
         }
     }
 
-    /// The relationships of the entities that come or go may be emitted or withheld.
+    /// The relationships of the entities that come or go may be emitted or withheld. One that is held goes with its end
+    /// for good, since its collection does not list it any more.
     fn touch_relationships(&mut self) {
         for (entity, stays) in &self.entities {
             if *stays == self.state.graph().contains(entity) {
                 continue;
             }
             for key in self.state.relationships_of(entity) {
-                self.known.entry(key.to_owned()).or_insert_with(|| self.state.known(key).cloned());
+                let is_listed = !self.state.holds().contains_key(key);
+                let listed = || self.state.known(key).filter(|_| is_listed).cloned();
+                self.known.entry(key.to_owned()).or_insert_with(listed);
             }
         }
     }

@@ -3,7 +3,13 @@
 use std::collections::BTreeSet;
 
 use proptest::{prelude::*, sample::Index};
-use schemas::{collection::Collection, graph::Graph};
+use schemas::{
+    change::op,
+    collection::Collection,
+    element::Element,
+    graph::Graph,
+    raw::{Decision, decision},
+};
 
 use crate::world::{Book, World};
 
@@ -27,20 +33,60 @@ prop_compose! {
     }
 }
 
-/// One listing of one of a few worlds.
-fn histories() -> impl Strategy<Value = (Vec<World>, Vec<(Index, Index, bool)>)> {
-    let listing = (any::<Index>(), any::<Index>(), prop::bool::weighted(0.2));
-    (prop::collection::vec(world(), 1..4), prop::collection::vec(listing, 1..40))
+/// What happens next to one of a few worlds.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A world and one of its collections; whether a record is missing; whether the guard allows no deletion.
+    List { world: Index, collection: Index, partial: bool, tight: bool },
+    /// A kind of decision; of which hold it names the collection or the key, if it does; how many listings ago the
+    /// person looked.
+    Decide { kind: &'static str, hold: Index, by_collection: bool, by_key: bool, ago: usize },
 }
 
-fn live(worlds: &[World], history: &[(Index, Index, bool)]) -> Book {
+fn steps() -> impl Strategy<Value = Step> {
+    let list = (any::<Index>(), any::<Index>(), prop::bool::weighted(0.2), prop::bool::weighted(0.4));
+    let kinds =
+        prop::sample::select(vec![decision::APPROVE, decision::APPROVE, decision::REJECT, decision::FORGET]);
+    let decide = (kinds, any::<Index>(), any::<bool>(), any::<bool>(), 0..4usize);
+    prop_oneof![
+        5 => list.prop_map(|(world, collection, partial, tight)| Step::List { world, collection, partial, tight }),
+        1 => decide.prop_map(|(kind, hold, by_collection, by_key, ago)| Step::Decide { kind, hold, by_collection, by_key, ago }),
+    ]
+}
+
+fn histories() -> impl Strategy<Value = (Vec<World>, Vec<Step>)> {
+    (prop::collection::vec(world(), 1..4), prop::collection::vec(steps(), 1..50))
+}
+
+fn live(worlds: &[World], history: &[Step]) -> Book {
     let mut book = Book::default();
-    for (of_worlds, of_collections, partial) in history {
-        let world = of_worlds.get(worlds);
-        let collections = world.collections();
-        let mut listing = book.listing(world, of_collections.get(&collections));
-        listing.damage = partial.then(|| "a record is missing".to_owned());
-        book.take(&listing);
+    let mut listing_ids: Vec<String> = Vec::new();
+    for step in history {
+        match step {
+            Step::List { world, collection, partial, tight } => {
+                let world = world.get(worlds);
+                let collections = world.collections();
+                let mut listing = book.listing(world, collection.get(&collections));
+                listing.damage = partial.then(|| "a record is missing".to_owned());
+                if *tight {
+                    listing.manifest.configuration.max_deleted_count = 0;
+                    listing.manifest.configuration.max_deleted_fraction = 0.0;
+                }
+                listing_ids.push(listing.listing_id.clone());
+                book.take(&listing);
+            }
+            Step::Decide { kind, hold, by_collection, by_key, ago } => {
+                let holds: Vec<_> = book.state.holds().values().cloned().collect();
+                let named = (!holds.is_empty() && *kind != decision::FORGET).then(|| hold.get(&holds));
+                let decision = Decision {
+                    collection: named.filter(|_| *by_collection).map(|hold| hold.collection.clone()),
+                    element_key: named.filter(|_| *by_key).map(|hold| hold.element_key.clone()),
+                    listing_id: listing_ids.iter().rev().nth(*ago).cloned(),
+                    ..book.decision(kind)
+                };
+                book.decide(&decision);
+            }
+        }
     }
     book
 }
@@ -54,6 +100,10 @@ proptest! {
         let mut graph = Graph::default();
         for change in &book.changes {
             prop_assert_eq!(graph.get(&change.element_key), change.before.as_ref());
+            if change.op == op::NOTICE {
+                prop_assert_eq!(&change.before, &change.after);
+                continue;
+            }
             match &change.after {
                 Some(after) => drop(graph.put(after.clone())),
                 None => drop(graph.remove(&change.element_key)),
@@ -65,12 +115,15 @@ proptest! {
     #[test]
     fn revisions_have_no_gap_and_ids_are_unique((worlds, history) in histories()) {
         let book = live(&worlds, &history);
-        let revisions: Vec<i64> = book.changes.iter().map(|change| change.revision).collect();
-        let expected: Vec<i64> = (1..).take(revisions.len()).collect();
-        prop_assert_eq!(revisions, expected);
+        let mut revision = 0;
+        for change in &book.changes {
+            // A notice has the revision of the change before it.
+            revision += i64::from(change.op != op::NOTICE);
+            prop_assert_eq!(change.revision, revision);
+        }
         let ids: BTreeSet<&str> = book.changes.iter().map(|change| change.id.as_str()).collect();
         prop_assert_eq!(ids.len(), book.changes.len());
-        prop_assert_eq!(book.state.poll().revision, i64::try_from(book.changes.len()).expect("few"));
+        prop_assert_eq!(book.state.poll().revision, revision);
     }
 
     #[test]
@@ -89,13 +142,29 @@ proptest! {
     }
 
     #[test]
+    fn what_is_held_is_in_the_graph_and_was_told((worlds, history) in histories()) {
+        let book = live(&worlds, &history);
+        for (key, hold) in book.state.holds() {
+            let element = book.state.graph().get(key);
+            prop_assert_eq!(element.map(|element| &element.collection), Some(&hold.collection), "{}", key);
+            let is_primary = element.is_some_and(Element::is_relationship) == hold.collection.starts_with("members/");
+            let notices = book.changes.iter().filter(|change| {
+                let listing_id = change.source.listing_id.as_ref();
+                change.op == op::NOTICE && change.element_key == *key && listing_id == Some(&hold.listing_id)
+            });
+            prop_assert_eq!(notices.count(), usize::from(is_primary), "{}", key);
+        }
+    }
+
+    #[test]
     fn a_poll_leads_to_the_same_graph_whatever_was_before((worlds, history) in histories(), end in world()) {
         let mut book = live(&worlds, &history);
         book.poll(&end);
         // The account and what only an unlisted workspace's coverage would know are the same by then.
         let fresh = Book::of(&end);
         let keys = |graph: &Graph| graph.elements().map(|element| element.key.clone()).collect::<Vec<_>>();
-        prop_assume!(!guarded(&book));
+        // The guard compares with what was before, and what a person keeps stays.
+        prop_assume!(book.state.holds().is_empty());
         prop_assert_eq!(keys(book.state.graph()), keys(fresh.state.graph()));
         prop_assert!(book.state.graph().diff(fresh.state.graph()).is_empty());
     }
@@ -112,13 +181,4 @@ proptest! {
         }
         prop_assert!(book.state.graph().diff(Book::of(&end).state.graph()).is_empty());
     }
-}
-
-/// Whether the guard refused the newest listing of a collection: it compares with what was before.
-fn guarded(book: &Book) -> bool {
-    book.state
-        .coverage()
-        .values()
-        .filter_map(|coverage| coverage.latest.as_ref())
-        .any(|latest| latest.outcome == schemas::raw::outcome::GUARDED)
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use processor::{
     listing::Listing,
-    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_mark},
+    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_decision, reconcile_mark},
 };
 use schemas::{
     change::Envelope,
     codec::{Raw, resource_digest},
     collection::Collection,
-    raw::{self, Actor, Configuration, Manifest, Mark, RawRecord, Resource, Scope},
+    raw::{self, Actor, Configuration, Decision, Manifest, Mark, RawRecord, Resource, Scope},
     state::State,
 };
 
@@ -211,6 +211,29 @@ impl Book {
         };
         let reconciled = reconcile_mark(&self.state, mark, position, PARTITIONS);
         self.fold(&reconciled);
+    }
+
+    /// Decides, and returns what came of it.
+    pub(crate) fn decide(&mut self, decision: &Decision) -> Reconciled {
+        let reconciled = reconcile_decision(&self.state, decision, ORGANIZATION, "nimbus", PARTITIONS);
+        self.fold(&reconciled);
+        reconciled
+    }
+
+    /// A decision of that kind about everything, by who saw the newest listing there is.
+    pub(crate) fn decision(&mut self, kind: &str) -> Decision {
+        self.offset += 10;
+        let listings = self.state.coverage().values().filter_map(|coverage| coverage.whole.as_ref());
+        let newest = listings.max_by_key(|whole| whole.raw_offset);
+        Decision {
+            kind: kind.to_owned(),
+            collection: None,
+            element_key: None,
+            listing_id: newest.map(|whole| whole.listing_id.clone()),
+            by: "grace".to_owned(),
+            why: None,
+            decided_ts_ms: self.offset * 1000,
+        }
     }
 
     fn fold(&mut self, reconciled: &Reconciled) -> Vec<Envelope> {
