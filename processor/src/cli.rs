@@ -9,7 +9,7 @@ use service::{
     kafka::topics::Broker,
 };
 
-use crate::{check, run, tail};
+use crate::{check, run, tail, verify};
 
 /// Turns raw records into changes and compacted state.
 #[derive(Debug, Parser)]
@@ -47,6 +47,15 @@ enum Command {
         #[arg(long)]
         until_end: bool,
     },
+    /// Hold the topics to the laws, also while the services run; changes nothing.
+    Verify {
+        /// Only this organization.
+        #[arg(long, value_name = "NAME")]
+        organization: Option<String>,
+        /// As JSON lines.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Does what the command line asks for.
@@ -61,6 +70,9 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Tail { from, organization, json, until_end } => {
             let options = tail::Options { from, organization, json, until_end };
             tail::tail(config, options, shutdown_signal()?).await
+        }
+        Command::Verify { organization, json } => {
+            verify::verify(config, verify::Options { organization, json }).await
         }
     }
 }

@@ -3,6 +3,7 @@
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
 //! - [`intake`], [`batch`], [`task`], [`run`]: Kafka; `report`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`cli`]: what a person asks for
+//! - [`verify`]: the auditor, who shares none of the above
 
 pub mod batch;
 pub mod check;
@@ -17,3 +18,4 @@ mod report;
 pub mod run;
 pub mod tail;
 pub mod task;
+pub mod verify;

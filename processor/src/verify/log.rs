@@ -1,0 +1,137 @@
+//! The changes topic, read for an audit: folded, each change held to the laws of the log on the way.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    change::{Envelope, op},
+    element::Element,
+};
+
+use super::{
+    books::Books,
+    columns::different,
+    verdict::{Law, Verdict, Violation},
+};
+
+/// One organization's changes so far.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// What the changes leave, by key.
+    pub(super) elements: BTreeMap<String, Element>,
+    revision: i64,
+    /// Retention has cut the log below its first change.
+    is_cut: bool,
+    /// A change beyond the graph that was read was met: the rest came later.
+    is_over: bool,
+}
+
+impl Log {
+    /// Takes the next change, up to the graph's revision; whether it counts.
+    ///
+    /// Graph and changes are written in one transaction. So a change beyond the graph's revision was committed after
+    /// the graph was read, and none at or below it can be missing once the transactions that were open then are over.
+    pub(super) fn take(
+        &mut self,
+        change: &Envelope,
+        offset: i64,
+        graph_revision: i64,
+        is_log_cut: bool,
+        verdict: &mut Verdict,
+    ) -> bool {
+        self.is_over = self.is_over || change.revision > graph_revision && change.revision > self.revision;
+        if self.is_over {
+            return false;
+        }
+        self.judge_revision(change, offset, is_log_cut, verdict);
+        let judgement = self.judge_images(change);
+        let at = |violation: Violation| violation.at_revision(change.revision).at_offset(offset);
+        match judgement {
+            Some(judgement) => verdict.judge(Law::BeforeImages, judgement.map_err(at)),
+            None => verdict.give_up(Law::BeforeImages, 1),
+        }
+        if change.op != op::NOTICE {
+            match &change.after {
+                Some(after) => drop(self.elements.insert(change.element_key.clone(), after.clone())),
+                None => drop(self.elements.remove(&change.element_key)),
+            }
+        }
+        true
+    }
+
+    fn judge_revision(&mut self, change: &Envelope, offset: i64, is_log_cut: bool, verdict: &mut Verdict) {
+        let expected = match change.op.as_str() {
+            op::NOTICE => self.revision,
+            _ if self.revision == 0 && is_log_cut => {
+                self.is_cut = change.revision > 1;
+                change.revision
+            }
+            _ => self.revision + 1,
+        };
+        verdict.hold(Law::Revisions, change.revision == expected, || {
+            let (expected, found) = (format!("revision {expected}"), format!("revision {}", change.revision));
+            Violation::new(&change.element_key, expected, found).at_offset(offset)
+        });
+        // One gap is one violation.
+        self.revision = self.revision.max(change.revision);
+    }
+
+    /// `None`: the change that would tell is cut off.
+    fn judge_images(&self, change: &Envelope) -> Option<Result<(), Violation>> {
+        let key = &change.element_key;
+        let shape = (change.before.is_some(), change.after.is_some());
+        let expected = match change.op.as_str() {
+            op::READ | op::CREATE => (false, true),
+            op::UPDATE | op::NOTICE => (true, true),
+            op::DELETE => (true, false),
+            other => return Some(Err(Violation::new(key, "an op of r, c, u, d, m", other))),
+        };
+        if shape != expected {
+            let found = format!("images before and after: {shape:?}");
+            return Some(Err(Violation::new(key, format!("{expected:?} for op {}", change.op), found)));
+        }
+        if let Some(other) = change.before.iter().chain(&change.after).find(|image| image.key != *key) {
+            return Some(Err(Violation::new(key, "images of this element", other.key.as_str())));
+        }
+        if change.op == op::NOTICE && change.before != change.after {
+            return Some(Err(Violation::new(key, "a notice's images to be equal", "they differ")));
+        }
+        match (self.elements.get(key), &change.before) {
+            (None, Some(_)) if self.is_cut => None,
+            (None, Some(_)) => Some(Err(Violation::new(key, "no image before: it is not there", "one"))),
+            (Some(_), None) => Some(Err(Violation::new(key, "the image before: it is there", "none"))),
+            (Some(last), Some(before)) if last != before => {
+                let found = format!("another one in {}", different(last, before).join(", "));
+                Some(Err(Violation::new(key, "the last image after as the image before", found)))
+            }
+            _ => Some(Ok(())),
+        }
+    }
+
+    /// Compares what the changes leave with the graph.
+    pub(super) fn judge(&self, books: &Books, verdict: &mut Verdict) {
+        let revision = books.revision();
+        verdict.hold(Law::Coverage, self.revision == revision, || {
+            let expected = format!("revision {}, the log's last", self.revision);
+            Violation::new("poll", expected, format!("revision {revision}"))
+        });
+        for (key, element) in &books.elements {
+            match self.elements.get(key) {
+                Some(left) if left == element => verdict.judge(Law::Fold, Ok(())),
+                Some(left) => {
+                    let found = format!("another one in {}", different(left, element).join(", "));
+                    let violation = Violation::new(key, "the element that the changes leave", found);
+                    verdict.judge(Law::Fold, Err(violation));
+                }
+                None if self.is_cut => verdict.give_up(Law::Fold, 1),
+                None => {
+                    let violation = Violation::new(key, "no element: the changes leave none", "one");
+                    verdict.judge(Law::Fold, Err(violation));
+                }
+            }
+        }
+        for key in self.elements.keys().filter(|key| !books.elements.contains_key(*key)) {
+            let violation = Violation::new(key, "the element that the changes leave", "none");
+            verdict.judge(Law::Fold, Err(violation));
+        }
+    }
+}

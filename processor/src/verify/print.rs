@@ -1,0 +1,81 @@
+//! What a person or a script reads of the verdicts.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::verdict::{Law, Tally, Verdict, Violation};
+
+/// Prints the verdicts; a reader that goes away is no error.
+pub(super) fn print(verdicts: &[Verdict], as_json: bool) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    let written = if as_json { json_lines(&mut stdout, verdicts) } else { text(&mut stdout, verdicts) };
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
+    for verdict in verdicts {
+        for law in Law::ALL {
+            let tally = verdict.tally(law);
+            let word = if tally.violated > 0 { "failed" } else { "ok" };
+            writeln!(out, "{word:<7} {} {}: {}", verdict.organization_name, law.name(), counts(tally))?;
+            for violation in &tally.violations {
+                writeln!(out, "        {}", sentence(violation))?;
+            }
+            let more = tally.violated - u64::try_from(tally.violations.len()).unwrap_or(0);
+            if more > 0 {
+                writeln!(out, "        and {more} more")?;
+            }
+        }
+    }
+    let (violated, uncheckable) = sums(verdicts);
+    writeln!(out, "{} organizations, {violated} violations, {uncheckable} uncheckable", verdicts.len())
+}
+
+fn counts(tally: &Tally) -> String {
+    let Tally { checked, violated, uncheckable, .. } = tally;
+    let violated = if *violated > 0 { format!(", {violated} violated") } else { String::new() };
+    let uncheckable = if *uncheckable > 0 {
+        format!(", {uncheckable} uncheckable (retention has cut the records that would tell)")
+    } else {
+        String::new()
+    };
+    format!("{checked} checked{violated}{uncheckable}")
+}
+
+fn sentence(violation: &Violation) -> String {
+    let Violation { subject, revision, offset, expected, found } = violation;
+    let revision = revision.map(|revision| format!(" revision {revision}")).unwrap_or_default();
+    let offset = offset.map(|offset| format!(" offset {offset}")).unwrap_or_default();
+    format!("{subject}{revision}{offset}: expected {expected}; found {found}")
+}
+
+fn json_lines(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
+    for verdict in verdicts {
+        for law in Law::ALL {
+            let Tally { checked, violated, uncheckable, violations } = verdict.tally(law);
+            let line = json!({
+                "organization": verdict.organization_name,
+                "organization_id": verdict.organization_id,
+                "law": law.name(),
+                "checked": checked,
+                "violated": violated,
+                "uncheckable": uncheckable,
+                "violations": violations,
+            });
+            writeln!(out, "{line}")?;
+        }
+    }
+    let (violated, uncheckable) = sums(verdicts);
+    let summary =
+        json!({ "organizations": verdicts.len(), "violated": violated, "uncheckable": uncheckable });
+    writeln!(out, "{summary}")
+}
+
+fn sums(verdicts: &[Verdict]) -> (u64, u64) {
+    let tallies = || verdicts.iter().flat_map(|verdict| verdict.tallies.values());
+    (tallies().map(|tally| tally.violated).sum(), tallies().map(|tally| tally.uncheckable).sum())
+}

@@ -1,0 +1,154 @@
+//! What is found of an organization, law by law.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// How many violations of one law are kept for the report of one organization (count); all are counted.
+const KEPT: usize = 20;
+
+/// What must hold of the topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Law {
+    /// The graph equals the fold of the changes.
+    Fold,
+    /// The graph equals the mapping of the last whole listings, less holds.
+    Mapping,
+    /// Every deletion is licensed.
+    Licence,
+    /// The image before is the last image after.
+    BeforeImages,
+    /// Revisions have no gap.
+    Revisions,
+    /// No two changes have one id.
+    ChangeIds,
+    /// No relationship lacks an end, and none is withheld that has both.
+    Ends,
+    /// What is said of listings and counts is true.
+    Coverage,
+}
+
+impl Law {
+    /// All eight.
+    pub const ALL: [Self; 8] = [
+        Self::Fold,
+        Self::Mapping,
+        Self::Licence,
+        Self::BeforeImages,
+        Self::Revisions,
+        Self::ChangeIds,
+        Self::Ends,
+        Self::Coverage,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fold => "fold",
+            Self::Mapping => "mapping",
+            Self::Licence => "licence",
+            Self::BeforeImages => "before-images",
+            Self::Revisions => "revisions",
+            Self::ChangeIds => "change-ids",
+            Self::Ends => "ends",
+            Self::Coverage => "coverage",
+        }
+    }
+}
+
+/// One thing that is not as a law wants it. Names columns, never what stands in them: they may be personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Key of an element, a collection, or a change's id.
+    pub subject: String,
+    /// Of the change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Of the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<i64>,
+    /// What the law wants.
+    pub expected: String,
+    /// What there is.
+    pub found: String,
+}
+
+impl Violation {
+    pub(super) fn new(subject: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let (expected, found) = (expected.into(), found.into());
+        Self { subject: subject.to_owned(), revision: None, offset: None, expected, found }
+    }
+
+    pub(super) fn at_revision(self, revision: i64) -> Self {
+        Self { revision: Some(revision), ..self }
+    }
+
+    pub(super) fn at_offset(self, offset: i64) -> Self {
+        Self { offset: Some(offset), ..self }
+    }
+}
+
+/// One law, as far as one organization keeps it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Things held to the law, the violations among them (count).
+    pub checked: u64,
+    /// Violations (count).
+    pub violated: u64,
+    /// Things that could not be held to it, since retention has cut the records that would tell (count).
+    pub uncheckable: u64,
+    /// The first violations.
+    pub violations: Vec<Violation>,
+}
+
+/// What is found of one organization.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Its id.
+    pub organization_id: String,
+    /// Its name in the configuration when it was last read; empty where nothing tells it.
+    pub organization_name: String,
+    /// By law; each is there.
+    pub tallies: BTreeMap<Law, Tally>,
+}
+
+impl Verdict {
+    /// Of an organization of which nothing is checked yet.
+    pub(super) fn new(organization_id: &str) -> Self {
+        let tallies = Law::ALL.into_iter().map(|law| (law, Tally::default())).collect();
+        Self { organization_id: organization_id.to_owned(), organization_name: String::new(), tallies }
+    }
+
+    /// How one law is kept.
+    pub fn tally(&self, law: Law) -> &Tally {
+        &self.tallies[&law]
+    }
+
+    /// Whether any law is violated.
+    pub fn is_violated(&self) -> bool {
+        self.tallies.values().any(|tally| tally.violated > 0)
+    }
+
+    /// Counts one thing, and what is wrong with it.
+    pub(super) fn judge(&mut self, law: Law, judgement: Result<(), Violation>) {
+        let tally = self.tallies.entry(law).or_default();
+        tally.checked += 1;
+        if let Err(violation) = judgement {
+            tally.violated += 1;
+            if tally.violations.len() < KEPT {
+                tally.violations.push(violation);
+            }
+        }
+    }
+
+    /// Counts one thing that must be so.
+    pub(super) fn hold(&mut self, law: Law, is_so: bool, violation: impl FnOnce() -> Violation) {
+        self.judge(law, if is_so { Ok(()) } else { Err(violation()) });
+    }
+
+    /// Counts things that nothing tells about any more.
+    pub(super) fn give_up(&mut self, law: Law, count: usize) {
+        self.tallies.entry(law).or_default().uncheckable += u64::try_from(count).unwrap_or(u64::MAX);
+    }
+}

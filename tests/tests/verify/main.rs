@@ -1,0 +1,4 @@
+//! `processor verify`: content with what the services write, also while they run, and with nothing else.
+
+mod findings;
+mod good;
