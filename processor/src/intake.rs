@@ -1,7 +1,7 @@
 //! From raw records in the order of their offsets to what the next transaction writes.
 
 use schemas::{codec::decode_raw, coverage::hold_state, raw::outcome};
-use service::kafka::{headers::TRACEPARENT, partition::Record};
+use service::kafka::{headers::traceparent, partition::Record};
 use tracing::error;
 
 use crate::{
@@ -49,7 +49,7 @@ impl Intake {
 
     /// Takes the next record.
     pub fn take(&mut self, record: Record) {
-        let (offset, trace) = (record.offset, traceparent(&record));
+        let (offset, trace) = (record.offset, traceparent(&record.headers).map(str::to_owned));
         match self.assemble(&record) {
             Ok(unit) => {
                 if let Some(unit) = unit {
@@ -174,9 +174,4 @@ impl Intake {
         self.batch.add(&organization_id, &mut reconciled, traceparent);
         self.state.fold(&organization_id, reconciled.records);
     }
-}
-
-fn traceparent(record: &Record) -> Option<String> {
-    let (_, value) = record.headers.iter().find(|(name, _)| name == TRACEPARENT)?;
-    String::from_utf8(value.clone()?).ok()
 }

@@ -69,6 +69,19 @@ impl<'a> CloudEvent<'a> {
     }
 }
 
+/// The trace context of a record's headers: 55 characters, `00-<trace>-<parent>-<flags>` in hexadecimal
+/// (<https://www.w3.org/TR/trace-context/#traceparent-header>). Anything else must not be carried on: it would be in
+/// each record that follows from this one, of whatever length it is.
+pub fn traceparent(headers: &[(String, Option<Vec<u8>>)]) -> Option<&str> {
+    const PARTS: [usize; 4] = [2, 32, 16, 2];
+    let (_, value) = headers.iter().find(|(name, _)| name == TRACEPARENT)?;
+    let text = std::str::from_utf8(value.as_deref()?).ok()?;
+    let is_hexadecimal =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let is_well_formed = text.split('-').map(str::len).eq(PARTS) && text.split('-').all(is_hexadecimal);
+    is_well_formed.then_some(text)
+}
+
 /// Headers from names and values, in their order.
 pub fn owned<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, V)>) -> OwnedHeaders {
     pairs.into_iter().fold(OwnedHeaders::new(), |headers, (name, value)| {
@@ -80,7 +93,7 @@ pub fn owned<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, 
 mod tests {
     use rdkafka::message::Headers;
 
-    use super::CloudEvent;
+    use super::{CloudEvent, traceparent};
 
     #[test]
     fn a_cloud_event_has_its_attributes_in_order_and_leaves_out_what_it_lacks() {
@@ -109,5 +122,21 @@ mod tests {
             ]
         );
         assert_eq!(headers.get(0).value, Some("1.0".as_bytes()));
+    }
+
+    #[test]
+    fn only_a_trace_context_is_carried_on() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |value: Option<&str>| {
+            let headers = [("traceparent".to_owned(), value.map(|text| text.as_bytes().to_vec()))];
+            traceparent(&headers).map(str::to_owned)
+        };
+        assert_eq!(of(Some(good)).as_deref(), Some(good));
+        assert_eq!(traceparent(&[]), None);
+        for bad in
+            [None, Some(""), Some("00-x"), Some(&good.to_uppercase()), Some(&good.repeat(10_000)), Some("é")]
+        {
+            assert_eq!(of(bad), None);
+        }
     }
 }
