@@ -1,6 +1,7 @@
 //! Nothing, one, and more than a message holds.
 
 use simulator::anthropic::{Mutation, Settings};
+use simulator::jupiterone::Route;
 use tests::judge::{agree, changes};
 use tests::world::World;
 
@@ -83,4 +84,30 @@ fn a_resource_whose_change_no_message_holds_is_a_dead_letter_and_nothing_else() 
 #[test]
 fn a_resource_that_just_fits_into_its_message_is_a_dead_letter_that_fits() {
     a_name_that_cannot_pass(998_500, "a change of it would fit into no message");
+}
+
+#[test]
+fn what_is_beyond_one_transaction_and_one_upload_is_equal_at_both_ends() {
+    // Twelve pages of keys; more than 10,000 records of one listing; more than 5 MB of entities.
+    let large = Settings { users: 500, workspaces: 10, api_keys: 12_000, ..Settings::default() };
+    let world = World::of(vec![large]);
+    world.configure("requests_per_minute = 60000");
+    world.round();
+    agree(&world, 0);
+    let uploads = |world: &World| {
+        let requests = world.jupiterone.requests();
+        requests
+            .iter()
+            .filter(|request| request.route == Some(Route::Entities))
+            .map(|it| it.inflated_bytes)
+            .collect()
+    };
+    let bytes: Vec<usize> = uploads(&world);
+    assert!(bytes.len() > 1 && bytes.iter().sum::<usize>() > 5_000_000, "{bytes:?}");
+    assert!(bytes.iter().all(|bytes| *bytes <= 5_000_000), "{bytes:?}");
+    let written = changes(&world, 0).len();
+    assert!(written > 25_000, "{written}");
+    world.round();
+    assert_eq!(changes(&world, 0).len(), written);
+    assert_eq!(uploads(&world), bytes, "nothing changed, so nothing is uploaded");
 }
