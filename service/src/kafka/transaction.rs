@@ -130,12 +130,10 @@ impl TransactionalProducer {
         transaction_timeout: Duration,
     ) -> Result<Self, Error> {
         let timeout_ms = transaction_timeout.as_millis().to_string();
-        let promises = [
-            ("transactional.id", transactional_id),
-            ("transaction.timeout.ms", &timeout_ms),
-            ("enable.idempotence", "true"),
-        ];
-        let config = with(base, &DEFAULTS, &promises);
+        let promises = [("transactional.id", transactional_id), ("enable.idempotence", "true")];
+        // Brokers may allow less (`transaction.max.timeout.ms`), so the user may.
+        let base = with(base, &[("transaction.timeout.ms", &timeout_ms)], &[]);
+        let config = with(&base, &DEFAULTS, &promises);
         let polled = PolledProducer::new(&config).map_err(|source| fatal("making the producer", source))?;
         let this = Self {
             polled,
