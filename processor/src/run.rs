@@ -38,6 +38,10 @@ const HEARTBEAT_BOUND: Duration = Duration::from_mins(3);
 /// Pause before a task is opened anew, doubled up to the bound: the brokers need time to elect leaders.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long after it was fenced a partition is taken back that is still assigned to this process: one that another
+/// member took over is revoked within a session's timeout, so it was the coordinator, for a transaction that took too
+/// long, or a command that is done by then.
+const FENCED_PAUSE: Duration = Duration::from_secs(15);
 /// How long a run until the end waits for an assignment: a member that died is missed only after its session's timeout.
 const ASSIGNMENT_BOUND: Duration = Duration::from_mins(2);
 
@@ -163,6 +167,7 @@ fn supervise(shared: &Arc<Shared>, shutdown: &Shutdown) -> anyhow::Result<Outcom
         member: Arc::new(member),
         threads: threads.clone(),
         ended: BTreeMap::new(),
+        fenced: BTreeMap::new(),
         assigned: BTreeSet::new(),
     };
     let result = supervisor.work(shutdown);
@@ -189,6 +194,8 @@ struct Supervisor {
     threads: Threads,
     /// Tasks that reached the end, by partition.
     ended: BTreeMap<i32, Ended>,
+    /// Tasks that were fenced, by partition.
+    fenced: BTreeMap<i32, Instant>,
     assigned: BTreeSet<i32>,
 }
 
@@ -200,14 +207,18 @@ impl Supervisor {
             heartbeat.beat();
             for event in self.member.poll(MEMBER_POLL)? {
                 match event {
-                    Event::Assigned(partitions) => partitions.into_iter().for_each(|it| self.start(it)),
+                    Event::Assigned(partitions) => {
+                        partitions.into_iter().try_for_each(|it| self.start(it))?;
+                    }
                     Event::Revoked(partitions) | Event::Lost(partitions) => {
                         self.assigned.retain(|partition| !partitions.contains(partition));
                         self.ended.retain(|partition, _| !partitions.contains(partition));
+                        self.fenced.retain(|partition, _| !partitions.contains(partition));
                     }
                 }
             }
             self.collect()?;
+            self.take_back()?;
             if self.shared.until_end {
                 if !self.assigned.is_empty() && self.assigned.iter().all(|it| self.ended.contains_key(it)) {
                     return Ok(self.outcome());
@@ -228,7 +239,16 @@ impl Supervisor {
         Ok(Outcome::Done)
     }
 
-    fn start(&mut self, partition: i32) {
+    fn start(&mut self, partition: i32) -> anyhow::Result<()> {
+        if partition >= self.shared.partition_count {
+            bail!(
+                "the topic {} has grown to more than {} partitions, which would split the history of organizations; \
+                 give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor \
+                 replay --from earliest --into PREFIX`",
+                Topic::Raw.name(&self.shared.prefix),
+                self.shared.partition_count
+            );
+        }
         self.assigned.insert(partition);
         self.ended.remove(&partition);
         let stop = Arc::new(AtomicBool::new(false));
@@ -242,6 +262,19 @@ impl Supervisor {
             .spawn(move || keep_running(&shared, partition, &group, &stopping))
             .expect("the system has threads to spare");
         self.threads.lock().insert(partition, Running { stop, thread });
+        Ok(())
+    }
+
+    /// Opens the tasks anew that were fenced and whose partitions nobody took.
+    fn take_back(&mut self) -> anyhow::Result<()> {
+        let is_due = |fenced: &Instant| !self.shared.until_end && fenced.elapsed() >= FENCED_PAUSE;
+        let due: Vec<i32> = self.fenced.iter().filter(|(_, it)| is_due(it)).map(|(it, _)| *it).collect();
+        for partition in due {
+            self.fenced.remove(&partition);
+            warn!(partition, "still assigned to this process; the task is opened anew");
+            self.start(partition)?;
+        }
+        Ok(())
     }
 
     fn collect(&mut self) -> anyhow::Result<()> {
@@ -253,6 +286,7 @@ impl Supervisor {
                 Err(error @ task::Error::Fenced(_)) => {
                     let reason = "another process took over; waiting for the next assignment";
                     self.shared.health.set(partition_name(partition), Err(reason.to_owned()));
+                    self.fenced.insert(partition, Instant::now());
                     error!(partition, "{:#}", anyhow!(error));
                     // A run until the end does not wait for what another process has.
                     let incomplete = vec![format!("partition {partition}: another process took over")];
