@@ -15,6 +15,7 @@ pub mod narrate;
 pub mod partition_state;
 pub mod reconcile;
 mod report;
+mod restored;
 pub mod run;
 pub mod tail;
 pub mod task;

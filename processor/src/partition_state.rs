@@ -17,7 +17,8 @@ pub enum Unfit {
     /// The element count that was written with the last transaction is another than the one restored.
     #[error(
         "the graph of organization {organization_id} has {found} elements, its coverage counts {expected}: the graph \
-         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again"
+         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again, or \
+         rebuild them with `processor replay --from earliest --into PREFIX`"
     )]
     ElementCount {
         /// Whose graph.
@@ -30,7 +31,8 @@ pub enum Unfit {
     /// The topics have another number of partitions than when the organization was written.
     #[error(
         "organization {organization_id} was written when the topics had {expected} partitions, they have {found}: its \
-         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again"
+         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them \
+         with `processor replay --from earliest --into PREFIX`"
     )]
     PartitionCount {
         /// Which.
@@ -51,6 +53,30 @@ pub enum Unfit {
         found: i32,
         /// Where it belongs.
         expected: i32,
+    },
+    /// The graph topic has never been written, and the changes topic has.
+    #[error(
+        "partition {partition} of the graph topic was never written, and that of the changes topic was: the graph topic \
+         was made anew, and the log would begin again in its midst; give the topics a new prefix (kafka.topic_prefix) and \
+         poll again, or rebuild them with `processor replay --from earliest --into PREFIX`"
+    )]
+    GraphMadeAnew {
+        /// Which.
+        partition: i32,
+    },
+    /// The changes topic has never been written, and the graph has changes.
+    #[error(
+        "organization {organization_id} has had {revision} changes, and partition {partition} of the changes topic was \
+         never written: the changes topic was made anew, and the log would begin in its midst; give the topics a new \
+         prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor replay --from earliest --into PREFIX`"
+    )]
+    ChangesMadeAnew {
+        /// Whose changes.
+        organization_id: String,
+        /// How many it has had.
+        revision: i64,
+        /// Which.
+        partition: i32,
     },
     /// The raw topic ends before what was read of it.
     #[error(
@@ -107,6 +133,22 @@ impl PartitionState {
                 return Err(Unfit::PartitionCount { organization_id, found, expected });
             }
             self.check_place(&organization_id)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the partitions of the graph and the changes, which end there, are those that were written together.
+    pub fn check_log(&self, graph_end: i64, changes_end: i64) -> Result<(), Unfit> {
+        let partition = self.partition;
+        if graph_end == 0 && changes_end > 0 {
+            return Err(Unfit::GraphMadeAnew { partition });
+        }
+        for (organization_id, state) in self.states.iter() {
+            let revision = state.poll().revision;
+            if revision > 0 && changes_end == 0 {
+                let organization_id = organization_id.to_owned();
+                return Err(Unfit::ChangesMadeAnew { organization_id, revision, partition });
+            }
         }
         Ok(())
     }
@@ -170,7 +212,8 @@ impl PartitionState {
 mod tests {
     use schemas::{
         codec::GraphValue,
-        coverage::{Coverage, Latest},
+        collection::POLL,
+        coverage::{Coverage, Latest, Poll},
         raw::outcome,
         state::GraphKey,
     };
@@ -200,5 +243,29 @@ mod tests {
         assert_eq!(state.check_raw_end(8), Ok(()));
         let refused = Unfit::RawOffset { organization_id: "o".to_owned(), read: 7, end: 7 };
         assert_eq!(state.check_raw_end(7), Err(refused));
+    }
+
+    #[test]
+    fn a_graph_and_a_log_of_which_one_was_never_written_are_refused() {
+        let mut state = PartitionState::new(0, 1);
+        assert_eq!(state.check_log(0, 0), Ok(()));
+        assert_eq!(state.check_log(0, 1), Err(Unfit::GraphMadeAnew { partition: 0 }));
+        let coverage = Coverage {
+            organization_id: "o".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: POLL.to_owned(),
+            whole: None,
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: Some(Poll { revision: 3, ..Poll::default() }),
+        };
+        let key = GraphKey::Coverage(POLL.to_owned());
+        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+        assert_eq!(state.check_log(9, 4), Ok(()));
+        let refused = state.check_log(9, 0).unwrap_err();
+        assert!(
+            refused.to_string().contains("3 changes") && refused.to_string().contains("kafka.topic_prefix"),
+            "{refused}"
+        );
     }
 }

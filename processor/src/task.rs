@@ -15,19 +15,13 @@ use service::{
     admin::{Health, Heartbeat},
     kafka::{
         partition::{self, PartitionReader, Start},
-        restore::{self, RestoreError},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
 };
 use tracing::{info, warn};
 
-use crate::{
-    batch::Batch,
-    intake::Intake,
-    partition_state::{PartitionState, Unfit},
-    report,
-};
+use crate::{batch::Batch, intake::Intake, partition_state::Unfit, report, restored::restored};
 
 /// One wait for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -236,35 +230,4 @@ impl Drop for Task<'_> {
     fn drop(&mut self) {
         report::forget(&self.shared.metrics, self.intake.state().states());
     }
-}
-
-fn restored(shared: &Shared, partition: i32, heartbeat: &Heartbeat) -> Result<PartitionState, Error> {
-    let topic = Topic::Graph.name(&shared.prefix);
-    let mut state = PartitionState::new(partition, shared.partition_count);
-    let mut reader =
-        PartitionReader::open(&shared.client, &shared.group_id, &topic, partition, Start::Beginning)?;
-    let restored = restore::restore(&mut reader, |record| {
-        heartbeat.beat();
-        service::failpoint!("processor::mid_restore");
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-        state.restore(&key, record.value.as_deref())
-    });
-    match restored {
-        Ok(_) => state.check()?,
-        Err(RestoreError::Read(error)) => return Err(error.into()),
-        Err(error @ RestoreError::Stalled { .. }) => return Err(Error::Reopen(error.into())),
-        Err(error @ RestoreError::Apply { .. }) => return Err(Error::Fatal(error.into())),
-    }
-    for (organization_id, state) in state.states().iter() {
-        let poll = state.poll();
-        info!(
-            partition,
-            organization.id = organization_id,
-            revision = poll.revision,
-            elements = poll.element_count,
-            "restored"
-        );
-    }
-    report::show(&shared.metrics, state.states());
-    Ok(state)
 }
