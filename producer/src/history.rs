@@ -26,6 +26,8 @@ pub struct LastPoll {
     pub ended: bool,
     /// Whether all its listings are whole.
     pub complete: bool,
+    /// How many partitions the topics had (count).
+    pub partition_count: i32,
 }
 
 /// The newest poll by the organization's configured name. Reads the partitions whole, and keeps nothing but this.
@@ -72,6 +74,7 @@ fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) {
                 started_ts_ms: poll.started_ts_ms.unwrap_or_default(),
                 ended: poll.ended,
                 complete: poll.complete,
+                partition_count: poll.partition_count,
             };
             polls.insert(coverage.organization_id, (coverage.organization_name, last));
         }

@@ -178,6 +178,7 @@ mod tests {
             started_ts_ms: 10_000_000 - minutes * 60_000,
             ended,
             complete,
+            partition_count: 12,
         };
         let table = [
             (last(20, true, true), 40),

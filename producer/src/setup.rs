@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use anyhow::bail;
 use rdkafka::ClientConfig;
 use reqwest::Client;
 use schemas::topics::Topic;
@@ -71,7 +72,8 @@ pub(crate) fn sources(
     Ok(sources)
 }
 
-/// Tells each organization which one its key must be of, as the newest coverage says. Blocks.
+/// Tells each organization which one its key must be of, as the newest coverage says. Blocks. Refuses topics that have
+/// grown: an organization would go on in another partition than the one that has its history.
 pub(crate) fn pin(
     sources: &mut [Source],
     client: &ClientConfig,
@@ -82,6 +84,15 @@ pub(crate) fn pin(
     let known = history::read(client, &group_id(prefix), &graph, 0..partition_count)?;
     for source in sources {
         if let Some(last) = known.get(&source.organization().name) {
+            if last.partition_count != partition_count {
+                bail!(
+                    "the organization {} was written when the topics had {} partitions, they have {partition_count}: its \
+                     history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild \
+                     them with `processor replay --from earliest --into PREFIX`",
+                    source.organization().name,
+                    last.partition_count
+                );
+            }
             source.expect(&last.organization_id);
         }
     }
