@@ -65,6 +65,8 @@ pub(crate) struct Task {
     heartbeat: Heartbeat,
     /// When the records were read last.
     looked: Instant,
+    /// When the partition's end was last met (ms, by this machine's clock alone).
+    at_end_ms: i64,
     /// Ends the sync jobs.
     trigger: ShutdownTrigger,
     stopping: Shutdown,
@@ -75,6 +77,7 @@ impl Task {
     pub(crate) fn open(setup: Arc<Setup>, partition: i32) -> Result<Self, TaskError> {
         let heartbeat = setup.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let (trigger, stopping) = shutdown();
+        let at_end_ms = now_ms();
         let (reader, states) = restored(&setup, partition, || heartbeat.beat())?;
         let mut task = Self {
             setup,
@@ -85,6 +88,7 @@ impl Task {
             writer: None,
             heartbeat,
             looked: Instant::now(),
+            at_end_ms,
             trigger,
             stopping,
         };
@@ -97,6 +101,7 @@ impl Task {
         let (mut is_at_end, mut lag_asked) = (true, Instant::now());
         while !shutdown.is_requested() {
             self.heartbeat.beat();
+            self.check_not_behind()?;
             self.take_ended()?;
             if is_at_end {
                 self.start_jobs()?;
@@ -114,6 +119,9 @@ impl Task {
             // A compacted topic makes sense at its end only.
             is_at_end = self.reader.is_at_end();
             if is_at_end {
+                // Asked before: a process that slept meets an end that it had met before it fell asleep.
+                self.check_not_behind()?;
+                self.at_end_ms = now_ms();
                 self.setup.metrics.set_lag(self.partition, 0);
                 self.meet()?;
             }
@@ -146,18 +154,24 @@ impl Task {
 
     /// Folds a record that was written after the restore.
     fn follow(&mut self, record: &Record) -> Result<(), TaskError> {
-        let lag_ms = i64::try_from(MIN_COMPACTION_LAG_MS).expect("an hour");
-        if record.timestamp_ms.is_some_and(|written_ms| now_ms() - written_ms > lag_ms) {
-            let source = anyhow::anyhow!(
-                "fell behind by more than min.compaction.lag.ms, so records may have been compacted away unread"
-            );
-            return Err(TaskError::Reopen { partition: self.partition, source });
-        }
+        self.check_not_behind()?;
         fold(&mut self.states, record).map_err(|source| TaskError::Fatal {
             partition: self.partition,
             source: anyhow::Error::from(source)
                 .context(format!("failed to fold the record at offset {}", record.offset)),
         })
+    }
+
+    /// Whoever last met the end within the compaction's lag has met every record since. By no record's time: its writer
+    /// may have another clock, and what is compacted away has none.
+    fn check_not_behind(&self) -> Result<(), TaskError> {
+        if is_behind(self.at_end_ms, now_ms()) {
+            let source = anyhow::anyhow!(
+                "fell behind by more than min.compaction.lag.ms, so records may have been compacted away unread"
+            );
+            return Err(TaskError::Reopen { partition: self.partition, source });
+        }
+        Ok(())
     }
 
     /// Takes up the organizations that the configuration lists; the first one makes this the partition's one sink.
@@ -222,6 +236,10 @@ pub(crate) fn restored(
     Ok((reader, states))
 }
 
+fn is_behind(at_end_ms: i64, now_ms: i64) -> bool {
+    now_ms - at_end_ms > i64::try_from(MIN_COMPACTION_LAG_MS).expect("an hour")
+}
+
 fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     states.fold_record(&key, record.value.as_deref())
@@ -239,4 +257,19 @@ pub(crate) fn name_of(state: &State) -> Option<&str> {
 /// Now (ms since 1970).
 pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::topics::MIN_COMPACTION_LAG_MS;
+
+    use super::is_behind;
+
+    #[test]
+    fn a_sink_that_slept_longer_than_the_compaction_lag_is_behind_whatever_it_reads_next() {
+        let lag_ms = i64::try_from(MIN_COMPACTION_LAG_MS).expect("an hour");
+        assert!(!is_behind(1_000, 1_000 + lag_ms));
+        assert!(is_behind(1_000, 1_001 + lag_ms));
+        assert!(!is_behind(1_000, 0), "a clock that is set back");
+    }
 }
