@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -71,7 +73,7 @@ pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
     let consumer = consumer(bootstrap_servers);
     let mut open: BTreeSet<i32> = (0..partitions(&consumer, topic)).collect();
     for partition in &open {
-        settle(bootstrap_servers, &consumer, topic, *partition);
+        settle(bootstrap_servers, &consumer, topic, *partition, MARKERS);
     }
     let mut list = TopicPartitionList::new();
     for partition in &open {
@@ -93,9 +95,24 @@ pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
     records
 }
 
+/// Waits until no transaction is open on any partition of a topic.
+pub fn await_ends(bootstrap_servers: &str, topic: &str) {
+    let consumer = consumer(bootstrap_servers);
+    for partition in 0..partitions(&consumer, topic) {
+        let has_ended = settle(bootstrap_servers, &consumer, topic, partition, PATIENCE);
+        assert!(has_ended, "{topic}: a transaction is open in partition {partition}");
+    }
+}
+
 /// A commit is answered before its markers are written: waits until what a process has committed just now is
-/// readable, or, where a transaction stays open, no longer than a marker takes.
-fn settle(bootstrap_servers: &str, committed: &BaseConsumer, topic: &str, partition: i32) {
+/// readable, or, where a transaction stays open, no longer than that. Whether none is open.
+fn settle(
+    bootstrap_servers: &str,
+    committed: &BaseConsumer,
+    topic: &str,
+    partition: i32,
+    patience: Duration,
+) -> bool {
     let written: BaseConsumer = config(bootstrap_servers)
         .set("isolation.level", "read_uncommitted")
         .create()
@@ -104,10 +121,14 @@ fn settle(bootstrap_servers: &str, committed: &BaseConsumer, topic: &str, partit
         consumer.fetch_watermarks(topic, partition, PATIENCE).expect("the broker answers").1
     };
     let written = end(&written);
-    let deadline = Instant::now() + MARKERS;
-    while end(committed) < written && Instant::now() < deadline {
+    let deadline = Instant::now() + patience;
+    while end(committed) < written {
+        if Instant::now() >= deadline {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
+    true
 }
 
 /// What compaction would leave of these records: the last one of each key, without tombstones.
@@ -133,6 +154,54 @@ pub fn create_topic(bootstrap_servers: &str, topic: &str, partitions: i32, setti
     for result in results.expect("the broker answers") {
         result.unwrap_or_else(|(topic, error)| panic!("{topic} cannot be made: {error}"));
     }
+}
+
+/// Deletes a topic, and waits until it is gone.
+pub fn delete_topic(bootstrap_servers: &str, topic: &str) {
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let results = block_on(admin(bootstrap_servers).delete_topics(&[topic], &options));
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("{topic} cannot be deleted: {error}"));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while partition_count(bootstrap_servers, topic) > 0 {
+        assert!(Instant::now() < deadline, "{topic} is still there");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Gives a topic more partitions: this many.
+pub fn grow_topic(bootstrap_servers: &str, topic: &str, partitions: i32) {
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let new = NewPartitions::new(topic, usize::try_from(partitions).expect("a count"));
+    let results = block_on(admin(bootstrap_servers).create_partitions([&new], &options));
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(topic, error)| panic!("{topic} cannot grow: {error}"));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while partition_count(bootstrap_servers, topic) < partitions {
+        assert!(Instant::now() < deadline, "{topic} does not grow");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Gives a topic these settings, and takes from it all others of its own.
+pub fn alter_topic(bootstrap_servers: &str, topic: &str, settings: &[(&str, &str)]) {
+    let alteration = AlterConfig::new(ResourceSpecifier::Topic(topic));
+    let alteration = settings.iter().fold(alteration, |all, (name, value)| all.set(name, value));
+    let results = block_on(admin(bootstrap_servers).alter_configs([&alteration], &AdminOptions::new()));
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(_, error)| panic!("{topic} cannot be altered: {error}"));
+    }
+}
+
+/// Commits an offset for a group that has no members, as `kafka-consumer-groups.sh --reset-offsets` does.
+pub fn commit(bootstrap_servers: &str, group: &str, topic: &str, partition: i32, offset: i64) {
+    let consumer: BaseConsumer =
+        config(bootstrap_servers).set("group.id", group).create().expect("the settings are known ones");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).expect("it is an offset");
+    consumer.commit(&list, CommitMode::Sync).expect("the broker takes the offset");
 }
 
 /// Removes the records of a topic that is not compacted below these offsets, as retention does.

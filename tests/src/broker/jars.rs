@@ -5,6 +5,8 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
@@ -18,11 +20,16 @@ const HEAP: [&str; 2] = ["-Xms256m", "-Xmx1g"];
 const POM: &str = include_str!("../../kafka/pom.xml");
 const LOG4J: &str = include_str!("../../kafka/log4j2.xml");
 
+/// How long a broker may take to stop in good order.
+const STOP_BOUND: Duration = Duration::from_mins(1);
+
 /// A running broker; dropping it kills it.
 #[derive(Debug)]
 pub struct JarBroker {
     java: Child,
     address: String,
+    folder: PathBuf,
+    class_path: String,
 }
 
 impl JarBroker {
@@ -53,17 +60,35 @@ impl JarBroker {
             .output()
             .context("cannot format the broker's storage")?;
         ensure!(format.status.success(), "storage format: {}", String::from_utf8_lossy(&format.stdout));
-        let log = File::create(folder.join("broker.log"))?;
-        let java = java_that_dies_with_its_parent()
-            .args(HEAP)
-            .args(["-cp", &class_path, "kafka.Kafka"])
-            .arg(&properties)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("cannot start the broker")?;
-        Ok(Self { java, address: format!("127.0.0.1:{broker}") })
+        let java = run(folder, &class_path)?;
+        Ok(Self { java, address: format!("127.0.0.1:{broker}"), folder: folder.to_owned(), class_path })
+    }
+
+    /// Stops it in good order (SIGTERM).
+    pub fn stop(&mut self) -> Result<()> {
+        let asked =
+            Command::new("sh").arg("-c").arg(format!("kill -TERM {}", self.java.id())).status()?.success();
+        ensure!(asked, "the broker is gone already");
+        let deadline = Instant::now() + STOP_BOUND;
+        while self.is_running() {
+            ensure!(Instant::now() < deadline, "the broker does not stop");
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Ends it as a power cut would (SIGKILL).
+    pub fn kill(&mut self) -> Result<()> {
+        self.java.kill()?;
+        self.java.wait()?;
+        Ok(())
+    }
+
+    /// Starts it again on the same data and the same address, once it has stopped or was killed.
+    pub fn start_again(&mut self) -> Result<()> {
+        ensure!(!self.is_running(), "the broker runs");
+        self.java = run(&self.folder, &self.class_path)?;
+        Ok(())
     }
 
     /// Its bootstrap server.
@@ -83,6 +108,20 @@ impl Drop for JarBroker {
         let _gone_already = self.java.kill();
         let _status = self.java.wait();
     }
+}
+
+/// Runs the broker that the folder's properties describe.
+fn run(folder: &Path, class_path: &str) -> Result<Child> {
+    let log = File::options().create(true).append(true).open(folder.join("broker.log"))?;
+    java_that_dies_with_its_parent()
+        .args(HEAP)
+        .args(["-cp", class_path, "kafka.Kafka"])
+        .arg(folder.join("server.properties"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .context("cannot start the broker")
 }
 
 /// Even a keeper that is killed leaves no Java behind, where util-linux is at hand to say so to the kernel.

@@ -1,4 +1,29 @@
 //! What befalls the services from outside, on a real Kafka with the real binaries: no wrong record, a clear error that
 //! says what to do, and recovery without a hand where that is possible.
 
+mod access;
+mod brokers;
+mod clocks;
+mod listings;
 mod processors;
+mod producers;
+mod sinks;
+mod topics;
+
+use tests::services::Service;
+use tests::world::World;
+
+/// A member that sleeps is replaced after this (`session.timeout.ms`), not after ten seconds.
+const IMPATIENT: &str =
+    "properties.\"session.timeout.ms\" = \"3000\"\nproperties.\"heartbeat.interval.ms\" = \"500\"";
+
+/// Waits until the processor has worked off all raw records that there are now.
+fn caught_up(world: &World, processor: &mut Service) {
+    let raw = world.topic(schemas::topics::Topic::Raw);
+    let group = format!("{}.processor", world.prefix);
+    let read = world.read(schemas::topics::Topic::Raw);
+    processor.until("catch up", |_| {
+        let committed = tests::kafka::committed(&world.bootstrap_servers, &group, &raw);
+        read.iter().all(|record| committed.get(&record.partition).is_some_and(|it| *it > record.offset))
+    });
+}

@@ -1,25 +1,13 @@
 //! Two processors for one partition, commits of unknown outcome, transactions that take too long.
 
+use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
 use tests::judge::{agree, changes};
+use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
-use tests::services::Service;
 use tests::world::World;
 
-/// A member that sleeps is replaced after this (`session.timeout.ms`), and a transaction that stays open is aborted.
-const IMPATIENT: &str =
-    "properties.\"session.timeout.ms\" = \"3000\"\nproperties.\"heartbeat.interval.ms\" = \"500\"";
-
-/// Waits until the processor has worked off what was polled: its graph's last poll has ended.
-fn caught_up(world: &World, processor: &mut Service) {
-    processor.until("catch up", |_| {
-        let raw = world.topic(schemas::topics::Topic::Raw);
-        let group = format!("{}.processor", world.prefix);
-        let committed = tests::kafka::committed(&world.bootstrap_servers, &group, &raw);
-        let read = world.read(schemas::topics::Topic::Raw);
-        read.iter().all(|record| committed.get(&record.partition).is_some_and(|it| *it > record.offset))
-    });
-}
+use super::{IMPATIENT, caught_up};
 
 #[test]
 fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member() {
@@ -50,6 +38,55 @@ fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member()
     world.run("producer", &["poll"]).expect(0);
     caught_up(&world, &mut zombie);
     zombie.terminate().expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}
+
+#[test]
+fn a_processor_whose_commit_is_not_answered_repeats_it_and_doubles_nothing() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    proxy.strike(Request::EndTransaction, Fate::LostAnswer, 2);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run"]);
+    caught_up(&world, &mut processor);
+    for fate in [Fate::LostRequest, Fate::LostAnswer] {
+        world.anthropic[0].live(ROUND);
+        proxy.strike(Request::Produce, fate, 1);
+        proxy.strike(Request::EndTransaction, fate, 1);
+        world.run("producer", &["poll"]).expect(0);
+        caught_up(&world, &mut processor);
+    }
+    processor.terminate().expect(0);
+    assert!(proxy.ends().iter().all(|is_commit| *is_commit), "an abort after a commit: {:?}", proxy.ends());
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}
+
+#[test]
+fn a_transaction_that_takes_too_long_is_aborted_by_the_broker_and_done_again() {
+    let mut world = World::start();
+    world.kafka =
+        "properties.\"transaction.timeout.ms\" = \"2000\"\nproperties.\"socket.timeout.ms\" = \"2000\""
+            .to_owned();
+    world.configure("");
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run"]);
+    caught_up(&world, &mut processor);
+    world.anthropic[0].live(ROUND);
+    let known = changes(&world, 0).len();
+    proxy.strike(Request::EndTransaction, Fate::Held, 1);
+    world.run("producer", &["poll"]).expect(0);
+    proxy.await_struck();
+    processor.suspend();
+    kafka::await_ends(&world.bootstrap_servers, &world.topic(Topic::Changes));
+    assert_eq!(changes(&world, 0).len(), known, "readers see nothing of it");
+    processor.resume();
+    proxy.release();
+    processor.logged("still assigned to this process");
+    caught_up(&world, &mut processor);
+    processor.terminate().expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
 }

@@ -1,0 +1,52 @@
+//! Clocks an hour apart: order comes from raw offsets alone.
+
+use std::collections::BTreeMap;
+
+use schemas::codec::{decode_raw, encode};
+use schemas::raw::RawRecord;
+use schemas::topics::Topic;
+use simulator::anthropic::{ROUND, Settings};
+use tests::judge::agree;
+use tests::kafka;
+use tests::world::World;
+
+/// By how much the clocks of the producers that took turns were wrong (ms), poll by poll.
+const SKEWS_MS: [i64; 5] = [0, 3_600_000, -3_600_000, 3_600_000, -3_600_000];
+
+fn skewed(raw: RawRecord, skew_ms: i64) -> RawRecord {
+    let manifest = raw.manifest.map(|mut manifest| {
+        manifest.started_ts_ms += skew_ms;
+        manifest.ended_ts_ms += skew_ms;
+        manifest
+    });
+    RawRecord { observed_ts_ms: raw.observed_ts_ms + skew_ms, manifest, ..raw }
+}
+
+#[test]
+fn polls_of_producers_whose_clocks_are_an_hour_apart_count_in_the_order_of_their_offsets() {
+    let mut world = World::of(vec![Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() }]);
+    for _ in SKEWS_MS {
+        world.anthropic[0].live(ROUND);
+        world.run("producer", &["poll"]).expect(0);
+    }
+    let records = world.read(Topic::Raw);
+    // The same polls under another prefix, as if other clocks had been there.
+    world.prefix = tests::prefix();
+    world.configure("");
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let mut polls: BTreeMap<String, i64> = BTreeMap::new();
+    for record in records {
+        let raw = decode_raw(record.value.as_deref().expect("a value")).expect("ours").record;
+        let poll_id = raw.poll_id.clone().expect("every record is of a poll");
+        let nth = polls.len();
+        let skew_ms = *polls.entry(poll_id).or_insert_with(|| SKEWS_MS[nth]);
+        let value = encode(&skewed(raw, skew_ms));
+        let topic = world.topic(Topic::Raw);
+        let (key, partition) = (record.key_text(), record.partition);
+        kafka::write(&world.bootstrap_servers, &topic, partition, key, Some(&value), &[]);
+    }
+    assert_eq!(polls.len(), SKEWS_MS.len());
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}

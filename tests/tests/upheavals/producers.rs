@@ -1,0 +1,107 @@
+//! Two producers for one organization, and a key of another.
+
+use std::collections::BTreeMap;
+
+use schemas::codec::decode_raw;
+use schemas::topics::Topic;
+use simulator::anthropic::{ROUND, Settings};
+use tests::judge::{agree, changes};
+use tests::proxy::{Fate, Proxy, Request};
+use tests::services::Service;
+use tests::world::World;
+
+/// Every manifest in the raw topic counts exactly the resources of its listing, which lie before it, side by side.
+fn listings_are_whole(world: &World) -> usize {
+    let mut open: BTreeMap<(String, String), i64> = BTreeMap::new();
+    let mut whole = 0;
+    for record in world.read(Topic::Raw) {
+        let raw =
+            decode_raw(record.value.as_deref().expect("a raw record has a value")).expect("ours").record;
+        let Some(listing_id) = raw.listing_id.clone() else { continue };
+        let listing = (raw.collection.clone(), listing_id);
+        if let Some(manifest) = raw.manifest {
+            assert_eq!(open.remove(&listing).unwrap_or_default(), manifest.count, "{listing:?}");
+            assert!(open.is_empty(), "listings do not interleave: {open:?}");
+            whole += 1;
+        } else if raw.resource.is_some() {
+            *open.entry(listing).or_default() += 1;
+        }
+    }
+    assert!(open.is_empty(), "a listing without a manifest: {open:?}");
+    whole
+}
+
+#[test]
+fn two_producers_and_a_poll_by_hand_cost_listings_and_never_a_record() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let (mut one, mut other) = (world.spawn("producer", &["run"]), world.spawn("producer", &["run"]));
+    let [mut processor, sink] = [world.spawn("processor", &["run"]), world.spawn("sink", &["run"])];
+    for service in [&mut one, &mut other, &mut processor] {
+        service.ready();
+    }
+    for _ in 0..3 {
+        world.anthropic[0].live(ROUND / 4);
+        let by_hand = world.run("producer", &["poll"]);
+        assert!(matches!(by_hand.code, Some(0 | 3)), "{}", by_hand.stderr);
+    }
+    for service in [one, other, processor, sink] {
+        service.terminate().expect(0);
+    }
+    assert!(listings_are_whole(&world) > 0);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_producer_whose_commit_is_not_answered_writes_each_listing_once() {
+    let world = World::start();
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    proxy.strike(Request::EndTransaction, Fate::LostAnswer, 3);
+    proxy.strike(Request::EndTransaction, Fate::LostRequest, 2);
+    proxy.strike(Request::Produce, Fate::LostAnswer, 2);
+    let polled: Service = world.spawn_through(&proxy, "producer", &["poll"]);
+    polled.finish().expect(0);
+    proxy.await_struck();
+    assert!(proxy.ends().iter().all(|is_commit| *is_commit), "no abort after a commit: {:?}", proxy.ends());
+    let listings = listings_are_whole(&world);
+    // The organization, users, workspaces, keys, and the members of each workspace.
+    assert_eq!(listings, 4 + world.anthropic[0].truth().workspaces.len());
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}
+
+#[test]
+fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
+    let settings = |seed| Settings { seed, users: 6, workspaces: 2, api_keys: 4, ..Settings::default() };
+    let mut world = World::of(vec![settings(1), settings(2)]);
+    world.round();
+    let (raw, known) = (world.read(Topic::Raw).len(), [0, 1].map(|index| changes(&world, index).len()));
+    let graphs = [0, 1].map(|index| world.graph(index));
+
+    world.anthropic.swap(0, 1);
+    world.configure("");
+    let polled = world.run("producer", &["poll"]);
+    let said = &polled.expect(1).stderr;
+    let other = world.anthropic[0].organization_id();
+    assert!(said.contains(&other) && said.contains("give it its own key"), "{said}");
+    let mut running = world.spawn("producer", &["run"]);
+    running.logged("not polled");
+    running.until("say that it is not ready", |_| true);
+    assert_eq!(running.get("/readyz").expect("an answer").0, 503);
+    running.terminate().expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    world.anthropic.swap(0, 1);
+    world.configure("");
+    assert_eq!(world.read(Topic::Raw).len(), raw, "not even a mark");
+    for index in [0, 1] {
+        assert_eq!(changes(&world, index).len(), known[index]);
+        assert_eq!(world.graph(index).entities, graphs[index].entities);
+    }
+    world.anthropic[0].live(ROUND);
+    world.round();
+    agree(&world, 0);
+    agree(&world, 1);
+}

@@ -1,0 +1,96 @@
+//! Two sinks for one scope, and one that was away for longer than tombstones stay.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use schemas::topics::{Retention, Topic};
+use serde_json::Value;
+use simulator::anthropic::{Mutation, ROUND};
+use simulator::jupiterone::{Effect, Fault, Route, SecondOpenJob};
+use tests::judge::agree;
+use tests::kafka;
+use tests::world::World;
+
+/// Far longer than a broker takes to compact a few hundred records.
+const COMPACTION: Duration = Duration::from_mins(1);
+/// How often the topic is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(500);
+
+#[test]
+fn a_sink_that_slept_in_mid_job_is_replaced_and_no_two_jobs_are_open_at_a_time() {
+    let mut world = World::start();
+    world.kafka = super::IMPATIENT.to_owned();
+    world.configure("");
+    let settings = world.jupiterone.settings();
+    world
+        .jupiterone
+        .set_settings(simulator::jupiterone::Settings { second_open_job: SecondOpenJob::Reject, ..settings });
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.jupiterone.fault(Fault::new(Route::Entities, Effect::Slow(4_000)).first(1));
+    let mut zombie = world.spawn("sink", &["run"]);
+    zombie.until("have an upload under way", |_| {
+        world.jupiterone.jobs().iter().any(|job| job["numEntitiesUploaded"].as_u64() > Some(0))
+    });
+    zombie.suspend();
+    let mut other = world.spawn("sink", &["run"]);
+    let statuses =
+        || -> Vec<Value> { world.jupiterone.jobs().iter().map(|job| job["status"].clone()).collect() };
+    other.until("finish a job of its own", |_| statuses() == ["ABORTED", "FINISHED"]);
+    zombie.resume();
+    zombie.logged("was this process asleep");
+    assert_eq!(statuses(), ["ABORTED", "FINISHED"]);
+
+    other.terminate().expect(0);
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    zombie.until("go on as a member", |_| statuses() == ["ABORTED", "FINISHED", "FINISHED"]);
+    zombie.terminate().expect(0);
+    let refused: Vec<_> = world
+        .jupiterone
+        .requests()
+        .into_iter()
+        .filter(|request| request.path.ends_with("/synchronization/jobs") && request.status != Some(200))
+        .collect();
+    assert!(refused.is_empty(), "a second open job was asked for: {refused:?}");
+    agree(&world, 0);
+}
+
+#[test]
+fn a_sink_away_for_longer_than_tombstones_stay_misses_no_deletion() {
+    let world = World::start();
+    world.round();
+    let truth = world.anthropic[0].truth();
+    for id in truth.users.keys().take(3) {
+        world.anthropic[0].mutate(Mutation::RemoveUser { id: id.clone() }).expect("a user");
+    }
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let graph = world.topic(Topic::Graph);
+    let tombstones = || world.read(Topic::Graph).iter().filter(|record| record.value.is_none()).count();
+    assert!(tombstones() > 0);
+    // A week passes: what is obsolete is compacted away, tombstones among it.
+    let hurried = [
+        ("cleanup.policy", "compact"),
+        ("min.compaction.lag.ms", "0"),
+        ("delete.retention.ms", "0"),
+        ("min.cleanable.dirty.ratio", "0.0"),
+        ("segment.ms", "100"),
+    ];
+    kafka::alter_topic(&world.bootstrap_servers, &graph, &hurried);
+    // The active segment is never compacted: it ends with the next record, which says once more what was said last.
+    let last = world.read(Topic::Graph).pop().expect("a record");
+    let (key, value) = (last.key_text(), last.value.as_deref());
+    let deadline = Instant::now() + COMPACTION;
+    while tombstones() > 0 {
+        assert!(Instant::now() < deadline, "the broker does not compact");
+        kafka::write(&world.bootstrap_servers, &graph, last.partition, key, value, &[]);
+        thread::sleep(LOOK_PERIOD);
+    }
+    let settings = Topic::Graph.settings(&Retention::default());
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    kafka::alter_topic(&world.bootstrap_servers, &graph, &settings);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}

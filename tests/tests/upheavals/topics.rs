@@ -1,0 +1,164 @@
+//! Topics that are deleted, made anew, grown or cut under the services.
+
+use schemas::topics::{Retention, Topic};
+use simulator::anthropic::{ROUND, Settings};
+use tests::judge::{agree, changes};
+use tests::kafka;
+use tests::services::Service;
+use tests::world::{PARTITIONS, World};
+
+/// Where there is a partition without records, there is no organization to refuse.
+fn small() -> Settings {
+    Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() }
+}
+
+fn remake(world: &World, topic: Topic) {
+    kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
+    let settings = topic.settings(&Retention::default());
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    kafka::create_topic(&world.bootstrap_servers, &world.topic(topic), PARTITIONS, &settings);
+}
+
+/// The partition that has the organization's records.
+fn home(world: &World) -> i32 {
+    schemas::topics::partition(&world.anthropic[0].organization_id(), PARTITIONS)
+}
+
+#[test]
+fn a_graph_or_a_log_made_anew_is_refused_and_nothing_is_written_or_deleted() {
+    for topic in [Topic::Graph, Topic::Changes] {
+        let world = World::of(vec![small()]);
+        world.round();
+        let (held, known) = (world.graph(0), changes(&world, 0).len());
+        remake(&world, topic);
+        world.anthropic[0].live(ROUND);
+        world.run("producer", &["poll"]).expect(0);
+        let refused = world.run("processor", &["run", "--until-end"]);
+        let said = &refused.expect(1).stderr;
+        assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
+        let left = if topic == Topic::Changes { 0 } else { known };
+        assert_eq!(changes(&world, 0).len(), left, "nothing is written behind a gap");
+        world.run("sink", &["run", "--until-end"]).expect(0);
+        assert_eq!(world.graph(0).entities, held.entities, "JupiterOne keeps what it has");
+    }
+}
+
+#[test]
+fn a_raw_topic_made_anew_is_refused_while_it_is_shorter_than_what_was_read() {
+    let world = World::of(vec![small()]);
+    world.round();
+    let known = changes(&world, 0).len();
+    remake(&world, Topic::Raw);
+    let refused = world.run("processor", &["run", "--until-end"]);
+    let said = &refused.expect(1).stderr;
+    assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
+    assert_eq!(changes(&world, 0).len(), known);
+}
+
+#[test]
+fn a_sync_topic_made_anew_costs_a_sync_job_and_nothing_else() {
+    let world = World::of(vec![small()]);
+    world.round();
+    remake(&world, Topic::Sync);
+    world.anthropic[0].live(ROUND);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_topic_deleted_under_a_running_service_stops_it_with_the_topic_s_name() {
+    for (topic, service) in [(Topic::Raw, "processor"), (Topic::Graph, "sink")] {
+        let world = World::of(vec![small()]);
+        world.round();
+        let mut running = world.spawn(service, &["run"]);
+        running.ready();
+        running.logged(if service == "sink" { "restored" } else { "task opened" });
+        kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
+        let ended = running.finish();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        let last = ended.stderr.lines().last().unwrap_or_default();
+        assert!(last.contains(&world.topic(topic)), "{last}");
+    }
+}
+
+#[test]
+fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
+    let world = World::of(vec![small()]);
+    world.round();
+    let running = world.spawn("processor", &["run"]);
+    let (raw, known) = (world.read(Topic::Raw).len(), changes(&world, 0).len());
+    for topic in Topic::ALL {
+        kafka::grow_topic(&world.bootstrap_servers, &world.topic(topic), PARTITIONS + 2);
+    }
+    let says = |service: &'static str, arguments: &[&str], code: i32| {
+        let refused = world.run(service, arguments);
+        let said = &refused.expect(code).stderr;
+        assert!(said.contains("kafka.topic_prefix") && said.contains("--into PREFIX"), "{said}");
+    };
+    says("producer", &["poll"], 1);
+    says("processor", &["run", "--until-end"], 1);
+    says("sink", &["resync"], 3);
+    drop(running);
+    assert_eq!((world.read(Topic::Raw).len(), changes(&world, 0).len()), (raw, known));
+
+    let one = World::of(vec![small()]);
+    one.round();
+    kafka::grow_topic(&one.bootstrap_servers, &one.topic(Topic::Raw), PARTITIONS + 2);
+    let refused = one.run("processor", &["run", "--until-end"]);
+    let said = &refused.expect(1).stderr;
+    assert!(said.contains("--into PREFIX") && said.contains(&one.topic(Topic::Raw)), "{said}");
+}
+
+#[test]
+fn a_raw_topic_that_grows_under_a_running_processor_stops_it() {
+    let mut world = World::of(vec![small()]);
+    world.kafka = "properties.\"topic.metadata.refresh.interval.ms\" = \"500\"".to_owned();
+    world.configure("");
+    world.round();
+    let mut running: Service = world.spawn("processor", &["run"]);
+    running.logged("task opened");
+    kafka::grow_topic(&world.bootstrap_servers, &world.topic(Topic::Raw), PARTITIONS + 2);
+    let ended = running.finish();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("has grown"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_raw_topic_cut_below_the_committed_offset_is_no_loss_and_above_it_a_person_decides() {
+    let world = World::of(vec![small()]);
+    let (servers, raw, group) =
+        (&world.bootstrap_servers, world.topic(Topic::Raw), format!("{}.processor", world.prefix));
+    world.round();
+    let committed = kafka::committed(servers, &group, &raw)[&home(&world)];
+    kafka::delete_records(servers, &raw, &[(home(&world), committed - 1)]);
+    world.anthropic[0].live(ROUND);
+    world.round();
+    agree(&world, 0);
+
+    // Records of the next poll are lost before they are read: half of a listing, and all that lies before it.
+    let committed = kafka::committed(servers, &group, &raw)[&home(&world)];
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    let cut = committed + 8;
+    kafka::delete_records(servers, &raw, &[(home(&world), cut)]);
+    let known = changes(&world, 0).len();
+    let refused = world.run("processor", &["run", "--until-end"]);
+    let said = &refused.expect(1).stderr;
+    let is_clear = said.contains(&format!("the next to read is {committed}"))
+        && said.contains(&format!("the offsets {cut} to"))
+        && said.contains("--reset-offsets --to-earliest");
+    assert!(is_clear, "{said}");
+    assert_eq!(changes(&world, 0).len(), known);
+
+    kafka::commit(servers, &group, &raw, home(&world), cut);
+    let processed = world.run("processor", &["run", "--until-end"]);
+    assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
+    for change in changes(&world, 0).split_off(known).iter().filter(|it| it.op == "d") {
+        let truth = tests::judge::expected(&world.anthropic[0].truth(), 0);
+        let key = &change.element_key;
+        let is_there = truth.entities.contains_key(key) || truth.relationships.contains_key(key);
+        assert!(!is_there, "{key} is deleted for want of a record");
+    }
+    world.round();
+    agree(&world, 0);
+}
