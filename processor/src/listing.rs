@@ -106,8 +106,6 @@ pub struct Leftover {
 #[derive(Debug, Default)]
 pub struct Assembler {
     open: Option<Open>,
-    /// Damage by organization and collection that the next manifest has to bear.
-    damage: BTreeMap<(String, String), String>,
     leftovers: Vec<Leftover>,
 }
 
@@ -142,9 +140,16 @@ impl Assembler {
         std::mem::take(&mut self.leftovers)
     }
 
-    /// Notes a record that could not be read: the listing of its collection is partial.
+    /// Notes a record that could not be read: if it belongs to the open listing, that is partial. Of a listing that is
+    /// not open yet nothing is noted, since whoever begins behind the record would not know it; its manifest counts one
+    /// resource more than there are. One that lost its manifest is never closed.
     pub fn spoil(&mut self, organization_id: &str, collection: &str, reason: String) {
-        self.damage.insert((organization_id.to_owned(), collection.to_owned()), reason);
+        let open = self.open.as_mut();
+        if let Some(open) =
+            open.filter(|open| open.organization_id == organization_id && open.collection == collection)
+        {
+            open.damage.get_or_insert(reason);
+        }
     }
 
     /// Takes the next record.
@@ -235,7 +240,6 @@ impl Assembler {
         self.open_listing(&record.organization_id, &record.collection, &listing_id);
         let open = self.open.take().expect("it was opened just now");
         let manifest = record.manifest.expect("a record without a resource has a manifest here");
-        let spoiled = self.damage.remove(&(record.organization_id.clone(), record.collection));
         let seen = i64::try_from(open.resources.len()).expect("a listing is bounded");
         let missing = (seen != manifest.count)
             .then(|| format!("its manifest counts {} resources, {seen} were read", manifest.count));
@@ -248,7 +252,7 @@ impl Assembler {
             manifest,
             offset,
             resources: open.resources,
-            damage: spoiled.or(open.damage).or(missing),
+            damage: open.damage.or(missing),
         })))
     }
 }

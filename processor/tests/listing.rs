@@ -136,16 +136,33 @@ fn a_mark_or_another_organization_ends_a_listing_that_never_got_its_manifest() {
 }
 
 #[test]
-fn a_spoilt_collection_damages_its_next_listing_and_only_that() {
+fn a_spoilt_record_damages_the_listing_that_it_stands_in() {
     let mut assembler = Assembler::default();
+    assert_eq!(listings(&mut assembler, vec![user("a", "ada")]), []);
+    assembler.spoil("o", "api_keys", "of another collection".to_owned());
     assembler.spoil("o", "users", "unreadable".to_owned());
-    assembler.spoil("o", "api_keys", "unreadable".to_owned());
-    let listings = listings(
-        &mut assembler,
-        vec![user("a", "ada"), manifest("a", 1), user("b", "ada"), manifest("b", 1)],
-    );
+    let listings = listings(&mut assembler, vec![manifest("a", 2), user("b", "ada"), manifest("b", 1)]);
     assert_eq!(listings[0].damage.as_deref(), Some("unreadable"));
     assert_eq!(listings[1].damage, None);
+}
+
+#[test]
+fn a_listing_is_the_same_for_whoever_begins_behind_a_spoilt_record() {
+    let records = || vec![user("a", "ada"), manifest("a", 2)];
+    let mut before = Assembler::default();
+    before.spoil("o", "users", "unreadable".to_owned());
+    assert!(before.is_at_rest());
+    let seen = listings(&mut before, records());
+    assert!(seen[0].damage.is_some(), "its manifest counts the spoilt record");
+    assert_eq!(seen, listings(&mut Assembler::default(), records()));
+}
+
+#[test]
+fn a_listing_that_lost_its_manifest_damages_no_later_one() {
+    let mut assembler = Assembler::default();
+    assert_eq!(listings(&mut assembler, vec![user("a", "ada")]), []);
+    assembler.spoil("o", "users", "its manifest is unreadable".to_owned());
+    assert_eq!(listings(&mut assembler, vec![user("b", "ada"), manifest("b", 1)])[0].damage, None);
 }
 
 #[test]
