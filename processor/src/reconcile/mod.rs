@@ -81,7 +81,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
         return Reconciled { outcome: VOID, reason, ..Reconciled::default() };
     }
     let desired = desired(listing);
-    let licence = Licence::of(coverage, listing);
+    let licence = Licence::of(state, coverage, listing);
     let guarded = Guarded::of(state, listing, licence.absent(state, &collection, &desired));
     let targets = Targets::of(state, desired, guarded.deleted.clone());
     let holds = targets.proposed_left(&collection) + guarded.proposed.len();

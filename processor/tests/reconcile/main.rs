@@ -160,6 +160,25 @@ fn a_listing_with_narrower_parameters_deletes_nothing() {
 }
 
 #[test]
+fn a_listing_without_the_default_workspace_deletes_it_not_even_if_only_a_partial_one_had_it() {
+    let mut world = World::small();
+    world.workspaces.insert("default".to_owned(), "Default".to_owned());
+    let mut book = Book::default();
+    book.list(&world, &Collection::Organization);
+    let mut partial = book.listing(&world, &Collection::Workspaces);
+    partial.damage = Some("a record is missing".to_owned());
+    book.take(&partial);
+    world.workspaces.retain(|id, _| id == "prod");
+    let mut older = book.listing(&world, &Collection::Workspaces);
+    older.manifest.parameters.remove("include_default");
+    let (changes, outcome) = book.take(&older);
+    assert_eq!(outcome, outcome::WHOLE);
+    let account = format!("anthropic_account:{}", world::ORGANIZATION);
+    let of_lab = workspace_key("lab");
+    assert_eq!(ops(&changes), [("d", format!("{account}|has|{of_lab}").as_str()), ("d", &of_lab)]);
+}
+
+#[test]
 fn a_listing_without_scopes_deletes_no_has_of_a_key() {
     let mut world = World::small();
     let mut book = Book::of(&world);
@@ -178,6 +197,17 @@ fn a_listing_without_scopes_deletes_no_has_of_a_key() {
     let changes = book.list(&world, &Collection::ApiKeys);
     assert!(ops(&changes).contains(&("d", "anthropic_workspace:prod|has|anthropic_api_key:k1")));
     assert!(ops(&changes).contains(&("c", "anthropic_workspace:lab|has|anthropic_api_key:k1")));
+}
+
+#[test]
+fn the_last_key_takes_its_relationships_along() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    world.api_keys.clear();
+    let changes = book.list(&world, &Collection::ApiKeys);
+    assert_eq!(changes.len(), 3, "{:?}", ops(&changes));
+    assert!(changes.iter().all(|change| change.reason.as_deref() == Some(reason::ABSENT)));
+    assert!(book.state.withheld().is_empty());
 }
 
 #[test]
