@@ -1,0 +1,246 @@
+//! A partition's task as the processor's, with topics in memory and crashes wherever one can happen.
+
+use std::collections::BTreeSet;
+
+use processor::{
+    batch::{Batch, Refusal},
+    intake::Intake,
+    listing::{Assembler, Unit},
+    partition_state::PartitionState,
+};
+use schemas::{change::Envelope, topics::Topic};
+
+use crate::{
+    laws,
+    script::{Entry, Happening, Script},
+};
+
+/// What happens to a task beside the records that it takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Act {
+    /// It takes so many records.
+    Take(u8),
+    /// It commits, if it is at rest.
+    Commit,
+    /// It is killed: nothing uncommitted is left. Its successor finds a graph topic that was compacted by this seed.
+    Crash(u32),
+}
+
+/// What is committed.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Topics {
+    pub(crate) changes: Vec<(String, Vec<u8>)>,
+    pub(crate) graph: Vec<(String, Option<Vec<u8>>)>,
+    /// Keys of the raw records in the dead letters.
+    pub(crate) dead_letters: Vec<String>,
+    next_offset: i64,
+}
+
+impl Topics {
+    /// What the processor writes that nothing ever happens to.
+    pub(crate) fn of_the_processor(script: &Script) -> Self {
+        let mut topics = Self::default();
+        let mut intake = Intake::new("raw".to_owned(), 0, PartitionState::new(0, 1));
+        for entry in &script.entries {
+            intake.take(entry.as_record());
+            topics.take(&mut intake);
+        }
+        intake.drop_open(script.end());
+        topics.take(&mut intake);
+        topics
+    }
+
+    fn take(&mut self, intake: &mut Intake) {
+        if let Some(batch) = intake.take_batch() {
+            let next_offset = batch.next_offset().expect("a batch that is taken can be committed");
+            self.write(batch, next_offset);
+        }
+    }
+
+    fn write(&mut self, batch: Batch, next_offset: i64) {
+        for output in batch.into_outputs() {
+            match output.topic {
+                Topic::Changes => {
+                    self.changes.push((output.key, output.value.expect("a change has a value")));
+                }
+                Topic::Graph => self.graph.push((output.key, output.value)),
+                _ => self.dead_letters.push(output.key),
+            }
+        }
+        self.next_offset = next_offset;
+    }
+}
+
+/// One task, and its successors.
+pub(crate) struct Task<'a> {
+    script: &'a Script,
+    pub(crate) topics: Topics,
+    /// The committed changes, with what led to them.
+    pub(crate) changes: Vec<(&'a Happening, Vec<Envelope>)>,
+    state: PartitionState,
+    assembler: Assembler,
+    batch: Batch,
+    /// What the batch has of each.
+    uncommitted: Vec<(&'a Happening, Vec<Envelope>)>,
+    /// Place of the next record.
+    position: usize,
+}
+
+impl<'a> Task<'a> {
+    pub(crate) fn new(script: &'a Script) -> Self {
+        Self {
+            script,
+            topics: Topics::default(),
+            changes: Vec::new(),
+            state: PartitionState::new(0, 1),
+            assembler: Assembler::default(),
+            batch: Batch::default(),
+            uncommitted: Vec::new(),
+            position: 0,
+        }
+    }
+
+    /// Does all this and then goes on to the end.
+    pub(crate) fn run(script: &'a Script, acts: &[Act]) -> Self {
+        let mut task = Self::new(script);
+        for act in acts {
+            match act {
+                Act::Take(count) => (0..*count).for_each(|_| task.take()),
+                Act::Commit => task.commit(),
+                Act::Crash(seed) => task.crash(*seed),
+            }
+        }
+        task.run_to_the_end();
+        task
+    }
+
+    fn run_to_the_end(&mut self) {
+        while self.position < self.script.entries.len() {
+            self.take();
+            self.commit();
+        }
+        self.assembler.drop_open();
+        self.batch.advance(self.offset());
+        self.commit();
+    }
+
+    /// The offset of the next record.
+    fn offset(&self) -> i64 {
+        match self.script.entries.get(self.position) {
+            Some(entry) => entry.offset,
+            None => self.script.end(),
+        }
+    }
+
+    fn take(&mut self) {
+        let Some(entry) = self.script.entries.get(self.position) else { return };
+        self.position += 1;
+        match self.assemble(entry) {
+            Ok(Some(unit)) => self.reconcile(&unit, entry.offset),
+            Ok(None) => {}
+            Err(refusal) => self.refuse(entry, &refusal),
+        }
+        if self.assembler.is_at_rest() {
+            self.batch.advance(entry.offset + 1);
+        }
+    }
+
+    fn assemble(&mut self, entry: &Entry) -> Result<Option<Unit>, Refusal> {
+        let refusal = |stage, message: String| Refusal { stage, message };
+        let raw = entry.raw.as_ref().ok_or_else(|| refusal("decode", "no Avro".to_owned()))?;
+        let place = self.state.check_place(&raw.record.organization_id);
+        place.map_err(|error| refusal("assemble", error.to_string()))?;
+        self.assembler.take(raw.clone(), entry.offset).map_err(|error| refusal("assemble", error.to_string()))
+    }
+
+    fn refuse(&mut self, entry: &Entry, refusal: &Refusal) {
+        let (organization_id, rest) = entry.key.split_once('/').expect("the script's keys have parts");
+        let (collection, _) = rest.rsplit_once('/').expect("the script's keys have parts");
+        self.assembler.spoil(
+            organization_id,
+            collection,
+            format!("the raw record at offset {} cannot be used", entry.offset),
+        );
+        self.batch.add_dead_letter("raw", 0, entry.as_record(), refusal);
+    }
+
+    fn reconcile(&mut self, unit: &Unit, offset: i64) {
+        let happenings = &self.script.happenings;
+        let place = happenings.binary_search_by_key(&offset, |happening| happening.offset);
+        let happening = &happenings[place.expect("the script says what each unit should lead to")];
+        let mut reconciled = self.state.reconcile(unit);
+        let changes: Vec<Envelope> = reconciled.changes.iter().map(|(change, _)| change.clone()).collect();
+        self.batch.add(unit.organization_id(), &mut reconciled, None);
+        self.state.fold(unit.organization_id(), reconciled.records);
+        laws::check_step(happening, &changes, self.state.states().get(unit.organization_id()));
+        self.uncommitted.push((happening, changes));
+    }
+
+    fn commit(&mut self) {
+        let Some(next_offset) = self.batch.next_offset() else { return };
+        if !self.assembler.is_at_rest() {
+            return;
+        }
+        self.topics.write(std::mem::take(&mut self.batch), next_offset);
+        self.changes.append(&mut self.uncommitted);
+    }
+
+    /// Whatever is not committed is gone, and whoever comes after begins as the processor's tasks do.
+    fn crash(&mut self, seed: u32) {
+        let committed = self.topics.next_offset;
+        let is_unread = |entry: &Entry| entry.offset >= committed;
+        let entries = &self.script.entries;
+        self.position = entries.iter().position(is_unread).unwrap_or(entries.len());
+        let restored = self.restored(seed);
+        let lost = std::mem::replace(&mut self.state, restored);
+        if self.uncommitted.is_empty() {
+            laws::check_same(&lost, &self.state);
+        }
+        laws::check_all(&self.script.expected_at(committed), &self.state);
+        (self.assembler, self.batch) = (Assembler::default(), Batch::default());
+        self.uncommitted.clear();
+    }
+
+    /// The state as it is restored from the graph topic.
+    fn restored(&self, seed: u32) -> PartitionState {
+        let mut state = PartitionState::new(0, 1);
+        for (key, value) in compacted(&self.topics.graph, seed) {
+            state.restore(key, value.as_deref()).expect("what was written can be restored");
+        }
+        state.check().expect("what was written is fit");
+        state.check_raw_end(self.topics.next_offset).expect("what was read is there");
+        state
+    }
+
+    /// The state as it is after all, from a topic compacted by this seed.
+    pub(crate) fn check_end(&self, seed: u32) {
+        laws::check_same(&self.state, &self.restored(seed));
+        laws::check_all(&self.script.expected_at(i64::MAX), &self.state);
+        laws::check_log(&self.changes, &self.state);
+    }
+}
+
+/// What a broker may have left of a compacted topic: behind the newest record of each key anything older may be gone, and
+/// a tombstone once nothing before it is left. The end is not compacted yet.
+fn compacted(topic: &[(String, Option<Vec<u8>>)], seed: u32) -> Vec<&(String, Option<Vec<u8>>)> {
+    let mut random = seed;
+    let mut draw = |bound: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as usize % bound
+    };
+    let (clean, dirty) = topic.split_at(draw(topic.len() + 1));
+    let mut newer: BTreeSet<&str> = BTreeSet::new();
+    let mut kept: Vec<&(String, Option<Vec<u8>>)> = dirty.iter().rev().collect();
+    for record in clean.iter().rev() {
+        if newer.insert(&record.0) || draw(2) == 0 {
+            kept.push(record);
+        }
+    }
+    kept.reverse();
+    let mut older: BTreeSet<&str> = BTreeSet::new();
+    kept.retain(|(key, value)| {
+        let is_first = older.insert(key);
+        value.is_some() || !is_first || draw(2) == 0
+    });
+    kept
+}
