@@ -50,7 +50,9 @@ impl Kafka {
         });
         Self {
             bootstrap_servers,
-            topic_prefix: section.parsed("topic_prefix", prefix).unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+            topic_prefix: section
+                .parsed("topic_prefix", parse_prefix)
+                .unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
             partitions: section.number("partitions", 1..=MAX_PARTITIONS).unwrap_or(DEFAULT_PARTITIONS),
             replication_factor: replication_factor(&mut section),
             create_topics: section.boolean("create_topics").unwrap_or(true),
@@ -59,7 +61,8 @@ impl Kafka {
     }
 }
 
-fn prefix(text: &str) -> Result<String, String> {
+/// The topic prefix of a configuration or an argument; the error says what may be written.
+pub fn parse_prefix(text: &str) -> Result<String, String> {
     let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     if text.len() <= MAX_PREFIX && text.chars().all(legal) {
         Ok(text.to_owned())

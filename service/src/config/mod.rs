@@ -26,7 +26,7 @@ pub use self::environment::PREFIX as ENVIRONMENT_PREFIX;
 pub use self::errors::{Errors, Problem};
 pub use self::interval::PollingInterval;
 pub use self::jupiterone::{Destination, JupiterOne, Target};
-pub use self::kafka::Kafka;
+pub use self::kafka::{Kafka, parse_prefix};
 pub use self::organization::Organization;
 pub use self::secret::{SecretError, SecretOrText, SecretSource};
 use self::section::{Context, Section};

@@ -12,6 +12,8 @@ pub mod restore;
 pub mod settle;
 pub mod topics;
 pub mod transaction;
+pub mod upkeep;
+pub mod writer;
 
 pub use client::client_config;
 pub use restore::restore;

@@ -1,0 +1,180 @@
+//! What a person's commands ask and do of topics and groups as a whole.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::executor::block_on;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+use thiserror::Error;
+
+use super::client::{Log, with};
+
+/// How long one question to the brokers may take: a person waits for it.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long deleting a topic or a group may take.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long all brokers may take to forget a deleted topic.
+const SPREAD_BOUND: Duration = Duration::from_secs(30);
+/// Pause between questions whether they have.
+const SPREAD_PAUSE: Duration = Duration::from_millis(50);
+
+/// What went wrong. All but `Unreachable` are for a person to mend.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No broker answered.
+    #[error("no broker answered at {bootstrap_servers} within {} s; check kafka.bootstrap_servers and that the brokers are up", QUERY_TIMEOUT.as_secs())]
+    Unreachable {
+        /// The configured addresses.
+        bootstrap_servers: String,
+        /// librdkafka's error.
+        #[source]
+        source: Box<KafkaError>,
+    },
+    /// The group has members.
+    #[error("the consumer group {0} has active members; stop them first")]
+    Active(String),
+    /// A broker refused.
+    #[error("cannot {action} {what}; check the permissions and the brokers' log")]
+    Refused {
+        /// What was asked.
+        action: &'static str,
+        /// Of what.
+        what: String,
+        /// Its answer.
+        #[source]
+        source: Box<KafkaError>,
+    },
+}
+
+/// A cluster's topics and groups, for one command.
+pub struct Upkeep {
+    bootstrap_servers: String,
+    client: ClientConfig,
+    /// In no group: it asks and never reads.
+    consumer: BaseConsumer<Log>,
+}
+
+impl Upkeep {
+    /// Asks nothing yet.
+    pub fn new(client: &ClientConfig) -> Result<Self, Error> {
+        let bootstrap_servers = client.get("bootstrap.servers").unwrap_or_default().to_owned();
+        let consumer = with(client, &[], &[("isolation.level", "read_committed")])
+            .create_with_context(Log)
+            .map_err(|source: KafkaError| refused("use", &bootstrap_servers, source))?;
+        Ok(Self { bootstrap_servers, client: client.clone(), consumer })
+    }
+
+    /// How many partitions a topic has; `None` where it does not exist.
+    pub fn partition_count(&self, topic: &str) -> Result<Option<i32>, Error> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), QUERY_TIMEOUT)
+            .map_err(|source| self.unreachable(source))?;
+        let Some(described) = metadata.topics().first() else { return Ok(None) };
+        match described.error().map(RDKafkaErrorCode::from) {
+            None => Ok(i32::try_from(described.partitions().len()).ok().filter(|count| *count > 0)),
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+            Some(code) => Err(refused("see", topic, KafkaError::MetadataFetch(code))),
+        }
+    }
+
+    /// The first offset of a partition and the end of what is committed.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        self.consumer
+            .fetch_watermarks(topic, partition, QUERY_TIMEOUT)
+            .map_err(|source| self.unreachable(source))
+    }
+
+    /// The first offset of each partition whose record was written at that time (ms since 1970) or later; a partition
+    /// without one is left out.
+    pub fn offsets_at(&self, topic: &str, partitions: i32, ts_ms: i64) -> Result<BTreeMap<i32, i64>, Error> {
+        let mut list = TopicPartitionList::new();
+        for partition in 0..partitions {
+            list.add_partition_offset(topic, partition, Offset::Offset(ts_ms))
+                .map_err(|source| refused("ask for the time of", topic, source))?;
+        }
+        let found = self
+            .consumer
+            .offsets_for_times(list, QUERY_TIMEOUT)
+            .map_err(|source| self.unreachable(source))?;
+        let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+        Ok(found
+            .elements()
+            .iter()
+            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+            .collect())
+    }
+
+    /// How many members a group has now.
+    pub fn members(&self, group_id: &str) -> Result<usize, Error> {
+        let groups = self
+            .consumer
+            .fetch_group_list(Some(group_id), QUERY_TIMEOUT)
+            .map_err(|source| self.unreachable(source))?;
+        Ok(groups.groups().iter().filter(|it| it.name() == group_id).map(|it| it.members().len()).sum())
+    }
+
+    /// Deletes a group with its committed offsets; `false` where there is none. The broker refuses it while the group
+    /// has members.
+    pub fn delete_group(&self, group_id: &str) -> Result<bool, Error> {
+        let refused = |source| refused("delete the group", group_id, source);
+        let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
+        let deleted = block_on(self.admin()?.delete_groups(&[group_id], &options)).map_err(refused)?;
+        match deleted.into_iter().find_map(Result::err) {
+            None => Ok(true),
+            Some((_, RDKafkaErrorCode::GroupIdNotFound)) => Ok(false),
+            Some((_, RDKafkaErrorCode::NonEmptyGroup)) => Err(Error::Active(group_id.to_owned())),
+            Some((_, code)) => Err(refused(KafkaError::AdminOp(code))),
+        }
+    }
+
+    /// Deletes a topic, and waits until the brokers have forgotten it; `false` where there is none.
+    pub fn delete_topic(&self, topic: &str) -> Result<bool, Error> {
+        let refused = |source| refused("delete the topic", topic, source);
+        let options =
+            AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT)).operation_timeout(Some(ADMIN_TIMEOUT));
+        let deleted = block_on(self.admin()?.delete_topics(&[topic], &options)).map_err(refused)?;
+        match deleted.into_iter().find_map(Result::err) {
+            None => {}
+            Some((_, RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic)) => {
+                return Ok(false);
+            }
+            Some((_, code)) => return Err(refused(KafkaError::AdminOp(code))),
+        }
+        let deadline = Instant::now() + SPREAD_BOUND;
+        while self.partition_count(topic)?.is_some() {
+            if Instant::now() >= deadline {
+                return Err(refused(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut)));
+            }
+            thread::sleep(SPREAD_PAUSE);
+        }
+        Ok(true)
+    }
+
+    fn admin(&self) -> Result<AdminClient<Log>, Error> {
+        self.client.create_with_context(Log).map_err(|source: KafkaError| self.unreachable(source))
+    }
+
+    fn unreachable(&self, source: KafkaError) -> Error {
+        match source.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => refused("ask", &self.bootstrap_servers, source),
+            _ => Error::Unreachable {
+                bootstrap_servers: self.bootstrap_servers.clone(),
+                source: source.into(),
+            },
+        }
+    }
+}
+
+fn refused(action: &'static str, what: &str, source: KafkaError) -> Error {
+    Error::Refused { action, what: what.to_owned(), source: source.into() }
+}
