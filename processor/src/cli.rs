@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use schemas::raw::decision;
 use service::{
     config::{Config, environment},
     exit::{Outcome, shutdown_signal},
     kafka::topics::Broker,
 };
 
-use crate::{check, run, tail, verify};
+use crate::{check, decide, forget, holds, replay, run, tail, verify};
 
 /// Turns raw records into changes and compacted state.
 #[derive(Debug, Parser)]
@@ -56,6 +57,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the deletions that the guard holds, and the commands that decide about them.
+    Holds(holds::Arguments),
+    /// Have held deletions made, up to the listing that was seen. Needs Write on the raw topic only.
+    Approve(decide::Arguments),
+    /// Keep what held deletions would delete. Needs Write on the raw topic only.
+    Reject(decide::Arguments),
+    /// Show, and with --confirm decide, that all that is known of an organization is deleted.
+    Forget(forget::Arguments),
+    /// Rebuild changes and graph from the raw topic, into topics of another prefix.
+    Replay(replay::Arguments),
 }
 
 /// Does what the command line asks for.
@@ -74,6 +85,11 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Verify { organization, json } => {
             verify::verify(config, verify::Options { organization, json }).await
         }
+        Command::Holds(options) => holds::holds(config, arguments.config, options).await,
+        Command::Approve(options) => decide::decide(config, decision::APPROVE, options).await,
+        Command::Reject(options) => decide::decide(config, decision::REJECT, options).await,
+        Command::Forget(options) => forget::forget(config, options).await,
+        Command::Replay(options) => replay::replay(config, options, shutdown_signal()?).await,
     }
 }
 

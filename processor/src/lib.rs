@@ -1,22 +1,29 @@
 //! Turns raw records into changes and compacted state.
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
-//! - [`intake`], [`batch`], [`task`], [`run`]: Kafka; `report`: what is told of a transaction
-//! - [`tail`], [`narrate`], [`check`], [`cli`]: what a person asks for
+//! - [`verify`]: the auditor, who shares none of the above
+//! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`: what is told of a transaction
+//! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`]: what one decides
 //! - [`verify`]: the auditor, who shares none of the above
 
+mod answer;
 pub mod batch;
 pub mod check;
 pub mod cli;
+pub mod decide;
+pub mod forget;
+pub mod holds;
 pub mod intake;
 pub mod listing;
 pub mod mapping;
 pub mod narrate;
 pub mod partition_state;
 pub mod reconcile;
+pub mod replay;
 mod report;
 mod restored;
 pub mod run;
+mod stand;
 pub mod tail;
 pub mod task;
 pub mod verify;

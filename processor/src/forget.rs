@@ -1,0 +1,214 @@
+//! `processor forget`: the decision that deletes all that is known of an organization, shown before it is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use schemas::{
+    codec::GraphValue,
+    collection::POLL,
+    raw::{Decision, decision},
+    state::GraphKey,
+    topics::partition,
+};
+use serde_json::json;
+use service::{
+    config::{Config, environment},
+    exit::{Outcome, UsageError},
+    kafka::client_config,
+};
+
+use crate::{
+    answer::answer,
+    decide::{self, Whose, filled},
+    stand::Stand,
+};
+
+/// Who is to be forgotten.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    whose: Whose,
+    /// Who decides: stands in the changes.
+    #[arg(long, value_name = "WHO", required_if_eq("confirm", "true"))]
+    by: Option<String>,
+    /// Why, for whoever reads the raw topic later.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// Show what would be deleted and write nothing; so it is without --confirm too.
+    #[arg(long, conflicts_with = "confirm")]
+    dry_run: bool,
+    /// Write the decision.
+    #[arg(long)]
+    confirm: bool,
+    /// As a JSON line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of an organization, in keys and counts.
+#[derive(Debug, Default)]
+struct Known {
+    name: String,
+    /// Types of elements by key.
+    elements: BTreeMap<String, String>,
+    coverage: BTreeSet<String>,
+    holds: BTreeSet<String>,
+    withheld: BTreeSet<String>,
+}
+
+/// Shows what is deleted, or has it deleted.
+pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outcome> {
+    if arguments.confirm {
+        let organization_id = decide::organization_id(&config, &arguments.whose)?;
+        let decision = Decision {
+            kind: decision::FORGET.to_owned(),
+            collection: None,
+            element_key: None,
+            listing_id: None,
+            by: filled("--by", arguments.by.unwrap_or_default())?,
+            why: arguments.why,
+            decided_ts_ms: Timestamp::now().as_millisecond(),
+        };
+        return decide::write(config, organization_id, decision, arguments.json).await;
+    }
+    if let Some(name) = &arguments.whose.organization {
+        config.organization(name)?;
+    }
+    tokio::task::spawn_blocking(move || {
+        let client = client_config(&config.kafka, &environment())?;
+        let stand = Stand::open(&config, &client)?;
+        let (organization_id, known) = find(&config, &stand, &arguments.whose)?;
+        let is_configured = config
+            .organizations
+            .iter()
+            .any(|it| it.name == known.name || it.organization_id.as_ref() == Some(&organization_id));
+        if arguments.json {
+            answer(&[as_json(&organization_id, &known, is_configured)?])
+        } else {
+            answer(&told(&organization_id, &known, is_configured))
+        }
+    })
+    .await
+    .context("the reading thread ended")?
+}
+
+/// The organization that is meant: by its id in its partition, by its name wherever the topic has it.
+fn find(config: &Config, stand: &Stand, whose: &Whose) -> anyhow::Result<(String, Known)> {
+    let partitions = stand.partition_count();
+    if let Ok(id) = decide::organization_id(config, whose) {
+        let known = known(stand, partition(&id, partitions), &|it| it == id)?.remove(&id);
+        return known.map(|known| (id.clone(), known)).ok_or_else(|| {
+            UsageError(format!(
+                "nothing is known of the organization {id}; `processor tail` and the logs name ids"
+            ))
+            .into()
+        });
+    }
+    let name = whose.organization.as_deref().unwrap_or_default();
+    let mut found = BTreeMap::new();
+    for partition in 0..partitions {
+        found.extend(known(stand, partition, &|_| true)?.into_iter().filter(|(_, known)| known.name == name));
+    }
+    if found.len() > 1 {
+        let ids: Vec<String> = found.into_keys().collect();
+        let error =
+            format!("{name} is the name of {}; write one of them as --organization-id", ids.join(" and "));
+        return Err(UsageError(error).into());
+    }
+    found.pop_first().ok_or_else(|| UsageError(format!("nothing is known of an organization {name}")).into())
+}
+
+fn known(
+    stand: &Stand,
+    partition: i32,
+    wanted: &dyn Fn(&str) -> bool,
+) -> anyhow::Result<BTreeMap<String, Known>> {
+    let mut all: BTreeMap<String, Known> = BTreeMap::new();
+    stand.read(partition, |organization_id, key, value| {
+        if wanted(organization_id) {
+            all.entry(organization_id.to_owned()).or_default().fold(key, value);
+        }
+    })?;
+    Ok(all)
+}
+
+impl Known {
+    fn fold(&mut self, key: GraphKey, value: Option<GraphValue>) {
+        if let Some(GraphValue::Coverage(coverage)) = &value {
+            self.name.clone_from(&coverage.organization_name);
+        }
+        let (set, key) = match (key, value) {
+            (GraphKey::Element(key), Some(GraphValue::Element(element))) => {
+                self.elements.insert(key, element.kind);
+                return;
+            }
+            (GraphKey::Element(key), _) => {
+                self.elements.remove(&key);
+                return;
+            }
+            (GraphKey::Coverage(key), value) => ((&mut self.coverage, value.is_some()), key),
+            (GraphKey::Hold(key), value) => ((&mut self.holds, value.is_some()), key),
+            (GraphKey::Withheld(key), value) => ((&mut self.withheld, value.is_some()), key),
+        };
+        match set {
+            (set, true) => drop(set.insert(key)),
+            (set, false) => drop(set.remove(&key)),
+        }
+    }
+
+    fn by_type(&self) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for kind in self.elements.values() {
+            *counts.entry(kind.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What is known of collections; how the polls went stays.
+    fn collections(&self) -> usize {
+        self.coverage.iter().filter(|it| *it != POLL).count()
+    }
+}
+
+/// What a decision to forget does not do.
+const LEFT: [&str; 3] = [
+    "records in raw and changes stay until their retention ends; the changes say what was deleted, and hold it",
+    "JupiterOne's scope is not emptied: delete what is in it there, or by its API",
+    "whoever may write to raw may have it listed again",
+];
+
+fn told(organization_id: &str, known: &Known, is_configured: bool) -> Vec<String> {
+    let mut lines = vec![format!("forget {} ({organization_id}) would delete", known.name)];
+    lines.extend(known.by_type().into_iter().map(|(kind, count)| format!("  {count:>8}  {kind}")));
+    lines.push(format!("  {:>8}  elements in all, each with a change of its own", known.elements.len()));
+    lines.push(format!("  {:>8}  collections' coverage", known.collections()));
+    lines.push(format!("  {:>8}  holds", known.holds.len()));
+    lines.push(format!("  {:>8}  withheld relationships", known.withheld.len()));
+    lines.extend(LEFT.iter().map(|line| format!("not done: {line}")));
+    if is_configured {
+        let name = &known.name;
+        lines.push(format!(
+            "first take {name} out of the producer's configuration: the next poll brings it back"
+        ));
+    }
+    lines.push(format!(
+        "nothing was written; to do it: processor forget --organization-id {organization_id} --by \"$USER\" --confirm"
+    ));
+    lines
+}
+
+fn as_json(organization_id: &str, known: &Known, is_configured: bool) -> anyhow::Result<String> {
+    let line = json!({
+        "organization_id": organization_id,
+        "organization_name": known.name,
+        "elements": known.elements.len(),
+        "by_type": known.by_type(),
+        "collections": known.collections(),
+        "holds": known.holds.len(),
+        "withheld": known.withheld.len(),
+        "is_configured": is_configured,
+        "written": false,
+    });
+    serde_json::to_string(&line).context("failed to write the counts as JSON")
+}

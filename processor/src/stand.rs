@@ -1,0 +1,69 @@
+//! What stands in the graph topic, for a person's question: read to its end, and only what is asked for is kept.
+
+use anyhow::bail;
+use rdkafka::ClientConfig;
+use schemas::{
+    codec::GraphValue,
+    state::{FoldError, GraphKey},
+    topics::Topic,
+};
+use service::{
+    config::Config,
+    kafka::{
+        partition::{PartitionReader, Start},
+        restore::restore,
+        settle,
+        upkeep::Upkeep,
+    },
+};
+
+/// The graph topic of a configuration.
+pub(crate) struct Stand {
+    client: ClientConfig,
+    topic: String,
+    group_id: String,
+    partition_count: i32,
+}
+
+impl Stand {
+    /// Asks whether it is there.
+    pub(crate) fn open(config: &Config, client: &ClientConfig) -> anyhow::Result<Self> {
+        let topic = Topic::Graph.name(&config.kafka.topic_prefix);
+        let Some(partition_count) = Upkeep::new(client)?.partition_count(&topic)? else {
+            bail!("the topic {topic} does not exist; the processor makes it when it first runs");
+        };
+        let mut client = client.clone();
+        // A person waits, and each partition is read once: the broker is to say at once that there is no more.
+        client.set("fetch.wait.max.ms", "10");
+        // The group of `processor tail`: nothing is committed, and nobody is a member.
+        let group_id = format!("{}.tail", config.kafka.topic_prefix);
+        Ok(Self { client, topic, group_id, partition_count })
+    }
+
+    /// How many partitions it has.
+    pub(crate) fn partition_count(&self) -> i32 {
+        self.partition_count
+    }
+
+    /// Shows all records of a partition in their order.
+    pub(crate) fn read(
+        &self,
+        partition: i32,
+        mut show: impl FnMut(&str, GraphKey, Option<GraphValue>),
+    ) -> anyhow::Result<()> {
+        let mut reader =
+            PartitionReader::open(&self.client, &self.group_id, &self.topic, partition, Start::Beginning)?;
+        settle(&self.client, &self.topic, partition)?;
+        restore(&mut reader, |record| {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            let Some((organization_id, graph_key)) = GraphKey::parse(&key) else {
+                return Err(FoldError::Key(key));
+            };
+            let value = record.value.as_deref().map(GraphValue::decode).transpose();
+            let value = value.map_err(|source| FoldError::Value { key: key.clone(), source })?;
+            show(organization_id, graph_key, value);
+            Ok(())
+        })?;
+        Ok(())
+    }
+}
