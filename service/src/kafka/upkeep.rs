@@ -83,11 +83,20 @@ impl Upkeep {
         }
     }
 
-    /// The first offset of a partition and the end of what is committed.
+    /// The first offset of a partition and the end of what is committed. Of a topic that was made just now, a client
+    /// may still know that it was not there.
     pub fn offsets(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
-        self.consumer
-            .fetch_watermarks(topic, partition, QUERY_TIMEOUT)
-            .map_err(|source| self.unreachable(source))
+        let deadline = Instant::now() + QUERY_TIMEOUT;
+        loop {
+            match self.consumer.fetch_watermarks(topic, partition, QUERY_TIMEOUT) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) if is_unknown(&error) && Instant::now() < deadline => {
+                    self.partition_count(topic)?;
+                    thread::sleep(SPREAD_PAUSE);
+                }
+                Err(source) => return Err(self.unreachable(source)),
+            }
+        }
     }
 
     /// The first offset of each partition whose record was written at that time (ms since 1970) or later; a partition
@@ -173,6 +182,19 @@ impl Upkeep {
             },
         }
     }
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+        )
+    )
 }
 
 fn refused(action: &'static str, what: &str, source: KafkaError) -> Error {

@@ -1,0 +1,187 @@
+//! Holds are listed, decisions are written, and neither does more than it says.
+
+use std::fs;
+
+use schemas::{
+    codec::{GraphValue, decode_raw},
+    collection::DECISION,
+    coverage::{Hold, hold_state},
+    raw::{Decision, decision},
+    state::GraphKey,
+    topics::{Topic, partition},
+};
+use serde_json::Value;
+use tests::{
+    kafka::{self, Record},
+    services::Service,
+    world::{PARTITIONS, World},
+};
+
+/// Writes a hold of the organization's first user, as the guard does.
+fn hold(world: &World) -> Hold {
+    let organization_id = world.anthropic[0].organization_id();
+    let user_id = world.anthropic[0].truth().users.keys().next().expect("a user").clone();
+    let hold = Hold {
+        organization_id: organization_id.clone(),
+        element_key: format!("anthropic_user:{user_id}"),
+        collection: "users".to_owned(),
+        listing_id: "1d2b3a4c-5d6e".to_owned(),
+        raw_offset: 3,
+        proposed_ts_ms: 1_795_536_557_993,
+        state: hold_state::PROPOSED.to_owned(),
+        agreeing: 1,
+    };
+    let key = GraphKey::Hold(hold.element_key.clone()).format(&organization_id);
+    let value = GraphValue::Hold(Box::new(hold.clone())).encode();
+    let place = partition(&organization_id, PARTITIONS);
+    kafka::write(&world.bootstrap_servers, &world.topic(Topic::Graph), place, &key, Some(&value), &[]);
+    hold
+}
+
+fn decisions(world: &World) -> Vec<(Record, Decision)> {
+    let decision = |record: Record| {
+        let raw = decode_raw(record.value.as_deref()?).ok()?.record;
+        assert!(raw.decision.is_none() || raw.collection == DECISION);
+        Some((record, raw.decision?))
+    };
+    world.read(Topic::Raw).into_iter().filter_map(decision).collect()
+}
+
+#[test]
+fn holds_are_listed_with_the_commands_that_decide_about_them() {
+    let world = World::start();
+    let early = world.run("processor", &["holds"]);
+    assert_eq!(early.code, Some(1), "{}", early.stderr);
+    assert!(early.stderr.contains("does not exist"), "{}", early.stderr);
+    world.round();
+    let none = world.run("processor", &["holds"]);
+    assert!(none.expect(0).stdout.contains("no holds"), "{}", none.stdout);
+    assert_eq!(world.run("processor", &["holds", "--json"]).expect(0).stdout, "");
+    let hold = hold(&world);
+    let listed = world.run("processor", &["holds", "--organization", "organization-1"]);
+    let name = world.anthropic[0].truth().users.values().next().expect("a user").name.clone();
+    for text in
+        [&hold.element_key, &hold.organization_id, &hold.listing_id, &name, "2026-11-24T", "organization-1"]
+    {
+        assert!(listed.expect(0).stdout.contains(text), "{text}: {}", listed.stdout);
+    }
+    assert!(!listed.stderr.contains(&name), "names of people stay out of the log");
+    // The command is ready to paste.
+    let command =
+        listed.stdout.lines().find_map(|line| line.split_once("to delete them: ")).expect("a command").1;
+    let words: Vec<String> =
+        command.replace("\"$USER\"", "ada").split(' ').skip(1).map(str::to_owned).collect();
+    Service::run("processor", &words, &[]).expect(0);
+    let (record, decision) = decisions(&world).pop().expect("a decision");
+    assert_eq!(record.partition, partition(&hold.organization_id, PARTITIONS));
+    assert_eq!(record.key_text(), format!("{}/decision/decision", hold.organization_id));
+    assert_eq!((decision.kind.as_str(), decision.by.as_str()), (decision::APPROVE, "ada"));
+    assert_eq!(decision.collection.as_deref(), Some("users"));
+    assert_eq!(decision.listing_id, Some(hold.listing_id));
+    assert_eq!((decision.element_key, decision.why), (None, None));
+}
+
+#[test]
+fn a_decision_says_what_it_wrote_and_where() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let id = world.anthropic[0].organization_id();
+    let before = world.read(Topic::Raw).len();
+    let arguments = [
+        "reject",
+        "--organization-id",
+        &id,
+        "--key",
+        "anthropic_user:1",
+        "--listing",
+        "l",
+        "--by",
+        "ada",
+        "--why",
+        "known",
+    ];
+    let told = world.run("processor", &arguments);
+    assert!(told.expect(0).stdout.contains("reject of organization"), "{}", told.stdout);
+    let json = world.run("processor", &[&arguments[..], &["--json"]].concat());
+    let line: Value = serde_json::from_str(&json.expect(0).stdout).expect("a JSON line");
+    let all = decisions(&world);
+    assert_eq!((all.len(), world.read(Topic::Raw).len()), (2, before + 2));
+    assert_eq!(line["offset"], all[1].0.offset);
+    assert_eq!(line["decision"]["why"], "known");
+    assert_eq!(all[1].1.element_key.as_deref(), Some("anthropic_user:1"));
+    assert_eq!(all[0].0.header("ce_type"), Some("anthropic_graph.raw"));
+}
+
+#[test]
+fn a_name_that_the_configuration_does_not_pin_is_refused_and_one_that_it_pins_is_taken() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let arguments = ["approve", "--organization", "organization-1", "--listing", "l", "--by", "ada"];
+    let refused = world.run("processor", &arguments);
+    assert!(refused.expect(2).stderr.contains("--organization-id"), "{}", refused.stderr);
+    world.configure(&format!("organization_id = \"{}\"", world.anthropic[0].organization_id()));
+    world.run("processor", &arguments).expect(0);
+    assert_eq!(decisions(&world).len(), 1);
+}
+
+#[test]
+fn a_decision_that_is_not_clear_is_usage_and_one_without_a_topic_makes_none() {
+    let world = World::start();
+    let id = ["--organization-id", "o"];
+    let mistakes: [(&[&str], &str); 7] = [
+        (&["approve", "--listing", "l", "--by", "ada"], "--organization-id"),
+        (
+            &["approve", "--organization", "organization-1", id[0], id[1], "--listing", "l", "--by", "a"],
+            "cannot be used",
+        ),
+        (&["approve", id[0], id[1], "--by", "ada"], "--listing"),
+        (&["reject", id[0], id[1], "--listing", "l"], "--by"),
+        (&["reject", id[0], id[1], "--listing", "l", "--by", " "], "--by"),
+        (&["reject", id[0], id[1], "--listing", "l", "--by", "a", "--collection", "user"], "members/"),
+        (&["forget", id[0], id[1], "--confirm"], "--by"),
+    ];
+    for (arguments, text) in mistakes {
+        let refused = world.run("processor", arguments);
+        assert!(refused.expect(2).stderr.contains(text), "{arguments:?}: {}", refused.stderr);
+    }
+    let missing = world.run("processor", &["approve", id[0], id[1], "--listing", "l", "--by", "ada"]);
+    assert_eq!(missing.code, Some(1), "{}", missing.stderr);
+    assert!(missing.stderr.contains("does not exist"), "{}", missing.stderr);
+    assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(Topic::Raw)), 0);
+}
+
+#[test]
+fn whoever_forgets_sees_first_what_goes_and_what_stays() {
+    let world = World::start();
+    world.round();
+    hold(&world);
+    let shown = world.run("processor", &["forget", "--organization", "organization-1", "--json"]);
+    let counts: Value = serde_json::from_str(&shown.expect(0).stdout).expect("a JSON line");
+    let graph = world.graph(0);
+    assert_eq!(counts["elements"], graph.entities.len() + graph.relationships.len());
+    let users = graph.entities.iter().filter(|entity| entity["_type"] == "anthropic_user").count();
+    assert_eq!((&counts["by_type"]["anthropic_user"], &counts["holds"]), (&users.into(), &1.into()));
+    let id = world.anthropic[0].organization_id();
+    let told = world.run("processor", &["forget", "--organization-id", &id, "--dry-run"]);
+    for text in
+        ["nothing was written", "not emptied", "until their retention", "first take organization-1 out", &id]
+    {
+        assert!(told.expect(0).stdout.contains(text), "{text}: {}", told.stdout);
+    }
+    assert_eq!(decisions(&world).len(), 0);
+    world.run("processor", &["forget", "--organization-id", "of-nobody"]).expect(2);
+    world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
+    let (_, decision) = decisions(&world).pop().expect("a decision");
+    assert_eq!((decision.kind.as_str(), decision.listing_id), (decision::FORGET, None));
+}
+
+#[test]
+fn who_decides_needs_no_secret_of_others() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    for key in ["admin-key-1", "jupiterone-key"] {
+        fs::remove_file(world.folder().join(key)).expect("a key's file");
+    }
+    let id = world.anthropic[0].organization_id();
+    world.run("processor", &["approve", "--organization-id", &id, "--listing", "l", "--by", "ada"]).expect(0);
+}

@@ -1,0 +1,4 @@
+//! What a person asks of the processor: holds, decisions, replay, reset.
+
+mod decisions;
+mod replay;
