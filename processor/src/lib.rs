@@ -1,7 +1,6 @@
 //! Turns raw records into changes and compacted state.
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
-//! - [`verify`]: the auditor, who shares none of the above
 //! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`]: what one decides
 //! - [`verify`]: the auditor, who shares none of the above
