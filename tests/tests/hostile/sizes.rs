@@ -65,6 +65,8 @@ fn a_name_that_cannot_pass(length: usize, reason: &str) {
     let after = world.graph(0);
     let is_kept = |entity: &serde_json::Map<String, serde_json::Value>| after.entities.contains(entity);
     assert!(before.entities.iter().all(is_kept), "JupiterOne keeps what it had");
+    let is_new = after.entities.iter().any(|entity| entity["_key"] == "anthropic_workspace:wrkspc_new");
+    assert!(is_new, "JupiterOne has the rest");
 
     rename(&world, &id, name);
     world.round();
