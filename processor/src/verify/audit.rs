@@ -10,6 +10,9 @@ use schemas::{
 
 use super::{
     books::Books,
+    evidence::{Evidence, Witness},
+    known::{Known, Reach},
+    licence::Deletions,
     log::Log,
     verdict::{Law, Verdict, Violation},
 };
@@ -25,6 +28,7 @@ pub(super) struct Audit {
     partition_count: i32,
     files: BTreeMap<String, File>,
     ids: BTreeSet<u128>,
+    witness: Witness,
 }
 
 /// What is known of one organization.
@@ -32,6 +36,8 @@ pub(super) struct Audit {
 struct File {
     books: Books,
     log: Log,
+    deletions: Deletions,
+    known: Known,
     verdict: Verdict,
 }
 
@@ -46,7 +52,8 @@ pub(super) struct Slice {
 
 impl Audit {
     pub(super) fn new(partition: i32, partition_count: i32) -> Self {
-        Self { partition, partition_count, files: BTreeMap::new(), ids: BTreeSet::new() }
+        let (files, ids, witness) = (BTreeMap::new(), BTreeSet::new(), Witness::default());
+        Self { partition, partition_count, files, ids, witness }
     }
 
     /// Takes the next record of the graph topic.
@@ -98,6 +105,7 @@ impl Audit {
             if !file.log.take(&change, offset, revision, is_cut, &mut file.verdict) {
                 return;
             }
+            file.deletions.note(&change, is_cut);
         }
         if change.revision > file.books.revision() {
             return;
@@ -117,11 +125,38 @@ impl Audit {
         self.ids.clear();
     }
 
+    /// Takes the next record of the raw topic.
+    pub(super) fn take_raw(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64, is_cut: bool) {
+        let key = String::from_utf8_lossy(key);
+        let Some((organization_id, evidence)) = self.witness.take(&key, value, offset, is_cut) else {
+            return;
+        };
+        let Some(File { books, deletions, known, verdict, .. }) = self.files.get_mut(&organization_id) else {
+            return;
+        };
+        match evidence {
+            Evidence::Listing(listing) => {
+                deletions.begin(listing.manifest.ended_ts_ms);
+                let born = deletions.take_born(&listing.id);
+                let partial = known.take(&listing, offset, born, books, verdict);
+                deletions.take_listing(&listing, offset, partial.as_deref());
+            }
+            Evidence::Mark => known.take_mark(offset, books),
+            Evidence::Decision(decision) => {
+                deletions.begin(decision.decided_ts_ms);
+                if decision.kind == "forget" {
+                    known.forget(offset);
+                }
+                deletions.take_decision(&decision);
+            }
+        }
+    }
+
     /// The verdicts, in the order of the organizations' ids.
-    pub(super) fn finish(self) -> Vec<Verdict> {
+    pub(super) fn finish(self, reach: Reach) -> Vec<Verdict> {
         let (number, count) = (self.partition, self.partition_count);
         let finish = |(organization_id, file): (String, File)| {
-            let File { books, log, mut verdict } = file;
+            let File { books, log, deletions, known, mut verdict } = file;
             verdict.organization_name.clone_from(&books.name);
             let place = partition(&organization_id, count);
             verdict.hold(Law::Coverage, place == number, || {
@@ -129,6 +164,8 @@ impl Audit {
             });
             books.judge(count, &mut verdict);
             log.judge(&books, &mut verdict);
+            known.judge(&books, reach, &mut verdict);
+            deletions.judge(reach, &mut verdict);
             verdict
         };
         self.files.into_iter().map(finish).collect()
@@ -138,6 +175,8 @@ impl Audit {
         self.files.entry(organization_id.to_owned()).or_insert_with(|| File {
             books: Books::default(),
             log: Log::default(),
+            deletions: Deletions::default(),
+            known: Known::default(),
             verdict: Verdict::new(organization_id),
         })
     }

@@ -8,8 +8,12 @@
 mod audit;
 mod books;
 mod columns;
+mod evidence;
+mod known;
+mod licence;
 mod log;
 mod print;
+mod translation;
 mod verdict;
 
 use std::time::{Duration, Instant};
@@ -31,6 +35,7 @@ use service::{
 use tracing::{info, warn};
 
 use audit::{Audit, IDS_A_PASS, Slice};
+use known::Reach;
 
 pub use verdict::{Law, Tally, Verdict, Violation};
 
@@ -104,8 +109,12 @@ impl Topics {
                 audit.take_change(&key, record.value.as_deref(), record.offset, is_cut, slice);
             })?;
         }
+        let reach = self.read(Topic::Raw, partition, |record, is_cut| {
+            let key = record.key.unwrap_or_default();
+            audit.take_raw(&key, record.value.as_deref(), record.offset, is_cut);
+        })?;
         info!(partition, "verified");
-        Ok(audit.finish())
+        Ok(audit.finish(reach))
     }
 
     /// How often the log is read, so that the change ids of one pass stay within bounds.
@@ -116,17 +125,22 @@ impl Topics {
     }
 
     /// Reads a partition to its end as it is now, and tells with each record whether its beginning has been cut off.
-    fn read(&self, topic: Topic, partition: i32, mut take: impl FnMut(Record, bool)) -> anyhow::Result<()> {
+    fn read(
+        &self,
+        topic: Topic,
+        partition: i32,
+        mut take: impl FnMut(Record, bool),
+    ) -> anyhow::Result<Reach> {
         // A commit is answered before its markers are in every partition: what stood in the graph already may not be
         // readable in the log yet.
         settle(&self.client, &topic.name(&self.prefix), partition)?;
         let mut reader = self.reader(topic, partition)?;
-        let is_cut = reader.beginning_offset()? > 0;
-        restore::restore(&mut reader, |record| {
-            take(record, is_cut);
+        let beginning = reader.beginning_offset()?;
+        let end = restore::restore(&mut reader, |record| {
+            take(record, beginning > 0);
             Ok::<(), std::convert::Infallible>(())
         })?;
-        Ok(())
+        Ok(Reach { beginning, end })
     }
 
     fn reader(&self, topic: Topic, partition: i32) -> anyhow::Result<PartitionReader> {

@@ -1,0 +1,159 @@
+//! The raw topic, read for an audit: which listings there were, what each had, and whether it was whole.
+
+use std::collections::BTreeMap;
+
+use schemas::{
+    codec::{decode, encode},
+    element::Element,
+    raw::{Decision, Manifest, RawRecord, Resource},
+};
+
+use super::translation::{Place, elements};
+
+/// A resource one of whose elements is larger (bytes, encoded) or has a longer key is refused: its change would fit
+/// into no message.
+const MAX_ELEMENT: usize = 450_000;
+/// Longest key of an element (bytes).
+const MAX_KEY: usize = 4_096;
+/// A raw record no larger than this (bytes) has no element that could be too large.
+const SAFE_RECORD: usize = 600;
+
+/// What one raw record, or several together, tell.
+#[derive(Debug)]
+pub(super) enum Evidence {
+    Listing(Box<Listing>),
+    /// A poll's mark.
+    Mark,
+    Decision(Decision),
+}
+
+/// A listing with its manifest.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) collection: String,
+    pub(super) id: String,
+    pub(super) manifest: Manifest,
+    pub(super) elements: BTreeMap<String, Element>,
+    /// Whether a key of it says where it belongs.
+    pub(super) has_scopes: bool,
+    /// Why it is not all of the collection.
+    pub(super) damage: Option<String>,
+    /// Whether retention may have cut its beginning off.
+    pub(super) is_cut: bool,
+}
+
+/// Puts the records of one raw partition together.
+#[derive(Debug, Default)]
+pub(super) struct Witness {
+    open: Option<Open>,
+    /// By organization and collection: a record between two manifests could not be used.
+    unusable: BTreeMap<(String, String), i64>,
+    /// The first listing of a partition without its beginning was met.
+    has_begun: bool,
+}
+
+/// A listing whose manifest has not come yet.
+#[derive(Debug)]
+struct Open {
+    /// Organization, collection and listing.
+    names: [String; 3],
+    resources: BTreeMap<String, Resource>,
+    /// Whether a resource stands in it twice.
+    is_double: bool,
+}
+
+impl Witness {
+    /// Takes the next record; what it tells about which organization. `is_cut`: the partition has lost its beginning.
+    pub(super) fn take(
+        &mut self,
+        key: &str,
+        value: Option<&[u8]>,
+        offset: i64,
+        is_cut: bool,
+    ) -> Option<(String, Evidence)> {
+        let size = value.map_or(0, <[u8]>::len);
+        let record = value.and_then(|value| decode::<RawRecord>(value).ok());
+        let Some(record) = record.filter(|record| is_usable(record, size)) else {
+            let names = key.split_once('/').and_then(|(organization_id, rest)| {
+                let (collection, _) = rest.rsplit_once('/')?;
+                Some((organization_id.to_owned(), collection.to_owned()))
+            });
+            self.unusable.extend(names.map(|names| (names, offset)));
+            return None;
+        };
+        if record.mark.is_some() {
+            self.open = None;
+            self.has_begun = true;
+            return Some((record.organization_id, Evidence::Mark));
+        }
+        if let Some(decision) = record.decision {
+            return Some((record.organization_id, Evidence::Decision(decision)));
+        }
+        let names = [record.organization_id, record.collection, record.listing_id.unwrap_or_default()];
+        let open = self.open.take().filter(|open| open.names == names);
+        let mut open = open.unwrap_or_else(|| Open { names, resources: BTreeMap::new(), is_double: false });
+        if let Some(resource) = record.resource {
+            open.is_double |= open.resources.insert(resource.id().to_owned(), resource).is_some();
+            self.open = Some(open);
+            return None;
+        }
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        let organization_id = open.names[0].clone();
+        let listing = self.close(open, record.manifest?, is_cut && is_first);
+        Some((organization_id, Evidence::Listing(Box::new(listing))))
+    }
+
+    fn close(&mut self, open: Open, manifest: Manifest, may_be_cut: bool) -> Listing {
+        let Open { names: [organization_id, collection, id], resources, is_double } = open;
+        let is_short = i64::try_from(resources.len()).ok() != Some(manifest.count);
+        let damage =
+            if let Some(offset) = self.unusable.remove(&(organization_id.clone(), collection.clone())) {
+                Some(format!("the raw record at offset {offset} cannot be used"))
+            } else if is_double {
+                Some("a resource stands in it twice".to_owned())
+            } else {
+                is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count))
+            };
+        let configuration = &manifest.configuration;
+        let account_name = configuration.account_name.as_deref().filter(|_| configuration.tag_account_name);
+        let place = Place { organization_id: &organization_id, collection: &collection, account_name };
+        let mapped = resources.values().flat_map(|resource| elements(place, resource));
+        let elements = mapped.map(|element| (element.key.clone(), element)).collect();
+        let mut api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
+        let has_scopes = api_keys.any(|api_key| api_key.scope.is_some());
+        Listing { id, elements, has_scopes, damage, is_cut: may_be_cut && is_short, manifest, collection }
+    }
+}
+
+/// Whether it is one of the things that a raw record can be. One that is not tells nothing, and whatever it was to say
+/// is missing.
+fn is_usable(record: &RawRecord, size: usize) -> bool {
+    let RawRecord { organization_id, collection, listing_id, mark, manifest, decision, resource, .. } =
+        record;
+    let parts = [mark.is_some(), manifest.is_some(), decision.is_some(), resource.is_some()];
+    if parts.into_iter().filter(|part| *part).count() != 1
+        || organization_id.is_empty()
+        || organization_id.contains('/')
+    {
+        return false;
+    }
+    if mark.is_some() || decision.is_some() {
+        return true;
+    }
+    let is_members = collection.strip_prefix("members/").is_some_and(|id| !id.is_empty());
+    let is_known =
+        is_members || matches!(collection.as_str(), "organization" | "users" | "workspaces" | "api_keys");
+    if !is_known || listing_id.is_none() {
+        return false;
+    }
+    let Some(resource) = resource else { return true };
+    let place = Place { organization_id, collection, account_name: None };
+    let mapped = elements(place, resource);
+    !mapped.is_empty() && !resource.id().is_empty() && (size <= SAFE_RECORD || mapped.iter().all(fits))
+}
+
+fn fits(element: &Element) -> bool {
+    let tags = element.workspace.iter().flat_map(|workspace| workspace.tags.keys());
+    let names: usize = tags.map(|name| name.len() + 8).sum();
+    element.key.len() <= MAX_KEY && encode(element).len() + names <= MAX_ELEMENT
+}

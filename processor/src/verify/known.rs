@@ -1,0 +1,340 @@
+//! What the raw records say of one organization: the last whole listing of each collection, and what came after it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{coverage::Coverage, element::Element, raw::outcome};
+
+use super::{
+    books::Books,
+    columns::different,
+    evidence::Listing,
+    verdict::{Law, Verdict, Violation},
+};
+
+/// Parameters that widen a listing: one without them does not show what one with them did.
+const WIDENING: [&str; 2] = ["include_archived", "include_default"];
+
+/// What is known, collection by collection.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    collections: BTreeMap<String, Collection>,
+    /// Elements as they were when a whole listing did not have them, of those that are held.
+    held: BTreeMap<String, Element>,
+    /// The newest decision to forget the organization (offset).
+    forgotten: i64,
+    /// Collections of which the listing was met that their coverage calls the last whole one.
+    met_whole: BTreeSet<String>,
+    /// Collections of which the record was met that their coverage calls the newest.
+    met_latest: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct Collection {
+    elements: BTreeMap<String, Element>,
+    /// The newest listing that was taken (offset).
+    offset: i64,
+    /// Parameters of the last whole listing.
+    parameters: Option<BTreeMap<String, String>>,
+    /// Retention has cut into the last whole listing.
+    is_cut: bool,
+}
+
+/// What there is of the raw partition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// The first offset; above 0, retention has cut what was before.
+    pub(super) beginning: i64,
+    /// One past the last offset.
+    pub(super) end: i64,
+}
+
+impl Known {
+    /// Takes a listing; why it is not whole, if it is not. `born`: ids of the workspaces that it created, by the log.
+    pub(super) fn take(
+        &mut self,
+        listing: &Listing,
+        offset: i64,
+        born: BTreeSet<String>,
+        books: &Books,
+        verdict: &mut Verdict,
+    ) -> Option<String> {
+        // Members are listed of a workspace in the graph: what was said before it was there counts for nothing.
+        for workspace_id in born {
+            self.collections.remove(&format!("members/{workspace_id}"));
+        }
+        let collection = self.collections.entry(listing.collection.clone()).or_default();
+        let newest = books.coverage.get(&listing.collection).map_or(-1, newest);
+        if offset > newest {
+            // It came after the graph was read, or its collection has ended since.
+            return listing.damage.clone().or_else(|| narrower(collection.parameters.as_ref(), listing));
+        }
+        if collection.offset < self.forgotten {
+            *collection = Collection::default();
+        }
+        let partial = listing.damage.clone().or_else(|| narrower(collection.parameters.as_ref(), listing));
+        let coverage = &books.coverage[&listing.collection];
+        judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
+        let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
+        if offset == whole {
+            self.met_whole.insert(listing.collection.clone());
+        }
+        if coverage.latest.as_ref().is_some_and(|latest| latest.raw_offset == offset) {
+            self.met_latest.insert(listing.collection.clone());
+        }
+        collection.offset = offset;
+        if partial.is_some() && !listing.is_cut || offset > whole {
+            collection.elements.extend(listing.elements.clone());
+            return partial;
+        }
+        collection.is_cut = listing.is_cut;
+        collection.parameters = Some(listing.manifest.parameters.clone());
+        let before = std::mem::replace(&mut collection.elements, listing.elements.clone());
+        for (key, element) in before {
+            if outlives(&element, listing) {
+                collection.elements.entry(key).or_insert(element);
+            } else if books.holds.contains_key(&key) && !collection.elements.contains_key(&key) {
+                self.held.insert(key, element);
+            }
+        }
+        partial
+    }
+
+    /// Takes the offset of an end mark.
+    pub(super) fn take_mark(&mut self, offset: i64, books: &Books) {
+        for (name, coverage) in &books.coverage {
+            if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset)
+                && !matches!(latest.outcome.as_str(), outcome::WHOLE | outcome::PARTIAL | outcome::GUARDED)
+            {
+                self.met_latest.insert(name.clone());
+            }
+        }
+    }
+
+    /// Takes a decision to forget the organization.
+    pub(super) fn forget(&mut self, offset: i64) {
+        self.forgotten = offset;
+    }
+
+    /// Compares it with the graph topic.
+    pub(super) fn judge(&self, books: &Books, reach: Reach, verdict: &mut Verdict) {
+        self.judge_coverage(books, reach, verdict);
+        let comparison = Comparison { known: self, books, reach };
+        comparison.judge_known(verdict);
+        comparison.judge_graph(verdict);
+        comparison.judge_holds(verdict);
+    }
+
+    fn judge_coverage(&self, books: &Books, reach: Reach, verdict: &mut Verdict) {
+        for (name, coverage) in &books.coverage {
+            let whole = coverage.whole.as_ref().map(|whole| (whole.raw_offset, &self.met_whole));
+            let latest = coverage.latest.as_ref().map(|latest| (latest.raw_offset, &self.met_latest));
+            for (what, (offset, met)) in [("whole listing", whole), ("try", latest)]
+                .into_iter()
+                .filter_map(|(what, place)| Some((what, place?)))
+            {
+                if offset < reach.beginning {
+                    verdict.give_up(Law::Coverage, 1);
+                } else {
+                    verdict.hold(Law::Coverage, met.contains(name), || {
+                        let expected = format!("its last {what} at raw offset {offset}");
+                        let found = if offset >= reach.end {
+                            format!("the raw topic ends at {}", reach.end)
+                        } else {
+                            "another record there".to_owned()
+                        };
+                        Violation::new(name, expected, found).at_offset(offset)
+                    });
+                }
+            }
+            let is_whole = |it: &str| it == outcome::WHOLE || it == outcome::GUARDED;
+            if let Some(latest) = coverage.latest.as_ref().filter(|latest| is_whole(&latest.outcome)) {
+                let is_same = coverage.whole.as_ref().is_some_and(|it| it.raw_offset == latest.raw_offset);
+                verdict.hold(Law::Coverage, is_same, || {
+                    let expected = "the newest listing, which was whole, as the last whole one";
+                    Violation::new(name, expected, "another one").at_offset(latest.raw_offset)
+                });
+            }
+        }
+    }
+}
+
+fn newest(coverage: &Coverage) -> i64 {
+    let latest = coverage.latest.as_ref().map_or(-1, |latest| latest.raw_offset);
+    latest.max(coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset))
+}
+
+/// Whether no listing deletes the element: the account, and where a key belongs by one that does not say it.
+fn outlives(element: &Element, listing: &Listing) -> bool {
+    match element.kind.as_str() {
+        "anthropic_account" => true,
+        "anthropic_workspace_has_api_key" => !listing.has_scopes,
+        _ => false,
+    }
+}
+
+fn narrower(before: Option<&BTreeMap<String, String>>, listing: &Listing) -> Option<String> {
+    let is_on = |parameters: &BTreeMap<String, String>, name: &str| {
+        parameters.get(name).is_some_and(|value| value == "true")
+    };
+    let lost = WIDENING.iter().find(|name| {
+        before.is_some_and(|before| is_on(before, name)) && !is_on(&listing.manifest.parameters, name)
+    })?;
+    Some(format!("it was made without {lost}=true, the last whole one with it"))
+}
+
+/// Holds what the coverage says of this listing to it.
+fn judge_listing(
+    coverage: &Coverage,
+    listing: &Listing,
+    offset: i64,
+    partial: Option<&str>,
+    verdict: &mut Verdict,
+) {
+    if listing.is_cut {
+        return;
+    }
+    let name = &listing.collection;
+    if let Some(whole) = coverage.whole.as_ref().filter(|whole| whole.raw_offset == offset) {
+        let manifest = &listing.manifest;
+        let is_it = whole.listing_id == listing.id
+            && whole.count == manifest.count
+            && whole.parameters == manifest.parameters
+            && (whole.started_ts_ms, whole.ended_ts_ms) == (manifest.started_ts_ms, manifest.ended_ts_ms);
+        let judgement = match partial {
+            _ if !is_it => Err(("what its manifest says".to_owned(), "something else".to_owned())),
+            Some(partial) => Err(("a whole listing".to_owned(), format!("one that is not: {partial}"))),
+            None => Ok(()),
+        };
+        let violation = |(expected, found)| Violation::new(name, expected, found).at_offset(offset);
+        verdict.judge(Law::Coverage, judgement.map_err(violation));
+    }
+    if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset) {
+        let is_partial = latest.outcome == outcome::PARTIAL;
+        verdict.hold(Law::Coverage, is_partial == partial.is_some(), || {
+            let expected = partial.unwrap_or("a whole or guarded listing");
+            Violation::new(name, expected, latest.outcome.as_str()).at_offset(offset)
+        });
+    }
+}
+
+/// The graph topic against what is known.
+struct Comparison<'a> {
+    known: &'a Known,
+    books: &'a Books,
+    reach: Reach,
+}
+
+impl Comparison<'_> {
+    /// What is known of a collection; `None` where retention has cut what would tell, or nothing covers it.
+    fn checkable(&self, collection: &str) -> Option<&BTreeMap<String, Element>> {
+        const NOTHING: &BTreeMap<String, Element> = &BTreeMap::new();
+        let coverage = self.books.coverage.get(collection)?;
+        let is_there = match &coverage.whole {
+            Some(whole) => whole.raw_offset >= self.reach.beginning,
+            None => self.reach.beginning == 0,
+        };
+        let known = self.known.collections.get(collection);
+        // What was known before the organization was forgotten is not known any more, if the graph has seen that.
+        let (forgotten, newest) = (self.known.forgotten, newest(coverage));
+        let known = known.filter(|known| known.offset >= forgotten || newest < forgotten);
+        if !is_there || known.is_some_and(|known| known.is_cut) {
+            return None;
+        }
+        Some(known.map_or(NOTHING, |known| &known.elements))
+    }
+
+    /// Whether an entity should be in the graph.
+    fn should_be(&self, key: &str) -> bool {
+        let collection = match key.split_once(':').map_or(key, |(kind, _)| kind) {
+            "anthropic_account" => "organization",
+            "anthropic_user" => "users",
+            "anthropic_workspace" => "workspaces",
+            _ => "api_keys",
+        };
+        let is_there = self.books.elements.contains_key(key);
+        let is_held = is_there && self.books.holds.contains_key(key);
+        self.checkable(collection).map_or(is_there, |known| known.contains_key(key) || is_held)
+    }
+
+    fn judge_known(&self, verdict: &mut Verdict) {
+        for name in self.books.coverage.keys() {
+            let Some(known) = self.checkable(name) else {
+                let owned = self.books.elements.values().filter(|it| it.collection == *name).count();
+                verdict.give_up(Law::Mapping, owned);
+                continue;
+            };
+            for (key, element) in known {
+                verdict.judge(Law::Mapping, self.judge_element(key, element));
+            }
+        }
+    }
+
+    fn judge_element(&self, key: &str, expected: &Element) -> Result<(), Violation> {
+        let mut missing = expected.ends().filter(|end| !self.should_be(end)).peekable();
+        let is_withheld = missing.peek().is_some();
+        let (there, elsewhere) = (self.books.elements.get(key), self.books.withheld.get(key));
+        let elsewhere = elsewhere.map(|withheld| &withheld.element);
+        let (found, place) = if is_withheld { (elsewhere, "withheld") } else { (there, "in the graph") };
+        let Some(found) = found else {
+            let found = if there.or(elsewhere).is_some() { "the other of the two" } else { "nothing" };
+            return Err(Violation::new(key, format!("it {place}, as it was listed"), found));
+        };
+        let mut columns = different(expected, found);
+        // The digest tells what an element came from, not what it is; how is the processor's own affair.
+        columns.retain(|column| column != "digest" || found.digest.is_empty());
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let found = format!("another one in {}", columns.join(", "));
+        Err(Violation::new(key, format!("it {place}, as it was listed"), found))
+    }
+
+    /// What is in the graph, or withheld, and not known.
+    fn judge_graph(&self, verdict: &mut Verdict) {
+        let withheld = self.books.withheld.values().map(|withheld| (&withheld.element, true));
+        let elements = self.books.elements.values().map(|element| (element, false));
+        for (element, is_withheld) in elements.chain(withheld) {
+            if !self.books.coverage.contains_key(&element.collection) {
+                let expected = format!("a coverage of {}, which owns it", element.collection);
+                verdict.judge(Law::Coverage, Err(Violation::new(&element.key, expected, "none")));
+                continue;
+            }
+            let Some(known) = self.checkable(&element.collection) else { continue };
+            if known.contains_key(&element.key) {
+                continue;
+            }
+            let is_held = !is_withheld && self.books.holds.contains_key(&element.key);
+            let is_lasting =
+                element.kind == "anthropic_workspace_has_api_key" || element.kind == "anthropic_account";
+            match self.known.held.get(&element.key) {
+                Some(held) if is_held => verdict.judge(Law::Mapping, self.judge_element(&element.key, held)),
+                None if self.reach.beginning > 0 && (is_held || is_lasting) => {
+                    verdict.give_up(Law::Mapping, 1);
+                }
+                _ => {
+                    let expected =
+                        "nothing: it is neither in the last whole listing, nor in one since, nor held";
+                    let found = if is_withheld { "it, withheld" } else { "it" };
+                    verdict.judge(Law::Mapping, Err(Violation::new(&element.key, expected, found)));
+                }
+            }
+        }
+    }
+
+    fn judge_holds(&self, verdict: &mut Verdict) {
+        for (key, hold) in &self.books.holds {
+            let is_listed = self.checkable(&hold.collection).is_some_and(|known| known.contains_key(key));
+            let found = if !self.books.elements.contains_key(key) {
+                Some("a hold without its element")
+            } else if is_listed {
+                Some("a hold of an element that is listed again")
+            } else {
+                None
+            };
+            verdict.hold(Law::Mapping, found.is_none(), || {
+                let expected = "a hold of an element that is in the graph and not in the last whole listing";
+                Violation::new(key, expected, found.unwrap_or_default())
+            });
+        }
+    }
+}

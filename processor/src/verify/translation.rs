@@ -1,0 +1,245 @@
+//! From a resource to the elements that it stands for, written anew from `docs/mapping.md`: the auditor's own.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemas::{
+    element::{Account, ApiKey, Element, User, UserAssignedWorkspace, Workspace},
+    raw::{self, Resource},
+};
+
+/// Whose resource it is, and which collection has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) organization_id: &'a str,
+    pub(super) collection: &'a str,
+    /// What every entity is tagged with.
+    pub(super) account_name: Option<&'a str>,
+}
+
+/// The elements; their digests are empty. None for a resource of another kind than its collection has.
+pub(super) fn elements(place: Place<'_>, resource: &Resource) -> Vec<Element> {
+    let Resource { organization, user, workspace, api_key, member } = resource;
+    match place.collection {
+        "organization" => organization.iter().map(|it| account(place, it)).collect(),
+        "users" => user.iter().flat_map(|it| of_user(place, it)).collect(),
+        "workspaces" => workspace.iter().flat_map(|it| of_workspace(place, it)).collect(),
+        "api_keys" => api_key.iter().flat_map(|it| of_api_key(place, it)).collect(),
+        other => match other.strip_prefix("members/") {
+            Some(workspace_id) => member.iter().map(|it| assigned(place, it, workspace_id)).collect(),
+            None => Vec::new(),
+        },
+    }
+}
+
+/// The key of an entity: an id may be anything, so the sign that parts a relationship's key is escaped in it.
+pub(super) fn entity_key(kind: &str, id: &str) -> String {
+    let mut key = format!("{kind}:");
+    for character in id.chars() {
+        match character {
+            '%' => key.push_str("%25"),
+            '|' => key.push_str("%7C"),
+            other => key.push(other),
+        }
+    }
+    key
+}
+
+fn entity(place: Place<'_>, kind: &str, class: &str, id: &str, name: &str) -> Element {
+    Element {
+        account_name: place.account_name.map(str::to_owned),
+        ..blank(place, kind, class, entity_key(kind, id), name)
+    }
+}
+
+fn relationship(place: Place<'_>, kind: &str, class: &str, from: String, to: String) -> Element {
+    let key = format!("{from}|{}|{to}", class.to_ascii_lowercase());
+    Element { from_key: Some(from), to_key: Some(to), ..blank(place, kind, class, key, class) }
+}
+
+fn blank(place: Place<'_>, kind: &str, class: &str, key: String, display_name: &str) -> Element {
+    Element {
+        key,
+        kind: kind.to_owned(),
+        class: class.to_owned(),
+        display_name: display_name.to_owned(),
+        organization_id: place.organization_id.to_owned(),
+        collection: place.collection.to_owned(),
+        digest: String::new(),
+        from_key: None,
+        to_key: None,
+        account_name: None,
+        account: None,
+        user: None,
+        workspace: None,
+        api_key: None,
+        user_assigned_workspace: None,
+    }
+}
+
+fn account(place: Place<'_>, organization: &raw::Organization) -> Element {
+    let name = named(organization.name.as_ref(), &organization.id);
+    let columns = Account { id: organization.id.clone(), name: name.clone(), vendor: "Anthropic".to_owned() };
+    Element {
+        account: Some(columns),
+        ..entity(place, "anthropic_account", "Account", &organization.id, &name)
+    }
+}
+
+fn of_user(place: Place<'_>, user: &raw::User) -> [Element; 2] {
+    let fallback = user.email.as_ref().filter(|email| !email.is_empty()).unwrap_or(&user.id);
+    let name = named(user.name.as_ref(), fallback);
+    let address = user.email.as_ref().map(|email| email.trim().to_lowercase()).unwrap_or_default();
+    let at = address.rfind('@').filter(|at| *at > 0 && at + 1 < address.len());
+    let part = |text: Option<&str>| text.map(str::to_owned).into_iter().collect::<Vec<_>>();
+    let email = part(at.map(|_| address.as_str()));
+    let (first_name, last_name) = person(user.name.as_deref().unwrap_or_default());
+    let columns = User {
+        id: user.id.clone(),
+        name: name.clone(),
+        username: email.clone(),
+        email,
+        short_login_id: part(at.map(|at| &address[..at])),
+        email_domain: part(at.map(|at| &address[at + 1..])),
+        first_name,
+        last_name,
+        is_admin: matches!(user.role.as_deref(), Some("admin" | "owner" | "primary_owner")),
+        role: user.role.clone(),
+        is_active: true,
+        created_on: milliseconds(user.added_at.as_ref()),
+    };
+    let entity =
+        Element { user: Some(Box::new(columns)), ..entity(place, "anthropic_user", "User", &user.id, &name) };
+    let account = entity_key("anthropic_account", place.organization_id);
+    let has = relationship(place, "anthropic_account_has_user", "HAS", account, entity.key.clone());
+    [entity, has]
+}
+
+fn person(name: &str) -> (Option<String>, Option<String>) {
+    if name.contains('@') {
+        return (None, None);
+    }
+    let folded = name.split_whitespace().collect::<Vec<_>>().join(" ");
+    match folded.rsplit_once(' ') {
+        Some((first, last)) => (Some(first.to_owned()), Some(last.to_owned())),
+        None if folded.is_empty() => (None, None),
+        None => (Some(folded), None),
+    }
+}
+
+fn of_workspace(place: Place<'_>, workspace: &raw::Workspace) -> [Element; 2] {
+    let name = named(workspace.name.as_ref(), &workspace.id);
+    let residency = workspace.data_residency.as_ref();
+    let columns = Workspace {
+        id: workspace.id.clone(),
+        name: name.clone(),
+        display_color: workspace.display_color.clone(),
+        created_on: milliseconds(workspace.created_at.as_ref()),
+        archived_on: milliseconds(workspace.archived_at.as_ref()),
+        active: workspace.archived_at.is_none(),
+        workspace_geo: residency.and_then(|it| it.workspace_geo.clone()),
+        default_inference_geo: residency.and_then(|it| it.default_inference_geo.clone()),
+        allowed_inference_geos: residency.map(|it| it.allowed_inference_geos.clone()).unwrap_or_default(),
+        compartment_id: workspace.compartment_id.clone(),
+        external_key_id: workspace.external_key_id.clone(),
+        inference_data_retention: workspace.inference_data_retention.clone(),
+        tags: tags(&workspace.tags),
+    };
+    let entity = Element {
+        workspace: Some(Box::new(columns)),
+        ..entity(place, "anthropic_workspace", "Group", &workspace.id, &name)
+    };
+    let account = entity_key("anthropic_account", place.organization_id);
+    let has = relationship(place, "anthropic_account_has_workspace", "HAS", account, entity.key.clone());
+    [entity, has]
+}
+
+/// The later ones win: those that needed a change in the reverse of byte order, then those that needed none.
+fn tags(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let is_accepted = |sign: char| sign.is_ascii_alphanumeric() || sign == '.' || sign == '-' || sign == ' ';
+    let accepted =
+        |name: &str| name.chars().map(|sign| if is_accepted(sign) { sign } else { '-' }).collect::<String>();
+    let (kept, changed): (Vec<_>, Vec<_>) = tags.iter().partition(|(name, _)| accepted(name) == **name);
+    let ordered = changed.into_iter().rev().chain(kept);
+    ordered.map(|(name, value)| (accepted(name), value.clone())).collect()
+}
+
+fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
+    let name = named(api_key.name.as_ref(), &api_key.id);
+    let (creator, principal) = (api_key.created_by.as_ref(), api_key.principal.as_ref());
+    let workspace_id = match &api_key.scope {
+        Some(scope) => scope.workspace_id.clone(),
+        None => api_key.workspace_id.clone(),
+    };
+    let scope = match &api_key.scope {
+        Some(scope) => scope.kind.clone(),
+        None if workspace_id.is_some() => Some("workspace".to_owned()),
+        None => None,
+    };
+    let columns = ApiKey {
+        id: api_key.id.clone(),
+        name: name.clone(),
+        partial_key_hint: api_key.partial_key_hint.clone(),
+        status: api_key.status.clone(),
+        active: api_key.status.as_deref() == Some("active"),
+        created_on: milliseconds(api_key.created_at.as_ref()),
+        expires_on: milliseconds(api_key.expires_at.as_ref()),
+        created_by: creator.and_then(|it| it.id.clone()),
+        creator_type: creator.and_then(|it| it.kind.clone()),
+        principal_id: principal.and_then(|it| it.id.clone()),
+        principal_type: principal.and_then(|it| it.kind.as_deref()).map(|kind| {
+            let kind = if kind == "user_actor" || kind == "service_account_actor" {
+                kind.trim_end_matches("_actor")
+            } else {
+                kind
+            };
+            kind.to_owned()
+        }),
+        scope,
+        workspace_id: workspace_id.clone(),
+    };
+    let is_by_user = columns.creator_type.as_deref() == Some("user");
+    let user = columns.created_by.clone().filter(|_| is_by_user);
+    let entity = Element {
+        api_key: Some(Box::new(columns)),
+        ..entity(place, "anthropic_api_key", "AccessKey", &api_key.id, &name)
+    };
+    let key = entity.key.clone();
+    let mut elements = vec![entity];
+    elements.extend(user.map(|id| {
+        let user = entity_key("anthropic_user", &id);
+        relationship(place, "anthropic_user_created_api_key", "CREATED", user, key.clone())
+    }));
+    elements.extend(workspace_id.map(|id| {
+        let workspace = entity_key("anthropic_workspace", &id);
+        relationship(place, "anthropic_workspace_has_api_key", "HAS", workspace, key.clone())
+    }));
+    elements
+}
+
+fn assigned(place: Place<'_>, member: &raw::Member, workspace_id: &str) -> Element {
+    let user = entity_key("anthropic_user", &member.user_id);
+    let workspace = entity_key("anthropic_workspace", workspace_id);
+    Element {
+        user_assigned_workspace: Some(UserAssignedWorkspace { role: member.workspace_role.clone() }),
+        ..relationship(place, "anthropic_user_assigned_workspace", "ASSIGNED", user, workspace)
+    }
+}
+
+fn named(name: Option<&String>, otherwise: &str) -> String {
+    name.filter(|name| !name.is_empty()).map_or_else(|| otherwise.to_owned(), Clone::clone)
+}
+
+/// Digits beyond the millisecond are cut off before the time is read.
+fn milliseconds(text: Option<&String>) -> Option<i64> {
+    let text = text?;
+    let cut = match text.find('.') {
+        Some(point) => {
+            let digits = text[point + 1..].bytes().take_while(u8::is_ascii_digit).count();
+            format!("{}{}", &text[..point + 1 + digits.min(3)], &text[point + 1 + digits..])
+        }
+        None => text.clone(),
+    };
+    let time: Timestamp = cut.parse().ok()?;
+    i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+}
