@@ -78,6 +78,20 @@ pub enum Unfit {
         /// Which.
         partition: i32,
     },
+    /// The raw topic has another record where a listing ended.
+    #[error(
+        "the listing {listing_id} of organization {organization_id} ended at offset {read} of the raw topic, where there \
+         is another record now: the topic was made anew, and its records would count as read; give the topics a new \
+         prefix (kafka.topic_prefix) and poll again"
+    )]
+    RawRecord {
+        /// Whose listing.
+        organization_id: String,
+        /// Which.
+        listing_id: String,
+        /// Where its manifest was read.
+        read: i64,
+    },
     /// The raw topic ends before what was read of it.
     #[error(
         "a listing of organization {organization_id} was read at offset {read} of the raw topic, which ends at {end}: \
@@ -163,6 +177,16 @@ impl PartitionState {
             }
         }
         Ok(())
+    }
+
+    /// Where the newest whole listing ended, its id and organization: what the raw topic has there tells whether it is
+    /// the topic that was read.
+    pub fn newest_whole(&self) -> Option<(i64, String, String)> {
+        let whole = self.states.iter().flat_map(|(organization_id, state)| {
+            let whole = state.coverage().values().filter_map(|coverage| coverage.whole.as_ref());
+            whole.map(move |whole| (whole.raw_offset, whole.listing_id.clone(), organization_id.to_owned()))
+        });
+        whole.max()
     }
 
     /// Checks that an organization belongs in this partition.

@@ -1,6 +1,8 @@
 //! A partition's state as the graph topic has it.
 
-use schemas::topics::Topic;
+use std::time::{Duration, Instant};
+
+use schemas::{codec::decode_raw, topics::Topic};
 use service::{
     admin::Heartbeat,
     kafka::{
@@ -11,10 +13,15 @@ use service::{
 use tracing::info;
 
 use crate::{
-    partition_state::PartitionState,
+    partition_state::{PartitionState, Unfit},
     report,
     task::{Error, Shared},
 };
+
+/// One wait for a record.
+const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long one record is waited for: brokers that are slower are as slow for the task itself, which then tells.
+const LOOK_BOUND: Duration = Duration::from_secs(10);
 
 /// Restores the partition's state from the graph topic, and refuses one that is not what was written.
 pub(crate) fn restored(
@@ -62,4 +69,34 @@ pub(crate) fn restored(
     }
     report::show(&shared.metrics, state.states());
     Ok(state)
+}
+
+/// Checks that the raw partition is the one that was read: it reaches as far, and has the manifest of the newest whole
+/// listing where that was read, unless retention has cut it.
+pub(crate) fn check_raw(
+    shared: &Shared,
+    partition: i32,
+    reader: &PartitionReader,
+    state: &PartitionState,
+) -> Result<(), Error> {
+    state.check_raw_end(reader.end_offset()?)?;
+    let Some((read, listing_id, organization_id)) = state.newest_whole() else { return Ok(()) };
+    if read < reader.beginning_offset()? {
+        return Ok(());
+    }
+    let raw = reader.topic();
+    let mut look =
+        PartitionReader::open(&shared.client, &shared.group_id, raw, partition, Start::Offset(read))?;
+    let deadline = Instant::now() + LOOK_BOUND;
+    let record = loop {
+        match look.next(LOOK_TIMEOUT)? {
+            Some(record) => break record,
+            None if look.is_at_end() || Instant::now() >= deadline => return Ok(()),
+            None => {}
+        }
+    };
+    let found = record.value.as_deref().and_then(|value| decode_raw(value).ok());
+    let is_same =
+        record.offset == read && found.is_some_and(|raw| raw.record.listing_id.as_ref() == Some(&listing_id));
+    if is_same { Ok(()) } else { Err(Unfit::RawRecord { organization_id, listing_id, read }.into()) }
 }

@@ -21,7 +21,13 @@ use service::{
 };
 use tracing::{info, warn};
 
-use crate::{batch::Batch, intake::Intake, partition_state::Unfit, report, restored::restored};
+use crate::{
+    batch::Batch,
+    intake::Intake,
+    partition_state::Unfit,
+    report,
+    restored::{check_raw, restored},
+};
 
 /// One wait for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -132,7 +138,7 @@ impl<'a> Task<'a> {
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
         reader.resume()?;
-        state.check_raw_end(reader.end_offset()?)?;
+        check_raw(shared, partition, &reader, &state)?;
         info!(partition, offset = reader.position(), "task opened");
         Ok(Self {
             shared,
