@@ -134,6 +134,12 @@ impl Service {
         self.until("become ready", |_| get(&address, "/readyz").is_ok_and(|(status, _)| status == 200));
     }
 
+    /// Waits until `/readyz` says that it is not.
+    pub fn unready(&mut self) {
+        let address = self.admin();
+        self.until("become unready", |_| get(&address, "/readyz").is_ok_and(|(status, _)| status == 503));
+    }
+
     /// Waits until something that it does has come to pass.
     ///
     /// # Panics

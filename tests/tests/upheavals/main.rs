@@ -17,6 +17,11 @@ use tests::world::World;
 const IMPATIENT: &str =
     "properties.\"session.timeout.ms\" = \"3000\"\nproperties.\"heartbeat.interval.ms\" = \"500\"";
 
+/// A transaction that stays open is aborted after this (`transaction.timeout.ms`), not after five minutes; librdkafka
+/// wants its requests to be no longer.
+const SHORT_TRANSACTIONS: &str =
+    "properties.\"transaction.timeout.ms\" = \"2000\"\nproperties.\"socket.timeout.ms\" = \"2000\"";
+
 /// Waits until the processor has worked off all raw records that there are now.
 fn caught_up(world: &World, processor: &mut Service) {
     let raw = world.topic(schemas::topics::Topic::Raw);

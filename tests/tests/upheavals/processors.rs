@@ -7,7 +7,7 @@ use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::world::World;
 
-use super::{IMPATIENT, caught_up};
+use super::{IMPATIENT, SHORT_TRANSACTIONS, caught_up};
 
 #[test]
 fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member() {
@@ -66,9 +66,7 @@ fn a_processor_whose_commit_is_not_answered_repeats_it_and_doubles_nothing() {
 #[test]
 fn a_transaction_that_takes_too_long_is_aborted_by_the_broker_and_done_again() {
     let mut world = World::start();
-    world.kafka =
-        "properties.\"transaction.timeout.ms\" = \"2000\"\nproperties.\"socket.timeout.ms\" = \"2000\""
-            .to_owned();
+    world.kafka = SHORT_TRANSACTIONS.to_owned();
     world.configure("");
     world.run("producer", &["poll"]).expect(0);
     let proxy = Proxy::start(&world.bootstrap_servers);

@@ -6,6 +6,7 @@ use schemas::codec::decode_raw;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::judge::{agree, changes};
+use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::services::Service;
 use tests::world::World;
@@ -73,6 +74,28 @@ fn a_producer_whose_commit_is_not_answered_writes_each_listing_once() {
 }
 
 #[test]
+fn a_producer_whose_transaction_takes_too_long_lists_anew() {
+    let mut world = World::start();
+    world.kafka = super::SHORT_TRANSACTIONS.to_owned();
+    world.configure("");
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    proxy.strike(Request::EndTransaction, Fate::Held, 1);
+    let mut producer = world.spawn_through(&proxy, "producer", &["poll"]);
+    proxy.await_struck();
+    producer.suspend();
+    kafka::await_ends(&world.bootstrap_servers, &world.topic(Topic::Raw));
+    producer.resume();
+    proxy.release();
+    producer.logged("its transaction was lost");
+    producer.finish().expect(0);
+    listings_are_whole(&world);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}
+
+#[test]
 fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     let settings = |seed| Settings { seed, users: 6, workspaces: 2, api_keys: 4, ..Settings::default() };
     let mut world = World::of(vec![settings(1), settings(2)]);
@@ -88,8 +111,7 @@ fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     assert!(said.contains(&other) && said.contains("give it its own key"), "{said}");
     let mut running = world.spawn("producer", &["run"]);
     running.logged("not polled");
-    running.until("say that it is not ready", |_| true);
-    assert_eq!(running.get("/readyz").expect("an answer").0, 503);
+    running.unready();
     running.terminate().expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);

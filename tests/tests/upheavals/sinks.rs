@@ -9,6 +9,7 @@ use simulator::anthropic::{Mutation, ROUND};
 use simulator::jupiterone::{Effect, Fault, Route, SecondOpenJob};
 use tests::judge::agree;
 use tests::kafka;
+use tests::proxy::{Fate, Proxy, Request};
 use tests::world::World;
 
 /// Far longer than a broker takes to compact a few hundred records.
@@ -93,4 +94,22 @@ fn a_sink_away_for_longer_than_tombstones_stay_misses_no_deletion() {
     kafka::alter_topic(&world.bootstrap_servers, &graph, &settings);
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
+}
+
+#[test]
+fn a_sink_whose_commits_are_not_answered_uploads_once() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    // Of the intent, and of what was finished.
+    proxy.strike(Request::EndTransaction, Fate::LostAnswer, 2);
+    world.spawn_through(&proxy, "sink", &["run", "--until-end"]).finish().expect(0);
+    proxy.await_struck();
+    assert!(proxy.ends().iter().all(|is_commit| *is_commit), "an abort after a commit: {:?}", proxy.ends());
+    let statuses: Vec<Value> = world.jupiterone.jobs().iter().map(|job| job["status"].clone()).collect();
+    assert_eq!(statuses, ["FINISHED"]);
+    agree(&world, 0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(world.jupiterone.jobs().len(), 1, "what was recorded is found again");
 }

@@ -14,6 +14,10 @@ fn small() -> Settings {
 
 fn remake(world: &World, topic: Topic) {
     kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
+    make(world, topic);
+}
+
+fn make(world: &World, topic: Topic) {
     let settings = topic.settings(&Retention::default());
     let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     kafka::create_topic(&world.bootstrap_servers, &world.topic(topic), PARTITIONS, &settings);
@@ -44,15 +48,21 @@ fn a_graph_or_a_log_made_anew_is_refused_and_nothing_is_written_or_deleted() {
 }
 
 #[test]
-fn a_raw_topic_made_anew_is_refused_while_it_is_shorter_than_what_was_read() {
+fn a_raw_topic_made_anew_is_refused_whether_it_is_shorter_or_longer_than_what_was_read() {
     let world = World::of(vec![small()]);
     world.round();
     let known = changes(&world, 0).len();
     remake(&world, Topic::Raw);
-    let refused = world.run("processor", &["run", "--until-end"]);
-    let said = &refused.expect(1).stderr;
-    assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
-    assert_eq!(changes(&world, 0).len(), known);
+    for polls in [0, 1, 2] {
+        for _ in 0..polls {
+            world.anthropic[0].live(ROUND);
+            world.run("producer", &["poll"]).expect(0);
+        }
+        let refused = world.run("processor", &["run", "--until-end"]);
+        let said = &refused.expect(1).stderr;
+        assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
+        assert_eq!(changes(&world, 0).len(), known, "after {polls} polls more");
+    }
 }
 
 #[test]
@@ -66,26 +76,55 @@ fn a_sync_topic_made_anew_costs_a_sync_job_and_nothing_else() {
 }
 
 #[test]
-fn a_topic_deleted_under_a_running_service_stops_it_with_the_topic_s_name() {
-    for (topic, service) in [(Topic::Raw, "processor"), (Topic::Graph, "sink")] {
-        let world = World::of(vec![small()]);
+fn a_topic_deleted_or_made_anew_under_a_running_service_stops_it_with_the_topic_s_name() {
+    let cases = [
+        (Topic::Raw, "processor", false),
+        (Topic::Raw, "processor", true),
+        (Topic::Changes, "processor", false),
+        (Topic::Graph, "sink", false),
+    ];
+    for (topic, service, is_made_anew) in cases {
+        let mut world = World::of(vec![small()]);
+        world.kafka = "properties.\"topic.metadata.propagation.max.ms\" = \"1000\"".to_owned();
+        world.configure("");
         world.round();
         let mut running = world.spawn(service, &["run"]);
         running.ready();
         running.logged(if service == "sink" { "restored" } else { "task opened" });
         kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
+        if is_made_anew {
+            make(&world, topic);
+        }
+        world.anthropic[0].live(ROUND);
+        if topic != Topic::Raw {
+            world.run("producer", &["poll"]);
+        }
         let ended = running.finish();
-        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert_eq!(ended.code, Some(1), "{topic:?}: {}", ended.stderr);
         let last = ended.stderr.lines().last().unwrap_or_default();
-        assert!(last.contains(&world.topic(topic)), "{last}");
+        assert!(last.contains(&world.topic(topic)) || last.contains("made anew"), "{topic:?}: {last}");
     }
+}
+
+#[test]
+fn a_producer_whose_topic_is_deleted_says_so_and_is_not_ready() {
+    let mut world = World::of(vec![small()]);
+    world.kafka = "properties.\"topic.metadata.propagation.max.ms\" = \"1000\"".to_owned();
+    world.configure("");
+    let mut producer = world.spawn("producer", &["run"]);
+    producer.logged("\"polled\"");
+    producer.ready();
+    kafka::delete_topic(&world.bootstrap_servers, &world.topic(Topic::Raw));
+    let said = producer.logged("not polled");
+    assert!(said.contains(&world.topic(Topic::Raw)), "{said}");
+    producer.unready();
+    producer.terminate().expect(0);
 }
 
 #[test]
 fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
     let world = World::of(vec![small()]);
     world.round();
-    let running = world.spawn("processor", &["run"]);
     let (raw, known) = (world.read(Topic::Raw).len(), changes(&world, 0).len());
     for topic in Topic::ALL {
         kafka::grow_topic(&world.bootstrap_servers, &world.topic(topic), PARTITIONS + 2);
@@ -98,7 +137,6 @@ fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
     says("producer", &["poll"], 1);
     says("processor", &["run", "--until-end"], 1);
     says("sink", &["resync"], 3);
-    drop(running);
     assert_eq!((world.read(Topic::Raw).len(), changes(&world, 0).len()), (raw, known));
 
     let one = World::of(vec![small()]);
