@@ -10,7 +10,7 @@ use service::{
     kafka::topics::Broker,
 };
 
-use crate::{check, decide, forget, holds, replay, run, tail, verify};
+use crate::{check, decide, forget, holds, replay, reset, run, tail, verify};
 
 /// Turns raw records into changes and compacted state.
 #[derive(Debug, Parser)]
@@ -67,6 +67,8 @@ enum Command {
     Forget(forget::Arguments),
     /// Rebuild changes and graph from the raw topic, into topics of another prefix.
     Replay(replay::Arguments),
+    /// Show, and with --confirm delete, what a processor has to forget to begin anew from the raw topic.
+    Reset(reset::Arguments),
 }
 
 /// Does what the command line asks for.
@@ -89,6 +91,7 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Approve(options) => decide::decide(config, decision::APPROVE, options).await,
         Command::Reject(options) => decide::decide(config, decision::REJECT, options).await,
         Command::Forget(options) => forget::forget(config, options).await,
+        Command::Reset(options) => reset::reset(config, options).await,
         Command::Replay(options) => replay::replay(config, options, shutdown_signal()?).await,
     }
 }

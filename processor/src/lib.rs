@@ -2,7 +2,8 @@
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
 //! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`: what is told of a transaction
-//! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`]: what one decides
+//! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
+//!   decides
 //! - [`verify`]: the auditor, who shares none of the above
 
 mod answer;
@@ -20,6 +21,7 @@ pub mod partition_state;
 pub mod reconcile;
 pub mod replay;
 mod report;
+pub mod reset;
 mod restored;
 pub mod run;
 mod stand;
