@@ -9,4 +9,7 @@ mod life;
 mod members;
 mod organizations;
 mod outages;
+mod parking;
 mod restarts;
+mod sink_guard;
+mod targets;

@@ -1,0 +1,95 @@
+//! The sink asks before it deletes much from JupiterOne.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use simulator::anthropic::{Mutation, Settings};
+use tests::judge::agree;
+use tests::services::{Finished, PATIENCE};
+use tests::world::World;
+
+/// How often a metric is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+
+/// Sixty users; a poll that finds twenty of them gone is within the processor's limits.
+fn world() -> World {
+    let world = World::of(vec![Settings { users: 60, workspaces: 2, api_keys: 2, ..Settings::default() }]);
+    world.round();
+    world
+}
+
+/// So many users leave, which a poll sees and the sink does not.
+fn leave(world: &World, count: usize) {
+    let users = world.anthropic[0].truth().users.into_keys();
+    let gone: Vec<String> = users.take(count).collect();
+    for id in gone {
+        world.anthropic[0].mutate(Mutation::RemoveUser { id }).expect("a user");
+    }
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+}
+
+/// The revision in the command that a pause or a preview prints.
+fn revision(text: &str) -> String {
+    let (_, rest) = text.split_once("--revision ").expect("a command");
+    rest.split(' ').next().expect("a revision").to_owned()
+}
+
+fn approve(world: &World, revision: &str) -> Finished {
+    let arguments = ["approve", "--organization", "organization-1", "--revision", revision];
+    world.run("sink", &[&arguments[..], &["--by", "ada", "--why", "they left"]].concat())
+}
+
+#[test]
+fn many_deletions_of_several_polls_wait_for_a_person_who_sees_them_first() {
+    let world = world();
+    let before = world.graph(0);
+    let held = before.entities.iter().filter(|entity| entity["_type"] == "anthropic_user").count();
+    leave(&world, 20);
+    leave(&world, 10);
+    let paused = world.run("sink", &["run", "--until-end"]);
+    let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
+    assert!(line.contains(&format!("30 of {held} anthropic_user")), "{line}");
+    assert_eq!(world.graph(0).entities, before.entities);
+
+    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    assert!(shown.expect(0).stdout.contains(&format!("30 of {held} anthropic_user")), "{}", shown.stdout);
+    let seen = revision(&line);
+    assert_eq!(revision(&shown.stdout), seen);
+    approve(&world, "1").expect(1);
+    world.run("sink", &["approve", "--organization", "organization-1", "--revision", &seen]).expect(2);
+    world.run("sink", &["run", "--until-end"]).expect(3);
+
+    // What leaves after the approval was not seen.
+    approve(&world, &seen).expect(0);
+    leave(&world, 1);
+    world.run("sink", &["run", "--until-end"]).expect(3);
+    assert_eq!(world.graph(0).entities, before.entities);
+    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    approve(&world, &revision(&shown.stdout)).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    agree(&world, 0);
+}
+
+#[test]
+fn a_running_sink_notices_an_approval_and_goes_on() {
+    let world = world();
+    leave(&world, 20);
+    leave(&world, 10);
+    let mut sink = world.spawn("sink", &["run"]);
+    let line = sink.logged("paused: ");
+    let (status, reason) = sink.get("/readyz").expect("an answer");
+    assert_eq!(status, 503, "{reason}");
+    assert!(reason.contains("sink approve"), "{reason}");
+    assert!(sink.get("/metrics").expect("metrics").1.contains("paused{organization=\"organization-1\"} 1"));
+    approve(&world, &revision(&line)).expect(0);
+    sink.logged("sync job finished");
+    let deadline = Instant::now() + PATIENCE;
+    while !sink.get("/metrics").expect("metrics").1.contains("paused{organization=\"organization-1\"} 0") {
+        assert!(Instant::now() < deadline, "it stays paused");
+        thread::sleep(LOOK_PERIOD);
+    }
+    sink.ready();
+    sink.terminate().expect(0);
+    agree(&world, 0);
+}

@@ -1,0 +1,131 @@
+//! A target, a prefix or a graph exchanged for another: nothing of the old graph is deleted, nothing of the new is
+//! mixed in, and the way out is told.
+
+use std::fs;
+
+use schemas::topics::Topic;
+use simulator::anthropic::{ROUND, Settings};
+use simulator::jupiterone::GraphView;
+use tests::judge::agree;
+use tests::kafka;
+use tests::world::World;
+
+fn two() -> World {
+    World::of(vec![
+        Settings { seed: 1, ..Settings::default() },
+        Settings { seed: 2, users: 9, workspaces: 3, api_keys: 5, ..Settings::default() },
+    ])
+}
+
+/// Writes the configuration with a line of its own for each organization.
+fn configure(world: &World, lines: [&str; 2]) {
+    world.configure("");
+    let text = fs::read_to_string(world.config()).expect("the configuration");
+    let mut parts = text.split("[[organizations]]");
+    let mut text = parts.next().expect("what is common").to_owned();
+    for (part, line) in parts.zip(lines) {
+        text.push_str("[[organizations]]");
+        text.push_str(part);
+        text.push_str(line);
+        text.push('\n');
+    }
+    fs::write(world.config(), text).expect("a file");
+}
+
+fn keys(graph: &GraphView) -> Vec<String> {
+    let objects = graph.entities.iter().chain(&graph.relationships);
+    objects.map(|object| object["_key"].as_str().expect("a key").to_owned()).collect()
+}
+
+#[test]
+fn a_new_prefix_begins_with_the_same_graph_and_deletes_nothing() {
+    let mut world = World::start();
+    world.round();
+    let before = world.graph(0);
+    world.prefix = tests::prefix();
+    world.configure("");
+    // Nothing was polled yet under it.
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(keys(&world.graph(0)), keys(&before));
+    world.round();
+    assert_eq!(keys(&world.graph(0)), keys(&before));
+    agree(&world, 0);
+}
+
+#[test]
+fn graph_and_changes_made_anew_are_not_followed_until_a_person_says_so() {
+    let world = World::start();
+    world.round();
+    world.anthropic[0].live(ROUND);
+    world.round();
+    let before = world.graph(0);
+    // Of one of the two alone the processor makes nothing.
+    for topic in [Topic::Graph, Topic::Changes] {
+        kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
+    }
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(keys(&world.graph(0)), keys(&before), "an empty graph is no graph");
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let paused = world.run("sink", &["run", "--until-end"]);
+    let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
+    assert!(line.contains("made anew") && line.contains("sink approve"), "{line}");
+    assert_eq!(keys(&world.graph(0)), keys(&before));
+
+    let (_, rest) = line.split_once("--revision ").expect("a command");
+    let revision = rest.split(' ').next().expect("a revision");
+    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.run("sink", &approve).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(keys(&world.graph(0)), keys(&before), "it was the same graph");
+}
+
+#[test]
+fn two_organizations_that_exchange_their_targets_are_paused_until_each_is_allowed() {
+    let world = two();
+    let (one, other) = ("jupiterone = { scope = \"one\" }", "jupiterone = { scope = \"other\" }");
+    configure(&world, [one, other]);
+    world.round();
+    let before = (world.jupiterone.graph("one"), world.jupiterone.graph("other"));
+    assert!(!keys(&before.0).is_empty() && !keys(&before.1).is_empty());
+    configure(&world, [other, one]);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let paused = world.run("sink", &["run", "--until-end"]);
+    let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
+    assert!(line.contains("organization-1: ") && line.contains("organization-2: "), "{line}");
+    assert_eq!((world.jupiterone.graph("one"), world.jupiterone.graph("other")), before);
+
+    for name in ["organization-1", "organization-2"] {
+        let shown = world.run("sink", &["approve", "--organization", name]);
+        assert!(shown.expect(0).stdout.contains("deletes all of that"), "{}", shown.stdout);
+        let (_, rest) = shown.stdout.split_once("--revision ").expect("a command");
+        let revision = rest.split(' ').next().expect("a revision");
+        let approve = ["approve", "--organization", name, "--revision", revision, "--by", "ada"];
+        world.run("sink", &approve).expect(1);
+        world.run("sink", &[&approve[..], &["--take-target"]].concat()).expect(0);
+    }
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(keys(&world.jupiterone.graph("one")), keys(&before.1));
+    assert_eq!(keys(&world.jupiterone.graph("other")), keys(&before.0));
+}
+
+#[test]
+fn another_organization_s_admin_key_stops_the_producer_and_leaves_jupiterone_alone() {
+    let world = two();
+    world.round();
+    let before = (world.graph(0), world.graph(1), world.jupiterone.jobs().len());
+    let text = fs::read_to_string(world.config()).expect("the configuration");
+    let (first, _) = text.rsplit_once("[[organizations]]").expect("two organizations");
+    let exchanged = first
+        .replace(&world.anthropic[0].url(), &world.anthropic[1].url())
+        .replace("admin-key-1", "admin-key-2");
+    fs::write(world.config(), exchanged).expect("a file");
+    let polled = world.run("producer", &["poll"]);
+    assert_ne!(polled.code, Some(0), "{}", polled.stderr);
+    assert!(polled.stderr.contains(&world.anthropic[1].organization_id()), "{}", polled.stderr);
+    world.run("processor", &["run", "--until-end"]);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!((world.graph(0), world.graph(1), world.jupiterone.jobs().len()), before);
+}
