@@ -6,10 +6,11 @@ use tracing::error;
 
 use crate::{
     batch::{Batch, Refusal},
+    gauges,
     listing::{Assembler, Unit, organization_and_collection},
     partition_state::PartitionState,
     reconcile::Cause,
-    report::{self, Report},
+    report::Report,
 };
 
 /// What one partition has taken in and not written yet, with the state that it leads to.
@@ -98,7 +99,7 @@ impl Intake {
                     let reason = latest.reason.as_deref().unwrap_or("no reason was given");
                     lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
                 }
-                let held = report::held(state, collection, hold_state::PROPOSED);
+                let held = gauges::held(state, collection, hold_state::PROPOSED);
                 if held > 0 {
                     lines.push(format!(
                         "{name}: {collection} {}: {held} deletions are held; `processor holds` lists them",
@@ -171,6 +172,8 @@ impl Intake {
         let organization_id = unit.organization_id().to_owned();
         // A first listing may be large, and what it led to is larger.
         drop(unit);
+        let state = self.state.states().get(&organization_id);
+        self.report.touch(&organization_id, state, &reconciled.records);
         self.batch.add(&organization_id, &mut reconciled, traceparent);
         self.state.fold(&organization_id, reconciled.records);
     }

@@ -1,7 +1,7 @@
 //! Turns raw records into changes and compacted state.
 //!
 //! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
-//! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`: what is told of a transaction
+//! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`, `gauges`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
 //!   decides
 //! - [`verify`]: the auditor, who shares none of the above
@@ -12,6 +12,7 @@ pub mod check;
 pub mod cli;
 pub mod decide;
 pub mod forget;
+mod gauges;
 pub mod holds;
 pub mod intake;
 pub mod listing;

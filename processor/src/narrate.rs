@@ -26,7 +26,9 @@ pub fn narrate(change: &Envelope) -> String {
         |element| if element.is_relationship() { relationship(element) } else { entity(element) },
     );
     let mut line = format!("{verb:<8}{subject}");
-    if let (Some(before), Some(after)) = (&change.before, &change.after) {
+    if change.op == op::NOTICE {
+        line.push_str(": its deletion waits for a decision");
+    } else if let (Some(before), Some(after)) = (&change.before, &change.after) {
         line.push_str(": ");
         line.push_str(&differences(&change.changed, before, after));
     }

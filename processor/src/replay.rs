@@ -250,7 +250,8 @@ impl<'a> Replay<'a> {
             self.producer.commit()?;
             self.replayed.changes += changes;
         }
-        self.dead_letters += self.intake.take_report().tell(&self.metrics, self.partition);
+        let report = self.intake.take_report();
+        self.dead_letters += report.tell(&self.metrics, self.partition, self.intake.state().states());
         Ok(())
     }
 

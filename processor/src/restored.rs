@@ -13,8 +13,8 @@ use service::{
 use tracing::info;
 
 use crate::{
+    gauges,
     partition_state::{PartitionState, Unfit},
-    report,
     task::{Error, Shared},
 };
 
@@ -67,7 +67,7 @@ pub(crate) fn restored(
             "restored"
         );
     }
-    report::show(&shared.metrics, state.states());
+    gauges::show(&shared.metrics, state.states());
     Ok(state)
 }
 

@@ -23,9 +23,9 @@ use tracing::{info, warn};
 
 use crate::{
     batch::Batch,
+    gauges,
     intake::Intake,
     partition_state::Unfit,
-    report,
     restored::{check_raw, restored},
 };
 
@@ -201,7 +201,9 @@ impl<'a> Task<'a> {
         service::failpoint!("processor::before_commit");
         self.producer.commit()?;
         service::failpoint!("processor::after_commit");
-        self.dead_letters += self.intake.take_report().tell(&self.shared.metrics, self.partition);
+        let report = self.intake.take_report();
+        let states = self.intake.state().states();
+        self.dead_letters += report.tell(&self.shared.metrics, self.partition, states);
         Ok(())
     }
 
@@ -234,6 +236,6 @@ impl<'a> Task<'a> {
 
 impl Drop for Task<'_> {
     fn drop(&mut self) {
-        report::forget(&self.shared.metrics, self.intake.state().states());
+        gauges::forget(&self.shared.metrics, self.intake.state().states());
     }
 }

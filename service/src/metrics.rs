@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -23,6 +24,8 @@ pub const PREFIX: &str = "anthropic_graph";
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     last_whole: LastWhole,
+    not_whole: NotWhole,
+    holds: Holds,
     listings: Family<ListingLabels, Counter>,
     changes: Family<ChangeLabels, Counter>,
     lag: Family<PartitionLabels, Gauge>,
@@ -80,6 +83,8 @@ impl Metrics {
 
     fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.last_whole.clone()));
+        registry.register_collector(Box::new(self.not_whole.clone()));
+        registry.register_collector(Box::new(self.holds.clone()));
         registry.register("listings", "Listings by outcome", self.listings.clone());
         registry.register("changes", "Changes by op", self.changes.clone());
         registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
@@ -91,17 +96,27 @@ impl Metrics {
 
     /// A collection was listed whole, and its listing ended then.
     pub fn listed_whole(&self, organization: &str, collection: &str, ended: SystemTime) {
-        let key = (organization.to_owned(), collection.to_owned());
-        self.last_whole.entries(|entries| entries.insert(key, ended));
+        self.last_whole.insert(organization, collection, ended);
+    }
+
+    /// Since when no listing of a collection has been whole; `None`: the newest one is.
+    pub fn not_whole(&self, organization: &str, collection: &str, since: Option<SystemTime>) {
+        self.not_whole.insert(organization, collection, since);
+    }
+
+    /// How many deletions of a collection are held: left to a person, and rejected.
+    pub fn held(&self, organization: &str, collection: &str, proposed: usize, rejected: usize) {
+        self.holds.insert(organization, collection, [proposed, rejected]);
     }
 
     /// A collection is gone, or another process has its organization.
     pub fn forget_collection(&self, organization: &str, collection: &str) {
-        let key = (organization.to_owned(), collection.to_owned());
-        self.last_whole.entries(|entries| entries.remove(&key));
+        self.last_whole.remove(organization, collection);
+        self.not_whole.remove(organization, collection);
+        self.holds.remove(organization, collection);
     }
 
-    /// A listing ended, such as `whole`, `partial`, `failed`, `held`.
+    /// A listing ended, such as `whole`, `partial`, `failed`, `guarded`.
     pub fn count_listing(&self, organization: &str, collection: &str, outcome: &str) {
         let labels = ListingLabels {
             organization: organization.to_owned(),
@@ -154,52 +169,115 @@ impl Metrics {
     }
 }
 
-/// When each collection was last listed whole, shown as an age at the time of the question.
-#[derive(Debug, Clone, Default)]
-struct LastWhole(Arc<Mutex<BTreeMap<(String, String), SystemTime>>>);
+/// What is known of each collection, by organization and collection: an organization may have thousands of workspaces,
+/// so what is shown is put together for each kind of collection.
+#[derive(Debug, Clone)]
+struct ByCollection<T>(Arc<Mutex<BTreeMap<(String, String), T>>>);
 
-impl LastWhole {
-    fn entries<T>(&self, change: impl FnOnce(&mut BTreeMap<(String, String), SystemTime>) -> T) -> T {
-        // A map is whole between any two calls.
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The oldest time of each kind of collection: an organization may have thousands of workspaces.
-    fn oldest(&self) -> BTreeMap<(String, String), SystemTime> {
-        self.entries(|entries| {
-            let mut oldest = BTreeMap::new();
-            for ((organization, collection), ended) in entries.iter() {
-                let kept =
-                    oldest.entry((organization.clone(), kind(collection).to_owned())).or_insert(*ended);
-                *kept = (*kept).min(*ended);
-            }
-            oldest
-        })
+impl<T> Default for ByCollection<T> {
+    fn default() -> Self {
+        Self(Arc::default())
     }
 }
+
+impl<T: Copy> ByCollection<T> {
+    fn insert(&self, organization: &str, collection: &str, value: T) {
+        self.entries().insert((organization.to_owned(), collection.to_owned()), value);
+    }
+
+    fn remove(&self, organization: &str, collection: &str) {
+        self.entries().remove(&(organization.to_owned(), collection.to_owned()));
+    }
+
+    fn by_kind(&self, join: impl Fn(T, T) -> T) -> BTreeMap<(String, String), T> {
+        let mut joined = BTreeMap::new();
+        for ((organization, collection), value) in self.entries().iter() {
+            let entry = joined.entry((organization.clone(), kind(collection).to_owned()));
+            entry.and_modify(|kept| *kept = join(*kept, *value)).or_insert(*value);
+        }
+        joined
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<(String, String), T>> {
+        // A map is whole between any two calls.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// When each collection was last listed whole, shown as an age at the time of the question.
+type LastWhole = ByCollection<SystemTime>;
+/// Since when each collection has not been listed whole, if it is so.
+type NotWhole = ByCollection<Option<SystemTime>>;
+/// How many deletions of each collection are held: left to a person, and rejected.
+type Holds = ByCollection<[usize; 2]>;
 
 impl Collector for LastWhole {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let now = SystemTime::now();
-        let ages: Vec<_> = self
-            .oldest()
-            .into_iter()
-            .map(|((organization, collection), ended)| {
-                let labels = [("organization", organization), ("collection", collection)];
-                (labels, ConstGauge::new(now.duration_since(ended).unwrap_or_default().as_secs_f64()))
-            })
-            .collect();
-        let mut family = encoder.encode_descriptor(
+        let family = encoder.encode_descriptor(
             "last_whole_listing_age",
             "Age of the last whole listing, of the oldest workspace's for members",
             Some(&Unit::Seconds),
-            prometheus_client::metrics::MetricType::Gauge,
+            MetricType::Gauge,
         )?;
-        for (labels, age) in &ages {
-            age.encode(family.encode_family(labels)?)?;
-        }
-        Ok(())
+        let ages = self.by_kind(Ord::min).into_iter().map(|((organization, collection), ended)| {
+            let labels = [("organization", organization), ("collection", collection)];
+            (labels, now.duration_since(ended).unwrap_or_default().as_secs_f64())
+        });
+        encode_gauges(family, ages)
     }
+}
+
+impl Collector for NotWhole {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let family = encoder.encode_descriptor(
+            "not_whole_since",
+            "Since when no listing has been whole, of the first such workspace for members; 0: the newest is whole",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+        )?;
+        let first = |a: Option<SystemTime>, b| a.into_iter().chain(b).min();
+        let times = self.by_kind(first).into_iter().map(|((organization, collection), since)| {
+            let labels = [("organization", organization), ("collection", collection)];
+            let since = since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok());
+            (labels, since.unwrap_or_default().as_secs_f64())
+        });
+        encode_gauges(family, times)
+    }
+}
+
+impl Collector for Holds {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let family = encoder.encode_descriptor(
+            "holds",
+            "Deletions that are held, by state",
+            None,
+            MetricType::Gauge,
+        )?;
+        let sum = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
+        let counts = self.by_kind(sum).into_iter().flat_map(|((organization, collection), counts)| {
+            ["proposed", "rejected"].into_iter().zip(counts).map(move |(state, count)| {
+                let labels = [
+                    ("organization", organization.clone()),
+                    ("collection", collection.clone()),
+                    ("state", state.to_owned()),
+                ];
+                #[expect(clippy::cast_precision_loss, reason = "elements are fewer than 2^52")]
+                (labels, count as f64)
+            })
+        });
+        encode_gauges(family, counts)
+    }
+}
+
+fn encode_gauges<const N: usize>(
+    mut family: MetricEncoder<'_>,
+    gauges: impl Iterator<Item = ([(&'static str, String); N], f64)>,
+) -> Result<(), fmt::Error> {
+    for (labels, value) in gauges {
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 /// `members` for `members/<workspace id>`, any other collection as it is.
@@ -224,6 +302,15 @@ mod tests {
         metrics.listed_whole("nimbus", "members/wrkspc_2", hours_ago(3));
         metrics.listed_whole("nimbus", "members/wrkspc_3", hours_ago(9));
         metrics.forget_collection("nimbus", "members/wrkspc_3");
+        let at = |seconds| Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        metrics.not_whole("nimbus", "users", None);
+        metrics.not_whole("nimbus", "members/wrkspc_1", at(1_790_000_000));
+        metrics.not_whole("nimbus", "members/wrkspc_2", at(1_780_000_000));
+        metrics.not_whole("nimbus", "members/wrkspc_4", None);
+        metrics.held("nimbus", "members/wrkspc_1", 3, 0);
+        metrics.held("nimbus", "members/wrkspc_2", 4, 1);
+        metrics.held("nimbus", "api_keys", 5, 0);
+        metrics.forget_collection("nimbus", "api_keys");
         metrics.count_listing("nimbus", "members/wrkspc_1", "whole");
         metrics.count_listing("nimbus", "members/wrkspc_2", "whole");
         metrics.count_changes("nimbus", "c", 3);
@@ -240,6 +327,10 @@ mod tests {
             "# UNIT anthropic_graph_last_whole_listing_age_seconds seconds",
             "anthropic_graph_last_whole_listing_age_seconds{organization=\"nimbus\",collection=\"members\"} 1080",
             "anthropic_graph_last_whole_listing_age_seconds{organization=\"nimbus\",collection=\"users\"} 0.",
+            "anthropic_graph_not_whole_since_seconds{organization=\"nimbus\",collection=\"members\"} 1780000000.0",
+            "anthropic_graph_not_whole_since_seconds{organization=\"nimbus\",collection=\"users\"} 0.0",
+            "anthropic_graph_holds{organization=\"nimbus\",collection=\"members\",state=\"proposed\"} 7",
+            "anthropic_graph_holds{organization=\"nimbus\",collection=\"members\",state=\"rejected\"} 1",
             "anthropic_graph_listings_total{organization=\"nimbus\",collection=\"members\",outcome=\"whole\"} 2",
             "anthropic_graph_changes_total{organization=\"nimbus\",op=\"c\"} 3",
             "anthropic_graph_lag_records{partition=\"7\"} 42",
@@ -252,6 +343,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("collection=\"api_keys\""), "{text}");
         assert_eq!(text.matches("anthropic_graph_lag_records{").count(), 1);
         assert_eq!(text.matches("collection=\"members\"} 1080").count(), 1);
     }

@@ -73,7 +73,9 @@ pub fn changes(world: &World, organization: usize) -> Vec<Envelope> {
 /// Folds changes, and holds each to the laws of the log on the way.
 fn folded_changes(changes: &[Envelope]) -> Graph {
     let mut elements: BTreeMap<String, Element> = BTreeMap::new();
-    for (change, revision) in changes.iter().zip(1..) {
+    let mut revision = 0;
+    for change in changes {
+        revision += i64::from(change.op != op::NOTICE);
         assert_eq!(change.revision, revision, "revisions have no gap");
         let key = &change.element_key;
         assert_eq!(
@@ -81,6 +83,9 @@ fn folded_changes(changes: &[Envelope]) -> Graph {
             change.before.as_ref(),
             "{key}: the image before is the image after of before"
         );
+        if change.op == op::NOTICE {
+            assert_eq!(change.before, change.after, "{key}: a notice changes nothing");
+        }
         match &change.after {
             Some(after) => drop(elements.insert(key.clone(), after.clone())),
             None => drop(elements.remove(key)),

@@ -10,6 +10,8 @@ use schemas::{
 
 use super::{Reconciled, coverage_record, is_applied, poll_record};
 
+const NO_REASON: &str = "no reason was given";
+
 /// Where a mark stands.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "as in the raw record")]
@@ -66,10 +68,8 @@ fn end_line(
 ) {
     let known = state.coverage().get(&line.collection);
     if line.outcome == outcome::WHOLE {
-        let judged = known.and_then(|coverage| coverage.latest.as_ref());
-        let judged =
-            judged.filter(|latest| latest.outcome != outcome::WHOLE && latest.outcome != outcome::GUARDED);
-        incomplete.extend(judged.map(|latest| described(&line.collection, latest.reason.as_deref())));
+        let doubt = doubt(known, line).filter(|_| is_coverable(state, &line.collection));
+        incomplete.extend(doubt.map(|reason| described(&line.collection, Some(reason))));
         return;
     }
     if line.outcome != outcome::GONE {
@@ -97,6 +97,19 @@ fn end_line(
     }));
 }
 
+/// Why a listing that was written whole has not been taken for whole, or not at all.
+fn doubt<'a>(known: Option<&'a Coverage>, line: &ListingOutcome) -> Option<&'a str> {
+    let latest = known.and_then(|coverage| coverage.latest.as_ref());
+    let whole = known.and_then(|coverage| coverage.whole.as_ref());
+    let is_whole = |latest: &&Latest| [outcome::WHOLE, outcome::GUARDED].contains(&latest.outcome.as_str());
+    if let Some(latest) = latest.filter(|latest| !is_whole(latest)) {
+        return Some(latest.reason.as_deref().unwrap_or(NO_REASON));
+    }
+    // Its manifest is among the dead letters, or a poll beside this one was faster.
+    let other = line.listing_id.as_ref().filter(|id| whole.map(|whole| &whole.listing_id) != Some(*id));
+    other.map(|_| "the listing that the poll wrote was not taken, or another has followed it")
+}
+
 /// Coverage is kept for the organization's own collections and for members of workspaces in the graph.
 fn is_coverable(state: &State, collection: &str) -> bool {
     match Collection::parse(collection) {
@@ -109,5 +122,5 @@ fn is_coverable(state: &State, collection: &str) -> bool {
 }
 
 fn described(collection: &str, reason: Option<&str>) -> String {
-    format!("{collection}: {}", reason.unwrap_or("no reason was given"))
+    format!("{collection}: {}", reason.unwrap_or(NO_REASON))
 }

@@ -288,3 +288,42 @@ fn an_end_mark_tells_coverage_what_failed_and_moves_no_element() {
     assert!(poll.ended && !poll.complete);
     assert_eq!(poll.incomplete.len(), 2, "{:?}", poll.incomplete);
 }
+
+fn end_of(lines: Vec<ListingOutcome>) -> Mark {
+    Mark {
+        kind: END.to_owned(),
+        trigger: "interval".to_owned(),
+        outcomes: lines,
+        complete: true,
+        reason: None,
+    }
+}
+
+#[test]
+fn a_poll_is_complete_only_where_the_listings_that_it_wrote_were_taken_for_whole() {
+    let mut world = World::small();
+    let mut book = Book::of(&world);
+    let whole = |listing_id: &str| ListingOutcome {
+        outcome: outcome::WHOLE.to_owned(),
+        reason: None,
+        listing_id: Some(listing_id.to_owned()),
+        ..failed("users")
+    };
+    let listing = book.listing(&world, &Collection::Users);
+    book.take(&listing);
+    book.mark(&end_of(vec![whole(&listing.listing_id)]));
+    assert!(book.state.poll().complete);
+
+    // The manifest of the next one became a dead letter.
+    book.mark(&end_of(vec![whole("listing-lost")]));
+    let poll = book.state.poll();
+    assert!(!poll.complete);
+    assert!(poll.incomplete[0].starts_with("users: the listing that the poll wrote was not taken"));
+
+    // A guarded listing was seen whole.
+    world.users.clear();
+    let listing = book.listing(&world, &Collection::Users);
+    assert_eq!(book.take(&listing).1, outcome::GUARDED);
+    book.mark(&end_of(vec![whole(&listing.listing_id)]));
+    assert!(book.state.poll().complete);
+}

@@ -5,6 +5,7 @@ mod commands;
 mod dead_letters;
 mod first_sync;
 mod generations;
+mod holds;
 mod life;
 mod members;
 mod organizations;

@@ -1,0 +1,172 @@
+//! Most users vanish at once: the guard holds their deletion until a person decides.
+
+use std::collections::BTreeSet;
+
+use schemas::{
+    change::{op, reason},
+    codec::{GraphValue, encode},
+    coverage::{Coverage, Hold, hold_state},
+    element::ElementType,
+    raw::{Decision, RawRecord, decision},
+    state::GraphKey,
+    topics::{Topic, partition},
+};
+use simulator::anthropic::{Mutation, Settings};
+use tests::{
+    judge::{agree, changes},
+    kafka,
+    world::{PARTITIONS, World},
+};
+
+/// More than the guard allows: it counts to twenty.
+const USERS: usize = 60;
+const VANISHING: usize = 36;
+
+fn user_key(id: &str) -> String {
+    ElementType::User.entity_key(id)
+}
+
+/// The organization's newest records of the graph topic that are still there.
+fn known(world: &World) -> Vec<(GraphKey, GraphValue)> {
+    let folded = kafka::fold(world.read(Topic::Graph)).into_iter();
+    let known = folded.filter_map(|(key, record)| {
+        let (_, key) = GraphKey::parse(&key).expect("a key of the graph topic");
+        Some((key, GraphValue::decode(&record.value?).expect("a value of the graph topic")))
+    });
+    known.collect()
+}
+
+fn holds(world: &World) -> Vec<Hold> {
+    let holds = known(world).into_iter().filter_map(|(_, value)| match value {
+        GraphValue::Hold(hold) => Some(*hold),
+        _ => None,
+    });
+    holds.collect()
+}
+
+/// Keys of the users whose deletion is held.
+fn held_users(world: &World) -> BTreeSet<String> {
+    holds(world).into_iter().map(|hold| hold.element_key).filter(|key| !key.contains('|')).collect()
+}
+
+fn users_coverage(world: &World) -> Coverage {
+    let coverage = known(world).into_iter().find_map(|(_, value)| match value {
+        GraphValue::Coverage(coverage) if coverage.collection == "users" => Some(*coverage),
+        _ => None,
+    });
+    coverage.expect("users were listed")
+}
+
+/// Decides as a person who sees the newest listing of users there is.
+fn decide(world: &World, kind: &str, element_key: Option<String>, listing_id: &str) {
+    let organization_id = world.anthropic[0].organization_id();
+    let record = RawRecord {
+        organization_id: organization_id.clone(),
+        organization_name: "organization-1".to_owned(),
+        collection: schemas::collection::DECISION.to_owned(),
+        poll_id: None,
+        listing_id: None,
+        observed_ts_ms: 1_790_000_000_000,
+        mark: None,
+        manifest: None,
+        decision: Some(Decision {
+            kind: kind.to_owned(),
+            collection: Some("users".to_owned()),
+            element_key,
+            listing_id: Some(listing_id.to_owned()),
+            by: "grace@nimbus.example".to_owned(),
+            why: None,
+            decided_ts_ms: 1_790_000_000_000,
+        }),
+        resource: None,
+    };
+    let home = partition(&organization_id, PARTITIONS);
+    let topic = world.topic(Topic::Raw);
+    kafka::write(&world.bootstrap_servers, &topic, home, &record.key(), Some(&encode(&record)), &[]);
+}
+
+/// Runs the processor to its end, which tells that deletions wait.
+fn process_with_holds(world: &World) -> String {
+    let processed = world.run("processor", &["run", "--until-end"]);
+    let processed = processed.expect(3);
+    let last = processed.stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("users guarded") && last.contains("`processor holds`"), "{last}");
+    processed.stderr.clone()
+}
+
+/// The keys of an organization's users in JupiterOne.
+fn uploaded_users(world: &World) -> BTreeSet<String> {
+    let users = world.graph(0).entities.into_iter().filter(|entity| entity["_type"] == "anthropic_user");
+    users.map(|user| user["_key"].as_str().expect("a key").to_owned()).collect()
+}
+
+#[test]
+fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen() {
+    let world = World::of(vec![Settings { users: USERS, workspaces: 2, ..Settings::default() }]);
+    world.round();
+    agree(&world, 0);
+    let before = uploaded_users(&world);
+    let end = &world.anthropic[0];
+    let remove = |id: &String| end.mutate(Mutation::RemoveUser { id: id.clone() }).is_ok();
+    let ids: Vec<String> = end.truth().users.keys().cloned().collect();
+    let gone: Vec<String> = ids.iter().filter(|id| remove(id)).take(VANISHING).cloned().collect();
+    let gone_keys: BTreeSet<String> = gone.iter().map(|id| user_key(id)).collect();
+
+    // Held: the graph and JupiterOne keep them, and each is told once.
+    world.run("producer", &["poll"]).expect(0);
+    process_with_holds(&world);
+    assert_eq!(held_users(&world), gone_keys);
+    let notices = |changes: &[schemas::change::Envelope]| {
+        changes.iter().filter(|change| change.op == op::NOTICE).count()
+    };
+    assert_eq!(notices(&changes(&world, 0)), VANISHING);
+    // Their memberships and keys follow other collections' listings, more of them than the sink's own guard allows.
+    world.configure("max_deleted_count = 1000");
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    world.configure("");
+    assert_eq!(uploaded_users(&world), before);
+
+    // A restart keeps the hold, and another poll says nothing new.
+    let held = holds(&world);
+    world.run("producer", &["poll"]).expect(0);
+    process_with_holds(&world);
+    assert_eq!(holds(&world), held);
+    assert_eq!(notices(&changes(&world, 0)), VANISHING);
+    let coverage = users_coverage(&world);
+    assert_eq!(coverage.not_whole_since_ts_ms, None, "a guarded listing is whole");
+    let seen = coverage.whole.expect("a guarded listing is whole").listing_id;
+
+    // While a person looks, one more vanishes: it is not released by what the person saw. One that was seen is kept.
+    let late = ids.iter().rfind(|id| remove(id)).expect("another that can leave");
+    world.run("producer", &["poll"]).expect(0);
+    decide(&world, decision::REJECT, Some(user_key(&gone[0])), &seen);
+    decide(&world, decision::APPROVE, None, &seen);
+    let known = changes(&world, 0).len();
+    let log = process_with_holds(&world);
+    assert!(!log.contains("grace@"), "who decided may be an address, and stands in no log");
+    let changed = changes(&world, 0).split_off(known);
+    let approved = changed.iter().filter(|change| change.reason.as_deref() == Some(reason::APPROVED));
+    let approved: BTreeSet<String> = approved.map(|change| change.element_key.clone()).collect();
+    let users = approved.iter().filter(|key| !key.contains('|')).cloned().collect::<BTreeSet<_>>();
+    let mut expected = gone_keys.clone();
+    expected.remove(&user_key(&gone[0]));
+    assert_eq!(users, expected);
+    let by =
+        changed.iter().filter_map(|change| change.source.decision_by.as_deref()).collect::<BTreeSet<_>>();
+    assert_eq!(by, BTreeSet::from(["grace@nimbus.example"]));
+    assert_eq!(held_users(&world), BTreeSet::from([user_key(&gone[0]), user_key(late)]));
+
+    // The one that is kept stays whatever is listed, until it is there again.
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]);
+    let pinned = |world: &World| holds(world).into_iter().find(|hold| hold.element_key == user_key(&gone[0]));
+    assert_eq!(pinned(&world).map(|hold| hold.state).as_deref(), Some(hold_state::REJECTED));
+    for id in [&gone[0], late] {
+        let returns = Mutation::AddUser { id: Some(id.clone()), email: None, name: None, role: None };
+        end.mutate(returns).expect("someone who left returns");
+    }
+    world.configure("max_deleted_count = 1000");
+    world.round();
+    assert_eq!(holds(&world), []);
+    agree(&world, 0);
+}
