@@ -140,11 +140,15 @@ fn told(all: &[Held], file: Option<&Path>) -> Vec<String> {
                 hold.listing_id
             )
         }));
-        let newest = newest(group);
-        lines.push(format!("  to delete them: {}", command("approve", newest, None, file)));
-        if group.iter().any(|held| held.hold.state == hold_state::PROPOSED) {
+        if let Some(newest) = newest(group) {
+            lines.push(format!("  to delete them: {}", command("approve", newest, None, file)));
             lines.push(format!("  to keep them:   {}", command("reject", newest, None, file)));
         }
+        // A rejection ends only by the element's return, or by its own key.
+        let rejected = group.iter().map(|held| &held.hold).filter(|hold| hold.state == hold_state::REJECTED);
+        lines.extend(rejected.map(|hold| {
+            format!("  to delete after all: {}", command("approve", hold, Some(&hold.element_key), file))
+        }));
     }
     lines.push(
         "--key ELEMENT_KEY in place of all of a collection; what was held after that listing stays held"
@@ -157,10 +161,10 @@ fn place(held: &Held) -> (&str, &str) {
     (&held.hold.organization_id, &held.hold.collection)
 }
 
-/// Whose listing is the newest that a person sees here.
-fn newest(group: &[Held]) -> &Hold {
-    let newest = group.iter().map(|held| &held.hold).max_by_key(|hold| hold.raw_offset);
-    newest.expect("a group has one hold at least")
+/// Whose listing is the newest of those that wait for a decision.
+fn newest(group: &[Held]) -> Option<&Hold> {
+    let proposed = group.iter().map(|held| &held.hold).filter(|hold| hold.state == hold_state::PROPOSED);
+    proposed.max_by_key(|hold| hold.raw_offset)
 }
 
 /// The command that decides, as a shell takes it.

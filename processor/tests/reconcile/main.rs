@@ -3,6 +3,7 @@
 mod decisions;
 mod holds;
 mod laws;
+mod versions;
 mod world;
 
 use processor::reconcile::{APPLIED, VOID};
