@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
+use crate::said;
 use schemas::{change::reason, state::GraphKey, topics::Topic};
 use simulator::anthropic::{Mutation, Settings};
 use tests::{judge::changes, kafka, services::Service, world::World};
@@ -67,11 +68,8 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     let into = tests::prefix();
     world.run("processor", &["replay", "--from", "earliest", "--into", &into]);
     for topic in [Topic::Changes, Topic::Graph] {
-        let values = |records: Vec<kafka::Record>| -> Vec<_> {
-            records.into_iter().map(|record| (record.partition, record.key, record.value)).collect()
-        };
         let replayed = kafka::read(&world.bootstrap_servers, &topic.name(&into));
-        assert!(values(world.read(topic)) == values(replayed), "{topic:?} differs");
+        assert!(said(world.read(topic)) == said(replayed), "{topic:?} differs");
     }
     let id = end.organization_id();
     world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);

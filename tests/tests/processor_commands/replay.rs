@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::said;
 use schemas::{
     codec::{GraphValue, decode_raw},
     raw::outcome,
@@ -38,15 +39,6 @@ fn lived() -> World {
     world
 }
 
-/// Keys and values of each partition in their order.
-fn values(records: Vec<Record>) -> BTreeMap<i32, Vec<(Option<Vec<u8>>, Option<Vec<u8>>)>> {
-    let mut values: BTreeMap<i32, Vec<_>> = BTreeMap::new();
-    for record in records {
-        values.entry(record.partition).or_default().push((record.key, record.value));
-    }
-    values
-}
-
 fn read(world: &World, topic: Topic, prefix: &str) -> Vec<Record> {
     kafka::read(&world.bootstrap_servers, &topic.name(prefix))
 }
@@ -77,10 +69,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         run.expect(3);
         for topic in TARGETS {
             let replayed = read(&world, topic, &into);
-            assert!(
-                values(live[&topic].clone()) == values(replayed),
-                "{topic:?} differs, {transaction_records}"
-            );
+            assert!(said(live[&topic].clone()) == said(replayed), "{topic:?} differs, {transaction_records}");
         }
         for (one, other) in live[&Topic::Changes].iter().zip(read(&world, Topic::Changes, &into)) {
             assert_eq!(other.header("ce_cause"), Some("replay"));
@@ -143,7 +132,7 @@ fn a_replay_that_begins_within_a_listing_takes_it_for_partial() {
     );
     let kept = prefix();
     world.run("processor", &["replay", "--from", "earliest", "--into", &kept]).expect(0);
-    assert!(values(read(&world, Topic::Graph, &later)) == values(read(&world, Topic::Graph, &kept)));
+    assert!(said(read(&world, Topic::Graph, &later)) == said(read(&world, Topic::Graph, &kept)));
 }
 
 #[test]

@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::said;
 use schemas::topics::Topic;
 use serde_json::Value;
 use simulator::anthropic::ROUND;
-use tests::{
-    judge::agree,
-    kafka::{self, Record},
-    world::World,
-};
+use tests::{judge::agree, kafka, world::World};
 
 fn lived() -> World {
     let world = World::start();
@@ -21,14 +18,10 @@ fn lived() -> World {
     world
 }
 
-fn values(records: Vec<Record>) -> Vec<(i32, Option<Vec<u8>>, Option<Vec<u8>>)> {
-    records.into_iter().map(|record| (record.partition, record.key, record.value)).collect()
-}
-
 #[test]
 fn a_processor_that_was_reset_comes_to_the_same_topics() {
     let world = lived();
-    let read = || [Topic::Changes, Topic::Graph].map(|topic| values(world.read(topic)));
+    let read = || [Topic::Changes, Topic::Graph].map(|topic| said(world.read(topic)));
     let (before, group) = (read(), format!("{}.processor", world.prefix));
     let committed = || kafka::committed(&world.bootstrap_servers, &group, &world.topic(Topic::Raw));
     for arguments in [&["reset"][..], &["reset", "--dry-run"]] {
