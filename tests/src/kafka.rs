@@ -81,12 +81,16 @@ pub fn read(bootstrap_servers: &str, topic: &str) -> Vec<Record> {
     }
     consumer.assign(&list).expect("an assignment is taken");
     let mut records = Vec::new();
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     while !open.is_empty() {
         assert!(Instant::now() < deadline, "{topic}: partitions {open:?} have not been read to their end");
         match consumer.poll(Duration::from_millis(100)) {
             None => {}
-            Some(Ok(message)) => records.push(Record::of(&message)),
+            Some(Ok(message)) => {
+                records.push(Record::of(&message));
+                // Of silence: a topic may hold any number of records.
+                deadline = Instant::now() + PATIENCE;
+            }
             Some(Err(KafkaError::PartitionEOF(partition))) => drop(open.remove(&partition)),
             Some(Err(error)) => panic!("{topic}: {error}"),
         }
