@@ -1,6 +1,13 @@
-//! `processor check`: configuration, broker and topics, without changing anything.
+//! `processor check`: configuration, broker, topics and what is not whole, without changing anything.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use schemas::{
+    codec::GraphValue,
+    coverage::{Coverage, hold_state},
+    state::GraphKey,
+};
 use service::{
     check::{self, Line},
     config::{Config, environment},
@@ -11,13 +18,93 @@ use service::{
     },
 };
 
-use crate::run::wanted;
+use crate::{
+    answer::{answer, time},
+    run::wanted,
+    stand::Stand,
+};
 
-/// Prints one line per thing checked.
+/// Prints one line per thing checked, and a note for each collection that is not whole or has deletions held.
 pub async fn check(config: Config) -> anyhow::Result<Outcome> {
-    let lines =
-        tokio::task::spawn_blocking(move || lines(&config)).await.context("the checking thread ended")??;
-    Ok(check::print(lines)?)
+    tokio::task::spawn_blocking(move || {
+        let mut lines = lines(&config)?;
+        let mut notes = Vec::new();
+        if lines.iter().all(Result::is_ok) {
+            match told(&config) {
+                Ok(told) => notes = told,
+                Err(error) => lines.push(Err(format!("graph: {error:#}"))),
+            }
+        }
+        let outcome = check::print(lines)?;
+        answer(&notes)?;
+        Ok(outcome)
+    })
+    .await
+    .context("the checking thread ended")?
+}
+
+/// What the graph topic says that a person should know; nothing where there is no such topic yet.
+fn told(config: &Config) -> anyhow::Result<Vec<String>> {
+    let client = client_config(&config.kafka, &environment())?;
+    let Some(stand) = Stand::find(config, &client)? else { return Ok(Vec::new()) };
+    let mut notes = Vec::new();
+    for partition in 0..stand.partition_count() {
+        let mut known = Known::default();
+        stand.read(partition, |organization_id, key, value| known.take(organization_id, key, value))?;
+        notes.extend(known.notes());
+    }
+    Ok(notes)
+}
+
+/// Coverage and holds of a partition, by organization id and collection.
+#[derive(Debug, Default)]
+struct Known {
+    coverage: BTreeMap<(String, String), Coverage>,
+    /// Keys of the elements whose deletion is left to a person, with their collections.
+    held: BTreeMap<(String, String), String>,
+}
+
+impl Known {
+    fn take(&mut self, organization_id: &str, key: GraphKey, value: Option<GraphValue>) {
+        let of = |key: String| (organization_id.to_owned(), key);
+        match (key, value) {
+            (GraphKey::Coverage(key), Some(GraphValue::Coverage(coverage))) => {
+                self.coverage.insert(of(key), *coverage);
+            }
+            (GraphKey::Coverage(key), _) => drop(self.coverage.remove(&of(key))),
+            (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) if hold.state == hold_state::PROPOSED => {
+                self.held.insert(of(key), hold.collection);
+            }
+            (GraphKey::Hold(key), _) => drop(self.held.remove(&of(key))),
+            _ => {}
+        }
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for ((organization_id, collection), coverage) in &self.coverage {
+            let name = &coverage.organization_name;
+            if let Some(since) = coverage.not_whole_since_ts_ms {
+                let latest = coverage.latest.as_ref();
+                let reason = latest.and_then(|it| it.reason.as_deref()).unwrap_or("no reason was given");
+                let outcome = latest.map_or("not listed", |latest| latest.outcome.as_str());
+                let since = time(since);
+                notes.push(format!(
+                    "note    {name}: {collection} not whole since {since}, {outcome}: {reason}"
+                ));
+            }
+            let is_held = |((of, _), within): &(&(String, String), &String)| {
+                of == organization_id && *within == collection
+            };
+            let held = self.held.iter().filter(is_held).count();
+            if held > 0 {
+                notes.push(format!(
+                    "note    {name}: {collection} has {held} deletions held; `processor holds` lists them"
+                ));
+            }
+        }
+        notes
+    }
 }
 
 fn lines(config: &Config) -> anyhow::Result<Vec<Line>> {
@@ -35,4 +122,70 @@ fn lines(config: &Config) -> anyhow::Result<Vec<Line>> {
         Err(error) => lines.push(Err(format!("broker: {:#}", anyhow::Error::new(error)))),
     }
     Ok(lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::{
+        codec::GraphValue,
+        coverage::{Coverage, Hold, Latest, hold_state},
+        raw::outcome,
+        state::GraphKey,
+    };
+
+    use super::Known;
+
+    fn coverage(not_whole_since_ts_ms: Option<i64>) -> (GraphKey, GraphValue) {
+        let coverage = Coverage {
+            organization_id: "o".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: "users".to_owned(),
+            whole: None,
+            latest: Some(Latest {
+                outcome: outcome::FAILED.to_owned(),
+                reason: Some("403 permission_error".to_owned()),
+                poll_id: None,
+                raw_offset: 7,
+                ended_ts_ms: 1,
+            }),
+            not_whole_since_ts_ms,
+            poll: None,
+        };
+        (GraphKey::Coverage("users".to_owned()), GraphValue::Coverage(coverage.into()))
+    }
+
+    fn hold(element_key: &str, state: &str) -> (GraphKey, GraphValue) {
+        let hold = Hold {
+            organization_id: "o".to_owned(),
+            element_key: element_key.to_owned(),
+            collection: "users".to_owned(),
+            listing_id: "l".to_owned(),
+            raw_offset: 1,
+            proposed_ts_ms: 2,
+            state: state.to_owned(),
+            agreeing: 1,
+        };
+        (GraphKey::Hold(element_key.to_owned()), GraphValue::Hold(hold.into()))
+    }
+
+    #[test]
+    fn a_collection_is_noted_while_it_is_not_whole_or_deletions_of_it_wait() {
+        let mut known = Known::default();
+        let mut take = |(key, value): (GraphKey, GraphValue)| known.take("o", key, Some(value));
+        take(coverage(Some(5_000)));
+        take(hold("anthropic_user:1", hold_state::PROPOSED));
+        take(hold("anthropic_user:2", hold_state::PROPOSED));
+        take(hold("anthropic_user:2", hold_state::REJECTED));
+        assert_eq!(
+            known.notes(),
+            [
+                "note    nimbus: users not whole since 1970-01-01T00:00:05Z, failed: 403 permission_error",
+                "note    nimbus: users has 1 deletions held; `processor holds` lists them",
+            ]
+        );
+        let (key, whole) = coverage(None);
+        known.take("o", key, Some(whole));
+        known.take("o", GraphKey::Hold("anthropic_user:1".to_owned()), None);
+        assert_eq!(known.notes(), Vec::<String>::new());
+    }
 }

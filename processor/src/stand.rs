@@ -28,16 +28,23 @@ pub(crate) struct Stand {
 impl Stand {
     /// Asks whether it is there.
     pub(crate) fn open(config: &Config, client: &ClientConfig) -> anyhow::Result<Self> {
-        let topic = Topic::Graph.name(&config.kafka.topic_prefix);
-        let Some(partition_count) = Upkeep::new(client)?.partition_count(&topic)? else {
+        let Some(stand) = Self::find(config, client)? else {
+            let topic = Topic::Graph.name(&config.kafka.topic_prefix);
             bail!("the topic {topic} does not exist; the processor makes it when it first runs");
         };
+        Ok(stand)
+    }
+
+    /// The same, `None` where it is not there.
+    pub(crate) fn find(config: &Config, client: &ClientConfig) -> anyhow::Result<Option<Self>> {
+        let topic = Topic::Graph.name(&config.kafka.topic_prefix);
+        let Some(partition_count) = Upkeep::new(client)?.partition_count(&topic)? else { return Ok(None) };
         let mut client = client.clone();
         // A person waits, and each partition is read once: the broker is to say at once that there is no more.
         client.set("fetch.wait.max.ms", "10");
         // The group of `processor tail`: nothing is committed, and nobody is a member.
         let group_id = format!("{}.tail", config.kafka.topic_prefix);
-        Ok(Self { client, topic, group_id, partition_count })
+        Ok(Some(Self { client, topic, group_id, partition_count }))
     }
 
     /// How many partitions it has.

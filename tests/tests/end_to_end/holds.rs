@@ -126,6 +126,10 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     world.configure("");
     assert_eq!(uploaded_users(&world), before);
 
+    let checked = world.run("processor", &["check"]);
+    let held = format!("users has {} deletions held", holds(&world).len());
+    assert!(checked.expect(0).stdout.contains(&held), "{}", checked.stdout);
+
     // A restart keeps the hold, and another poll says nothing new.
     let held = holds(&world);
     world.run("producer", &["poll"]).expect(0);
