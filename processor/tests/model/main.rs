@@ -11,35 +11,41 @@ mod strategies;
 mod task;
 mod world;
 
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    time::Instant,
-};
+use std::{cell::Cell, ops::RangeInclusive, time::Instant};
 
 use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use script::Script;
 use strategies::History;
 use task::{Task, Topics};
 
-/// Histories of one test (count): some ten seconds of a debug build. `PROPTEST_CASES` asks for another number.
-const CASES: u32 = 2_000;
+/// Histories of each test (count): together two thousand, within a minute of a debug build on two cores.
+/// `PROPTEST_CASES` asks for another number.
+const CASES: u32 = 1_000;
 /// Histories that failed once, and are tried first ever after.
 const REGRESSIONS: &str = "tests/model/proptest-regressions";
 
 #[test]
 fn a_task_that_dies_anywhere_knows_what_the_listings_said() {
-    let (started, steps) = (Instant::now(), AtomicUsize::new(0));
-    let histories = AtomicUsize::new(0);
-    let outcome = runner().run(&strategies::histories(), |history| {
-        steps.fetch_add(check(&history), Ordering::Relaxed);
-        histories.fetch_add(1, Ordering::Relaxed);
+    simulate(1..=1);
+}
+
+#[test]
+fn organizations_that_share_a_partition_are_told_apart_whatever_dies() {
+    simulate(2..=3);
+}
+
+#[expect(clippy::print_stdout, reason = "how much was tried is asked of a test by --nocapture")]
+fn simulate(organizations: RangeInclusive<u8>) {
+    let (started, histories, steps) = (Instant::now(), Cell::new(0), Cell::new(0));
+    let outcome = runner().run(&strategies::histories(organizations), |history| {
+        steps.set(steps.get() + check(&history));
+        histories.set(histories.get() + 1);
         Ok(())
     });
     if let Err(failure) = outcome {
         panic!("{failure}");
     }
-    let (histories, steps) = (histories.into_inner(), steps.into_inner());
-    println!("{histories} histories, {steps} steps in {:?}", started.elapsed());
+    println!("{} histories, {} steps in {:?}", histories.get(), steps.get(), started.elapsed());
 }
 
 /// Runs one history with crashes, and through the processor without one: they write the same bytes. Returns how many
