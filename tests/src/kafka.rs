@@ -244,6 +244,30 @@ pub fn write(
     }
 }
 
+/// Writes these records into a topic in their order, each into its partition, outside any transaction.
+pub fn write_all(bootstrap_servers: &str, topic: &str, records: &[Record]) {
+    let mut config = config(bootstrap_servers);
+    // Idempotence keeps the order.
+    config.set("acks", "all").set("enable.idempotence", "true");
+    let producer: FutureProducer = config.create().expect("the settings are known ones");
+    let deliveries: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let key = record.key.as_deref().unwrap_or_default();
+            let written = FutureRecord::to(topic).partition(record.partition).key(key);
+            let written = match &record.value {
+                Some(value) => written.payload(value),
+                None => written,
+            };
+            producer.send_result(written).map_err(|(error, _)| error).expect("the queue has room")
+        })
+        .collect();
+    for delivery in deliveries {
+        let delivered = block_on(delivery).expect("the producer lives");
+        delivered.map_err(|(error, _)| error).expect("the broker takes a record");
+    }
+}
+
 /// How many partitions a topic has; none where it does not exist.
 pub fn partition_count(bootstrap_servers: &str, topic: &str) -> i32 {
     partitions(&consumer(bootstrap_servers), topic)

@@ -1,6 +1,6 @@
 //! The raw topic, read for an audit: which listings there were, what each had, and whether it was whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     codec::{decode, encode},
@@ -8,7 +8,7 @@ use schemas::{
     raw::{Decision, Manifest, RawRecord, Resource},
 };
 
-use super::translation::{Place, elements};
+use super::translation::{Place, elements, entity_key};
 
 /// A resource one of whose elements is larger (bytes, encoded) or has a longer key is refused: its change would fit
 /// into no message.
@@ -34,8 +34,8 @@ pub(super) struct Listing {
     pub(super) id: String,
     pub(super) manifest: Manifest,
     pub(super) elements: BTreeMap<String, Element>,
-    /// Whether a key of it says where it belongs.
-    pub(super) has_scopes: bool,
+    /// Keys of the API keys of which it does not say where they belong.
+    pub(super) unscoped: BTreeSet<String>,
     /// Why it is not all of the collection.
     pub(super) damage: Option<String>,
     /// Whether retention may have cut its beginning off.
@@ -46,8 +46,6 @@ pub(super) struct Listing {
 #[derive(Debug, Default)]
 pub(super) struct Witness {
     open: Option<Open>,
-    /// By organization and collection: a record between two manifests could not be used.
-    unusable: BTreeMap<(String, String), i64>,
     /// The first listing of a partition without its beginning was met.
     has_begun: bool,
 }
@@ -58,8 +56,8 @@ struct Open {
     /// Organization, collection and listing.
     names: [String; 3],
     resources: BTreeMap<String, Resource>,
-    /// Whether a resource stands in it twice.
-    is_double: bool,
+    /// Why it is not all of the collection, whatever its manifest counts.
+    damage: Option<String>,
 }
 
 impl Witness {
@@ -74,11 +72,11 @@ impl Witness {
         let size = value.map_or(0, <[u8]>::len);
         let record = value.and_then(|value| decode::<RawRecord>(value).ok());
         let Some(record) = record.filter(|record| is_usable(record, size)) else {
-            let names = key.split_once('/').and_then(|(organization_id, rest)| {
-                let (collection, _) = rest.rsplit_once('/')?;
-                Some((organization_id.to_owned(), collection.to_owned()))
-            });
-            self.unusable.extend(names.map(|names| (names, offset)));
+            // It damages the listing in which it stands; before its first record or at its end, the count tells.
+            if let Some(open) = self.open.as_mut().filter(|open| open.has(key)) {
+                open.damage
+                    .get_or_insert_with(|| format!("the raw record at offset {offset} cannot be used"));
+            }
             return None;
         };
         if record.mark.is_some() {
@@ -91,38 +89,67 @@ impl Witness {
         }
         let names = [record.organization_id, record.collection, record.listing_id.unwrap_or_default()];
         let open = self.open.take().filter(|open| open.names == names);
-        let mut open = open.unwrap_or_else(|| Open { names, resources: BTreeMap::new(), is_double: false });
+        let mut open = open.unwrap_or_else(|| Open { names, resources: BTreeMap::new(), damage: None });
         if let Some(resource) = record.resource {
-            open.is_double |= open.resources.insert(resource.id().to_owned(), resource).is_some();
+            if open.resources.insert(resource.id().to_owned(), resource).is_some() {
+                open.damage.get_or_insert_with(|| "a resource stands in it twice".to_owned());
+            }
             self.open = Some(open);
             return None;
         }
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let organization_id = open.names[0].clone();
-        let listing = self.close(open, record.manifest?, is_cut && is_first);
+        let listing = open.close(record.manifest?, is_cut && is_first);
         Some((organization_id, Evidence::Listing(Box::new(listing))))
     }
+}
 
-    fn close(&mut self, open: Open, manifest: Manifest, may_be_cut: bool) -> Listing {
-        let Open { names: [organization_id, collection, id], resources, is_double } = open;
+impl Open {
+    /// Whether a record of that key belongs to its collection.
+    fn has(&self, key: &str) -> bool {
+        let [organization_id, collection, _] = &self.names;
+        let rest = key.strip_prefix(organization_id.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        rest.and_then(|rest| rest.rsplit_once('/')).is_some_and(|(name, _)| name == collection)
+    }
+
+    fn close(self, manifest: Manifest, may_be_cut: bool) -> Listing {
+        let Self { names: [organization_id, collection, id], resources, damage } = self;
         let is_short = i64::try_from(resources.len()).ok() != Some(manifest.count);
-        let damage =
-            if let Some(offset) = self.unusable.remove(&(organization_id.clone(), collection.clone())) {
-                Some(format!("the raw record at offset {offset} cannot be used"))
-            } else if is_double {
-                Some("a resource stands in it twice".to_owned())
-            } else {
-                is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count))
-            };
+        let short = is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count));
         let configuration = &manifest.configuration;
         let account_name = configuration.account_name.as_deref().filter(|_| configuration.tag_account_name);
         let place = Place { organization_id: &organization_id, collection: &collection, account_name };
         let mapped = resources.values().flat_map(|resource| elements(place, resource));
         let elements = mapped.map(|element| (element.key.clone(), element)).collect();
-        let mut api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
-        let has_scopes = api_keys.any(|api_key| api_key.scope.is_some());
-        Listing { id, elements, has_scopes, damage, is_cut: may_be_cut && is_short, manifest, collection }
+        let api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
+        let unscoped = api_keys.filter(|api_key| api_key.scope.is_none());
+        let unscoped = unscoped.map(|api_key| entity_key("anthropic_api_key", &api_key.id)).collect();
+        let is_cut = may_be_cut && is_short;
+        Listing { id, elements, unscoped, damage: damage.or(short), is_cut, manifest, collection }
     }
+}
+
+impl Listing {
+    /// Whether the element stands for something that the listing is silent about: the account, the default workspace
+    /// where it was not asked for, and where a key belongs that is listed without a scope. `before`: what was known.
+    pub(super) fn is_silent_about(&self, element: &Element, before: &BTreeMap<String, Element>) -> bool {
+        let asks = self.manifest.parameters.get("include_default").is_some_and(|value| value == "true");
+        let is_default = |element: &Element| !asks && is_default(element);
+        match element.kind.as_str() {
+            "anthropic_account" => true,
+            "anthropic_workspace" => is_default(element),
+            "anthropic_account_has_workspace" => {
+                element.ends().filter_map(|end| before.get(end)).any(is_default)
+            }
+            "anthropic_workspace_has_api_key" => element.ends().any(|end| self.unscoped.contains(end)),
+            _ => false,
+        }
+    }
+}
+
+/// Whether it is the workspace that every organization has; nothing but its name tells.
+fn is_default(element: &Element) -> bool {
+    element.workspace.as_ref().is_some_and(|workspace| workspace.name == "Default" && workspace.active)
 }
 
 /// Whether it is one of the things that a raw record can be. One that is not tells nothing, and whatever it was to say

@@ -89,11 +89,14 @@ impl Known {
         collection.is_cut = listing.is_cut;
         collection.parameters = Some(listing.manifest.parameters.clone());
         let before = std::mem::replace(&mut collection.elements, listing.elements.clone());
-        for (key, element) in before {
-            if outlives(&element, listing) {
-                collection.elements.entry(key).or_insert(element);
-            } else if books.holds.contains_key(&key) && !collection.elements.contains_key(&key) {
-                self.held.insert(key, element);
+        for (key, element) in &before {
+            if collection.elements.contains_key(key) {
+                continue;
+            }
+            if listing.is_silent_about(element, &before) {
+                collection.elements.insert(key.clone(), element.clone());
+            } else if books.holds.contains_key(key) {
+                self.held.insert(key.clone(), element.clone());
             }
         }
         partial
@@ -161,15 +164,6 @@ impl Known {
 fn newest(coverage: &Coverage) -> i64 {
     let latest = coverage.latest.as_ref().map_or(-1, |latest| latest.raw_offset);
     latest.max(coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset))
-}
-
-/// Whether no listing deletes the element: the account, and where a key belongs by one that does not say it.
-fn outlives(element: &Element, listing: &Listing) -> bool {
-    match element.kind.as_str() {
-        "anthropic_account" => true,
-        "anthropic_workspace_has_api_key" => !listing.has_scopes,
-        _ => false,
-    }
 }
 
 fn narrower(before: Option<&BTreeMap<String, String>>, listing: &Listing) -> Option<String> {

@@ -57,10 +57,7 @@ struct Group {
 
 #[derive(Debug)]
 struct Deletion {
-    key: String,
-    kind: String,
-    collection: String,
-    ends: Vec<String>,
+    element: Element,
     reason: String,
     listing_id: Option<String>,
     revision: i64,
@@ -126,10 +123,7 @@ impl Deletions {
                     group.entities.insert(before.key.clone());
                 }
                 group.deletions.push(Deletion {
-                    key: before.key.clone(),
-                    kind: before.kind.clone(),
-                    collection: before.collection.clone(),
-                    ends: before.ends().map(str::to_owned).collect(),
+                    element: before.clone(),
                     reason: change.reason.clone().unwrap_or_default(),
                     listing_id: source.listing_id.clone(),
                     revision: change.revision,
@@ -165,14 +159,12 @@ impl Deletions {
             }
             let refusal = if let Some(partial) = partial {
                 Some(format!("a listing that is not whole: {partial}"))
-            } else if deletion.collection != listing.collection {
+            } else if deletion.element.collection != listing.collection {
                 Some(format!("a listing of {}", listing.collection))
-            } else if listing.elements.contains_key(&deletion.key) {
+            } else if listing.elements.contains_key(&deletion.element.key) {
                 Some("a listing that has it".to_owned())
-            } else if deletion.kind == "anthropic_account"
-                || deletion.kind == "anthropic_workspace_has_api_key" && !listing.has_scopes
-            {
-                Some("a listing, and none deletes such an element".to_owned())
+            } else if listing.is_silent_about(&deletion.element, &BTreeMap::new()) {
+                Some("a listing that is silent about it".to_owned())
             } else {
                 over.clone()
             };
@@ -187,8 +179,11 @@ impl Deletions {
         let Some(group) = self.rests.get_mut(&rest) else { return };
         let seen = decision.listing_id.as_ref().map(|id| listings.get(id));
         for deletion in &mut group.deletions {
-            let is_named = decision.element_key.as_ref().is_none_or(|key| *key == deletion.key)
-                && decision.collection.as_ref().is_none_or(|collection| *collection == deletion.collection);
+            let is_named = decision.element_key.as_ref().is_none_or(|key| *key == deletion.element.key)
+                && decision
+                    .collection
+                    .as_ref()
+                    .is_none_or(|collection| *collection == deletion.element.collection);
             let held = deletion.listing_id.as_ref().and_then(|id| listings.get(id));
             let refusal = match (deletion.reason.as_str(), decision.kind.as_str()) {
                 (reason::FORGOTTEN, "forget") => None,
@@ -214,7 +209,7 @@ impl Deletions {
         for Group { deletions, entities, .. } in self.rests.into_values() {
             for mut deletion in deletions {
                 if deletion.reason == reason::END_DELETED {
-                    let has_ended = deletion.ends.iter().any(|end| entities.contains(end));
+                    let has_ended = deletion.element.ends().any(|end| entities.contains(end));
                     let refusal = (!has_ended).then(|| "none of its ends deleted with it".to_owned());
                     deletion.standing = Standing::of(refusal);
                 }
@@ -230,7 +225,7 @@ impl Deletions {
                 };
                 let violation = |found| {
                     let expected = expected(&deletion.reason);
-                    Violation::new(&deletion.key, expected, found).at_revision(deletion.revision)
+                    Violation::new(&deletion.element.key, expected, found).at_revision(deletion.revision)
                 };
                 verdict.judge(Law::Licence, found.map_err(violation));
             }

@@ -3,7 +3,8 @@
 //!
 //! Partition by partition it reads `graph` to its end, then `changes` up to the revisions that the graph has, then
 //! `raw` up to what the graph has seen of it. So it can be asked while the services run. In memory are the graph of one
-//! partition, what the changes leave of it, what the raw records say of it, and a bounded number of change ids.
+//! partition, what the changes leave of it, what the raw records say of it, its deletions, the ids of its listings, and
+//! a bounded number of change ids.
 
 mod audit;
 mod books;

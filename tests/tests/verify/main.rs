@@ -1,4 +1,6 @@
 //! `processor verify`: content with what the services write, also while they run, and with nothing else.
 
+mod corrupted;
 mod findings;
 mod good;
+mod holds;
