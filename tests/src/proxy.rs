@@ -66,7 +66,6 @@ struct State {
     rules: Vec<(Request, Fate)>,
     /// Of ends of transactions that were asked for: whether by commit.
     ends: Vec<bool>,
-    struck: usize,
     is_holding: bool,
     is_closed: bool,
 }
@@ -108,6 +107,12 @@ impl Proxy {
         let mut state = self.shared.state();
         state.is_holding = true;
         state.rules.extend(std::iter::repeat_n((request, fate), count));
+    }
+
+    /// Strikes no more.
+    pub fn heal(&self) {
+        self.shared.state().rules.clear();
+        self.release();
     }
 
     /// Waits until all that was ordered has struck.
@@ -228,7 +233,6 @@ impl Shared {
         }
         let rule = state.rules.iter().position(|(struck, _)| *struck == request)?;
         let (_, fate) = state.rules.remove(rule);
-        state.struck += 1;
         drop(state);
         self.news.notify_all();
         Some(fate)

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::broker::jars::JarBroker;
-use tests::judge::agree;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::services::Service;
 use tests::world::World;
+
+use super::content;
 
 /// A broker from jars answers after 2 to 4 s; beside tests that use all cores, later.
 const ANSWER_BOUND: Duration = Duration::from_mins(1);
@@ -63,6 +64,6 @@ fn a_broker_that_stops_or_is_killed_in_mid_transaction_and_starts_again_is_survi
         service.terminate().expect(0);
     }
     world.round();
-    agree(&world, 0);
+    content(&world);
     assert!(world.read(Topic::DeadLetters).is_empty());
 }

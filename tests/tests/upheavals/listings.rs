@@ -5,6 +5,8 @@ use simulator::anthropic::{Actor, Answer, Fault, IncludeDefault, Mutation, Setti
 use tests::judge::{agree, changes};
 use tests::world::World;
 
+use super::content;
+
 /// How long the page is under way during which something happens (ms).
 const SLOW_MS: u64 = 1_000;
 
@@ -88,7 +90,7 @@ fn a_workspace_archived_or_deleted_between_the_listings_is_told_once_and_takes_n
     assert_eq!(early, Vec::<String>::new(), "the listing of workspaces still had it");
     world.round();
     assert!(keys(&world, known, op::DELETE).contains(&format!("anthropic_workspace:{deleted}")));
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -110,7 +112,7 @@ fn a_key_and_a_member_of_a_workspace_not_yet_listed_wait_for_it() {
     let has = "anthropic_workspace:wrkspc_new|has|anthropic_api_key:apikey_new";
     let appeared = changes(&world, 0).into_iter().find(|it| it.element_key == has).expect("it appeared");
     assert_eq!(appeared.reason.as_deref(), Some(reason::END_APPEARED));
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn an_end_appears_for_what_was_withheld_although_its_collection_fails() {
     world.anthropic[0].clear_faults();
     world.round();
     assert_eq!(keys(&world, known, op::DELETE), Vec::<String>::new());
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_creator_who_leaves_and_returns_is_the_creator_again() {
     agree(&world, 0);
     world.anthropic[0].mutate(add_user("user_back")).expect("the user again");
     world.round();
-    agree(&world, 0);
+    content(&world);
     let because = |reason: &str| Some(reason.to_owned());
     let expected = [
         (op::READ.to_owned(), None),
@@ -198,7 +200,7 @@ fn a_user_removed_while_being_paged_is_the_only_one_to_go() {
         process(&world);
     }
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -227,6 +229,6 @@ fn no_order_of_generations_deletes_anything_and_makes_it_anew() {
         made.sort();
         made.dedup();
         assert_eq!(made.len(), count);
-        agree(&world, 0);
+        content(&world);
     }
 }

@@ -32,3 +32,9 @@ fn caught_up(world: &World, processor: &mut Service) {
         read.iter().all(|record| committed.get(&record.partition).is_some_and(|it| *it > record.offset))
     });
 }
+
+/// Holds the first organization to its truth, and all that was written to the laws of the auditor.
+fn content(world: &World) {
+    tests::judge::agree(world, 0);
+    world.run("processor", &["verify"]).expect(0);
+}

@@ -2,12 +2,12 @@
 
 use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
-use tests::judge::{agree, changes};
+use tests::judge::changes;
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::world::World;
 
-use super::{IMPATIENT, SHORT_TRANSACTIONS, caught_up};
+use super::{IMPATIENT, SHORT_TRANSACTIONS, caught_up, content};
 
 #[test]
 fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member() {
@@ -39,7 +39,7 @@ fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member()
     caught_up(&world, &mut zombie);
     zombie.terminate().expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn a_processor_whose_commit_is_not_answered_repeats_it_and_doubles_nothing() {
     processor.terminate().expect(0);
     assert!(proxy.ends().iter().all(|is_commit| *is_commit), "an abort after a commit: {:?}", proxy.ends());
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -86,5 +86,26 @@ fn a_transaction_that_takes_too_long_is_aborted_by_the_broker_and_done_again() {
     caught_up(&world, &mut processor);
     processor.terminate().expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
+}
+
+#[test]
+fn a_commit_whose_outcome_stays_unknown_is_never_followed_by_an_abort_and_settled_by_opening_anew() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run"]);
+    caught_up(&world, &mut processor);
+    world.anthropic[0].live(ROUND);
+    // More tries than fit into the minute for which a commit is repeated.
+    proxy.strike(Request::EndTransaction, Fate::LostRequest, 10_000);
+    world.run("producer", &["poll"]).expect(0);
+    let said = processor.logged("the task is opened anew");
+    assert!(said.contains("whether it happened is settled when the producer is opened again"), "{said}");
+    proxy.heal();
+    caught_up(&world, &mut processor);
+    processor.terminate().expect(0);
+    assert!(proxy.ends().iter().all(|is_commit| *is_commit), "an abort after a commit");
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    content(&world);
 }

@@ -11,6 +11,8 @@ use tests::proxy::{Fate, Proxy, Request};
 use tests::services::Service;
 use tests::world::World;
 
+use super::content;
+
 /// Every manifest in the raw topic counts exactly the resources of its listing, which lie before it, side by side.
 fn listings_are_whole(world: &World) -> usize {
     let mut open: BTreeMap<(String, String), i64> = BTreeMap::new();
@@ -44,14 +46,16 @@ fn two_producers_and_a_poll_by_hand_cost_listings_and_never_a_record() {
     for _ in 0..3 {
         world.anthropic[0].live(ROUND / 4);
         let by_hand = world.run("producer", &["poll"]);
-        assert!(matches!(by_hand.code, Some(0 | 3)), "{}", by_hand.stderr);
+        // Each of the two may lose its listing, or three times in a row a mark, to the other.
+        let is_lost = by_hand.code == Some(1) && by_hand.stderr.contains("the transaction was lost");
+        assert!(matches!(by_hand.code, Some(0 | 3)) || is_lost, "{}", by_hand.stderr);
     }
     for service in [one, other, processor, sink] {
         service.terminate().expect(0);
     }
     assert!(listings_are_whole(&world) > 0);
     world.round();
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -70,7 +74,7 @@ fn a_producer_whose_commit_is_not_answered_writes_each_listing_once() {
     assert_eq!(listings, 4 + world.anthropic[0].truth().workspaces.len());
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -92,7 +96,7 @@ fn a_producer_whose_transaction_takes_too_long_lists_anew() {
     listings_are_whole(&world);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -124,6 +128,6 @@ fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     }
     world.anthropic[0].live(ROUND);
     world.round();
-    agree(&world, 0);
+    content(&world);
     agree(&world, 1);
 }

@@ -7,6 +7,8 @@ use tests::kafka;
 use tests::services::Service;
 use tests::world::{PARTITIONS, World};
 
+use super::content;
+
 /// Where there is a partition without records, there is no organization to refuse.
 fn small() -> Settings {
     Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() }
@@ -72,7 +74,7 @@ fn a_sync_topic_made_anew_costs_a_sync_job_and_nothing_else() {
     remake(&world, Topic::Sync);
     world.anthropic[0].live(ROUND);
     world.round();
-    agree(&world, 0);
+    content(&world);
 }
 
 #[test]
@@ -198,5 +200,5 @@ fn a_raw_topic_cut_below_the_committed_offset_is_no_loss_and_above_it_a_person_d
         assert!(!is_there, "{key} is deleted for want of a record");
     }
     world.round();
-    agree(&world, 0);
+    content(&world);
 }
