@@ -17,8 +17,8 @@ pub enum Unfit {
     /// The element count that was written with the last transaction is another than the one restored.
     #[error(
         "the graph of organization {organization_id} has {found} elements, its coverage counts {expected}: the graph \
-         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again, or \
-         rebuild them with `processor replay --from earliest --into PREFIX`"
+         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again, or begin \
+         anew from what raw has with `processor reset`"
     )]
     ElementCount {
         /// Whose graph.
@@ -31,8 +31,7 @@ pub enum Unfit {
     /// The topics have another number of partitions than when the organization was written.
     #[error(
         "organization {organization_id} was written when the topics had {expected} partitions, they have {found}: its \
-         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them \
-         with `processor replay --from earliest --into PREFIX`"
+         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again"
     )]
     PartitionCount {
         /// Which.
@@ -58,7 +57,8 @@ pub enum Unfit {
     #[error(
         "partition {partition} of the graph topic was never written, and that of the changes topic was: the graph topic \
          was made anew, and the log would begin again in its midst; give the topics a new prefix (kafka.topic_prefix) and \
-         poll again, or rebuild them with `processor replay --from earliest --into PREFIX`"
+         poll again, or begin \
+         anew from what raw has with `processor reset`"
     )]
     GraphMadeAnew {
         /// Which.
@@ -68,7 +68,8 @@ pub enum Unfit {
     #[error(
         "organization {organization_id} has had {revision} changes, and partition {partition} of the changes topic was \
          never written: the changes topic was made anew, and the log would begin in its midst; give the topics a new \
-         prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor replay --from earliest --into PREFIX`"
+         prefix (kafka.topic_prefix) and poll again, or begin \
+         anew from what raw has with `processor reset`"
     )]
     ChangesMadeAnew {
         /// Whose changes.

@@ -243,8 +243,7 @@ impl Supervisor {
         if partition >= self.shared.partition_count {
             bail!(
                 "the topic {} has grown to more than {} partitions, which would split the history of organizations; \
-                 give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor \
-                 replay --from earliest --into PREFIX`",
+                 give the topics a new prefix (kafka.topic_prefix) and poll again",
                 Topic::Raw.name(&self.shared.prefix),
                 self.shared.partition_count
             );

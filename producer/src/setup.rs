@@ -87,8 +87,7 @@ pub(crate) fn pin(
             if last.partition_count != partition_count {
                 bail!(
                     "the organization {} was written when the topics had {} partitions, they have {partition_count}: its \
-                     history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild \
-                     them with `processor replay --from earliest --into PREFIX`",
+                     history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again",
                     source.organization().name,
                     last.partition_count
                 );

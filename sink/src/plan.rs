@@ -209,8 +209,7 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     if poll.partition_count != situation.partitions {
         Some(format!(
             "the organization was written when the topics had {} partitions, and the graph topic has {}; give the \
-             topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor replay --from \
-             earliest --into PREFIX`",
+             topics a new prefix (kafka.topic_prefix) and poll again",
             poll.partition_count, situation.partitions
         ))
     } else if schemas::topics::partition(situation.organization_id, situation.partitions)
@@ -218,15 +217,14 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     {
         Some(format!(
             "the organization is in partition {}, where it does not belong: another program wrote it, or the topics were \
-             changed; give them a new prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor \
-             replay --from earliest --into PREFIX`",
+             changed; give them a new prefix (kafka.topic_prefix) and poll again",
             situation.partition
         ))
     } else if poll.element_count != elements {
         Some(format!(
             "the graph topic gives {elements} elements where its coverage says {}; records of it are missing; \
-             give the topics a new prefix (kafka.topic_prefix) and poll again, or rebuild them with `processor \
-             replay --from earliest --into PREFIX`",
+             give the topics a new prefix (kafka.topic_prefix) and poll again, or begin anew \
+             from what raw has with `processor reset`",
             poll.element_count
         ))
     } else {

@@ -124,7 +124,7 @@ fn a_producer_whose_topic_is_deleted_says_so_and_is_not_ready() {
 }
 
 #[test]
-fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
+fn topics_grown_to_more_partitions_are_refused_by_all_with_the_way_out() {
     let world = World::of(vec![small()]);
     world.round();
     let (raw, known) = (world.read(Topic::Raw).len(), changes(&world, 0).len());
@@ -134,7 +134,7 @@ fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
     let says = |service: &'static str, arguments: &[&str], code: i32| {
         let refused = world.run(service, arguments);
         let said = &refused.expect(code).stderr;
-        assert!(said.contains("kafka.topic_prefix") && said.contains("--into PREFIX"), "{said}");
+        assert!(said.contains("partitions") && said.contains("kafka.topic_prefix"), "{said}");
     };
     says("producer", &["poll"], 1);
     says("processor", &["run", "--until-end"], 1);
@@ -146,7 +146,7 @@ fn topics_grown_to_more_partitions_are_refused_by_all_with_both_ways_out() {
     kafka::grow_topic(&one.bootstrap_servers, &one.topic(Topic::Raw), PARTITIONS + 2);
     let refused = one.run("processor", &["run", "--until-end"]);
     let said = &refused.expect(1).stderr;
-    assert!(said.contains("--into PREFIX") && said.contains(&one.topic(Topic::Raw)), "{said}");
+    assert!(said.contains("kafka.topic_prefix") && said.contains(&one.topic(Topic::Raw)), "{said}");
 }
 
 #[test]

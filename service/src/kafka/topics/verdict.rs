@@ -89,8 +89,7 @@ fn count(
     Finding::bad(format!(
         "{name}: {is} partitions, should be {should_be} as {} has, since an organization lies in the same partition \
          of each; while {name} is empty: kafka-topics.sh --bootstrap-server {servers} --alter --topic {name} \
-         --partitions {should_be}; otherwise give the topics a new prefix (kafka.topic_prefix) and poll again, or \
-         rebuild them with `processor replay --from earliest --into PREFIX`",
+         --partitions {should_be}; otherwise give the topics a new prefix (kafka.topic_prefix) and poll again",
         largest.name(wanted.prefix)
     ))
 }
