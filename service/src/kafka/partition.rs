@@ -305,6 +305,8 @@ impl PartitionReader {
                 let (beginning, end) = self.watermarks()?;
                 Err(self.out_of_range(self.position, beginning, end))
             }
+            // The partition is assigned: the group is asked for its committed offset only, which says so itself.
+            Some(RDKafkaErrorCode::GroupAuthorizationFailed) => Ok(()),
             _ if is_permanent(&error) => Err(self.failed(error)),
             _ => {
                 debug!(topic = self.topic, partition = self.partition, %error, "librdkafka tries again");
