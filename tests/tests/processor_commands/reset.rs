@@ -52,7 +52,7 @@ fn a_processor_or_a_sink_that_works_is_not_reset() {
     world.round();
     for service in ["processor", "sink"] {
         let mut running = world.spawn(service, &["run"]);
-        running.ready();
+        running.logged("assigned");
         let refused = world.run("processor", &["reset", "--confirm"]);
         assert_eq!(refused.code, Some(1), "{}{}", refused.stdout, refused.stderr);
         assert!(refused.stderr.contains(&format!("{}.{service} has 1", world.prefix)), "{}", refused.stderr);
