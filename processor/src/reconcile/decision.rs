@@ -24,6 +24,9 @@ pub fn reconcile_decision(
     partition_count: i32,
 ) -> Reconciled {
     let digest = digest_of(decision);
+    // Whoever decides may know the organization by its id only: its name is what its polls say.
+    let organization_name =
+        state.coverage().get(POLL).map_or(organization_name, |poll| poll.organization_name.as_str());
     let deciding =
         Deciding { state, decision, digest: &digest, organization_id, organization_name, partition_count };
     let decided = match decision.kind.as_str() {
