@@ -3,7 +3,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use simulator::anthropic::{Mutation, Settings};
+use simulator::jupiterone::GraphView;
 use tests::judge::agree;
 use tests::services::{Finished, PATIENCE};
 use tests::world::World;
@@ -18,13 +20,18 @@ fn world() -> World {
     world
 }
 
-/// So many users leave, which a poll sees and the sink does not.
-fn leave(world: &World, count: usize) {
+/// So many users leave.
+fn remove(world: &World, count: usize) {
     let users = world.anthropic[0].truth().users.into_keys();
     let gone: Vec<String> = users.take(count).collect();
     for id in gone {
         world.anthropic[0].mutate(Mutation::RemoveUser { id }).expect("a user");
     }
+}
+
+/// So many users leave, which a poll sees and the sink does not.
+fn leave(world: &World, count: usize) {
+    remove(world, count);
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
 }
@@ -91,5 +98,31 @@ fn a_running_sink_notices_an_approval_and_goes_on() {
     }
     sink.ready();
     sink.terminate().expect(0);
+    agree(&world, 0);
+}
+
+#[test]
+fn what_the_processor_was_told_to_delete_needs_no_second_approval() {
+    let world = world();
+    let before = world.graph(0);
+    remove(&world, 40);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    let users = |graph: &GraphView| {
+        graph.entities.iter().filter(|entity| entity["_type"] == "anthropic_user").count()
+    };
+    assert_eq!(users(&world.graph(0)), users(&before), "held");
+
+    let holds = world.run("processor", &["holds", "--json"]);
+    let first = holds.expect(0).stdout.lines().next().expect("a hold").to_owned();
+    let first: Value = serde_json::from_str(&first).expect("a JSON line");
+    let listing = first["listing_id"].as_str().expect("a listing");
+    let id = world.anthropic[0].organization_id();
+    let approve = ["approve", "--organization-id", &id, "--listing", listing, "--by", "ada"];
+    world.run("processor", &approve).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(users(&world.graph(0)), users(&before) - 40);
     agree(&world, 0);
 }
