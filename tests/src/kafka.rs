@@ -135,6 +135,25 @@ fn settle(
     true
 }
 
+/// Waits until a broker answers.
+///
+/// # Panics
+/// When it does not within the bound.
+pub fn until_it_answers(bootstrap_servers: &str, bound: Duration) {
+    let consumer: BaseConsumer = config(bootstrap_servers)
+        .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
+        .create()
+        .expect("the settings are known ones");
+    let deadline = Instant::now() + bound;
+    loop {
+        match consumer.fetch_metadata(None, Duration::from_secs(1)) {
+            Ok(metadata) if !metadata.brokers().is_empty() => return,
+            answer => assert!(Instant::now() < deadline, "the broker does not answer: {:?}", answer.err()),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// What compaction would leave of these records: the last one of each key, without tombstones.
 pub fn fold(records: impl IntoIterator<Item = Record>) -> BTreeMap<String, Record> {
     let mut latest = BTreeMap::new();

@@ -6,6 +6,7 @@ mod output;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -59,7 +60,17 @@ impl Service {
         arguments: impl IntoIterator<Item = A>,
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut command = Command::new(binaries::path(name));
+        Self::start(name, binaries::path(name), arguments, environment)
+    }
+
+    /// Starts the program of that name that lies there.
+    pub fn start<A: AsRef<OsStr>>(
+        name: &'static str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let ours = |name: &str| name.starts_with("ANTHROPIC_GRAPH__") || name == "RUST_LOG";
         for (variable, _) in std::env::vars().filter(|(variable, _)| ours(variable)) {
@@ -186,6 +197,16 @@ impl Service {
     /// Lets it go on (SIGCONT).
     pub fn resume(&self) {
         self.signal("CONT");
+    }
+
+    /// Whether its log contains this text.
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.stderr.contains(text)
+    }
+
+    /// Whether it has ended, however it went.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("its state is known").is_some()
     }
 
     /// Waits until it has ended by itself.

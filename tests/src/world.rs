@@ -50,6 +50,15 @@ impl World {
     /// The same on a broker of the test's own.
     pub fn on(bootstrap_servers: String, organizations: Vec<anthropic::Settings>) -> Self {
         binaries::make_ready();
+        Self::between(bootstrap_servers, organizations, jupiterone::Settings::default())
+    }
+
+    /// The same with this JupiterOne, for whoever brings the binaries along.
+    pub fn between(
+        bootstrap_servers: String,
+        organizations: Vec<anthropic::Settings>,
+        settings: jupiterone::Settings,
+    ) -> Self {
         let runtime = Runtime::new().expect("a runtime starts");
         let (anthropic, jupiterone) = runtime.block_on(async {
             let mut anthropic = Vec::new();
@@ -57,7 +66,7 @@ impl World {
                 let end = anthropic::start(settings, loopback()).await;
                 anthropic.push(end.expect("the Admin API starts"));
             }
-            let jupiterone = jupiterone::start(jupiterone::Settings::default(), loopback()).await;
+            let jupiterone = jupiterone::start(settings, loopback()).await;
             (anthropic, jupiterone.expect("JupiterOne's end starts"))
         });
         let folder = tempfile::tempdir().expect("a folder for the configuration");

@@ -28,6 +28,11 @@ impl Output {
         String::from_utf8_lossy(&self.written.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
     }
 
+    pub(super) fn contains(&self, text: &str) -> bool {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        written.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     /// All of it, once the process has ended.
     pub(super) fn whole(&mut self) -> String {
         if let Some(reader) = self.reader.take() {

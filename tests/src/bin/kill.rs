@@ -1,0 +1,44 @@
+//! Kills the three real binaries and the broker over and over, and holds what is left to the truth:
+//! `cargo run --release -p tests --bin kill -- --kills 1000 --seed 1`.
+//!
+//! The last line is the summary as JSON. Exit code 0 only without violations.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tests::kill::{Order, run};
+use tests::services::binaries;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let usage = "usage: kill [--kills COUNT] [--seed NUMBER] [--minutes MOST]";
+    let (mut kills, mut seed, mut minutes) = (1000, 1, 120);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().and_then(|value| value.parse().ok()).context(usage)?;
+        match name.as_str() {
+            "--kills" => kills = value,
+            "--seed" => seed = value,
+            "--minutes" => minutes = value,
+            _ => bail!("{usage}"),
+        }
+    }
+    let programs = tempfile::tempdir()?;
+    let (tree, target) = (binaries::workspace(), binaries::failpoint_target());
+    binaries::build_with_failpoints(tree, &target, programs.path()).map_err(anyhow::Error::msg)?;
+    let order = Order {
+        kills,
+        seed,
+        programs: programs.path().to_owned(),
+        longest: Duration::from_mins(minutes),
+        stops_early: false,
+    };
+    let summary = run(&order)?;
+    print(&serde_json::to_string(&summary)?);
+    Ok(if summary.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn print(line: &str) {
+    println!("{line}");
+}

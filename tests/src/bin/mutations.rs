@@ -1,0 +1,110 @@
+//! Breaks the rules on purpose, one source patch of `tests/mutations` at a time, and runs each broken build through the
+//! kill harness: `cargo run --release -p tests --bin mutations`. Its checker has to catch each, and be content with the
+//! build that nobody broke, under the same seed.
+//!
+//! The last line is `{"mutations":…,"caught":…}`. Exit code 0 only if all were caught and the clean build was not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::json;
+use tests::kill::{Order, Summary, run};
+use tests::services::binaries;
+
+/// Kills of each build (count): each place once, and some.
+const KILLS: u64 = 40;
+/// The longest that a build is killed: one that is broken may reach hardly anything.
+const LONGEST: Duration = Duration::from_mins(5);
+/// What a run of few kills may miss without anything being wrong with the build.
+const OF_THE_RUN: [&str; 2] = ["every-place", "not-idle"];
+
+fn main() -> Result<ExitCode> {
+    let usage = "usage: mutations [--seed NUMBER] [--only PART-OF-A-NAME]";
+    let (mut seed, mut only) = (1, String::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().context(usage)?;
+        match name.as_str() {
+            "--seed" => seed = value.parse().context(usage)?,
+            "--only" => only = value,
+            _ => bail!("{usage}"),
+        }
+    }
+    let tree = copy_of_the_sources()?;
+    let clean = laws(&judged(&tree, seed)?);
+    tell(&format!("clean: {}", if clean.is_empty() { "content" } else { clean.as_str() }));
+    let (mut mutations, mut caught) = (0, 0);
+    for patch in patches()? {
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !name.contains(&only) {
+            continue;
+        }
+        apply(&patch, &[])?;
+        let judged = judged(&tree, seed);
+        apply(&patch, &["--reverse"])?;
+        let laws = laws(&judged?);
+        mutations += 1;
+        caught += u64::from(!laws.is_empty());
+        tell(&format!("{name}: {}", if laws.is_empty() { "NOT CAUGHT" } else { laws.as_str() }));
+    }
+    tell(&json!({ "mutations": mutations, "caught": caught, "seed": seed }).to_string());
+    let is_proved = caught == mutations && clean.is_empty();
+    Ok(if is_proved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The build of the tree, killed and judged.
+fn judged(tree: &Path, seed: u64) -> Result<Summary> {
+    let programs = tempfile::tempdir()?;
+    let target = binaries::failpoint_target();
+    binaries::build_with_failpoints(tree, &target, programs.path()).map_err(anyhow::Error::msg)?;
+    let programs = programs.path().to_owned();
+    run(&Order { kills: KILLS, seed, programs, longest: LONGEST, stops_early: true })
+}
+
+/// The laws that were broken, with how often.
+fn laws(summary: &Summary) -> String {
+    let broken = summary.by_law.iter().filter(|(law, _)| !OF_THE_RUN.contains(&law.as_str()));
+    let broken: Vec<_> = broken.map(|(law, count)| format!("{law} ({count})")).collect();
+    broken.join(", ")
+}
+
+/// What git knows of the workspace, as it lies there, in a folder that cargo's own clean removes.
+fn copy_of_the_sources() -> Result<PathBuf> {
+    let workspace = binaries::workspace();
+    let tree = workspace.join("target/mutations");
+    if tree.exists() {
+        fs::remove_dir_all(&tree)?;
+    }
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(workspace).output()?;
+    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
+    for file in String::from_utf8(listed.stdout)?.split('\0').filter(|file| !file.is_empty()) {
+        let (from, to) = (workspace.join(file), tree.join(file));
+        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
+        fs::copy(&from, &to).with_context(|| format!("cannot copy {file}"))?;
+    }
+    Ok(tree)
+}
+
+fn patches() -> Result<Vec<PathBuf>> {
+    let folder = binaries::workspace().join("tests/mutations");
+    let mut patches: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
+    patches.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
+    patches.sort();
+    Ok(patches)
+}
+
+fn apply(patch: &Path, how: &[&str]) -> Result<()> {
+    let mut git = Command::new("git");
+    git.args(["apply", "--directory=target/mutations"]).args(how).arg(patch);
+    let output = git.current_dir(binaries::workspace()).output()?;
+    ensure!(output.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the result")]
+fn tell(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,123 @@
+//! One service's killer: starts it, waits for its place or its moment, kills it, and again.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::arena::Arena;
+use super::checker::Violation;
+use super::deck::{Deck, Target};
+use super::dice::Dice;
+use super::places::armed;
+use super::tally::Tally;
+use crate::services::Service;
+
+/// How long a place is waited for: a poll and a sync job come every second or so, unless another service is being
+/// killed over and over or the broker is away.
+const PLACE_BOUND: Duration = Duration::from_secs(15);
+/// How often the process is looked at.
+const LOOK_PERIOD: Duration = Duration::from_millis(5);
+/// How much of a log is shown (lines).
+const TAIL: usize = 12;
+/// The processor of a moment has writes that fail now and then, so that abandoned transactions are followed by others.
+const FAILING: &str = "processor::write_fails=5%return";
+
+/// How a target ended.
+enum Ended {
+    Killed,
+    Missed,
+    ByItself(String),
+}
+
+pub(super) struct Killer<'a> {
+    arena: &'a Arena,
+    service: &'static str,
+    deck: Deck,
+    tally: &'a Tally,
+}
+
+impl<'a> Killer<'a> {
+    pub(super) fn new(arena: &'a Arena, service: &'static str, tally: &'a Tally, seed: u64) -> Self {
+        Self { arena, service, deck: Deck::of(service, Dice::of(seed, service)), tally }
+    }
+
+    /// Kills the service so many times. Gives up where it is hardly ever where it should be.
+    pub(super) fn kill(&mut self, kills: u64, deadline: Instant) {
+        let (mut done, mut tried) = (0, 0);
+        while done < kills && tried < kills * 3 + 5 && Instant::now() < deadline {
+            tried += 1;
+            let target = self.deck.draw();
+            match (self.pursue(&target), target) {
+                (Ended::Killed, Target::Place(place, _)) => {
+                    self.deck.reached(place);
+                    self.tally.kill(place);
+                    done += 1;
+                }
+                (Ended::Killed, Target::Moment(_)) => {
+                    self.deck.reached("");
+                    self.tally.kill(&format!("{}::anywhere", self.service));
+                    done += 1;
+                }
+                (Ended::Missed, target) => {
+                    super::run::tell(&format!("{target:?} was not reached in time"));
+                    if let Target::Place(place, _) = target {
+                        self.deck.missed(place);
+                    }
+                }
+                (Ended::ByItself(log), target) => {
+                    let text = format!("{} ended by itself at {target:?}\n{log}", self.service);
+                    self.tally.violate([Violation::new("recovery", text)]);
+                }
+            }
+        }
+        if done < kills && Instant::now() < deadline {
+            let text = format!("{} was reached {done} times of {kills}", self.service);
+            self.tally.violate([Violation::new("recovery", text)]);
+        }
+    }
+
+    /// Has the service run on unharmed while others are still being killed.
+    pub(super) fn keep_running(&self, is_over: impl Fn() -> bool) {
+        let mut running = self.arena.start(self.service, &["run"], "");
+        while !is_over() {
+            if running.has_ended() {
+                let text = format!("{} ended by itself, unharmed\n{}", self.service, tail(&running));
+                self.tally.violate([Violation::new("recovery", text)]);
+                return;
+            }
+            thread::sleep(LOOK_PERIOD);
+        }
+        running.kill();
+    }
+
+    fn pursue(&self, target: &Target) -> Ended {
+        let (failpoints, bound, marker) = match target {
+            Target::Place(place, nth) => {
+                (armed(place, *nth), PLACE_BOUND, Some(format!("failpoint {place} reached")))
+            }
+            Target::Moment(after) if self.service == "processor" => (FAILING.to_owned(), *after, None),
+            Target::Moment(after) => (String::new(), *after, None),
+        };
+        let mut running = self.arena.start(self.service, &["run"], &failpoints);
+        let deadline = Instant::now() + bound;
+        loop {
+            if marker.as_ref().is_some_and(|marker| running.has_logged(marker)) {
+                running.kill();
+                return Ended::Killed;
+            }
+            if running.has_ended() {
+                return Ended::ByItself(tail(&running));
+            }
+            if Instant::now() >= deadline {
+                running.kill();
+                return if marker.is_some() { Ended::Missed } else { Ended::Killed };
+            }
+            thread::sleep(LOOK_PERIOD);
+        }
+    }
+}
+
+fn tail(service: &Service) -> String {
+    let log = service.log();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}

@@ -1,0 +1,88 @@
+//! What happens meanwhile: people and keys come and go, and both ends have their faults.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use simulator::anthropic::{Answer, Anthropic, Event, Fault, Object, Op};
+use simulator::jupiterone::{self, Effect, Route};
+
+use super::dice::Dice;
+use crate::world::World;
+
+/// Pause between two things that happen: some in each poll.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// What was gone at some time: organization, kind and id, of a membership `<workspace id>/<user id>`.
+#[derive(Debug, Default)]
+pub(super) struct Departures(Mutex<BTreeSet<(usize, Object, String)>>);
+
+impl Departures {
+    /// Notes what goes with an event.
+    pub(super) fn note(&self, organization: usize, event: &Event) {
+        let gone = event.effects.iter().filter(|effect| effect.op == Op::Deleted);
+        self.lock().extend(gone.map(|effect| (organization, effect.object, effect.id.clone())));
+    }
+
+    /// Whether it was gone at some time.
+    pub(super) fn has(&self, organization: usize, object: Object, id: &str) -> bool {
+        self.lock().contains(&(organization, object, id.to_owned()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<(usize, Object, String)>> {
+        // A set is whole between any two calls.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lives until it is stopped, and leaves no fault behind.
+pub(super) fn live(world: &World, departures: &Departures, mut dice: Dice, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        let chosen = usize::try_from(dice.below(world.anthropic.len() as u64)).expect("it is an index");
+        let end = &world.anthropic[chosen];
+        end.live(1).iter().for_each(|event| departures.note(chosen, event));
+        if dice.percent(12) {
+            end.fault(anthropic_fault(&mut dice));
+        }
+        if dice.percent(6) {
+            world.jupiterone.fault(jupiterone_fault(&mut dice));
+        }
+        thread::sleep(PAUSE);
+    }
+    world.anthropic.iter().for_each(Anthropic::clear_faults);
+    world.jupiterone.clear_faults();
+}
+
+fn anthropic_fault(dice: &mut Dice) -> Fault {
+    let on = ["", "users", "workspaces", "api_keys", "members", "organization"][index(dice, 6)];
+    let answer = match dice.below(8) {
+        0 => Answer::RateLimited { retry_after: None, retry_after_ms: Some("200".to_owned()), reset: None },
+        1 => Answer::ServerError { should_retry: None },
+        2 => Answer::Overloaded,
+        3 => Answer::HtmlBadGateway,
+        4 => Answer::Cut,
+        5 => Answer::CutBody,
+        6 => Answer::TruncatedJson,
+        _ => Answer::Forbidden,
+    };
+    Fault::on(on, answer).first(1 + dice.below(3))
+}
+
+fn jupiterone_fault(dice: &mut Dice) -> jupiterone::Fault {
+    let effect = match dice.below(6) {
+        0 => Effect::RateLimited { retry_after: Some(1) },
+        1 => Effect::Status(500),
+        2 => Effect::Status(503),
+        3 => Effect::Cut,
+        4 => Effect::CommitThenCut,
+        _ => Effect::Slow(300),
+    };
+    let route = [Route::Start, Route::Entities, Route::Relationships, Route::Finalize, Route::Status];
+    jupiterone::Fault::new(route[index(dice, 5)], effect).first(1)
+}
+
+fn index(dice: &mut Dice, length: u64) -> usize {
+    usize::try_from(dice.below(length)).expect("it is an index")
+}

@@ -1,0 +1,102 @@
+//! Bringing a world to rest: the services run on unharmed, then one round of commands, and everything must agree.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use simulator::oracle::{self, Graph};
+
+use super::arena::Arena;
+use super::checker::{self, Violation};
+use super::episodes::{late_end, mass_deletion};
+use super::life::Departures;
+use super::tally::Tally;
+use crate::judge::expected;
+use crate::services::Service;
+use crate::services::binaries::SERVICES;
+
+/// How long the services may take to catch up by themselves; the longest of their pauses after an error is 30 s.
+const CATCH_UP_BOUND: Duration = Duration::from_secs(90);
+/// How often it is looked whether they have: a comparison costs more than a look.
+const LOOK_PERIOD: Duration = Duration::from_millis(200);
+
+/// Nothing lives and no service runs. `is_last`: the world ends, so what does not heal may be tried too.
+pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_last: bool) {
+    catch_up(arena, tally);
+    round(arena, tally, &[0]);
+    tally.violate(verified(arena));
+    let found = checker::check(&arena.world, departures);
+    tally.violate(found.violations);
+    late_end(arena, departures, tally);
+    if is_last {
+        tally.work(found.polls, found.changes, found.sync_jobs);
+        mass_deletion(arena, tally);
+        tally.violate(verified(arena));
+    }
+}
+
+/// One round of commands, as a person would run it after an outage: each must end with one of these codes.
+pub(super) fn round(arena: &Arena, tally: &Tally, codes: &[i32]) {
+    let until_end: &[&str] = &["run", "--until-end"];
+    for (service, arguments) in SERVICES.into_iter().zip([&["poll"], until_end, until_end]) {
+        let failed = match arena.complete(service, arguments) {
+            Ok(finished) if finished.code.is_some_and(|code| codes.contains(&code)) => continue,
+            Ok(finished) => format!("exit code {:?}\n{}", finished.code, finished.stderr),
+            Err(log) => log,
+        };
+        let text = format!("{service} {}: {failed}", arguments.join(" "));
+        tally.violate([Violation::new("recovery", text)]);
+    }
+}
+
+/// Without a hand: the services are started and left alone, until JupiterOne holds the truth.
+fn catch_up(arena: &Arena, tally: &Tally) {
+    let mut running = SERVICES.map(|service| arena.start(service, &["run"], ""));
+    let deadline = Instant::now() + CATCH_UP_BOUND;
+    loop {
+        let differences: Vec<String> = (0..arena.world.anthropic.len())
+            .flat_map(|number| {
+                let truth = expected(&arena.world.anthropic[number].truth(), number);
+                let held = arena.world.graph(number);
+                oracle::compare(&truth, &Graph::uploaded(held.entities, held.relationships))
+            })
+            .collect();
+        let Some(first) = differences.first() else { break };
+        let ended = running.iter_mut().position(Service::has_ended);
+        if let Some(ended) = ended {
+            let text = format!("{} ended by itself, unharmed\n{}", SERVICES[ended], running[ended].log());
+            tally.violate([Violation::new("recovery", text)]);
+            break;
+        }
+        if Instant::now() > deadline {
+            let text = format!("JupiterOne has {} differences left, such as {first}", differences.len());
+            tally.violate([Violation::new("catch-up", text)]);
+            break;
+        }
+        thread::sleep(LOOK_PERIOD);
+    }
+    for service in running {
+        service.kill();
+    }
+}
+
+/// What `processor verify` finds, which shares no code with the processor, nor with the checker here.
+fn verified(arena: &Arena) -> Vec<Violation> {
+    let finished = match arena.complete("processor", &["verify", "--json"]) {
+        Ok(finished) => finished,
+        Err(log) => return vec![Violation::new("recovery", format!("processor verify: {log}"))],
+    };
+    let lines = finished.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let violated = lines.filter(|line| line["law"].is_string() && line["violated"] != 0);
+    let mut found: Vec<_> = violated
+        .map(|line| {
+            let law = format!("verify:{}", line["law"].as_str().unwrap_or_default());
+            Violation::new(&law, format!("{}: {}", line["organization"], line["violations"]))
+        })
+        .collect();
+    if found.is_empty() && finished.code != Some(0) {
+        let text = format!("processor verify: exit code {:?}\n{}", finished.code, finished.stderr);
+        found.push(Violation::new("recovery", text));
+    }
+    found
+}
