@@ -178,8 +178,22 @@ fn fit(cluster: &Cluster, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -
     if problems.is_empty() { Ok(()) } else { Err(Error::Unfit { problems }) }
 }
 
-fn refused(action: &'static str, topic: &str, source: KafkaError) -> Error {
-    Error::Refused { action, topic: topic.to_owned(), source: source.into() }
+/// Whether nobody refused anything: a broker went away in the midst of it, or is busy.
+fn is_passing(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        error => error.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::BrokerNotAvailable
+        )
+    )
 }
 
 struct Cluster {
@@ -213,7 +227,7 @@ impl Cluster {
         let mut found = BTreeMap::new();
         for topic in Topic::ALL {
             let name = topic.name(wanted.prefix);
-            let refused = |source| refused("see", &name, source);
+            let refused = |source| self.refused("see", &name, source);
             let metadata = self.consumer.fetch_metadata(Some(&name), ADMIN_TIMEOUT).map_err(refused)?;
             let Some(described) = metadata.topics().first() else { continue };
             match described.error().map(RDKafkaErrorCode::from) {
@@ -241,7 +255,7 @@ impl Cluster {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         for (topic, found) in ours {
             let name = topic.name(wanted.prefix);
-            let refused = |source| refused("see the settings of", &name, source);
+            let refused = |source| self.refused("see the settings of", &name, source);
             let resources = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
             let resource = resources
                 .map_err(refused)?
@@ -266,7 +280,7 @@ impl Cluster {
                 settings.iter().fold(NewTopic::new(&name, partitions, replication), |new, (name, value)| {
                     new.set(name, value)
                 });
-            let refused = |source| refused("make", &name, source);
+            let refused = |source| self.refused("make", &name, source);
             match block_on(admin.create_topics(&[new], &options)).map_err(refused)?.pop() {
                 // Another instance that starts beside this one.
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
@@ -286,11 +300,19 @@ impl Cluster {
                 None => return Ok(found),
                 Some(topic) if Instant::now() >= deadline => {
                     let source = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
-                    return Err(refused("use", &topic.name(wanted.prefix), source));
+                    return Err(self.refused("use", &topic.name(wanted.prefix), source));
                 }
                 Some(_) => thread::sleep(SPREAD_PAUSE),
             }
         }
+    }
+
+    fn refused(&self, action: &'static str, topic: &str, source: KafkaError) -> Error {
+        if is_passing(&source) {
+            let reason = format!("cannot {action} the topic {topic}: {source}");
+            return Error::Unreachable { bootstrap_servers: self.servers.clone(), reason };
+        }
+        Error::Refused { action, topic: topic.to_owned(), source: source.into() }
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
@@ -327,3 +349,18 @@ impl ClientContext for LastError {
 }
 
 impl ConsumerContext for LastError {}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+    use super::is_passing;
+
+    #[test]
+    fn a_broker_that_goes_away_in_the_midst_of_a_question_has_refused_nothing() {
+        assert!(is_passing(&KafkaError::AdminOp(Code::BrokerTransportFailure)));
+        assert!(is_passing(&KafkaError::MetadataFetch(Code::OperationTimedOut)));
+        assert!(!is_passing(&KafkaError::AdminOp(Code::TopicAuthorizationFailed)));
+        assert!(!is_passing(&KafkaError::MetadataFetch(Code::LeaderNotAvailable)));
+    }
+}
