@@ -22,7 +22,7 @@ use task::{Task, Topics};
 /// `PROPTEST_CASES` asks for another number.
 const CASES: u32 = 1_000;
 /// Histories that failed once, and are tried first ever after.
-const REGRESSIONS: &str = "tests/model/proptest-regressions";
+const REGRESSIONS: &str = "tests/simulation/proptest-regressions";
 
 #[test]
 fn a_task_that_dies_anywhere_knows_what_the_listings_said() {
