@@ -1,5 +1,6 @@
 //! `producer run`: a member of the consumer group, and a loop for each organization.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use service::admin::{self, Health};
 use service::config::{Config, PollingInterval};
 use service::exit::{Outcome, Shutdown};
 use service::kafka::member::{Event, Member};
-use service::kafka::{client_config, topics};
+use service::kafka::restore::RestoreError;
+use service::kafka::{client_config, partition, topics};
 use service::metrics::Metrics;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::assignment::Assignment;
 use crate::backoff::Backoff;
@@ -81,12 +83,25 @@ fn reach(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Option<(Vec<Source>, i32)>> {
     let wanted = wanted(config, options.broker);
-    let Some(partition_count) = topics::ensure_patiently(client, &wanted, health, shutdown)? else {
-        return Ok(None);
-    };
-    setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count)?;
-    health.set("kafka", Ok(()));
-    Ok(Some((sources, partition_count)))
+    while let Some(partition_count) = topics::ensure_patiently(client, &wanted, health, shutdown)? {
+        match setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count) {
+            Ok(()) => {
+                health.set("kafka", Ok(()));
+                return Ok(Some((sources, partition_count)));
+            }
+            // They went away between the two: they are waited for again.
+            Err(error) if is_unreachable(&error) => warn!("{error:#}; trying again"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<RestoreError<Infallible>>(),
+        Some(RestoreError::Read(partition::Error::Unreachable { .. }) | RestoreError::Stalled { .. })
+    )
 }
 
 async fn supervise(
