@@ -13,6 +13,8 @@ use crate::world::World;
 
 /// Organizations of a world (count): more than partitions, so that two share one.
 const ORGANIZATIONS: u64 = 4;
+/// The guard's limit (count): while a sink is killed over and over, more than usual goes away between two of its jobs.
+pub(super) const MAX_DELETED_COUNT: usize = 30;
 /// How long a command may take that ends by itself; the longest of its waits is for a transaction that a kill left
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
@@ -33,14 +35,14 @@ impl Arena {
             seed: seed.wrapping_mul(31).wrapping_add(number),
             users: 12,
             workspaces: 4,
-            api_keys: 40,
+            api_keys: 44,
             ..anthropic::Settings::default()
         });
         // A job is finished some questions after its finalize, so that a kill in between finds it unfinished.
         let finalize = jupiterone::Finalize::AfterPolls(2);
         let settings = jupiterone::Settings { finalize, ..jupiterone::Settings::default() };
         let world = World::between(bootstrap_servers, organizations.collect(), settings);
-        world.configure("requests_per_minute = 60000");
+        world.configure(&format!("requests_per_minute = 60000\nmax_deleted_count = {MAX_DELETED_COUNT}"));
         let mut file = OpenOptions::new().append(true).open(world.config()).context("no configuration")?;
         // A static member that starts anew takes its own place, so nobody waits for the session of the dead.
         writeln!(

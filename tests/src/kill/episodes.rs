@@ -8,7 +8,7 @@ use schemas::topics::Topic;
 use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use simulator::oracle::{self, Graph};
 
-use super::arena::Arena;
+use super::arena::{Arena, MAX_DELETED_COUNT};
 use super::checker::Violation;
 use super::life::Departures;
 use super::rest::round;
@@ -19,8 +19,8 @@ use crate::judge::expected;
 const WHOLE: &[i32] = &[0];
 /// Something was not listed, or is held.
 const INCOMPLETE: &[i32] = &[0, 3];
-/// The guard lets fewer go, whatever the fraction (count; `max_deleted_count` is 20).
-const MANY: usize = 24;
+/// The guard lets fewer go, whatever the fraction (count).
+const MANY: usize = MAX_DELETED_COUNT + 4;
 
 /// A creator leaves, and returns while the keys cannot be listed: `user CREATED key` must return with the user, since
 /// the last whole listing of the keys has it. Each step is a process of its own, so it is restored in between.

@@ -13,7 +13,7 @@ use super::dice::Dice;
 use crate::world::World;
 
 /// Pause between two things that happen: some in each poll.
-const PAUSE: Duration = Duration::from_millis(150);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// What was gone at some time: organization, kind and id, of a membership `<workspace id>/<user id>`.
 #[derive(Debug, Default)]
