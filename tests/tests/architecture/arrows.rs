@@ -49,6 +49,14 @@ fn a_dependency_along_the_arrows_is_not() {
     assert!(against_the_arrows(&one("quickstart", "sink", None)).is_empty());
 }
 
+/// The image is built from the whole workspace, and cargo refuses one that lacks a member.
+#[test]
+fn the_image_is_built_with_every_crate() {
+    let shown = std::fs::read_to_string(workspace().join(".dockerignore")).expect("a list of what is shown");
+    let hidden = ARROWS.iter().filter(|(name, _)| !shown.lines().any(|line| line == format!("!{name}")));
+    assert_eq!(hidden.map(|(name, _)| *name).collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
 /// What stands against the arrows in the output of `cargo metadata`.
 fn against_the_arrows(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().expect("cargo lists packages");
