@@ -80,7 +80,7 @@ impl<'a> Killer<'a> {
         let mut running = self.arena.start(self.service, &["run"], "");
         while !is_over() {
             if running.has_ended() {
-                let text = format!("{} ended by itself, unharmed\n{}", self.service, tail(&running));
+                let text = format!("{} ended by itself, unharmed\n{}", self.service, tail(running));
                 self.tally.violate([Violation::new("recovery", text)]);
                 return;
             }
@@ -105,7 +105,7 @@ impl<'a> Killer<'a> {
                 return Ended::Killed;
             }
             if running.has_ended() {
-                return Ended::ByItself(tail(&running));
+                return Ended::ByItself(tail(running));
             }
             if Instant::now() >= deadline {
                 running.kill();
@@ -116,8 +116,9 @@ impl<'a> Killer<'a> {
     }
 }
 
-fn tail(service: &Service) -> String {
-    let log = service.log();
+/// The end of what a service that has ended logged, with the line that says why.
+fn tail(service: Service) -> String {
+    let log = service.finish().stderr;
     let lines: Vec<_> = log.lines().collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }
