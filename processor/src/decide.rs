@@ -14,13 +14,10 @@ use serde_json::json;
 use service::{
     config::{Config, environment},
     exit::{Outcome, UsageError},
-    kafka::{client_config, headers::CloudEvent, writer::Writer},
+    kafka::{client_config, headers::of_raw, writer::Writer},
 };
 
-use crate::{answer::answer, reconcile::CONNECTOR};
-
-/// `ce_type` of a raw record.
-const TYPE: &str = "anthropic_graph.raw";
+use crate::answer::answer;
 
 /// Which organization is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -93,17 +90,9 @@ pub(crate) async fn write(
         let writer = Writer::open(&client, &topic)?;
         let partition = partition(&organization_id, writer.partition_count());
         let record = record(&config, &organization_id, decision);
-        let (key, time) = (record.key(), record.observed_ts_ms);
-        let headers = CloudEvent {
-            id: &format!("{time}/{key}"),
-            kind: TYPE,
-            source: &format!("/{CONNECTOR}/{organization_id}"),
-            subject: &key,
-            time: &Timestamp::from_millisecond(time).unwrap_or(Timestamp::UNIX_EPOCH).to_string(),
-            cause: None,
-            traceparent: None,
-        };
-        let offset = writer.write(partition, &key, &encode(&record), headers.headers())?;
+        let key = record.key();
+        let headers = of_raw(&record, &key, &record.observed_ts_ms.to_string());
+        let offset = writer.write(partition, &key, &encode(&record), headers)?;
         let decision = record.decision.as_ref().expect("it was put in");
         let line = if json {
             as_json(&record, &topic, partition, offset)?

@@ -3,21 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::Timestamp;
 use rdkafka::ClientConfig;
 use rdkafka::message::OwnedHeaders;
 use schemas::codec::encode;
 use schemas::raw::RawRecord;
 use schemas::topics::{self, Topic};
-use service::kafka::headers::CloudEvent;
+use service::kafka::headers::of_raw;
 use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer};
 use thiserror::Error;
 use tracing::warn;
 
 use crate::poll::chain;
-
-/// `ce_type` of a raw record.
-const TYPE: &str = "anthropic_graph.raw";
 
 /// Why records were not written, by what the poll does next.
 #[derive(Debug, Error)]
@@ -164,15 +160,5 @@ fn named(error: transaction::Error) -> Error {
 
 fn headers(record: &RawRecord, key: &str) -> OwnedHeaders {
     let group = record.listing_id.as_deref().or(record.poll_id.as_deref()).unwrap_or_default();
-    let time = Timestamp::from_millisecond(record.observed_ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-    CloudEvent {
-        id: &format!("{group}/{key}"),
-        kind: TYPE,
-        source: &format!("/anthropic-graph/{}", record.organization_id),
-        subject: key,
-        time: &time.to_string(),
-        cause: None,
-        traceparent: None,
-    }
-    .headers()
+    of_raw(record, key, group)
 }

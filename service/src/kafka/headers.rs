@@ -1,6 +1,8 @@
 //! Kafka headers of the records the services write: `CloudEvents` 1.0 in Kafka's binary mode.
 
+use jiff::Timestamp;
 use rdkafka::message::{Header, OwnedHeaders};
+use schemas::raw::RawRecord;
 
 /// The record's content type; `avro/binary` with the schema named in the value itself.
 pub const CONTENT_TYPE: &str = "content-type";
@@ -26,6 +28,25 @@ pub const TRACEPARENT: &str = "traceparent";
 pub const CLOUD_EVENTS_VERSION: &str = "1.0";
 /// Content type of Avro's binary encoding.
 pub const AVRO: &str = "avro/binary";
+
+/// `ce_type` of a raw record.
+const RAW_TYPE: &str = "anthropic_graph.raw";
+
+/// The headers of a raw record under that key, whoever writes it. `of` tells it from others of the same key: its
+/// listing, its poll, or when it was decided.
+pub fn of_raw(record: &RawRecord, key: &str, of: &str) -> OwnedHeaders {
+    let time = Timestamp::from_millisecond(record.observed_ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    CloudEvent {
+        id: &format!("{of}/{key}"),
+        kind: RAW_TYPE,
+        source: &format!("/anthropic-graph/{}", record.organization_id),
+        subject: key,
+        time: &time.to_string(),
+        cause: None,
+        traceparent: None,
+    }
+    .headers()
+}
 
 /// A record's `CloudEvents` attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
