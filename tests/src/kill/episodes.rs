@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::change::{Envelope, op};
 use schemas::codec::decode;
+use schemas::element::ElementType;
 use schemas::topics::Topic;
 use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use simulator::oracle::{self, Graph};
@@ -11,7 +12,7 @@ use simulator::oracle::{self, Graph};
 use super::arena::{Arena, MAX_DELETED_COUNT};
 use super::checker::Violation;
 use super::life::Departures;
-use super::rest::round;
+use super::rest::{command, round};
 use super::tally::Tally;
 use crate::judge::expected;
 
@@ -39,8 +40,9 @@ pub(super) fn late_end(arena: &Arena, departures: &Departures, tally: &Tally) {
     round(arena, tally, WHOLE);
 }
 
-/// More keys vanish than the guard lets go: all of them stay, each is told once, and a restart changes neither.
-pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) {
+/// More keys vanish than the guard lets go: all of them stay, each is told once, and a restart changes neither. The
+/// listing that they were told of, where they were.
+pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) -> Option<String> {
     let end = &arena.world.anthropic[1];
     let truth = end.truth();
     let before = expected(&truth, 1);
@@ -52,20 +54,33 @@ pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) {
         round(arena, tally, INCOMPLETE);
         compare(arena, tally, 1, "held", &before);
     }
-    let mut notices: BTreeMap<String, u64> = BTreeMap::new();
+    let mut listings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in arena.world.read(Topic::Changes) {
         let change: Envelope = decode(&record.value.expect("a change has a value")).expect("a change");
         if change.op == op::NOTICE {
-            *notices.entry(change.element_key).or_default() += 1;
+            listings.entry(change.element_key).or_default().extend(change.source.listing_id);
         }
     }
-    let told = |id: &String| notices.get(&format!("anthropic_api_key:{id}")).copied().unwrap_or(0);
-    let wrong: Vec<_> = gone.iter().filter(|id| told(id) != 1).collect();
+    let told = |id: &String| listings.get(&ElementType::ApiKey.entity_key(id)).map_or(&[][..], Vec::as_slice);
+    let wrong: Vec<_> = gone.iter().filter(|id| told(id).len() != 1).collect();
     if !wrong.is_empty() {
         let text =
             format!("{} of {} holds are not told once, such as {:?}", wrong.len(), gone.len(), wrong[0]);
         tally.violate([Violation::new("holds", text)]);
+        return None;
     }
+    told(&gone[0]).first().cloned()
+}
+
+/// A person approves what that listing misses: it goes, from JupiterOne too, and nobody has to help the sink.
+pub(super) fn approval(arena: &Arena, tally: &Tally, listing_id: &str) {
+    let end = &arena.world.anthropic[1];
+    let id = end.organization_id();
+    let arguments = ["approve", "--organization-id", &id, "--collection", "api_keys"];
+    let seen = ["--listing", listing_id, "--by", "harness"];
+    command(arena, tally, "processor", &[&arguments[..], &seen].concat(), WHOLE);
+    round(arena, tally, WHOLE);
+    compare(arena, tally, 1, "approved", &expected(&end.truth(), 1));
 }
 
 fn creator(truth: &Truth) -> Option<String> {

@@ -8,7 +8,7 @@ use simulator::oracle::{self, Graph};
 
 use super::arena::Arena;
 use super::checker::{self, Violation};
-use super::episodes::{late_end, mass_deletion};
+use super::episodes::{approval, late_end, mass_deletion};
 use super::life::Departures;
 use super::tally::Tally;
 use crate::judge::expected;
@@ -30,8 +30,12 @@ pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_las
     late_end(arena, departures, tally);
     if is_last {
         tally.work(found.polls, found.changes, found.sync_jobs);
-        mass_deletion(arena, tally);
+        let seen = mass_deletion(arena, tally);
         tally.violate(verified(arena));
+        if let Some(listing_id) = seen {
+            approval(arena, tally, &listing_id);
+            tally.violate(verified(arena));
+        }
     }
 }
 
@@ -39,14 +43,25 @@ pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_las
 pub(super) fn round(arena: &Arena, tally: &Tally, codes: &[i32]) {
     let until_end: &[&str] = &["run", "--until-end"];
     for (service, arguments) in SERVICES.into_iter().zip([&["poll"], until_end, until_end]) {
-        let failed = match arena.complete(service, arguments) {
-            Ok(finished) if finished.code.is_some_and(|code| codes.contains(&code)) => continue,
-            Ok(finished) => format!("exit code {:?}\n{}", finished.code, finished.stderr),
-            Err(log) => log,
-        };
-        let text = format!("{service} {}: {failed}", arguments.join(" "));
-        tally.violate([Violation::new("recovery", text)]);
+        command(arena, tally, service, arguments, codes);
     }
+}
+
+/// A command that must end with one of these codes.
+pub(super) fn command(
+    arena: &Arena,
+    tally: &Tally,
+    service: &'static str,
+    arguments: &[&str],
+    codes: &[i32],
+) {
+    let failed = match arena.complete(service, arguments) {
+        Ok(finished) if finished.code.is_some_and(|code| codes.contains(&code)) => return,
+        Ok(finished) => format!("exit code {:?}\n{}", finished.code, finished.stderr),
+        Err(log) => log,
+    };
+    let text = format!("{service} {}: {failed}", arguments.join(" "));
+    tally.violate([Violation::new("recovery", text)]);
 }
 
 /// Without a hand: the services are started and left alone, until JupiterOne holds the truth.
