@@ -15,6 +15,12 @@ use crate::world::World;
 const ORGANIZATIONS: u64 = 4;
 /// The guard's limit (count): while a sink is killed over and over, more than usual goes away between two of its jobs.
 pub(super) const MAX_DELETED_COUNT: usize = 30;
+/// What the services' clients are told. Who starts anew waits for the session of the dead, which is short here.
+const PROPERTIES: &str = r#"[kafka.properties]
+"session.timeout.ms" = 1500
+"heartbeat.interval.ms" = 300
+"reconnect.backoff.max.ms" = 1000
+"#;
 /// How long a command may take that ends by itself; the longest of its waits is for a transaction that a kill left
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
@@ -44,11 +50,7 @@ impl Arena {
         let world = World::between(bootstrap_servers, organizations.collect(), settings);
         world.configure(&format!("requests_per_minute = 60000\nmax_deleted_count = {MAX_DELETED_COUNT}"));
         let mut file = OpenOptions::new().append(true).open(world.config()).context("no configuration")?;
-        // A static member that starts anew takes its own place, so nobody waits for the session of the dead.
-        writeln!(
-            file,
-            "[kafka.properties]\n\"group.instance.id\" = \"kill\"\n\"reconnect.backoff.max.ms\" = 1000"
-        )?;
+        file.write_all(PROPERTIES.as_bytes())?;
         Ok(Self { world, programs })
     }
 
