@@ -5,6 +5,7 @@
 //! ends, with the broker and its data, as soon as the process that owns the run is gone, however it went.
 
 pub mod container;
+pub mod guarded;
 pub mod jars;
 pub mod keeper;
 pub mod owner;

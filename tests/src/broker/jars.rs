@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,15 @@ const LOG4J: &str = include_str!("../../kafka/log4j2.xml");
 /// How long a broker may take to stop in good order.
 const STOP_BOUND: Duration = Duration::from_mins(1);
 
+/// What some brokers have beside what all have.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    /// Another listener, behind a comma.
+    pub(super) listener: String,
+    /// More lines of the properties.
+    pub(super) properties: String,
+}
+
 /// A running broker; dropping it kills it.
 #[derive(Debug)]
 pub struct JarBroker {
@@ -35,6 +44,11 @@ pub struct JarBroker {
 impl JarBroker {
     /// Starts a broker whose data lies in `folder`. It takes connections a second or two later.
     pub fn start(folder: &Path) -> Result<Self> {
+        Self::start_with(folder, &More::default())
+    }
+
+    /// The same with more than others need.
+    pub(super) fn start_with(folder: &Path, more: &More) -> Result<Self> {
         ensure!(
             answers("java", "-version"),
             "no `java` on the path: install a Java 17 or newer (Debian: openjdk-17-jre-headless)"
@@ -45,7 +59,7 @@ impl JarBroker {
         fs::create_dir_all(folder)?;
         fs::write(folder.join("log4j2.xml"), LOG4J)?;
         let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(&folder.join("data"), broker, controller))?;
+        fs::write(&properties, server_properties(&folder.join("data"), broker, controller, more))?;
         let format = Command::new("java")
             .args([
                 "-cp",
@@ -59,7 +73,7 @@ impl JarBroker {
             .arg(&properties)
             .output()
             .context("cannot format the broker's storage")?;
-        ensure!(format.status.success(), "storage format: {}", String::from_utf8_lossy(&format.stdout));
+        ensure!(format.status.success(), "storage format: {}", said(&format));
         let java = run(folder, &class_path)?;
         Ok(Self { java, address: format!("127.0.0.1:{broker}"), folder: folder.to_owned(), class_path })
     }
@@ -94,6 +108,15 @@ impl JarBroker {
     /// Its bootstrap server.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Runs one of Kafka's own tools to its end.
+    pub(super) fn tool(&self, class: &str, arguments: &[&str]) -> Result<()> {
+        let mut java = Command::new("java");
+        java.args(["-cp", &self.class_path, class, "--bootstrap-server", &self.address]).args(arguments);
+        let output = java.stdin(Stdio::null()).output().with_context(|| format!("cannot run {class}"))?;
+        ensure!(output.status.success(), "{class}: {}", said(&output));
+        Ok(())
     }
 
     /// Whether the process still runs.
@@ -140,8 +163,13 @@ fn answers(program: &str, question: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
+/// What a program said, wherever it said it.
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said)).join("\n")
+}
+
 /// Two ports that were free a moment ago; who loses one to another process starts anew.
-fn free_ports() -> io::Result<(u16, u16)> {
+pub(super) fn free_ports() -> io::Result<(u16, u16)> {
     let (first, second) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     Ok((first.local_addr()?.port(), second.local_addr()?.port()))
 }
@@ -167,11 +195,7 @@ fn libraries() -> Result<PathBuf> {
         .arg(format!("-DoutputDirectory={}", libraries.display()))
         .stdin(Stdio::null())
         .output()?;
-    ensure!(
-        maven.status.success(),
-        "cannot fetch Kafka's jars from Maven Central: {}",
-        String::from_utf8_lossy(&maven.stdout)
-    );
+    ensure!(maven.status.success(), "cannot fetch Kafka's jars from Maven Central: {}", said(&maven));
     // Written last: whoever finds it finds all jars that this pom.xml names.
     fs::write(complete, POM)?;
     Ok(libraries)
@@ -184,12 +208,12 @@ fn cache_folder() -> PathBuf {
 }
 
 /// One broker that is its own controller, with a test's impatience.
-fn server_properties(data: &Path, broker: u16, controller: u16) -> String {
+fn server_properties(data: &Path, broker: u16, controller: u16, more: &More) -> String {
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@localhost:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}{}
 controller.listener.names=CONTROLLER
 log.dirs={}
 auto.create.topics.enable=false
@@ -204,7 +228,9 @@ group.min.session.timeout.ms=1000
 log.cleaner.backoff.ms=500
 log.cleaner.dedupe.buffer.size=16777216
 log.segment.delete.delay.ms=1000
-",
-        data.display()
+{}",
+        more.listener,
+        data.display(),
+        more.properties
     )
 }

@@ -1,5 +1,6 @@
 //! What a person asks of the processor: holds, decisions, replay, reset.
 
+mod access;
 mod decisions;
 mod live;
 mod replay;

@@ -1,0 +1,58 @@
+//! A broker that asks who a client is, and lets it do what it was granted.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::jars::{JarBroker, More, free_ports};
+
+/// The name is the user's password too.
+const JAAS: &str = "listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+                    org.apache.kafka.common.security.plain.PlainLoginModule required";
+
+/// The running broker. On its first listener everybody may do everything.
+#[derive(Debug)]
+pub struct GuardedBroker {
+    broker: JarBroker,
+    guarded: u16,
+}
+
+impl GuardedBroker {
+    /// Starts a broker with these users, none of whom may do anything yet.
+    pub fn start(folder: &Path, users: &[&str]) -> Result<Self> {
+        let (guarded, _) = free_ports()?;
+        let mut properties = "listener.security.protocol.map=\
+                              PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT\n\
+                              authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+                              super.users=User:ANONYMOUS\n\
+                              sasl.enabled.mechanisms=PLAIN\n"
+            .to_owned();
+        properties.push_str(JAAS);
+        for user in users {
+            write!(properties, " user_{user}=\"{user}\"")?;
+        }
+        properties.push_str(";\n");
+        let listener = format!(",SASL_PLAINTEXT://127.0.0.1:{guarded}");
+        let broker = JarBroker::start_with(folder, &More { listener, properties })?;
+        Ok(Self { broker, guarded })
+    }
+
+    /// Lets a user do this with a topic.
+    pub fn grant(&self, user: &str, operation: &str, topic: &str) -> Result<()> {
+        let principal = format!("User:{user}");
+        let arguments =
+            ["--add", "--allow-principal", &principal, "--operation", operation, "--topic", topic];
+        self.broker.tool("org.apache.kafka.tools.AclCommand", &arguments)
+    }
+
+    /// The bootstrap server of those who may do everything.
+    pub fn address(&self) -> &str {
+        self.broker.address()
+    }
+
+    /// The bootstrap server of the users.
+    pub fn guarded_address(&self) -> String {
+        format!("127.0.0.1:{}", self.guarded)
+    }
+}
