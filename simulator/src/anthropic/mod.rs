@@ -144,6 +144,14 @@ impl Anthropic {
         key.clone_into(&mut self.shared.world().admin_key);
     }
 
+    /// Exchanges two organizations: each answers at the other's address, and to its own key there. An address is where
+    /// the Admin API is, for all organizations; this is how it looks to who is given another organization's key.
+    pub fn exchange(&mut self, other: &mut Self) {
+        std::mem::swap(&mut *self.shared.world(), &mut *other.shared.world());
+        std::mem::swap(&mut self.admin_key, &mut other.admin_key);
+        std::mem::swap(&mut self.organization_id, &mut other.organization_id);
+    }
+
     /// The requests to the API so far, the newest 100,000 of them.
     pub fn requests(&self) -> Vec<LoggedRequest> {
         self.shared.world().log()
