@@ -6,7 +6,7 @@ use std::fs;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use simulator::jupiterone::GraphView;
-use tests::judge::agree;
+use tests::judge::{agree, changes};
 use tests::kafka;
 use tests::world::World;
 
@@ -128,4 +128,42 @@ fn another_organization_s_admin_key_stops_the_producer_and_leaves_jupiterone_alo
     world.run("processor", &["run", "--until-end"]);
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert_eq!((world.graph(0), world.graph(1), world.jupiterone.jobs().len()), before);
+}
+
+/// Each of the two organizations answers at the other's address.
+fn exchange(world: &mut World) {
+    let (one, other) = world.anthropic.split_at_mut(1);
+    one[0].exchange(&mut other[0]);
+}
+
+#[test]
+fn an_admin_key_exchanged_under_a_running_producer_stops_its_organization_until_it_is_back() {
+    let mut world = two();
+    world.round();
+    let (before, known) = ((world.graph(0), world.graph(1)), changes(&world, 0).len());
+    let own_key = world.anthropic[0].admin_key().to_owned();
+    let mut producer = world.spawn("producer", &["run"]);
+    let polls = |log: &str| {
+        let whole = log.lines().filter(|line| line.contains("\"complete\":true"));
+        whole.filter(|line| line.contains("organization-1")).count()
+    };
+    producer.until("poll", |it| polls(&it.log()) > 0);
+
+    exchange(&mut world);
+    let file = world.folder().join("admin-key-1");
+    fs::write(&file, world.anthropic[0].admin_key()).expect("a key is written");
+    world.anthropic[0].live(ROUND);
+    producer.logged("the Admin API key is of the organization");
+    world.run("processor", &["run", "--until-end"]).expect(3);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    exchange(&mut world);
+    assert_eq!((changes(&world, 0).len(), (world.graph(0), world.graph(1))), (known, before));
+
+    fs::write(&file, own_key).expect("a key is written");
+    let polled = polls(&producer.log());
+    producer.until("poll again", |it| polls(&it.log()) > polled);
+    producer.terminate();
+    world.round();
+    agree(&world, 0);
+    agree(&world, 1);
 }
