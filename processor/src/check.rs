@@ -9,6 +9,7 @@ use schemas::{
     state::GraphKey,
 };
 use service::{
+    answer::{self, time},
     check::{self, Line},
     config::{Config, environment},
     exit::Outcome,
@@ -18,11 +19,7 @@ use service::{
     },
 };
 
-use crate::{
-    answer::{answer, time},
-    run::wanted,
-    stand::Stand,
-};
+use crate::{run::wanted, stand::Stand};
 
 /// Prints one line per thing checked, and a note for each collection that is not whole or has deletions held.
 pub async fn check(config: Config) -> anyhow::Result<Outcome> {
@@ -35,8 +32,8 @@ pub async fn check(config: Config) -> anyhow::Result<Outcome> {
                 Err(error) => lines.push(Err(format!("graph: {error:#}"))),
             }
         }
-        let outcome = check::print(lines)?;
-        answer(&notes)?;
+        let outcome = check::print(&lines)?;
+        answer::print(notes)?;
         Ok(outcome)
     })
     .await

@@ -12,12 +12,11 @@ use schemas::{
 };
 use serde_json::json;
 use service::{
+    answer,
     config::{Config, environment},
     exit::{Outcome, UsageError},
     kafka::{client_config, headers::of_raw, writer::Writer},
 };
-
-use crate::answer::answer;
 
 /// Which organization is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -103,7 +102,7 @@ pub(crate) async fn write(
                 told(&organization_id, decision)
             )
         };
-        answer(&[line])
+        answer::print([line])
     })
     .await
     .context("the writing thread ended")?

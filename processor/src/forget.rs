@@ -13,13 +13,13 @@ use schemas::{
 };
 use serde_json::json;
 use service::{
+    answer,
     config::{Config, environment},
     exit::{Outcome, UsageError},
     kafka::client_config,
 };
 
 use crate::{
-    answer::answer,
     decide::{self, Whose, filled},
     stand::Stand,
 };
@@ -84,9 +84,9 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
             .iter()
             .any(|it| it.name == known.name || it.organization_id.as_ref() == Some(&organization_id));
         if arguments.json {
-            answer(&[as_json(&organization_id, &known, is_configured)?])
+            answer::print([as_json(&organization_id, &known, is_configured)?])
         } else {
-            answer(&told(&organization_id, &known, is_configured))
+            answer::print(told(&organization_id, &known, is_configured))
         }
     })
     .await

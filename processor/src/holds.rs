@@ -14,15 +14,13 @@ use schemas::{
 };
 use serde_json::json;
 use service::{
+    answer::{self, time},
     config::{Config, environment},
     exit::Outcome,
     kafka::client_config,
 };
 
-use crate::{
-    answer::{answer, shell, time},
-    stand::Stand,
-};
+use crate::{shell, stand::Stand};
 
 /// What to list.
 #[derive(Debug, Clone, clap::Args)]
@@ -64,7 +62,7 @@ pub async fn holds(config: Config, file: Option<PathBuf>, arguments: Arguments) 
         } else {
             told(&all, file.as_deref())
         };
-        answer(&lines)
+        answer::print(lines)
     })
     .await
     .context("the reading thread ended")?
@@ -171,12 +169,12 @@ fn newest(group: &[Held]) -> Option<&Hold> {
 fn command(kind: &str, hold: &Hold, key: Option<&str>, file: Option<&Path>) -> String {
     let mut words = vec!["processor".to_owned()];
     if let Some(file) = file {
-        words.extend(["--config".to_owned(), shell(&file.display().to_string())]);
+        words.extend(["--config".to_owned(), shell::word(&file.display().to_string())]);
     }
-    words.extend([kind.to_owned(), "--organization-id".to_owned(), shell(&hold.organization_id)]);
-    words.extend(["--collection".to_owned(), shell(&hold.collection)]);
-    words.extend(key.into_iter().flat_map(|key| ["--key".to_owned(), shell(key)]));
-    words.extend(["--listing".to_owned(), shell(&hold.listing_id), "--by \"$USER\"".to_owned()]);
+    words.extend([kind.to_owned(), "--organization-id".to_owned(), shell::word(&hold.organization_id)]);
+    words.extend(["--collection".to_owned(), shell::word(&hold.collection)]);
+    words.extend(key.into_iter().flat_map(|key| ["--key".to_owned(), shell::word(key)]));
+    words.extend(["--listing".to_owned(), shell::word(&hold.listing_id), "--by \"$USER\"".to_owned()]);
     words.join(" ")
 }
 

@@ -6,7 +6,6 @@
 //!   decides
 //! - [`verify`]: the auditor, who shares none of the above
 
-mod answer;
 pub mod batch;
 pub mod check;
 pub mod cli;
@@ -25,6 +24,7 @@ mod report;
 pub mod reset;
 mod restored;
 pub mod run;
+mod shell;
 mod stand;
 pub mod tail;
 pub mod task;

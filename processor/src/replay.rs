@@ -13,6 +13,7 @@ use rdkafka::ClientConfig;
 use schemas::topics::Topic;
 use serde_json::json;
 use service::{
+    answer,
     config::{Config, environment, parse_prefix},
     exit::{Outcome, Shutdown, UsageError},
     kafka::{
@@ -28,7 +29,6 @@ use service::{
 use tracing::info;
 
 use crate::{
-    answer::answer,
     batch::{Batch, FULL_AT},
     intake::Intake,
 };
@@ -106,7 +106,7 @@ fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::
         incomplete.extend(replayed.incomplete.iter().cloned());
         lines.push(if arguments.json { replayed.as_json()? } else { replayed.told() });
     }
-    let outcome = answer(&lines)?;
+    let outcome = answer::print(lines)?;
     if incomplete.is_empty() {
         Ok(outcome)
     } else {

@@ -11,12 +11,13 @@ use rdkafka::ClientConfig;
 use schemas::{codec::GraphValue, collection::POLL, coverage::Coverage, state::GraphKey, topics::Topic};
 use serde_json::json;
 use service::{
+    answer,
     config::{Config, environment},
     exit::Outcome,
     kafka::{client_config, upkeep::Upkeep},
 };
 
-use crate::{answer::answer, stand::Stand};
+use crate::stand::Stand;
 
 /// The topics that are deleted, and made anew by the next run.
 const DELETED: [Topic; 2] = [Topic::Changes, Topic::Graph];
@@ -50,7 +51,7 @@ pub async fn reset(config: Config, arguments: Arguments) -> anyhow::Result<Outco
         } else {
             reset.told(arguments.confirm)
         };
-        answer(&lines)
+        answer::print(lines)
     })
     .await
     .context("the resetting thread ended")?

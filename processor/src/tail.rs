@@ -1,10 +1,6 @@
 //! `processor tail`: the changes as people read them, or as JSON lines.
 
-use std::{
-    collections::BTreeMap,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::Write, time::Duration};
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -15,6 +11,7 @@ use rdkafka::{
 };
 use schemas::{change::Envelope, codec::decode, topics::Topic};
 use service::{
+    answer,
     config::{Config, environment},
     exit::{Outcome, Shutdown},
     kafka::{client_config, partition::is_permanent},
@@ -88,14 +85,13 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
     if !options.until_end {
         open.clear();
     }
-    let mut stdout = io::stdout().lock();
     while !shutdown.is_requested() {
         match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
                 let value = message.payload().unwrap_or_default();
                 match decode::<Envelope>(value) {
                     Ok(change) => {
-                        if !print(&mut stdout, &change, options)? {
+                        if !print(&change, options)? {
                             return Ok(Outcome::Done);
                         }
                     }
@@ -167,7 +163,7 @@ fn assign(consumer: &BaseConsumer, topic: &str, from: Since) -> anyhow::Result<B
 }
 
 /// Prints one change; `false` where the reader went away.
-fn print(stdout: &mut impl Write, change: &Envelope, options: &Options) -> anyhow::Result<bool> {
+fn print(change: &Envelope, options: &Options) -> anyhow::Result<bool> {
     if options.organization.as_ref().is_some_and(|name| *name != change.source.name) {
         return Ok(true);
     }
@@ -178,9 +174,5 @@ fn print(stdout: &mut impl Write, change: &Envelope, options: &Options) -> anyho
             Timestamp::from_millisecond(change.ts_ms).map_or_else(|_| String::new(), |it| it.to_string());
         format!("{time:<24} {} #{} {}", change.source.name, change.revision, narrate(change))
     };
-    match writeln!(stdout, "{line}").and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("failed to write to stdout"),
-    }
+    answer::write(|stdout| writeln!(stdout, "{line}"))
 }

@@ -1,9 +1,8 @@
 //! What the services' `check` commands print: one line per thing checked.
 
-use std::io::{self, Write};
-
 use rdkafka::ClientConfig;
 
+use crate::answer;
 use crate::exit::Outcome;
 use crate::kafka::topics::{self, Wanted};
 
@@ -11,15 +10,15 @@ use crate::kafka::topics::{self, Wanted};
 pub type Line = Result<String, String>;
 
 /// Prints the lines on stdout, each with `ok` or `failed` before it.
-pub fn print(lines: Vec<Line>) -> io::Result<Outcome> {
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print(lines: &[Line]) -> anyhow::Result<Outcome> {
     let is_good = lines.iter().all(Result::is_ok);
-    let mut stdout = io::stdout().lock();
-    for line in lines {
-        match line {
-            Ok(line) => writeln!(stdout, "ok      {line}")?,
-            Err(line) => writeln!(stdout, "failed  {line}")?,
-        }
-    }
+    answer::print(lines.iter().map(|line| match line {
+        Ok(line) => format!("ok      {line}"),
+        Err(line) => format!("failed  {line}"),
+    }))?;
     Ok(if is_good { Outcome::Done } else { Outcome::Failed })
 }
 

@@ -1,6 +1,7 @@
 //! What each of the three services needs: configuration, Kafka client, restore, telemetry, main wrapper.
 
 pub mod admin;
+pub mod answer;
 pub mod check;
 pub mod config;
 pub mod exit;

@@ -1,10 +1,10 @@
 //! `sink approve`: shows what a sync job would delete, and allows it. The job itself is the sink's.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use schemas::sync::{Approval, Sync};
+use service::answer;
 use service::config::Config;
 use service::exit::{Outcome, UsageError};
 use service::kafka::settle;
@@ -112,41 +112,38 @@ fn record_of(setup: &Setup, partition: i32, configured: &Arc<Configured>, id: &s
     Ok(Organization::new(Arc::clone(configured), id, records.get(&key).cloned()).sync)
 }
 
-fn show(found: &Found, approve: &Approve) -> io::Result<()> {
+fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
     let Found { sync, seen, holder, .. } = found;
     let (name, revision) = (&sync.organization_name, seen.revision);
-    let mut out = io::stdout().lock();
+    let mut lines = Vec::new();
     match (&sync.finished, holder) {
-        (_, Some(holder)) => writeln!(
-            out,
+        (_, Some(holder)) => lines.push(format!(
             "{name}: its target {} holds the organization {holder}; a sync job of revision {revision} deletes all of that",
             sync.target
-        )?,
-        (None, None) => writeln!(
-            out,
+        )),
+        (None, None) => lines.push(format!(
             "{name}: no sync job of the target {} is known; one of revision {revision} deletes whatever else is there",
             sync.target
-        )?,
+        )),
         (Some(finished), None) => {
-            writeln!(
-                out,
+            lines.push(format!(
                 "{name}: JupiterOne holds revision {}; a sync job of revision {revision} deletes{}",
                 finished.revision,
                 if seen.deletions.is_empty() { " nothing" } else { ":" }
-            )?;
+            ));
             for (kind, deleted) in &seen.deletions {
                 let before = finished.counts.get(kind).copied().unwrap_or(0);
-                writeln!(out, "  {deleted} of {before} {kind}")?;
+                lines.push(format!("  {deleted} of {before} {kind}"));
             }
         }
     }
     if approve.revision.is_none() {
         let take = if holder.is_some() { " --take-target" } else { "" };
-        writeln!(
-            out,
+        lines.push(format!(
             "to allow it: sink approve --organization {name} --revision {revision} --by YOUR_NAME{take}"
-        )?;
+        ));
     }
+    answer::print(lines)?;
     Ok(())
 }
 

@@ -16,7 +16,7 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
     for organization in &configured {
         lines.push(jupiterone(organization).await);
     }
-    Ok(check::print(lines)?)
+    check::print(&lines)
 }
 
 async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> {

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use schemas::sync::{Parked, Sync, parked};
 use schemas::topics::Topic;
 use serde_json::json;
+use service::answer::{self, time};
 use service::config::Config;
 use service::exit::Outcome;
 use service::kafka::client_config;
@@ -29,16 +28,14 @@ pub async fn parked(
         config.organization(name)?;
     }
     let newest = tokio::task::spawn_blocking(move || newest(&config, &options)).await??;
-    let mut out = io::stdout().lock();
-    for sync in newest.values() {
-        if organization.as_ref().is_some_and(|name| *name != sync.organization_name) {
-            continue;
-        }
-        for parked in &sync.parked {
-            writeln!(out, "{}", if is_json { json_line(sync, parked) } else { line(sync, parked) })?;
-        }
-    }
-    Ok(Outcome::Done)
+    let wanted = newest
+        .values()
+        .filter(|sync| organization.as_ref().is_none_or(|name| *name == sync.organization_name));
+    let lines = wanted.flat_map(|sync| {
+        let line = if is_json { json_line } else { line };
+        sync.parked.iter().map(move |parked| line(sync, parked))
+    });
+    answer::print(lines)
 }
 
 /// The newest record of each organization, by id: one that had another target before has an older one.
@@ -99,8 +96,4 @@ fn json_line(sync: &Sync, parked: &Parked) -> String {
         "reason": parked.reason,
     })
     .to_string()
-}
-
-fn time(ts_ms: i64) -> String {
-    Timestamp::from_millisecond(ts_ms).map_or_else(|_| "?".to_owned(), |time| time.to_string())
 }

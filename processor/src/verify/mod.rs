@@ -66,7 +66,7 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
         for partition in 0..partition_count {
             verdicts.extend(topics.verify(partition, options.organization.as_deref())?);
         }
-        print::print(&verdicts, options.json).context("failed to write to stdout")?;
+        print::print(&verdicts, options.json)?;
         let is_violated = verdicts.iter().any(Verdict::is_violated);
         Ok(if is_violated { Outcome::Failed } else { Outcome::Done })
     })

@@ -3,17 +3,14 @@
 use std::io::{self, Write};
 
 use serde_json::json;
+use service::answer;
 
 use super::verdict::{Law, Tally, Verdict, Violation};
 
-/// Prints the verdicts; a reader that goes away is no error.
-pub(super) fn print(verdicts: &[Verdict], as_json: bool) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    let written = if as_json { json_lines(&mut stdout, verdicts) } else { text(&mut stdout, verdicts) };
-    match written.and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
+/// Prints the verdicts.
+pub(super) fn print(verdicts: &[Verdict], as_json: bool) -> anyhow::Result<()> {
+    answer::write(|stdout| if as_json { json_lines(stdout, verdicts) } else { text(stdout, verdicts) })?;
+    Ok(())
 }
 
 fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
