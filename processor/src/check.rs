@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use schemas::{
     codec::GraphValue,
     coverage::{Coverage, hold_state},
+    raw::NO_REASON,
     state::GraphKey,
 };
 use service::{
@@ -83,7 +84,7 @@ impl Known {
             let name = &coverage.organization_name;
             if let Some(since) = coverage.not_whole_since_ts_ms {
                 let latest = coverage.latest.as_ref();
-                let reason = latest.and_then(|it| it.reason.as_deref()).unwrap_or("no reason was given");
+                let reason = latest.and_then(|it| it.reason.as_deref()).unwrap_or(NO_REASON);
                 let outcome = latest.map_or("not listed", |latest| latest.outcome.as_str());
                 let since = time(since);
                 notes.push(format!(

@@ -1,6 +1,10 @@
 //! From raw records in the order of their offsets to what the next transaction writes.
 
-use schemas::{codec::decode_raw, coverage::hold_state, raw::outcome};
+use schemas::{
+    codec::decode_raw,
+    coverage::hold_state,
+    raw::{NO_REASON, outcome},
+};
 use service::kafka::{headers::traceparent, partition::Record};
 use tracing::error;
 
@@ -96,7 +100,7 @@ impl Intake {
                 let is_well = [outcome::WHOLE, outcome::GONE, outcome::GUARDED];
                 let latest = coverage.latest.as_ref();
                 if let Some(latest) = latest.filter(|latest| !is_well.contains(&latest.outcome.as_str())) {
-                    let reason = latest.reason.as_deref().unwrap_or("no reason was given");
+                    let reason = latest.reason.as_deref().unwrap_or(NO_REASON);
                     lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
                 }
                 let held = gauges::held(state, collection, hold_state::PROPOSED);

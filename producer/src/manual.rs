@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
+use schemas::raw::NO_REASON;
 use service::config::Config;
 use service::exit::{Outcome, Shutdown};
 use service::kafka::{client_config, topics};
@@ -87,7 +88,7 @@ fn shortfall(name: &str, result: &Result<Report, Error>) -> Option<String> {
             let mut parts: Vec<String> =
                 report.reason.iter().chain(&report.stopped).map(|why| format!("stopped: {why}")).collect();
             parts.extend(report.failed().map(|line| {
-                let reason = line.reason.as_deref().unwrap_or("no reason was given");
+                let reason = line.reason.as_deref().unwrap_or(NO_REASON);
                 let request = line.request_id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
                 format!("{} {} ({reason}{request})", line.collection, line.outcome)
             }));

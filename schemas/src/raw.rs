@@ -80,6 +80,9 @@ pub mod outcome {
     pub const GUARDED: &str = "guarded";
 }
 
+/// What people are told where a `reason` is missing.
+pub const NO_REASON: &str = "no reason was given";
+
 /// The last raw record of a listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]

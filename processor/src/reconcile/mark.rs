@@ -4,13 +4,11 @@ use schemas::{
     collection::Collection,
     coverage::{Coverage, Latest, Poll},
     element::ElementType,
-    raw::{END, ListingOutcome, Mark, START, outcome},
+    raw::{END, ListingOutcome, Mark, NO_REASON, START, outcome},
     state::State,
 };
 
 use super::{Reconciled, coverage_record, is_applied, poll_record};
-
-const NO_REASON: &str = "no reason was given";
 
 /// Where a mark stands.
 #[derive(Debug, Clone, Copy)]
