@@ -22,14 +22,14 @@ const LONGEST: Duration = Duration::from_mins(5);
 const OF_THE_RUN: [&str; 2] = ["every-place", "not-idle"];
 
 fn main() -> Result<ExitCode> {
-    let usage = "usage: mutations [--seed NUMBER] [--only PART-OF-A-NAME]";
-    let (mut seed, mut only) = (1, String::new());
+    let usage = "usage: mutations [--seed NUMBER] [--only PART-OF-A-NAME]…";
+    let (mut seed, mut only) = (1, Vec::new());
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().context(usage)?;
         match name.as_str() {
             "--seed" => seed = value.parse().context(usage)?,
-            "--only" => only = value,
+            "--only" => only.push(value),
             _ => bail!("{usage}"),
         }
     }
@@ -39,7 +39,7 @@ fn main() -> Result<ExitCode> {
     let (mut mutations, mut caught) = (0, 0);
     for patch in patches()? {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if !name.contains(&only) {
+        if !only.is_empty() && !only.iter().any(|part| name.contains(part)) {
             continue;
         }
         apply(&patch, &[])?;
