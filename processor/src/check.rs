@@ -44,7 +44,7 @@ pub async fn check(config: Config) -> anyhow::Result<Outcome> {
 /// What the graph topic says that a person should know; nothing where there is no such topic yet.
 fn told(config: &Config) -> anyhow::Result<Vec<String>> {
     let client = client_config(&config.kafka, &environment())?;
-    let Some(stand) = Stand::find(config, &client)? else { return Ok(Vec::new()) };
+    let Some(mut stand) = Stand::find(config, &client)? else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
     for partition in 0..stand.partition_count() {
         let mut known = Known::default();

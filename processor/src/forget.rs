@@ -77,8 +77,8 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
     }
     tokio::task::spawn_blocking(move || {
         let client = client_config(&config.kafka, &environment())?;
-        let stand = Stand::open(&config, &client)?;
-        let (organization_id, known) = find(&config, &stand, &arguments.whose)?;
+        let mut stand = Stand::open(&config, &client)?;
+        let (organization_id, known) = find(&config, &mut stand, &arguments.whose)?;
         let is_configured = config
             .organizations
             .iter()
@@ -94,7 +94,7 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
 }
 
 /// The organization that is meant: by its id in its partition, by its name wherever the topic has it.
-fn find(config: &Config, stand: &Stand, whose: &Whose) -> anyhow::Result<(String, Known)> {
+fn find(config: &Config, stand: &mut Stand, whose: &Whose) -> anyhow::Result<(String, Known)> {
     let partitions = stand.partition_count();
     if let Ok(id) = decide::organization_id(config, whose) {
         let known = known(stand, partition(&id, partitions), &|it| it == id)?.remove(&id);
@@ -120,7 +120,7 @@ fn find(config: &Config, stand: &Stand, whose: &Whose) -> anyhow::Result<(String
 }
 
 fn known(
-    stand: &Stand,
+    stand: &mut Stand,
     partition: i32,
     wanted: &dyn Fn(&str) -> bool,
 ) -> anyhow::Result<BTreeMap<String, Known>> {

@@ -50,10 +50,10 @@ pub async fn holds(config: Config, file: Option<PathBuf>, arguments: Arguments) 
     }
     tokio::task::spawn_blocking(move || {
         let client = client_config(&config.kafka, &environment())?;
-        let stand = Stand::open(&config, &client)?;
+        let mut stand = Stand::open(&config, &client)?;
         let mut all = Vec::new();
         for partition in 0..stand.partition_count() {
-            all.extend(held(&stand, partition, arguments.organization.as_deref())?);
+            all.extend(held(&mut stand, partition, arguments.organization.as_deref())?);
         }
         let lines = if arguments.json {
             all.iter().map(|held| as_json(held, file.as_deref())).collect::<Result<_, _>>()?
@@ -70,7 +70,7 @@ pub async fn holds(config: Config, file: Option<PathBuf>, arguments: Arguments) 
 
 /// The holds of a partition, by organization, collection and key. Reads it once for the holds and, where there are
 /// some, again for their elements: neither the graph nor the names of what is not held are kept.
-fn held(stand: &Stand, partition: i32, name: Option<&str>) -> anyhow::Result<Vec<Held>> {
+fn held(stand: &mut Stand, partition: i32, name: Option<&str>) -> anyhow::Result<Vec<Held>> {
     let mut holds: BTreeMap<(String, String), Hold> = BTreeMap::new();
     let mut known: BTreeMap<(String, String), (String, Option<String>)> = BTreeMap::new();
     stand.read(partition, |organization_id, key, value| match (key, value) {

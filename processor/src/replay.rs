@@ -18,7 +18,7 @@ use service::{
     exit::{Outcome, Shutdown, UsageError},
     kafka::{
         client_config,
-        partition::{PartitionReader, Start},
+        partition::{PartitionReader, Start, hurried},
         settle,
         topics::{self, Broker, Wanted},
         transaction::{TRANSACTION_TIMEOUT, TransactionalProducer},
@@ -80,7 +80,7 @@ pub async fn replay(config: Config, arguments: Arguments, shutdown: Shutdown) ->
 }
 
 fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
-    let client = client_config(&config.kafka, &environment())?;
+    let client = hurried(&client_config(&config.kafka, &environment())?);
     let upkeep = Upkeep::new(&client)?;
     let raw = Topic::Raw.name(&config.kafka.topic_prefix);
     let Some(partition_count) = upkeep.partition_count(&raw)? else {

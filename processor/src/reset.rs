@@ -102,7 +102,7 @@ impl Reset {
             }
         }
         let lost = if topics.contains_key(&Topic::Graph.name(prefix)) {
-            lost(&Stand::open(config, client)?, &begins)?
+            lost(&mut Stand::open(config, client)?, &begins)?
         } else {
             BTreeMap::new()
         };
@@ -181,7 +181,7 @@ impl Reset {
 }
 
 /// Collections whose last whole listing begins before raw does.
-fn lost(stand: &Stand, begins: &BTreeMap<i32, i64>) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+fn lost(stand: &mut Stand, begins: &BTreeMap<i32, i64>) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let mut lost: BTreeSet<(String, String)> = BTreeSet::new();
     for partition in 0..stand.partition_count() {
         let begins = begins.get(&partition).copied().unwrap_or_default();

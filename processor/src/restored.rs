@@ -6,7 +6,7 @@ use schemas::{codec::decode_raw, topics::Topic};
 use service::{
     admin::Heartbeat,
     kafka::{
-        partition::{PartitionReader, Start},
+        partition::{PartitionReader, Start, hurried},
         restore::{self, RestoreError},
     },
 };
@@ -31,8 +31,8 @@ pub(crate) fn restored(
 ) -> Result<PartitionState, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
     let mut state = PartitionState::new(partition, shared.partition_count);
-    let mut reader =
-        PartitionReader::open(&shared.client, &shared.group_id, &topic, partition, Start::Beginning)?;
+    let client = hurried(&shared.client);
+    let mut reader = PartitionReader::open(&client, &shared.group_id, &topic, partition, Start::Beginning)?;
     let restored = restore::restore(&mut reader, |record| {
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
@@ -44,14 +44,8 @@ pub(crate) fn restored(
             state.check()?;
             // Written together, so either both were ever written or neither.
             let changes = Topic::Changes.name(&shared.prefix);
-            let log = PartitionReader::open(
-                &shared.client,
-                &shared.group_id,
-                &changes,
-                partition,
-                Start::Beginning,
-            )?;
-            state.check_log(end, log.end_offset()?)?;
+            reader.turn_to(&changes, partition, Start::Beginning)?;
+            state.check_log(end, reader.end_offset()?)?;
         }
         Err(RestoreError::Read(error)) => return Err(error.into()),
         Err(error @ RestoreError::Stalled { .. }) => return Err(Error::Reopen(error.into())),
@@ -85,8 +79,13 @@ pub(crate) fn check_raw(
         return Ok(());
     }
     let raw = reader.topic();
-    let mut look =
-        PartitionReader::open(&shared.client, &shared.group_id, raw, partition, Start::Offset(read))?;
+    let mut look = PartitionReader::open(
+        &hurried(&shared.client),
+        &shared.group_id,
+        raw,
+        partition,
+        Start::Offset(read),
+    )?;
     let deadline = Instant::now() + LOOK_BOUND;
     let record = loop {
         match look.next(LOOK_TIMEOUT)? {

@@ -19,6 +19,7 @@ use service::{
     kafka::{
         client_config,
         member::{Event, Member},
+        partition::hurried,
         settle,
         topics::{self, Broker, Wanted},
     },
@@ -61,7 +62,10 @@ pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
 
 /// Runs the processor until it is asked to end, or has reached the end.
 pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
-    let client = client_config(&config.kafka, &environment())?;
+    let mut client = client_config(&config.kafka, &environment())?;
+    if options.until_end {
+        client = hurried(&client);
+    }
     let (metrics, registry) = Metrics::new("processor");
     let health = Arc::new(Health::default());
     health.set("kafka", Err("not reached yet".to_owned()));

@@ -10,9 +10,8 @@ use schemas::{
 use service::{
     config::Config,
     kafka::{
-        partition::{PartitionReader, Start},
-        restore::restore,
-        settle,
+        partition::{PartitionReader, Start, hurried},
+        restore, settle,
         upkeep::Upkeep,
     },
 };
@@ -21,7 +20,7 @@ use service::{
 pub(crate) struct Stand {
     client: ClientConfig,
     topic: String,
-    group_id: String,
+    reader: PartitionReader,
     partition_count: i32,
 }
 
@@ -39,12 +38,11 @@ impl Stand {
     pub(crate) fn find(config: &Config, client: &ClientConfig) -> anyhow::Result<Option<Self>> {
         let topic = Topic::Graph.name(&config.kafka.topic_prefix);
         let Some(partition_count) = Upkeep::new(client)?.partition_count(&topic)? else { return Ok(None) };
-        let mut client = client.clone();
-        // A person waits, and each partition is read once: the broker is to say at once that there is no more.
-        client.set("fetch.wait.max.ms", "10");
         // The group of `processor tail`: nothing is committed, and nobody is a member.
         let group_id = format!("{}.tail", config.kafka.topic_prefix);
-        Ok(Some(Self { client, topic, group_id, partition_count }))
+        let client = hurried(client);
+        let reader = PartitionReader::open(&client, &group_id, &topic, 0, Start::Beginning)?;
+        Ok(Some(Self { client, topic, reader, partition_count }))
     }
 
     /// How many partitions it has.
@@ -54,14 +52,13 @@ impl Stand {
 
     /// Shows all records of a partition in their order.
     pub(crate) fn read(
-        &self,
+        &mut self,
         partition: i32,
         mut show: impl FnMut(&str, GraphKey, Option<GraphValue>),
     ) -> anyhow::Result<()> {
-        let mut reader =
-            PartitionReader::open(&self.client, &self.group_id, &self.topic, partition, Start::Beginning)?;
         settle(&self.client, &self.topic, partition)?;
-        restore(&mut reader, |record| {
+        self.reader.turn_to(&self.topic, partition, Start::Beginning)?;
+        restore(&mut self.reader, |record| {
             let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
             let Some((organization_id, graph_key)) = GraphKey::parse(&key) else {
                 return Err(FoldError::Key(key));

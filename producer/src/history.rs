@@ -7,8 +7,8 @@ use rdkafka::ClientConfig;
 use schemas::codec::GraphValue;
 use schemas::collection::POLL;
 use schemas::state::GraphKey;
-use service::kafka::partition::{PartitionReader, Record, Start};
-use service::kafka::restore::{RestoreError, restore};
+use service::kafka::partition::Record;
+use service::kafka::restore::{self, RestoreError};
 use tracing::warn;
 
 use crate::poll::chain;
@@ -38,13 +38,10 @@ pub fn read(
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<BTreeMap<String, LastPoll>, RestoreError<Infallible>> {
     let mut polls: BTreeMap<String, (String, LastPoll)> = BTreeMap::new();
-    for partition in partitions {
-        let mut reader = PartitionReader::open(client, group, topic, partition, Start::Beginning)?;
-        restore(&mut reader, |record| {
-            note(&mut polls, record);
-            Ok(())
-        })?;
-    }
+    restore::read(client, group, topic, partitions, |record| {
+        note(&mut polls, record);
+        Ok(())
+    })?;
     let mut newest: BTreeMap<String, LastPoll> = BTreeMap::new();
     for (name, poll) in polls.into_values() {
         if newest.get(&name).is_none_or(|other| other.started_ts_ms < poll.started_ts_ms) {

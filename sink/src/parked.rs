@@ -50,20 +50,18 @@ fn newest(config: &Config, options: &Options) -> anyhow::Result<BTreeMap<String,
     };
     let prefix = &config.kafka.topic_prefix;
     let mut newest: BTreeMap<String, Sync> = BTreeMap::new();
-    for partition in 0..partitions {
-        let records =
-            sync_topic::read(&client, &format!("{prefix}.sink"), &Topic::Sync.name(prefix), partition)
-                .context("failed to read the sync topic")?;
-        for sync in records.into_values() {
-            match newest.entry(sync.organization_id.clone()) {
-                Entry::Vacant(entry) => {
-                    entry.insert(sync);
-                }
-                Entry::Occupied(mut entry) if written(entry.get()) < written(&sync) => {
-                    entry.insert(sync);
-                }
-                Entry::Occupied(_) => {}
+    let group_id = format!("{prefix}.sink");
+    let records = sync_topic::read(&client, &group_id, &Topic::Sync.name(prefix), 0..partitions)
+        .context("failed to read the sync topic")?;
+    for sync in records.into_values() {
+        match newest.entry(sync.organization_id.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(sync);
             }
+            Entry::Occupied(mut entry) if written(entry.get()) < written(&sync) => {
+                entry.insert(sync);
+            }
+            Entry::Occupied(_) => {}
         }
     }
     Ok(newest)

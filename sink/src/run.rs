@@ -13,7 +13,7 @@ use service::admin::{self, Health};
 use service::config::Config;
 use service::exit::{Outcome, Shutdown};
 use service::kafka::client_config;
-use service::kafka::partition;
+use service::kafka::partition::{self, hurried};
 use service::kafka::topics::{self, Broker, Wanted};
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
@@ -85,7 +85,10 @@ async fn set_up(
     patience: Option<&Shutdown>,
 ) -> anyhow::Result<Option<Arc<Setup>>> {
     let configured = configured::all(config, &options.environment)?;
-    let kafka = client_config(&config.kafka, &options.environment)?;
+    let mut kafka = client_config(&config.kafka, &options.environment)?;
+    if patience.is_none() {
+        kafka = hurried(&kafka);
+    }
     let prefix = &config.kafka.topic_prefix;
     let mut setup = Setup {
         kafka,
@@ -124,14 +127,12 @@ fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, B
     let wanted = wanted(config, broker);
     let result = topics::ensure(&setup.kafka, &wanted).map_err(anyhow::Error::from).and_then(|partitions| {
         setup.partitions = partitions;
-        (0..partitions).try_for_each(|partition| {
-            let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)
-                .context("failed to read the sync topic")?;
-            for sync in records.values() {
-                setup.directory.learn(sync);
-            }
-            Ok(())
-        })
+        let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, 0..partitions)
+            .context("failed to read the sync topic")?;
+        for sync in records.values() {
+            setup.directory.learn(sync);
+        }
+        Ok(())
     });
     match result {
         Ok(()) => {

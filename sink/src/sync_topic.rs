@@ -7,8 +7,7 @@ use rdkafka::ClientConfig;
 use schemas::codec::{DecodeError, decode, encode};
 use schemas::sync::Sync;
 use service::kafka::headers::{AVRO, CONTENT_TYPE, owned};
-use service::kafka::partition::{PartitionReader, Start};
-use service::kafka::restore::{RestoreError, restore};
+use service::kafka::restore::{self, RestoreError};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
 
 /// The sync records of a partition by their keys (organization id `/` target).
@@ -44,7 +43,7 @@ impl SyncTopic {
 
     /// All records of the partition as they are now.
     pub(crate) fn read(&self) -> Result<Records, RestoreError<DecodeError>> {
-        read(&self.base, &self.group_id, &self.topic, self.partition)
+        read(&self.base, &self.group_id, &self.topic, [self.partition])
     }
 
     /// Writes the record in a transaction of its own, without blocking the caller's thread.
@@ -71,16 +70,15 @@ impl SyncTopic {
     }
 }
 
-/// All records of a partition as they are now.
+/// All records of these partitions as they are now.
 pub(crate) fn read(
     base: &ClientConfig,
     group_id: &str,
     topic: &str,
-    partition: i32,
+    partitions: impl IntoIterator<Item = i32>,
 ) -> Result<Records, RestoreError<DecodeError>> {
-    let mut reader = PartitionReader::open(base, group_id, topic, partition, Start::Beginning)?;
     let mut records = Records::new();
-    restore(&mut reader, |record| {
+    restore::read(base, group_id, topic, partitions, |record| {
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
         match record.value {
             Some(value) => {

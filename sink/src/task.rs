@@ -209,7 +209,7 @@ impl Task {
             .map_err(|error| write_failed(self.partition, error))?;
         service::failpoint!("sink::after_fencing");
         // After the predecessor is fenced: nobody writes between the reading and the first record of ours.
-        let records = sync_topic::read(kafka, group_id, sync_topic, self.partition)
+        let records = sync_topic::read(kafka, group_id, sync_topic, [self.partition])
             .map_err(|error| restore_failed(self.partition, error))?;
         for sync in records.values() {
             self.setup.directory.learn(sync);

@@ -27,7 +27,7 @@ use service::{
     exit::Outcome,
     kafka::{
         client_config,
-        partition::{PartitionReader, Record, Start},
+        partition::{PartitionReader, Record, Start, hurried},
         restore,
         settle::settle,
         topics::{self, Broker, Wanted},
@@ -58,10 +58,10 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
         config.organization(name)?;
     }
     tokio::task::spawn_blocking(move || {
-        let client = client_config(&config.kafka, &environment())?;
+        let client = hurried(&client_config(&config.kafka, &environment())?);
         let wanted = Wanted { create: false, ..Wanted::of(&config, &READ, Broker::Kafka) };
         let partition_count = topics::ensure(&client, &wanted)?;
-        let topics = Topics { client, prefix: config.kafka.topic_prefix, partition_count };
+        let mut topics = Topics::open(client, config.kafka.topic_prefix, partition_count)?;
         let mut verdicts = Vec::new();
         for partition in 0..partition_count {
             verdicts.extend(topics.verify(partition, options.organization.as_deref())?);
@@ -77,12 +77,19 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
 struct Topics {
     client: ClientConfig,
     prefix: String,
+    reader: PartitionReader,
     partition_count: i32,
 }
 
 impl Topics {
+    fn open(client: ClientConfig, prefix: String, partition_count: i32) -> anyhow::Result<Self> {
+        let (group, graph) = (format!("{prefix}.verify"), Topic::Graph.name(&prefix));
+        let reader = PartitionReader::open(&client, &group, &graph, 0, Start::Beginning)?;
+        Ok(Self { client, prefix, reader, partition_count })
+    }
+
     /// Verifies one partition; once more if a record of the graph may have been compacted away while it was read.
-    fn verify(&self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
+    fn verify(&mut self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
         let began = Instant::now();
         let verdicts = self.audit(partition, organization)?;
         let is_late = began.elapsed() >= Duration::from_millis(MIN_COMPACTION_LAG_MS);
@@ -93,7 +100,7 @@ impl Topics {
         Ok(verdicts)
     }
 
-    fn audit(&self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
+    fn audit(&mut self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
         let mut audit = Audit::new(partition, self.partition_count);
         self.read(Topic::Graph, partition, |record, _| {
             audit.take_graph(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
@@ -119,33 +126,29 @@ impl Topics {
     }
 
     /// How often the log is read, so that the change ids of one pass stay within bounds.
-    fn passes(&self, partition: i32) -> anyhow::Result<u128> {
-        let reader = self.reader(Topic::Changes, partition)?;
-        let offsets = reader.end_offset()? - reader.beginning_offset()?;
+    fn passes(&mut self, partition: i32) -> anyhow::Result<u128> {
+        self.reader.turn_to(&Topic::Changes.name(&self.prefix), partition, Start::Beginning)?;
+        let offsets = self.reader.end_offset()? - self.reader.position();
         Ok(u128::try_from(offsets / IDS_A_PASS + 1).unwrap_or(1))
     }
 
     /// Reads a partition to its end as it is now, and tells with each record whether its beginning has been cut off.
     fn read(
-        &self,
+        &mut self,
         topic: Topic,
         partition: i32,
         mut take: impl FnMut(Record, bool),
     ) -> anyhow::Result<Reach> {
         // A commit is answered before its markers are in every partition: what stood in the graph already may not be
         // readable in the log yet.
-        settle(&self.client, &topic.name(&self.prefix), partition)?;
-        let mut reader = self.reader(topic, partition)?;
-        let beginning = reader.beginning_offset()?;
-        let end = restore::restore(&mut reader, |record| {
+        let topic = topic.name(&self.prefix);
+        settle(&self.client, &topic, partition)?;
+        self.reader.turn_to(&topic, partition, Start::Beginning)?;
+        let beginning = self.reader.position();
+        let end = restore::restore(&mut self.reader, |record| {
             take(record, beginning > 0);
             Ok::<(), std::convert::Infallible>(())
         })?;
         Ok(Reach { beginning, end })
-    }
-
-    fn reader(&self, topic: Topic, partition: i32) -> anyhow::Result<PartitionReader> {
-        let (group, topic) = (format!("{}.verify", self.prefix), topic.name(&self.prefix));
-        Ok(PartitionReader::open(&self.client, &group, &topic, partition, Start::Beginning)?)
     }
 }

@@ -1,17 +1,19 @@
 //! Reading: one partition, from an offset on, committed records only.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers};
-use rdkafka::{Message, Offset, TopicPartitionList};
+use rdkafka::{Offset, TopicPartitionList};
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::client::{Log, with};
+
+mod record;
+
+pub use record::Record;
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
@@ -30,6 +32,9 @@ const DEFAULTS: [(&str, &str); 5] = [
     ("fetch.wait.max.ms", "500"),
 ];
 
+/// The same in milliseconds for who reads to the end and no further.
+const HURRIED_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
+
 const PROMISES: [(&str, &str); 5] = [
     ("isolation.level", "read_committed"),
     // A task's offset that is gone is a gap in the history: jumping over it is a person's decision.
@@ -38,6 +43,12 @@ const PROMISES: [(&str, &str); 5] = [
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
 ];
+
+/// For who reads to the end as it is and no further: a broker says at once that there is no more, where a service lets
+/// it wait for records. The user's own setting stays.
+pub fn hurried(base: &ClientConfig) -> ClientConfig {
+    with(base, &[HURRIED_WAIT], &[])
+}
 
 /// What went wrong, by what the caller does next.
 #[derive(Debug, Error)]
@@ -93,21 +104,6 @@ pub enum Start {
     Offset(i64),
 }
 
-/// A record as read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// Its place in the partition.
-    pub offset: i64,
-    /// Its time (ms since 1970), if it has one.
-    pub timestamp_ms: Option<i64>,
-    /// Its key; ours are UTF-8.
-    pub key: Option<Vec<u8>>,
-    /// Its value; none is a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Its headers in order.
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
 /// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
 pub struct PartitionReader {
     consumer: BaseConsumer<Log>,
@@ -147,11 +143,17 @@ impl PartitionReader {
             is_at_end: false,
             kept: None,
         };
-        reader.position = match start {
-            Start::Beginning => reader.beginning_offset()?,
-            Start::Offset(offset) => offset,
-        };
+        reader.begin(start)?;
         Ok(reader)
+    }
+
+    /// Leaves the partition for another one. A consumer takes a tenth of a second to go, so whoever reads one partition
+    /// after the other keeps it.
+    pub fn turn_to(&mut self, topic: &str, partition: i32, start: Start) -> Result<(), Error> {
+        self.restart()?;
+        topic.clone_into(&mut self.topic);
+        self.partition = partition;
+        self.begin(start)
     }
 
     /// The next record; none where the timeout is over or the partition's end was met ([`Self::is_at_end`]).
@@ -164,7 +166,7 @@ impl PartitionReader {
         loop {
             match self.consumer.poll(whole(deadline.saturating_duration_since(Instant::now()))) {
                 Some(Ok(message)) => {
-                    let record = detached(&message);
+                    let record = Record::of(&message);
                     drop(message);
                     return Ok(Some(self.passed(record)));
                 }
@@ -271,6 +273,15 @@ impl PartitionReader {
         self.position = self.position.max(offset);
     }
 
+    fn begin(&mut self, start: Start) -> Result<(), Error> {
+        self.start = start;
+        self.position = match start {
+            Start::Beginning => self.beginning_offset()?,
+            Start::Offset(offset) => offset,
+        };
+        Ok(())
+    }
+
     fn passed(&mut self, record: Record) -> Record {
         self.position = record.offset + 1;
         self.is_at_end = false;
@@ -356,32 +367,4 @@ pub fn is_permanent(error: &KafkaError) -> bool {
                     | RDKafkaErrorCode::State
             )
         )
-}
-
-fn detached(message: &BorrowedMessage<'_>) -> Record {
-    Record {
-        offset: message.offset(),
-        timestamp_ms: message.timestamp().to_millis(),
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
-        headers: headers(message),
-    }
-}
-
-/// rdkafka panics on a header whose name is not UTF-8, which any writer of the topic may produce; such a record's
-/// headers are left out, since none of ours look like that.
-fn headers(message: &BorrowedMessage<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-    let Some(headers) = message.headers() else { return Vec::new() };
-    let read = || -> Vec<_> {
-        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
-    };
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        warn!(
-            topic = message.topic(),
-            partition = message.partition(),
-            offset = message.offset(),
-            "a header's name is not UTF-8; the record is read without its headers"
-        );
-        Vec::new()
-    })
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
 use thiserror::Error;
 use tracing::info;
 
-use super::partition::{self, PartitionReader, Record};
+use super::partition::{self, PartitionReader, Record, Start, hurried};
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -54,6 +55,25 @@ impl<E> From<partition::Error> for RestoreError<E> {
     fn from(error: partition::Error) -> Self {
         Self::Read(error)
     }
+}
+
+/// Applies every record of these partitions, one partition after the other, up to its end as it is now.
+pub fn read<E>(
+    base: &ClientConfig,
+    group_id: &str,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    mut apply: impl FnMut(Record) -> Result<(), E>,
+) -> Result<(), RestoreError<E>> {
+    let mut partitions = partitions.into_iter();
+    let Some(first) = partitions.next() else { return Ok(()) };
+    let mut reader = PartitionReader::open(&hurried(base), group_id, topic, first, Start::Beginning)?;
+    restore(&mut reader, &mut apply)?;
+    for partition in partitions {
+        reader.turn_to(topic, partition, Start::Beginning)?;
+        restore(&mut reader, &mut apply)?;
+    }
+    Ok(())
 }
 
 /// Applies every record from the reader's position to the partition's end as it is now, and returns that end. What
