@@ -19,7 +19,7 @@ pub fn write(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> anyho
 /// Prints lines.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn print(lines: impl IntoIterator<Item = impl Display>) -> anyhow::Result<Outcome> {
     write(|stdout| lines.into_iter().try_for_each(|line| writeln!(stdout, "{line}")))?;
     Ok(Outcome::Done)
