@@ -56,7 +56,8 @@ impl Deciding<'_> {
     fn approve(&self) -> Result<Reconciled, String> {
         let holds = self.seen(|hold| {
             // What a person keeps does not go with the rest: only an approval that names it takes it.
-            hold.state == hold_state::PROPOSED || self.decision.element_key.is_some()
+            let is_open = hold.state == hold_state::PROPOSED || self.decision.element_key.is_some();
+            is_open && self.is_named(hold)
         })?;
         let deleted: BTreeSet<String> = holds.iter().map(|hold| hold.element_key.clone()).collect();
         let targets = Targets::of(self.state, BTreeMap::new(), deleted);
@@ -77,9 +78,13 @@ impl Deciding<'_> {
         Ok(Reconciled { outcome: decision::APPROVE, holds: holds.len(), ..reconciled })
     }
 
-    /// Keeps what is held until it returns or is approved after all.
+    /// Keeps what is held until it returns or is approved after all; an entity with its relationships, which the same
+    /// approval of all the others would take from it.
     fn reject(&self) -> Result<Reconciled, String> {
-        let holds = self.seen(|hold| hold.state == hold_state::PROPOSED)?;
+        let holds = self.seen(|hold| {
+            let is_meant = self.is_named(hold) || self.is_beside_the_named(hold);
+            is_meant && hold.state == hold_state::PROPOSED
+        })?;
         let rejected = |hold: &&Hold| {
             let hold = Hold { state: hold_state::REJECTED.to_owned(), ..(*hold).clone() };
             (GraphKey::Hold(hold.element_key.clone()), Some(GraphValue::Hold(Box::new(hold))))
@@ -128,21 +133,19 @@ impl Deciding<'_> {
     }
 
     /// The holds that the decision is about: none that was proposed after what the person saw.
-    fn seen(&self, is_open: impl Fn(&Hold) -> bool) -> Result<Vec<&Hold>, String> {
+    fn seen(&self, is_meant: impl Fn(&Hold) -> bool) -> Result<Vec<&Hold>, String> {
         let Some(seen) = self.seen_offset() else {
             return Err("it names no listing that is known here; decide again by what `processor holds` \
                         lists now"
                 .to_owned());
         };
-        let Decision { collection, element_key, .. } = self.decision;
-        let is_named = |hold: &&Hold| {
-            collection.as_ref().is_none_or(|it| *it == hold.collection)
-                && element_key.as_ref().is_none_or(|it| *it == hold.element_key)
-                && is_open(hold)
+        let of_collection = |hold: &&Hold| {
+            self.decision.collection.as_ref().is_none_or(|collection| *collection == hold.collection)
         };
-        let named: Vec<&Hold> = self.state.holds().values().filter(is_named).collect();
-        let is_later = !named.is_empty();
-        let seen: Vec<&Hold> = named.into_iter().filter(|hold| hold.raw_offset <= seen).collect();
+        let holds = self.state.holds().values().filter(of_collection);
+        let meant: Vec<&Hold> = holds.filter(|hold| is_meant(hold)).collect();
+        let is_later = !meant.is_empty();
+        let seen: Vec<&Hold> = meant.into_iter().filter(|hold| hold.raw_offset <= seen).collect();
         match seen.is_empty() {
             false => Ok(seen),
             true if is_later => Err("what it names was held only after the listing that the person saw; \
@@ -150,6 +153,18 @@ impl Deciding<'_> {
                 .to_owned()),
             true => Err("nothing that it names is held".to_owned()),
         }
+    }
+
+    fn is_named(&self, hold: &Hold) -> bool {
+        self.decision.element_key.as_ref().is_none_or(|key| *key == hold.element_key)
+    }
+
+    /// Whether it holds a relationship of the element that the decision names, for the same collection's sake.
+    fn is_beside_the_named(&self, hold: &Hold) -> bool {
+        let Some(key) = &self.decision.element_key else { return false };
+        let known = |key: &str| self.state.known(key);
+        known(key).is_some_and(|named| named.collection == hold.collection)
+            && known(&hold.element_key).is_some_and(|held| held.ends().any(|end| end == key))
     }
 
     /// Offset of the newest listing that the person saw; `None`: nobody can tell any more which one it was.

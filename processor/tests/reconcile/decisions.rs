@@ -190,17 +190,19 @@ fn a_rejection_pins_what_it_names_until_an_approval_names_it() {
     let (world, mut book) = held();
     let reject = Decision { element_key: Some(user_key("user07")), ..book.decision(decision::REJECT) };
     let decided = book.decide(&reject);
-    assert_eq!((decided.outcome, decided.holds, decided.changes.len()), (decision::REJECT, 1, 0));
+    // The user with the relationship from the account, which has no meaning without it.
+    assert_eq!((decided.outcome, decided.holds, decided.changes.len()), (decision::REJECT, 2, 0));
     assert_eq!(book.state.holds()[&user_key("user07")].state, hold_state::REJECTED);
     book.list(&world, &Collection::Users);
     let approve = Decision { collection: Some("users".to_owned()), ..book.decision(decision::APPROVE) };
     book.decide(&approve);
-    assert!(book.state.graph().contains(&user_key("user07")));
-    assert_eq!(book.state.holds().keys().collect::<Vec<_>>(), [&user_key("user07")]);
+    let kept = [account_has("user07"), user_key("user07")];
+    assert!(kept.iter().all(|key| book.state.graph().contains(key)));
+    assert!(book.state.holds().keys().eq(&kept));
 
     let approve = Decision { element_key: Some(user_key("user07")), ..book.decision(decision::APPROVE) };
     assert_eq!(book.decide(&approve).holds, 1);
-    assert!(!book.state.graph().contains(&user_key("user07")));
+    assert!(!kept.iter().any(|key| book.state.graph().contains(key)));
     assert!(book.state.holds().is_empty());
 }
 

@@ -277,18 +277,25 @@ impl Organization {
         }
         let Some(seen) = self.offset_of(decided.listing_id.as_deref()) else { return };
         for (key, mut hold) in self.holds.clone() {
-            let is_meant = decided.collection.as_ref().is_none_or(|it| *it == hold.collection)
-                && decided.element_key.as_ref().is_none_or(|it| *it == key)
+            let is_seen = decided.collection.as_ref().is_none_or(|it| *it == hold.collection)
                 && hold.raw_offset <= seen;
+            let is_named = decided.element_key.as_ref().is_none_or(|it| *it == key);
             // What a person keeps goes only if it is named.
             let is_open = hold.state == hold_state::PROPOSED || decided.element_key.is_some();
-            if is_meant && decided.kind == decision::APPROVE && is_open {
+            let is_kept = is_named || self.is_beside(&hold, decided.element_key.as_deref());
+            if is_seen && is_named && decided.kind == decision::APPROVE && is_open {
                 self.forget_held(&key);
-            } else if is_meant && decided.kind == decision::REJECT {
+            } else if is_seen && is_kept && decided.kind == decision::REJECT {
                 hold_state::REJECTED.clone_into(&mut hold.state);
                 self.holds.insert(key, hold);
             }
         }
+    }
+
+    /// Whether the hold is of a relationship that ends at that entity, and the collection has both.
+    fn is_beside(&self, hold: &Hold, entity: Option<&str>) -> bool {
+        let Some((elements, entity)) = self.known.get(&hold.collection).zip(entity) else { return false };
+        elements.contains_key(entity) && elements[&hold.element_key].ends().any(|end| end == entity)
     }
 
     /// Where the listing ended that a person saw; `None`: nobody can know any more.
