@@ -170,8 +170,7 @@ fn print(change: &Envelope, options: &Options) -> anyhow::Result<bool> {
     let line = if options.json {
         serde_json::to_string(change).context("failed to write a change as JSON")?
     } else {
-        let time =
-            Timestamp::from_millisecond(change.ts_ms).map_or_else(|_| String::new(), |it| it.to_string());
+        let time = answer::time(change.ts_ms);
         format!("{time:<24} {} #{} {}", change.source.name, change.revision, narrate(change))
     };
     answer::write(|stdout| writeln!(stdout, "{line}"))
