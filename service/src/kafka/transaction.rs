@@ -140,9 +140,12 @@ impl TransactionalProducer {
             transactional_id: transactional_id.to_owned(),
             bootstrap_servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
         };
-        // Asked before a broker is connected, librdkafka waits for half a second before it asks again.
-        let _connected = this.producer().client().fetch_cluster_id(CALL_TIMEOUT);
-        match this.repeat(OPEN_BOUND, || this.producer().init_transactions(CALL_TIMEOUT)) {
+        let init_transactions = || {
+            // Asked before a broker is connected, librdkafka waits for half a second before it asks again.
+            let _connected = this.producer().client().fetch_cluster_id(CALL_TIMEOUT);
+            this.producer().init_transactions(CALL_TIMEOUT)
+        };
+        match this.repeat(OPEN_BOUND, init_transactions) {
             Ok(()) => Ok(this),
             Err(source) if is_retriable(&source) => {
                 Err(this.unreachable("init_transactions", OPEN_BOUND, source))
