@@ -1,8 +1,8 @@
 //! Measures rounds of the three binaries between the simulated ends, and holds each to the truth:
 //! `cargo run --release -p tests --bin round -- USERS WORKSPACES API_KEYS`.
 //!
-//! Three rounds: the first sync, one without life, one after life. Prints one JSON line per service and round, with
-//! seconds and the peak of its resident memory (`VmHWM` of `/proc/PID/status`, so on Linux only).
+//! Three rounds: the first sync, one without life, one after life; then the auditor, over all of it. Prints one JSON line
+//! per command and round, with seconds and the peak of its resident memory (`VmHWM` of `/proc/PID/status`, so on Linux only).
 
 use std::{
     fs,
@@ -43,6 +43,7 @@ fn main() -> anyhow::Result<()> {
     let after = expected(&world.anthropic[0].truth(), 0);
     let new = seen(&changes(&world, 0)[known..]);
     ensure!(new == predicted(&before, &after), "the changes are not those that the life predicts");
+    timed(&world, "audit", "processor", &["verify"]);
     let topics = Topic::ALL.map(|topic| (format!("{topic:?}"), json!(world.read(topic).len())));
     let entities = world.graph(0).entities.len();
     let relationships = world.graph(0).relationships.len();
@@ -52,24 +53,25 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(world: &World, round: &str) {
-    for (service, arguments) in [
-        ("producer", &["poll"][..]),
-        ("processor", &["run", "--until-end"]),
-        ("sink", &["run", "--until-end"]),
-    ] {
-        let began = Instant::now();
-        let running = world.spawn(service, arguments);
-        let status = format!("/proc/{}/status", running.pid());
-        let mut peak_kib = 0;
-        while let Some(kib) = fs::read_to_string(&status).ok().as_deref().and_then(peak) {
-            peak_kib = peak_kib.max(kib);
-            std::thread::sleep(LOOK_PERIOD);
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        running.finish().expect(0);
-        print(&json!({ "round": round, "service": service, "seconds": (seconds * 100.0).round() / 100.0,
-            "peak_rss_mib": peak_kib / 1024 }));
+    timed(world, round, "producer", &["poll"]);
+    timed(world, round, "processor", &["run", "--until-end"]);
+    timed(world, round, "sink", &["run", "--until-end"]);
+}
+
+fn timed(world: &World, round: &str, service: &'static str, arguments: &[&str]) {
+    let began = Instant::now();
+    let running = world.spawn(service, arguments);
+    let status = format!("/proc/{}/status", running.pid());
+    let mut peak_kib = 0;
+    while let Some(kib) = fs::read_to_string(&status).ok().as_deref().and_then(peak) {
+        peak_kib = peak_kib.max(kib);
+        std::thread::sleep(LOOK_PERIOD);
     }
+    let seconds = began.elapsed().as_secs_f64();
+    running.finish().expect(0);
+    let command = format!("{service} {}", arguments.join(" "));
+    print(&json!({ "round": round, "command": command, "seconds": (seconds * 100.0).round() / 100.0,
+        "peak_rss_mib": peak_kib / 1024 }));
 }
 
 /// KiB of `VmHWM`; a process that has ended has none.
