@@ -7,7 +7,7 @@ use super::arena::Arena;
 use super::checker::Violation;
 use super::deck::{Deck, Target};
 use super::dice::Dice;
-use super::places::armed;
+use super::places::{WRITES_FAIL, armed};
 use super::tally::Tally;
 use crate::services::Service;
 
@@ -18,8 +18,6 @@ const PLACE_BOUND: Duration = Duration::from_secs(15);
 const LOOK_PERIOD: Duration = Duration::from_millis(5);
 /// How much of a log is shown (lines).
 const TAIL: usize = 12;
-/// The processor of a moment has writes that fail now and then, so that abandoned transactions are followed by others.
-const FAILING: &str = "processor::write_fails=5%return";
 
 /// How a target ended.
 enum Ended {
@@ -75,9 +73,9 @@ impl<'a> Killer<'a> {
         }
     }
 
-    /// Has the service run on unharmed while others are still being killed.
+    /// Has the service run on, not killed any more, while others are still being killed.
     pub(super) fn keep_running(&self, is_over: impl Fn() -> bool) {
-        let mut running = self.arena.start(self.service, &["run"], "");
+        let mut running = self.arena.start(self.service, &["run"], self.failing());
         while !is_over() {
             if running.has_ended() {
                 let text = format!("{} ended by itself, unharmed\n{}", self.service, tail(running));
@@ -89,13 +87,17 @@ impl<'a> Killer<'a> {
         running.kill();
     }
 
+    /// What fails in a process that is not to stop at a place.
+    fn failing(&self) -> &'static str {
+        if self.service == "processor" { WRITES_FAIL } else { "" }
+    }
+
     fn pursue(&self, target: &Target) -> Ended {
         let (failpoints, bound, marker) = match target {
             Target::Place(place, nth) => {
                 (armed(place, *nth), PLACE_BOUND, Some(format!("failpoint {place} reached")))
             }
-            Target::Moment(after) if self.service == "processor" => (FAILING.to_owned(), *after, None),
-            Target::Moment(after) => (String::new(), *after, None),
+            Target::Moment(after) => (self.failing().to_owned(), *after, None),
         };
         let mut running = self.arena.start(self.service, &["run"], &failpoints);
         let deadline = Instant::now() + bound;

@@ -34,6 +34,9 @@ pub const PLACES: [&str; 27] = [
 /// Places that can be made to fail, so that what follows an error can be reached.
 pub const FAILING: [&str; 1] = ["processor::write_fails"];
 
+/// The processor's writes fail now and then, so that abandoned transactions are followed by others.
+pub(super) const WRITES_FAIL: &str = "processor::write_fails=10%return";
+
 /// The service of a place.
 pub fn service(place: &str) -> &str {
     place.split_once("::").map_or(place, |(service, _)| service)
@@ -55,9 +58,11 @@ pub fn is_inside(place: &str) -> bool {
 /// What to arm so that a process stops at the place when it is there for the `nth` time.
 pub fn armed(place: &str, nth: u32) -> String {
     let action = if nth > 1 { format!("{}*off->return", nth - 1) } else { "return".to_owned() };
-    if place == "processor::during_abandon" {
-        format!("processor::write_fails={action};{place}=return")
-    } else {
-        format!("{place}={action}")
+    match service(place) {
+        "processor" if place == "processor::during_abandon" => {
+            format!("processor::write_fails={action};{place}=return")
+        }
+        "processor" => format!("{WRITES_FAIL};{place}={action}"),
+        _ => format!("{place}={action}"),
     }
 }
