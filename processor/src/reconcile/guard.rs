@@ -68,15 +68,16 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
 }
 
 /// What the listing would do against the guard's limits. Elements already held count, but not those that a person
-/// keeps: they are no deletion that anybody waits for.
+/// keeps, neither as deleted nor among all: they are no deletion that anybody waits for, and no element that is left.
 fn over(state: &State, listing: &Listing, absent: &BTreeSet<String>) -> Option<String> {
     let graph = state.graph();
-    let is_primary = |key: &&str| graph.get(key).is_some_and(|it| is_primary(&listing.collection, it));
     let is_rejected =
         |key: &str| state.holds().get(key).is_some_and(|hold| hold.state == hold_state::REJECTED);
-    let all = state.owned_by(&listing.collection.to_string()).filter(is_primary).count();
-    let deleted =
-        absent.iter().map(String::as_str).filter(is_primary).filter(|key| !is_rejected(key)).count();
+    let counts = |key: &&str| {
+        graph.get(key).is_some_and(|it| is_primary(&listing.collection, it)) && !is_rejected(key)
+    };
+    let all = state.owned_by(&listing.collection.to_string()).filter(counts).count();
+    let deleted = absent.iter().map(String::as_str).filter(counts).count();
     if listing.collection == Collection::Users && deleted > 0 && deleted == all {
         return Some(format!("delete every user ({all})"));
     }

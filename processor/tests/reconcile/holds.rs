@@ -176,6 +176,20 @@ fn elements_that_a_person_keeps_do_not_count_against_the_limits() {
 }
 
 #[test]
+fn users_that_a_person_keeps_are_no_reason_to_let_all_others_go() {
+    let mut world = many();
+    let mut book = Book::of(&world);
+    take(&mut book, &without(&world, 60));
+    let reject = book.decision(decision::REJECT);
+    book.decide(&reject);
+    // All that are left vanish: they are few beside the ones that are kept.
+    world.users.clear();
+    let (changes, outcome) = take(&mut book, &world);
+    assert_eq!(outcome, outcome::GUARDED);
+    assert!(changes.iter().all(|change| change.op == "m"), "{:?}", ops(&changes));
+}
+
+#[test]
 fn an_element_that_returns_loses_its_hold_without_a_change() {
     let world = many();
     let mut book = Book::of(&world);

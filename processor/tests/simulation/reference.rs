@@ -156,13 +156,15 @@ impl Organization {
         visible: &BTreeSet<String>,
     ) -> bool {
         let members = matches!(listed.collection, Collection::Members(_));
-        let is_primary =
-            |element: &&Element| element.is_relationship() == members && visible.contains(&element.key);
-        let is_rejected = |element: &&Element| {
-            self.holds.get(&element.key).is_some_and(|hold| hold.state == hold_state::REJECTED)
+        let is_rejected =
+            |key: &str| self.holds.get(key).is_some_and(|hold| hold.state == hold_state::REJECTED);
+        let counts = |element: &&Element| {
+            element.is_relationship() == members
+                && visible.contains(&element.key)
+                && !is_rejected(&element.key)
         };
-        let all = count(known.values().filter(is_primary).count());
-        let deleted = count(absent.iter().filter(is_primary).filter(|it| !is_rejected(it)).count());
+        let all = count(known.values().filter(counts).count());
+        let deleted = count(absent.iter().filter(counts).count());
         let configuration = &listed.manifest.configuration;
         #[expect(clippy::cast_precision_loss, reason = "a handful of elements")]
         let too_large = deleted as f64 > configuration.max_deleted_fraction * all as f64;
