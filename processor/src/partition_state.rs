@@ -8,7 +8,7 @@ use schemas::{
 
 use crate::{
     listing::Unit,
-    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_decision, reconcile_mark},
+    reconcile::{Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
 };
 
 /// Why a restored partition is refused. Each needs a person.
@@ -64,20 +64,35 @@ pub enum Unfit {
         /// Which.
         partition: i32,
     },
-    /// The changes topic has never been written, and the graph has changes.
+    /// The changes topic has not room for the changes that the graph has had.
     #[error(
-        "organization {organization_id} has had {revision} changes, and partition {partition} of the changes topic was \
-         never written: the changes topic was made anew, and the log would begin in its midst; give the topics a new \
+        "the graph of partition {partition} has had {changes} changes, and the changes topic ends there at offset {end}: \
+         the changes topic was made anew, and the log would begin in its midst; give the topics a new \
          prefix (kafka.topic_prefix) and poll again, or begin \
          anew from what raw has with `processor reset`"
     )]
     ChangesMadeAnew {
-        /// Whose changes.
-        organization_id: String,
-        /// How many it has had.
-        revision: i64,
         /// Which.
         partition: i32,
+        /// How many its organizations have had.
+        changes: i64,
+        /// Where the partition of the changes topic ends.
+        end: i64,
+    },
+    /// Nobody knows any more what of raw was read, and what it has begins behind what certainly was.
+    #[error(
+        "the offset of partition {partition} of the raw topic is lost, the graph was written up to offset {read}, and the \
+         topic begins at {beginning}: what stood between may never have been read. Polls tell everything but decisions \
+         again; if that loss is acceptable, stop the processors and set their group to the beginning \
+         (kafka-consumer-groups.sh --group GROUP --topic TOPIC --reset-offsets --to-earliest --execute)"
+    )]
+    RawCut {
+        /// Which.
+        partition: i32,
+        /// The newest offset that certainly was read.
+        read: i64,
+        /// Where the raw partition begins.
+        beginning: i64,
     },
     /// The raw topic has another record where a listing ended.
     #[error(
@@ -158,22 +173,30 @@ impl PartitionState {
         if graph_end == 0 && changes_end > 0 {
             return Err(Unfit::GraphMadeAnew { partition });
         }
-        for (organization_id, state) in self.states.iter() {
-            let revision = state.poll().revision;
-            if revision > 0 && changes_end == 0 {
-                let organization_id = organization_id.to_owned();
-                return Err(Unfit::ChangesMadeAnew { organization_id, revision, partition });
-            }
+        // Each has its place in the log, and its offset.
+        let changes = self.states.iter().map(|(_, state)| state.poll().revision).sum();
+        if changes_end < changes {
+            return Err(Unfit::ChangesMadeAnew { partition, changes, end: changes_end });
         }
         Ok(())
+    }
+
+    /// Checks that nothing is missing between what was read of raw and its beginning, where the group has no offset any
+    /// more. A transaction's marker may stand between two records.
+    pub fn check_unread(&self, beginning: i64) -> Result<(), Unfit> {
+        let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max();
+        match read {
+            Some(read) if beginning > read + 2 => {
+                Err(Unfit::RawCut { partition: self.partition, read, beginning })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that the raw partition, which ends there, has all that was read of it.
     pub fn check_raw_end(&self, end: i64) -> Result<(), Unfit> {
         for (organization_id, state) in self.states.iter() {
-            let latest = state.coverage().values().filter_map(|coverage| coverage.latest.as_ref());
-            let read = latest.map(|latest| latest.raw_offset).max();
-            if let Some(read) = read.filter(|read| *read >= end) {
+            if let Some(read) = state.read_offset().filter(|read| *read >= end) {
                 return Err(Unfit::RawOffset { organization_id: organization_id.to_owned(), read, end });
             }
         }
@@ -207,7 +230,7 @@ impl PartitionState {
                 reconcile(state, listing, self.partition_count)
             }
             Unit::Mark { organization_id, organization_name, poll_id, mark, ts_ms, offset } => {
-                let position = MarkPosition {
+                let position = Position {
                     organization_id,
                     organization_name,
                     poll_id: poll_id.as_deref(),
@@ -217,9 +240,16 @@ impl PartitionState {
                 let state = self.states.entry(organization_id);
                 reconcile_mark(state, mark, position, self.partition_count)
             }
-            Unit::Decision { organization_id, organization_name, decision, .. } => {
+            Unit::Decision { organization_id, organization_name, decision, offset } => {
+                let position = Position {
+                    organization_id,
+                    organization_name,
+                    poll_id: None,
+                    ts_ms: decision.decided_ts_ms,
+                    offset: *offset,
+                };
                 let state = self.states.entry(organization_id);
-                reconcile_decision(state, decision, organization_id, organization_name, self.partition_count)
+                reconcile_decision(state, decision, position, self.partition_count)
             }
         }
     }
@@ -287,10 +317,34 @@ mod tests {
         let key = GraphKey::Coverage(POLL.to_owned());
         state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
         assert_eq!(state.check_log(9, 4), Ok(()));
-        let refused = state.check_log(9, 0).unwrap_err();
-        assert!(
-            refused.to_string().contains("3 changes") && refused.to_string().contains("kafka.topic_prefix"),
-            "{refused}"
-        );
+        for end in [0, 2] {
+            let refused = state.check_log(9, end).unwrap_err();
+            assert!(
+                refused.to_string().contains("3 changes")
+                    && refused.to_string().contains("kafka.topic_prefix"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_what_was() {
+        let mut state = PartitionState::new(0, 1);
+        assert_eq!(state.check_unread(99), Ok(()), "nothing was ever read");
+        let coverage = Coverage {
+            organization_id: "o".to_owned(),
+            organization_name: "nimbus".to_owned(),
+            collection: POLL.to_owned(),
+            whole: None,
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: Some(Poll { raw_offset: Some(7), ..Poll::default() }),
+        };
+        let key = GraphKey::Coverage(POLL.to_owned());
+        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+        assert_eq!(state.check_unread(9), Ok(()), "only the marker of the transaction is gone");
+        let refused = state.check_unread(10).unwrap_err();
+        assert_eq!(refused, Unfit::RawCut { partition: 0, read: 7, beginning: 10 });
+        assert!(refused.to_string().contains("--to-earliest"), "{refused}");
     }
 }

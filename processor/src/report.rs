@@ -87,7 +87,10 @@ impl Report {
             offset,
             holds: reconciled.holds,
             changes: reconciled.changes.len(),
-            void: reconciled.reason.clone(),
+            void: match reconciled.outcome {
+                APPLIED => Some("it was read before".to_owned()),
+                _ => reconciled.reason.clone(),
+            },
         });
     }
 

@@ -137,7 +137,9 @@ impl<'a> Task<'a> {
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
-        reader.resume()?;
+        if !reader.resume()? {
+            state.check_unread(reader.position())?;
+        }
         check_raw(shared, partition, &reader, &state)?;
         info!(partition, offset = reader.position(), "task opened");
         Ok(Self {

@@ -21,7 +21,9 @@ pub enum Collection {
 pub const POLL: &str = "poll";
 /// What stands in a raw record's `collection` for a decision.
 pub const DECISION: &str = "decision";
-const MEMBERS: &str = "members/";
+/// What stands in an end mark for the members of all workspaces that the poll says nothing else of.
+pub const MEMBERS: &str = "members";
+const MEMBERS_OF: &str = "members/";
 
 impl Collection {
     /// The collection of that name; `None` where there is none.
@@ -31,7 +33,7 @@ impl Collection {
             "users" => Some(Self::Users),
             "workspaces" => Some(Self::Workspaces),
             "api_keys" => Some(Self::ApiKeys),
-            _ => match name.strip_prefix(MEMBERS) {
+            _ => match name.strip_prefix(MEMBERS_OF) {
                 Some(workspace_id) if !workspace_id.is_empty() => {
                     Some(Self::Members(workspace_id.to_owned()))
                 }
@@ -47,7 +49,7 @@ impl Collection {
             Self::Users => "users",
             Self::Workspaces => "workspaces",
             Self::ApiKeys => "api_keys",
-            Self::Members(_) => "members",
+            Self::Members(_) => MEMBERS,
         }
     }
 }

@@ -19,6 +19,15 @@ pub struct Coverage {
     pub poll: Option<Poll>,
 }
 
+impl Coverage {
+    /// Offset of the newest raw record that it tells of.
+    pub fn read_offset(&self) -> Option<i64> {
+        let whole = self.whole.as_ref().map(|whole| whole.raw_offset);
+        let latest = self.latest.as_ref().map(|latest| latest.raw_offset);
+        whole.max(latest).max(self.poll.as_ref().and_then(|poll| poll.raw_offset))
+    }
+}
+
 /// A collection's last whole listing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
@@ -55,6 +64,7 @@ pub struct Poll {
     pub started_ts_ms: Option<i64>,
     pub ended_ts_ms: Option<i64>,
     pub incomplete: Vec<String>,
+    pub raw_offset: Option<i64>,
 }
 
 /// A deletion kept back by the guard until decided.

@@ -85,6 +85,8 @@ pub struct State {
     owned: BTreeMap<String, BTreeSet<String>>,
     /// Keys of relationships, withheld or not, by the key of an end.
     by_end: BTreeMap<String, BTreeSet<String>>,
+    /// As far as raw has been read, by coverage.
+    read_offset: Option<i64>,
 }
 
 impl State {
@@ -113,6 +115,11 @@ impl State {
         self.coverage.get(POLL).and_then(|coverage| coverage.poll.clone()).unwrap_or_default()
     }
 
+    /// Offset of the newest raw record that coverage tells of; nothing at or before it is new.
+    pub fn read_offset(&self) -> Option<i64> {
+        self.read_offset
+    }
+
     /// The element of that key, or the relationship withheld under it.
     pub fn known(&self, key: &str) -> Option<&Element> {
         self.graph.get(key).or_else(|| self.withheld.get(key).map(|withheld| &withheld.element))
@@ -134,6 +141,7 @@ impl State {
             (GraphKey::Element(key), value) => self.fold_element(key, value),
             (GraphKey::Withheld(key), value) => self.fold_withheld(key, value),
             (GraphKey::Coverage(collection), Some(GraphValue::Coverage(coverage))) => {
+                self.read_offset = self.read_offset.max(coverage.read_offset());
                 self.coverage.insert(collection.clone(), *coverage);
                 Ok(())
             }

@@ -227,6 +227,14 @@ pub fn commit(bootstrap_servers: &str, group: &str, topic: &str, partition: i32,
     consumer.commit(&list, CommitMode::Sync).expect("the broker takes the offset");
 }
 
+/// Removes a group that has no members with all its offsets, as the broker does once they expire.
+pub fn delete_group(bootstrap_servers: &str, group: &str) {
+    let results = block_on(admin(bootstrap_servers).delete_groups(&[group], &AdminOptions::new()));
+    for result in results.expect("the broker answers") {
+        result.unwrap_or_else(|(group, error)| panic!("{group} cannot be deleted: {error}"));
+    }
+}
+
 /// Removes the records of a topic that is not compacted below these offsets, as retention does.
 pub fn delete_records(bootstrap_servers: &str, topic: &str, before: &[(i32, i64)]) {
     let mut list = TopicPartitionList::new();

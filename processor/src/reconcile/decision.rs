@@ -13,22 +13,26 @@ use schemas::{
     state::{GraphKey, State},
 };
 
-use super::{Cause, Origin, Reconciled, Targets, VOID, poll_record, write_poll, written};
+use super::{
+    Cause, Origin, Position, Reconciled, Targets, VOID, is_applied, poll_record, write_poll, written,
+};
 
-/// Reconciles an organization's state with a decision. Deciding the same once more decides nothing: its holds are gone.
+/// Reconciles an organization's state with a decision. One that is read once more decides nothing.
 pub fn reconcile_decision(
     state: &State,
     decision: &Decision,
-    organization_id: &str,
-    organization_name: &str,
+    position: Position<'_>,
     partition_count: i32,
 ) -> Reconciled {
+    if is_applied(state, position.offset) {
+        return Reconciled::applied();
+    }
     let digest = digest_of(decision);
     // Whoever decides may know the organization by its id only: its name is what its polls say.
     let organization_name =
-        state.coverage().get(POLL).map_or(organization_name, |poll| poll.organization_name.as_str());
-    let deciding =
-        Deciding { state, decision, digest: &digest, organization_id, organization_name, partition_count };
+        state.coverage().get(POLL).map_or(position.organization_name, |poll| poll.organization_name.as_str());
+    let position = Position { organization_name, ..position };
+    let deciding = Deciding { state, decision, digest: &digest, position, partition_count };
     let decided = match decision.kind.as_str() {
         decision::APPROVE => deciding.approve(),
         decision::REJECT => deciding.reject(),
@@ -46,8 +50,7 @@ struct Deciding<'a> {
     state: &'a State,
     decision: &'a Decision,
     digest: &'a str,
-    organization_id: &'a str,
-    organization_name: &'a str,
+    position: Position<'a>,
     partition_count: i32,
 }
 
@@ -73,8 +76,7 @@ impl Deciding<'_> {
             };
             (origin.envelope(change, Some(reason), revision), Cause::Live)
         });
-        let (id, name) = (self.organization_id, self.organization_name);
-        write_poll(self.state, &mut reconciled, id, name, self.partition_count);
+        write_poll(self.state, &mut reconciled, self.position, self.partition_count);
         Ok(Reconciled { outcome: decision::APPROVE, holds: holds.len(), ..reconciled })
     }
 
@@ -128,7 +130,7 @@ impl Deciding<'_> {
             partition_count: self.partition_count,
             ..before
         };
-        reconciled.records.push(poll_record(self.organization_id, self.organization_name, poll));
+        reconciled.records.push(poll_record(self.position, poll));
         Ok(reconciled)
     }
 
@@ -188,8 +190,8 @@ impl Deciding<'_> {
     fn origin(&self) -> Origin<'_> {
         Origin {
             id: self.digest,
-            organization_id: self.organization_id,
-            organization_name: self.organization_name,
+            organization_id: self.position.organization_id,
+            organization_name: self.position.organization_name,
             collection: "",
             listing_id: None,
             decision_by: Some(&self.decision.by),

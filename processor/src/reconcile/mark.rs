@@ -1,33 +1,21 @@
 //! A poll's marks: they move coverage, never an element.
 
 use schemas::{
-    collection::Collection,
+    codec::GraphValue,
+    collection::{Collection, MEMBERS},
     coverage::{Coverage, Latest, Poll},
     element::ElementType,
     raw::{END, ListingOutcome, Mark, NO_REASON, START, outcome},
-    state::State,
+    state::{GraphKey, State},
 };
 
-use super::{Reconciled, coverage_record, is_applied, poll_record};
-
-/// Where a mark stands.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "as in the raw record")]
-pub struct MarkPosition<'a> {
-    pub organization_id: &'a str,
-    pub organization_name: &'a str,
-    pub poll_id: Option<&'a str>,
-    pub ts_ms: i64,
-    pub offset: i64,
-}
+use super::{Position, Reconciled, coverage_record, is_applied, poll_record};
 
 /// Reconciles a state with a poll's mark.
-pub fn reconcile_mark(
-    state: &State,
-    mark: &Mark,
-    position: MarkPosition,
-    partition_count: i32,
-) -> Reconciled {
+pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_count: i32) -> Reconciled {
+    if is_applied(state, position.offset) {
+        return Reconciled::applied();
+    }
     let mut reconciled = Reconciled { outcome: outcome::WHOLE, ..Reconciled::default() };
     let before = state.poll();
     let poll_id = position.poll_id.map(str::to_owned);
@@ -40,6 +28,7 @@ pub fn reconcile_mark(
             for line in &mark.outcomes {
                 end_line(state, line, position, &mut reconciled, &mut incomplete);
             }
+            members_line(state, mark, position, &mut reconciled);
             Poll {
                 poll_id,
                 ended: true,
@@ -52,7 +41,7 @@ pub fn reconcile_mark(
         }
         _ => return reconciled,
     };
-    reconciled.records.push(poll_record(position.organization_id, position.organization_name, poll));
+    reconciled.records.push(poll_record(position, poll));
     reconciled
 }
 
@@ -60,7 +49,7 @@ pub fn reconcile_mark(
 fn end_line(
     state: &State,
     line: &ListingOutcome,
-    position: MarkPosition,
+    position: Position,
     reconciled: &mut Reconciled,
     incomplete: &mut Vec<String>,
 ) {
@@ -73,15 +62,41 @@ fn end_line(
     if line.outcome != outcome::GONE {
         incomplete.push(described(&line.collection, line.reason.as_deref()));
     }
-    if !is_coverable(state, &line.collection) || is_applied(known, position.offset) {
-        return;
+    if is_coverable(state, &line.collection) {
+        reconciled.records.push(covered(&line.collection, known, line, position));
     }
+}
+
+/// The line about all members is about each collection of them that the poll says nothing else of. Of one that is gone
+/// nothing was to be expected.
+fn members_line(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
+    let Some(line) = mark.outcomes.iter().find(|line| line.collection == MEMBERS) else { return };
+    let is_told = |name: &str| mark.outcomes.iter().any(|line| line.collection == name);
+    let is_listed = |coverage: &Coverage| {
+        let latest = coverage.latest.as_ref();
+        latest.is_some_and(|it| it.outcome == outcome::GONE || it.poll_id.as_deref() == position.poll_id)
+    };
+    let members = state.coverage().iter().filter(|(name, _)| {
+        matches!(Collection::parse(name), Some(Collection::Members(_))) && !is_told(name)
+    });
+    let left = members.filter(|(_, coverage)| !is_listed(coverage));
+    let records = left.map(|(name, coverage)| covered(name, Some(coverage), line, position));
+    reconciled.records.extend(records);
+}
+
+/// Coverage of a collection of which an end mark's line tells.
+fn covered(
+    collection: &str,
+    known: Option<&Coverage>,
+    line: &ListingOutcome,
+    position: Position,
+) -> (GraphKey, Option<GraphValue>) {
     let alarm = line.outcome != outcome::GONE;
     let since = known.and_then(|coverage| coverage.not_whole_since_ts_ms).unwrap_or(position.ts_ms);
-    reconciled.records.push(coverage_record(Coverage {
+    coverage_record(Coverage {
         organization_id: position.organization_id.to_owned(),
         organization_name: position.organization_name.to_owned(),
-        collection: line.collection.clone(),
+        collection: collection.to_owned(),
         whole: known.and_then(|coverage| coverage.whole.clone()),
         latest: Some(Latest {
             outcome: line.outcome.clone(),
@@ -92,7 +107,7 @@ fn end_line(
         }),
         not_whole_since_ts_ms: alarm.then_some(since),
         poll: None,
-    }));
+    })
 }
 
 /// Why a listing that was written whole has not been taken for whole, or not at all.

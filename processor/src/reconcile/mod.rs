@@ -30,7 +30,7 @@ use licence::Licence;
 use targets::Targets;
 
 pub use decision::reconcile_decision;
-pub use mark::{MarkPosition, reconcile_mark};
+pub use mark::reconcile_mark;
 
 /// `Source::connector` of every change.
 pub const CONNECTOR: &str = "anthropic-graph";
@@ -46,6 +46,29 @@ pub enum Cause {
     Replay,
 }
 
+/// Whose a listing, a mark or a decision is, and where it stands.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "as in the raw record")]
+pub struct Position<'a> {
+    pub organization_id: &'a str,
+    pub organization_name: &'a str,
+    pub poll_id: Option<&'a str>,
+    pub ts_ms: i64,
+    pub offset: i64,
+}
+
+impl<'a> Position<'a> {
+    fn of(listing: &'a Listing) -> Self {
+        Self {
+            organization_id: &listing.organization_id,
+            organization_name: &listing.organization_name,
+            poll_id: listing.poll_id.as_deref(),
+            ts_ms: listing.manifest.ended_ts_ms,
+            offset: listing.offset,
+        }
+    }
+}
+
 /// What a listing, a mark or a decision leads to. All of it is written in one transaction and then folded into the state.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reconciled {
@@ -54,7 +77,7 @@ pub struct Reconciled {
     /// Records of the graph topic in the order in which they are written.
     pub records: Vec<(GraphKey, Option<GraphValue>)>,
     /// How the listing ended: a value of [`schemas::raw::outcome`], or `void`, or `applied` for one that is in the state
-    /// already. Of a decision its kind, or `void`.
+    /// already. Of a decision its kind, `void` or `applied`.
     pub outcome: &'static str,
     /// Why the listing is not simply whole, or the decision void.
     pub reason: Option<String>,
@@ -62,17 +85,23 @@ pub struct Reconciled {
     pub holds: usize,
 }
 
+impl Reconciled {
+    fn applied() -> Self {
+        Self { outcome: APPLIED, ..Self::default() }
+    }
+}
+
 /// `Reconciled::outcome` of a members listing whose workspace is not in the graph, and of a decision about nothing.
 pub const VOID: &str = "void";
-/// `Reconciled::outcome` of a listing that is in the state already.
+/// `Reconciled::outcome` of what is in the state already.
 pub const APPLIED: &str = "applied";
 
 /// Reconciles a state with a listing of one of its collections.
 pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reconciled {
     let collection = listing.collection.to_string();
     let coverage = state.coverage().get(&collection);
-    if is_applied(coverage, listing.offset) {
-        return Reconciled { outcome: APPLIED, ..Reconciled::default() };
+    if is_applied(state, listing.offset) {
+        return Reconciled::applied();
     }
     if let Collection::Members(workspace_id) = &listing.collection
         && !state.graph().contains(&ElementType::Workspace.entity_key(workspace_id))
@@ -94,16 +123,14 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     let mut reconciled = reconciliation.write(targets, guarded.proposed);
     (reconciled.outcome, reconciled.reason, reconciled.holds) = (outcome, reason, holds);
     reconciliation.write_coverage(&mut reconciled);
-    write_poll(state, &mut reconciled, &listing.organization_id, &listing.organization_name, partition_count);
+    write_poll(state, &mut reconciled, Position::of(listing), partition_count);
     reconciled
 }
 
-/// A raw record at or below the offset in its collection's coverage has been reconciled before.
-fn is_applied(coverage: Option<&Coverage>, offset: i64) -> bool {
-    let Some(coverage) = coverage else { return false };
-    let latest = coverage.latest.as_ref().map(|latest| latest.raw_offset);
-    let whole = coverage.whole.as_ref().map(|whole| whole.raw_offset);
-    latest.max(whole).is_some_and(|applied| offset <= applied)
+/// Records of an organization are read in the order of their offsets: what is not behind the newest that the state
+/// tells of has been reconciled before.
+fn is_applied(state: &State, offset: i64) -> bool {
+    state.read_offset().is_some_and(|read| offset <= read)
 }
 
 /// The elements that the listing's resources stand for, by key.
@@ -229,13 +256,7 @@ fn written(
 }
 
 /// The coverage of the polls carries revision and element count, so it follows the elements it counts.
-fn write_poll(
-    state: &State,
-    reconciled: &mut Reconciled,
-    organization_id: &str,
-    organization_name: &str,
-    partition_count: i32,
-) {
+fn write_poll(state: &State, reconciled: &mut Reconciled, position: Position<'_>, partition_count: i32) {
     let before = state.poll();
     let created = reconciled.changes.iter().filter(|(change, _)| change.before.is_none()).count();
     let deleted = reconciled.changes.iter().filter(|(change, _)| change.after.is_none()).count();
@@ -247,14 +268,15 @@ fn write_poll(
         ..before.clone()
     };
     if poll != before {
-        reconciled.records.push(poll_record(organization_id, organization_name, poll));
+        reconciled.records.push(poll_record(position, poll));
     }
 }
 
-fn poll_record(organization_id: &str, organization_name: &str, poll: Poll) -> (GraphKey, Option<GraphValue>) {
+fn poll_record(position: Position<'_>, poll: Poll) -> (GraphKey, Option<GraphValue>) {
+    let poll = Poll { raw_offset: Some(position.offset), ..poll };
     coverage_record(Coverage {
-        organization_id: organization_id.to_owned(),
-        organization_name: organization_name.to_owned(),
+        organization_id: position.organization_id.to_owned(),
+        organization_name: position.organization_name.to_owned(),
         collection: POLL.to_owned(),
         whole: None,
         latest: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use processor::reconcile::VOID;
+use processor::reconcile::{APPLIED, Reconciled, VOID, reconcile_decision};
 use schemas::{
     change::{op, reason},
     collection::{Collection, POLL},
@@ -12,7 +12,7 @@ use schemas::{
 
 use crate::{
     holds::{account_has, many, without},
-    world::{Book, World, assigned_key, ops, user_key, workspace_key},
+    world::{Book, PARTITIONS, World, assigned_key, ops, user_key, workspace_key},
 };
 
 /// Thirty users are held.
@@ -237,6 +237,19 @@ fn a_forgotten_organization_leaves_only_its_revision() {
     let changes = book.poll(&world);
     assert!(changes.iter().all(|change| change.op == op::READ), "the next poll begins as a first one");
     assert_eq!(changes[0].revision, revision + elements + 1);
+}
+
+#[test]
+fn a_decision_that_is_read_again_undoes_nothing_that_came_after_it() {
+    let (world, mut book) = held();
+    let forget = Decision { listing_id: None, ..book.decision(decision::FORGET) };
+    book.decide(&forget);
+    let position = book.position();
+    book.poll(&world);
+    let before = book.state.clone();
+    let again = reconcile_decision(&book.state, &forget, position, PARTITIONS);
+    assert_eq!(again, Reconciled { outcome: APPLIED, ..Reconciled::default() });
+    assert_eq!(book.state, before);
 }
 
 #[test]

@@ -6,13 +6,13 @@ mod laws;
 mod versions;
 mod world;
 
-use processor::reconcile::{APPLIED, VOID};
+use processor::reconcile::{APPLIED, Position, VOID, reconcile_mark};
 use schemas::{
     change::reason,
     collection::Collection,
     raw::{END, ListingOutcome, Mark, outcome},
 };
-use world::{Book, World, assigned_key, ops, user_key, workspace_key};
+use world::{Book, PARTITIONS, World, assigned_key, ops, user_key, workspace_key};
 
 #[test]
 fn a_first_poll_only_reads() {
@@ -288,6 +288,39 @@ fn an_end_mark_tells_coverage_what_failed_and_moves_no_element() {
     let poll = book.state.poll();
     assert!(poll.ended && !poll.complete);
     assert_eq!(poll.incomplete.len(), 2, "{:?}", poll.incomplete);
+}
+
+#[test]
+fn members_that_a_poll_did_not_come_to_are_not_whole_unless_they_are_gone() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let gone = ListingOutcome { outcome: outcome::GONE.to_owned(), ..failed("members/lab") };
+    book.mark(&end_of(vec![gone]));
+    let skipped = ListingOutcome {
+        outcome: outcome::SKIPPED.to_owned(),
+        reason: Some("the workspaces could not be listed".to_owned()),
+        ..failed("members")
+    };
+    let next = |book: &mut Book, poll_id: &str| {
+        book.offset += 10;
+        let position = Position { poll_id: Some(poll_id), ..book.position() };
+        let reconciled = reconcile_mark(&book.state, &end_of(vec![skipped.clone()]), position, PARTITIONS);
+        book.fold(&reconciled);
+    };
+    next(&mut book, "poll-2");
+    let since = book.state.coverage()["members/prod"].not_whole_since_ts_ms;
+    assert!(since.is_some());
+    assert_eq!(latest(&book, "members/prod"), (outcome::SKIPPED, Some("the workspaces could not be listed")));
+    assert_eq!(latest(&book, "members/lab").0, outcome::GONE);
+    assert_eq!(latest(&book, "users").0, outcome::WHOLE, "the line is about members");
+    assert_eq!(book.state.poll().incomplete, ["members: the workspaces could not be listed"]);
+    next(&mut book, "poll-3");
+    assert_eq!(book.state.coverage()["members/prod"].not_whole_since_ts_ms, since, "since the first time");
+}
+
+fn latest<'a>(book: &'a Book, collection: &str) -> (&'a str, Option<&'a str>) {
+    let latest = book.state.coverage()[collection].latest.as_ref().expect("it was tried");
+    (&latest.outcome, latest.reason.as_deref())
 }
 
 fn end_of(lines: Vec<ListingOutcome>) -> Mark {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use processor::{
     listing::Listing,
-    reconcile::{MarkPosition, Reconciled, reconcile, reconcile_decision, reconcile_mark},
+    reconcile::{Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
 };
 use schemas::{
     change::Envelope,
@@ -138,7 +138,7 @@ fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
 pub(crate) struct Book {
     pub(crate) state: State,
     pub(crate) changes: Vec<Envelope>,
-    offset: i64,
+    pub(crate) offset: i64,
 }
 
 impl Book {
@@ -202,22 +202,28 @@ impl Book {
 
     pub(crate) fn mark(&mut self, mark: &Mark) {
         self.offset += 10;
-        let position = MarkPosition {
-            organization_id: ORGANIZATION,
-            organization_name: "nimbus",
-            poll_id: Some("poll-1"),
-            ts_ms: self.offset * 1000,
-            offset: self.offset,
-        };
-        let reconciled = reconcile_mark(&self.state, mark, position, PARTITIONS);
+        let reconciled = reconcile_mark(&self.state, mark, self.position(), PARTITIONS);
         self.fold(&reconciled);
     }
 
     /// Decides, and returns what came of it.
     pub(crate) fn decide(&mut self, decision: &Decision) -> Reconciled {
-        let reconciled = reconcile_decision(&self.state, decision, ORGANIZATION, "nimbus", PARTITIONS);
+        self.offset += 10;
+        let position = Position { poll_id: None, ..self.position() };
+        let reconciled = reconcile_decision(&self.state, decision, position, PARTITIONS);
         self.fold(&reconciled);
         reconciled
+    }
+
+    /// Of what was read last.
+    pub(crate) fn position(&self) -> Position<'static> {
+        Position {
+            organization_id: ORGANIZATION,
+            organization_name: "nimbus",
+            poll_id: Some("poll-1"),
+            ts_ms: self.offset * 1000,
+            offset: self.offset,
+        }
     }
 
     /// A decision of that kind about everything, by who saw the newest listing there is.
@@ -236,7 +242,7 @@ impl Book {
         }
     }
 
-    fn fold(&mut self, reconciled: &Reconciled) -> Vec<Envelope> {
+    pub(crate) fn fold(&mut self, reconciled: &Reconciled) -> Vec<Envelope> {
         for (key, value) in &reconciled.records {
             self.state.fold(key, value.clone()).expect("a record of the graph topic");
         }

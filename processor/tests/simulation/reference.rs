@@ -241,8 +241,7 @@ impl Organization {
                 outcome::GONE => {}
                 _ => incomplete.push(line.collection.clone()),
             }
-            let collection = Collection::parse(&line.collection).expect("marks name collections");
-            if line.outcome == outcome::WHOLE || !self.has_workspace_of(&collection) {
+            if line.outcome == outcome::WHOLE {
                 continue;
             }
             let latest = Latest {
@@ -252,11 +251,13 @@ impl Organization {
                 raw_offset: offset,
                 ended_ts_ms: ts_ms,
             };
-            let coverage = self.cover(&line.collection, latest);
-            if line.outcome == outcome::GONE {
-                coverage.not_whole_since_ts_ms = None;
-            } else {
-                coverage.not_whole_since_ts_ms.get_or_insert(ts_ms);
+            for name in self.told_of(mark, &line.collection, poll_id) {
+                let coverage = self.cover(&name, latest.clone());
+                if line.outcome == outcome::GONE {
+                    coverage.not_whole_since_ts_ms = None;
+                } else {
+                    coverage.not_whole_since_ts_ms.get_or_insert(ts_ms);
+                }
             }
         }
         let poll = self.poll();
@@ -264,6 +265,23 @@ impl Organization {
         poll.ended_ts_ms = Some(ts_ms);
         poll.complete = mark.complete && incomplete.is_empty();
         poll.incomplete = incomplete;
+    }
+
+    /// The collections that an end mark's line is about: the one that it names, or all members that the poll says
+    /// nothing else of and that are there to be listed.
+    fn told_of(&self, mark: &Mark, name: &str, poll_id: Option<&String>) -> Vec<String> {
+        let is_open = |(name, coverage): &(&String, &Coverage)| {
+            let latest = coverage.latest.as_ref().expect("what is covered was tried");
+            name.starts_with("members/")
+                && mark.outcomes.iter().all(|line| line.collection != **name)
+                && latest.poll_id.as_ref() != poll_id
+                && latest.outcome != outcome::GONE
+        };
+        match Collection::parse(name) {
+            Some(collection) if self.has_workspace_of(&collection) => vec![name.to_owned()],
+            Some(_) => Vec::new(),
+            None => self.coverage.iter().filter(is_open).map(|(name, _)| name.clone()).collect(),
+        }
     }
 
     fn decide(&mut self, decided: &Decision) {

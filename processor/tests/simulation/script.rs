@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, rc::Rc};
 use processor::mapping::{self, Context};
 use schemas::{
     codec::{Raw, encode},
-    collection::{Collection, DECISION, POLL},
+    collection::{Collection, DECISION, MEMBERS, POLL},
     raw::{Decision, END, ListingOutcome, Manifest, Mark, RawRecord, START, outcome},
 };
 use service::kafka::partition::Record;
@@ -149,6 +149,16 @@ impl Script {
             let fault = fault_of(number);
             self.list(organization, &world, collection, fault, None);
             lines.push(line(collection, fault));
+        }
+        if matches!(workspaces, Fault::Failed | Fault::Gone) {
+            lines.push(ListingOutcome {
+                collection: MEMBERS.to_owned(),
+                outcome: outcome::SKIPPED.to_owned(),
+                listing_id: None,
+                reason: Some("the workspaces could not be listed".to_owned()),
+                http_status: None,
+                request_id: None,
+            });
         }
         self.mark(organization, false, lines);
     }

@@ -142,5 +142,6 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (1..12u8).prop_map(Act::Take),
         3 => Just(Act::Commit),
         2 => any::<u32>().prop_map(Act::Crash),
+        1 => (any::<u32>(), any::<u8>()).prop_map(|(seed, records)| Act::Rewind(seed, records % 40)),
     ]
 }

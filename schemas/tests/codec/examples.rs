@@ -225,7 +225,13 @@ pub(crate) fn coverage() -> Coverage {
             ended_ts_ms: 2,
         }),
         not_whole_since_ts_ms: None,
-        poll: Some(Poll { revision: 12, element_count: 9, partition_count: 12, ..Poll::default() }),
+        poll: Some(Poll {
+            revision: 12,
+            element_count: 9,
+            partition_count: 12,
+            raw_offset: Some(42),
+            ..Poll::default()
+        }),
     }
 }
 

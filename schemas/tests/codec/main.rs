@@ -46,7 +46,7 @@ fn the_fingerprints_are_those_that_other_libraries_work_out() {
         ("RawRecord", 0x6f2a_524b_a287_11de_u64),
         ("Envelope", 0x33f9_e0f5_11bb_9f91),
         ("Element", 0x04b7_2bb5_679e_ab86),
-        ("Coverage", 0xe97c_152e_3bbe_cbb4),
+        ("Coverage", 0xb1aa_060f_aa68_36be),
         ("Hold", 0xa287_97ec_0d36_9a4b),
         ("Withheld", 0xde5c_c1f4_b300_f60a),
         ("Sync", 0x32da_38b0_fbd4_e708),

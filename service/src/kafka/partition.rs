@@ -218,18 +218,19 @@ impl PartitionReader {
         }
     }
 
-    /// Goes to the offset that the group has committed; without one it stays where it is.
+    /// Goes to the offset that the group has committed; without one it stays where it is and says `false`.
     ///
     /// Asks where the partition begins and ends, since a reader beyond the end would merely wait. An offset just before
     /// the beginning has lost nothing: what is missing is the marker behind the last record read, for no transaction
     /// fits into one offset.
-    pub fn resume(&mut self) -> Result<(), Error> {
-        let Some(committed) = self.committed()? else { return Ok(()) };
+    pub fn resume(&mut self) -> Result<bool, Error> {
+        let Some(committed) = self.committed()? else { return Ok(false) };
         let (beginning, end) = self.watermarks()?;
         if committed > end || committed + 1 < beginning {
             return Err(self.out_of_range(committed, beginning, end));
         }
-        self.seek(committed.max(beginning))
+        self.seek(committed.max(beginning))?;
+        Ok(true)
     }
 
     /// Goes to an offset.

@@ -5,6 +5,7 @@ mod access;
 mod brokers;
 mod clocks;
 mod listings;
+mod offsets;
 mod processors;
 mod producers;
 mod sinks;

@@ -1,0 +1,62 @@
+//! A processor group whose offsets are lost: brokers drop those of a group that has been away for a week.
+
+use schemas::raw::decision;
+use schemas::topics::Topic;
+use simulator::anthropic::{ROUND, Settings};
+use tests::judge::{agree, changes};
+use tests::kafka;
+use tests::world::World;
+
+use super::content;
+
+fn group(world: &World) -> String {
+    format!("{}.processor", world.prefix)
+}
+
+#[test]
+fn a_group_without_offsets_reads_everything_again_and_nothing_changes_twice() {
+    let world = World::of(vec![Settings { users: 6, workspaces: 2, api_keys: 6, ..Settings::default() }]);
+    world.round();
+    // What was decided and what came after it must not be undone by reading the decision again.
+    let id = world.anthropic[0].organization_id();
+    world.run("processor", &["forget", "--organization-id", &id, "--confirm", "--by", "ada"]).expect(0);
+    world.anthropic[0].live(ROUND);
+    world.round();
+    let (known, graph) = (changes(&world, 0).len(), world.read(Topic::Graph).len());
+    kafka::delete_group(&world.bootstrap_servers, &group(&world));
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    assert_eq!((changes(&world, 0).len(), world.read(Topic::Graph).len()), (known, graph));
+    world.anthropic[0].live(ROUND);
+    world.round();
+    content(&world);
+    let forgets = world.read(Topic::Raw).into_iter().filter_map(|record| record.value);
+    let forgets = forgets.filter_map(|value| schemas::codec::decode_raw(&value).ok()?.record.decision);
+    assert_eq!(forgets.filter(|it| it.kind == decision::FORGET).count(), 1);
+}
+
+#[test]
+fn a_group_without_offsets_stops_where_raw_begins_behind_what_was_read() {
+    let world = World::of(vec![Settings { users: 6, workspaces: 2, api_keys: 6, ..Settings::default() }]);
+    let (servers, raw) = (&world.bootstrap_servers, world.topic(Topic::Raw));
+    world.round();
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    let (home, last) = world
+        .read(Topic::Raw)
+        .into_iter()
+        .map(|it| (it.partition, it.offset))
+        .max_by_key(|it| it.1)
+        .expect("records");
+    kafka::delete_group(servers, &group(&world));
+    kafka::delete_records(servers, &raw, &[(home, last)]);
+    let known = changes(&world, 0).len();
+    let refused = world.run("processor", &["run", "--until-end"]);
+    let said = &refused.expect(1).stderr;
+    assert!(said.contains("may never have been read") && said.contains("--to-earliest"), "{said}");
+    assert_eq!(changes(&world, 0).len(), known);
+
+    kafka::commit(servers, &group(&world), &raw, home, last);
+    world.run("processor", &["run", "--until-end"]);
+    world.round();
+    agree(&world, 0);
+}
