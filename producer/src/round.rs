@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use schemas::collection::Collection;
+use schemas::collection::{Collection, MEMBERS};
 use schemas::raw::{ListingOutcome, RawRecord, outcome};
 use service::exit::Shutdown;
 use tracing::{error, info, warn};
@@ -18,8 +18,6 @@ use crate::raw;
 /// other loses one, and a third try is for a broker that was replaced meanwhile.
 const WRITE_TRIES: u32 = 3;
 
-/// What stands in an end mark for the members of workspaces that are not known.
-const MEMBERS: &str = "members";
 /// Why a collection was not listed at all in a poll that ended early; the poll says why it did.
 const NOT_REACHED: &str = "the poll ended before it";
 
@@ -243,13 +241,9 @@ impl<'a> Round<'a> {
     }
 
     fn skip_the_rest(&mut self) {
-        let named = |outcomes: &[ListingOutcome], name: &str| {
-            outcomes.iter().any(|line| {
-                line.collection == name || (name == MEMBERS && line.collection.starts_with("members/"))
-            })
-        };
+        // The members of some workspaces may have been listed: the last line is about the others.
         for name in ["users", "workspaces", "api_keys", MEMBERS] {
-            if !named(&self.outcomes, name) {
+            if self.outcomes.iter().all(|line| line.collection != name) {
                 self.skip(name, NOT_REACHED);
             }
         }
