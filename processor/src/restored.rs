@@ -8,6 +8,7 @@ use service::{
     kafka::{
         partition::{PartitionReader, Start, hurried},
         restore::{self, RestoreError},
+        transaction::TransactionalProducer,
     },
 };
 use tracing::info;
@@ -23,10 +24,12 @@ const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long one record is waited for: brokers that are slower are as slow for the task itself, which then tells.
 const LOOK_BOUND: Duration = Duration::from_secs(10);
 
-/// Restores the partition's state from the graph topic, and refuses one that is not what was written.
+/// Restores the partition's state from the graph topic, and refuses one that is not what was written. What the producer
+/// writes from now on has to come behind what is there.
 pub(crate) fn restored(
     shared: &Shared,
     partition: i32,
+    producer: &TransactionalProducer,
     heartbeat: &Heartbeat,
 ) -> Result<PartitionState, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
@@ -42,10 +45,16 @@ pub(crate) fn restored(
     match restored {
         Ok(end) => {
             state.check()?;
+            producer.expect_behind(&topic, partition, end);
             // Written together, so either both were ever written or neither.
             let changes = Topic::Changes.name(&shared.prefix);
             reader.turn_to(&changes, partition, Start::Beginning)?;
-            state.check_log(end, reader.end_offset()?)?;
+            let end = reader.end_offset()?;
+            state.check_log(end)?;
+            if state.is_blank() && end > 0 && has_record(&mut reader)? {
+                return Err(Unfit::GraphMadeAnew { partition }.into());
+            }
+            producer.expect_behind(&changes, partition, end);
         }
         Err(RestoreError::Read(error)) => return Err(error.into()),
         Err(error @ RestoreError::Stalled { .. }) => return Err(Error::Reopen(error.into())),
@@ -63,6 +72,17 @@ pub(crate) fn restored(
     }
     gauges::show(&shared.metrics, state.states());
     Ok(state)
+}
+
+/// Whether there is a record at all: the offsets of aborted transactions tell of none.
+fn has_record(reader: &mut PartitionReader) -> Result<bool, Error> {
+    let deadline = Instant::now() + LOOK_BOUND;
+    while !reader.is_at_end() && Instant::now() < deadline {
+        if reader.next(LOOK_TIMEOUT)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Checks that the raw partition is the one that was read: it reaches as far, and has the manifest of the newest whole

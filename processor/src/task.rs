@@ -132,7 +132,7 @@ impl<'a> Task<'a> {
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
         service::failpoint!("processor::after_init_transactions");
-        let state = restored(shared, partition, &heartbeat)?;
+        let state = restored(shared, partition, &producer, &heartbeat)?;
         service::failpoint!("processor::after_restore");
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =

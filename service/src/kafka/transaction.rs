@@ -154,6 +154,12 @@ impl TransactionalProducer {
         }
     }
 
+    /// Has every transaction aborted that is delivered before an end that the partition has had: it is that of another
+    /// topic by this name.
+    pub fn expect_behind(&self, topic: &str, partition: i32, end: i64) {
+        self.producer().context().expect_behind(topic, partition, end);
+    }
+
     /// Begins a transaction. The coordinator learns of it with the first record or offset.
     pub fn begin(&self) -> Result<(), Error> {
         self.producer().context().forget();
@@ -270,7 +276,11 @@ impl TransactionalProducer {
     fn surface_failure(&self) -> Result<(), Error> {
         match self.producer().context().failure() {
             None => Ok(()),
-            Some(Failure { topic, bytes, source }) => match source.rdkafka_error_code() {
+            Some(Failure::MadeAnew { topic }) => {
+                let reason = format!("the topic {topic} was made anew, or its brokers lost records");
+                Err(abortable(&reason, None))
+            }
+            Some(Failure::Undelivered { topic, bytes, source }) => match source.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => Err(too_large(&topic, bytes)),
                 _ => Err(self.refused(&topic, source)),
             },

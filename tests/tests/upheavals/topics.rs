@@ -83,6 +83,8 @@ fn a_topic_deleted_or_made_anew_under_a_running_service_stops_it_with_the_topic_
         (Topic::Raw, "processor", false),
         (Topic::Raw, "processor", true),
         (Topic::Changes, "processor", false),
+        (Topic::Changes, "processor", true),
+        (Topic::Graph, "processor", true),
         (Topic::Graph, "sink", false),
     ];
     for (topic, service, is_made_anew) in cases {
@@ -99,7 +101,7 @@ fn a_topic_deleted_or_made_anew_under_a_running_service_stops_it_with_the_topic_
         }
         world.anthropic[0].live(ROUND);
         // Something to write for the processor. A poll makes a graph topic that is missing, and an empty one is waited for.
-        if topic == Topic::Changes {
+        if topic == Topic::Changes || is_made_anew {
             world.run("producer", &["poll"]);
         }
         let ended = running.finish();

@@ -85,32 +85,66 @@ fn serve(shared: &Shared) {
     }
 }
 
-/// Remembers the transaction's first record that was not delivered.
+/// Remembers what went wrong first in the transaction, and where records were delivered.
 #[derive(Default)]
-pub(super) struct Deliveries {
-    failure: Mutex<Option<Failure>>,
+pub(super) struct Deliveries(Mutex<Delivered>);
+
+#[derive(Default)]
+struct Delivered {
+    failure: Option<Failure>,
+    /// Topic, partition and newest offset; a task writes into three.
+    newest: Vec<(String, i32, i64)>,
 }
 
-/// A record that was not delivered.
+/// Why a transaction must not be committed.
 #[derive(Clone)]
-pub(super) struct Failure {
-    pub(super) topic: String,
-    /// Key and value together.
-    pub(super) bytes: usize,
-    pub(super) source: KafkaError,
+pub(super) enum Failure {
+    /// A record was not delivered.
+    Undelivered {
+        topic: String,
+        /// Key and value together.
+        bytes: usize,
+        source: KafkaError,
+    },
+    /// A record was delivered before one that was delivered earlier: the topic is another one by that name, or a broker
+    /// lost what it had acknowledged.
+    MadeAnew { topic: String },
 }
 
 impl Deliveries {
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.slot().clone()
+        self.delivered().failure.clone()
+    }
+
+    /// The partition ends there: what is delivered comes behind.
+    pub(super) fn expect_behind(&self, topic: &str, partition: i32, end: i64) {
+        self.delivered().note(topic, partition, end - 1);
     }
 
     pub(super) fn forget(&self) {
-        *self.slot() = None;
+        self.delivered().failure = None;
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<Failure>> {
-        self.failure.lock().expect("nothing panics while it holds the lock")
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.0.lock().expect("nothing panics while it holds the lock")
+    }
+}
+
+impl Delivered {
+    fn note(&mut self, topic: &str, partition: i32, offset: i64) {
+        // Unknown of a record that was sent twice.
+        if offset < 0 {
+            return;
+        }
+        let known = self.newest.iter_mut().find(|(name, number, _)| name == topic && *number == partition);
+        match known {
+            Some((_, _, newest)) if offset > *newest => *newest = offset,
+            Some(_) => {
+                let failure = Failure::MadeAnew { topic: topic.to_owned() };
+                self.failure.get_or_insert(failure);
+            }
+            None => self.newest.push((topic.to_owned(), partition, offset)),
+        }
     }
 }
 
@@ -130,11 +164,34 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        let Err((source, message)) = result else { return };
-        self.slot().get_or_insert_with(|| Failure {
-            topic: message.topic().to_owned(),
-            bytes: message.key_len() + message.payload_len(),
-            source: source.clone(),
-        });
+        match result {
+            Ok(message) => {
+                self.delivered().note(message.topic(), message.partition(), message.offset());
+            }
+            Err((source, message)) => {
+                let failure = Failure::Undelivered {
+                    topic: message.topic().to_owned(),
+                    bytes: message.key_len() + message.payload_len(),
+                    source: source.clone(),
+                };
+                self.delivered().failure.get_or_insert(failure);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delivered, Failure};
+
+    #[test]
+    fn a_topic_whose_offsets_go_back_is_another_one() {
+        let mut delivered = Delivered::default();
+        for (topic, partition, offset) in [("a", 0, 7), ("a", 0, 8), ("b", 0, 3), ("a", 1, 2), ("a", 0, -1)] {
+            delivered.note(topic, partition, offset);
+        }
+        assert!(delivered.failure.is_none());
+        delivered.note("a", 0, 0);
+        assert!(matches!(&delivered.failure, Some(Failure::MadeAnew { topic }) if topic == "a"));
     }
 }
