@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     change::Envelope,
-    codec::{decode, digest},
+    codec::{GraphValue, decode, digest},
+    raw::decision,
     topics::partition,
 };
 
@@ -29,6 +30,19 @@ pub(super) struct Audit {
     files: BTreeMap<String, File>,
     ids: BTreeSet<u128>,
     witness: Witness,
+    /// Only the organization of this name is audited.
+    only: Option<String>,
+    /// Changes are there, and the graph topic knows nothing of the organization.
+    unknown: BTreeMap<String, Head>,
+    /// Retention has cut the beginning of the log.
+    is_log_cut: bool,
+}
+
+/// The newest change of an organization, however far the graph had come when it was first read.
+#[derive(Debug, Default)]
+struct Head {
+    name: String,
+    revision: i64,
 }
 
 /// What is known of one organization.
@@ -39,6 +53,9 @@ struct File {
     deletions: Deletions,
     known: Known,
     verdict: Verdict,
+    /// Of the newest change, and of the graph when it was read on behind the changes.
+    newest: i64,
+    caught_up: i64,
 }
 
 /// Which of the ids a pass over the log compares.
@@ -51,9 +68,18 @@ pub(super) struct Slice {
 }
 
 impl Audit {
-    pub(super) fn new(partition: i32, partition_count: i32) -> Self {
-        let (files, ids, witness) = (BTreeMap::new(), BTreeSet::new(), Witness::default());
-        Self { partition, partition_count, files, ids, witness }
+    /// Of all organizations, or of the one of that name.
+    pub(super) fn new(partition: i32, partition_count: i32, only: Option<&str>) -> Self {
+        Self {
+            partition,
+            partition_count,
+            files: BTreeMap::new(),
+            ids: BTreeSet::new(),
+            witness: Witness::default(),
+            only: only.map(str::to_owned),
+            unknown: BTreeMap::new(),
+            is_log_cut: false,
+        }
     }
 
     /// Takes the next record of the graph topic.
@@ -64,29 +90,32 @@ impl Audit {
         file.books.enter(rest, value, offset, &mut file.verdict);
     }
 
-    /// Forgets every organization of another name; whether any is left.
-    pub(super) fn keep_only(&mut self, name: &str) -> bool {
-        self.files.retain(|_, file| file.books.name == name);
-        !self.files.is_empty()
+    /// The graph topic was read to its end: what follows is of what it knows.
+    pub(super) fn end_graph(&mut self) {
+        if let Some(name) = &self.only {
+            self.files.retain(|_, file| file.books.name == *name);
+        }
     }
 
-    /// Whether the graph topic knows of no organization.
+    /// Whether nothing is known of any organization that is asked for.
     pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.unknown.is_empty()
     }
 
-    /// Takes the next record of the changes topic, of which `is_cut` says whether retention has cut its beginning.
-    pub(super) fn take_change(
-        &mut self,
-        key: &[u8],
-        value: Option<&[u8]>,
-        offset: i64,
-        is_cut: bool,
-        slice: Slice,
-    ) {
+    /// Begins to read the changes topic, of which `is_cut` says whether retention has cut its beginning.
+    pub(super) fn begin_changes(&mut self, is_cut: bool) {
+        self.ids.clear();
+        self.is_log_cut = is_cut;
+    }
+
+    /// Takes the next record of the changes topic.
+    pub(super) fn take_change(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64, slice: Slice) {
         let key = String::from_utf8_lossy(key);
         let (organization_id, _) = key.split_once('/').unwrap_or(("", &key));
-        let Some(file) = self.files.get_mut(organization_id) else { return };
+        let is_cut = self.is_log_cut;
+        let Some(file) = self.files.get_mut(organization_id) else {
+            return self.take_unknown(organization_id, value);
+        };
         let change = match decode::<Envelope>(value.unwrap_or_default()) {
             Ok(change) if change.key() == key => change,
             Ok(change) => {
@@ -102,6 +131,7 @@ impl Audit {
         };
         if slice.number == 0 {
             let revision = file.books.revision();
+            file.newest = file.newest.max(change.revision);
             if !file.log.take(&change, offset, revision, is_cut, &mut file.verdict) {
                 return;
             }
@@ -120,9 +150,29 @@ impl Audit {
         }
     }
 
-    /// Begins another pass over the log.
-    pub(super) fn forget_ids(&mut self) {
-        self.ids.clear();
+    /// A change of an organization of which the graph topic knew nothing.
+    fn take_unknown(&mut self, organization_id: &str, value: Option<&[u8]>) {
+        let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
+        if self.only.as_ref().is_none_or(|name| *name == change.source.name) {
+            let head = self.unknown.entry(organization_id.to_owned()).or_default();
+            head.revision = head.revision.max(change.revision);
+            head.name = change.source.name;
+        }
+    }
+
+    /// Takes a record that was behind the graph topic's end when that was first read. What the changes have, it has: one
+    /// transaction writes both.
+    pub(super) fn take_later_graph(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let key = String::from_utf8_lossy(key);
+        let Some(organization_id) = key.strip_suffix("/coverage/poll") else { return };
+        let Some(Ok(GraphValue::Coverage(coverage))) = value.map(GraphValue::decode) else { return };
+        let revision = coverage.poll.map_or(0, |poll| poll.revision);
+        if let Some(file) = self.files.get_mut(organization_id) {
+            file.caught_up = file.caught_up.max(revision);
+        } else if self.unknown.get(organization_id).is_some_and(|head| head.revision <= revision) {
+            // It has begun since.
+            self.unknown.remove(organization_id);
+        }
     }
 
     /// Takes the next record of the raw topic.
@@ -141,10 +191,12 @@ impl Audit {
                 let partial = known.take(&listing, offset, born, books, verdict);
                 deletions.take_listing(&listing, offset, partial.as_deref());
             }
-            Evidence::Mark => known.take_mark(offset, books),
+            Evidence::Mark(mark) => known.take_mark(&mark, offset, books),
             Evidence::Decision(decision) => {
                 deletions.begin(decision.decided_ts_ms);
-                if decision.kind == "forget" {
+                let is_whole = decision.collection.is_none() && decision.element_key.is_none();
+                // An organization is forgotten as a whole: naming a part of it decides nothing.
+                if decision.kind == decision::FORGET && is_whole {
                     known.forget(offset);
                 }
                 deletions.take_decision(&decision);
@@ -154,21 +206,27 @@ impl Audit {
 
     /// The verdicts, in the order of the organizations' ids.
     pub(super) fn finish(self, reach: Reach) -> Vec<Verdict> {
-        let (number, count) = (self.partition, self.partition_count);
+        let (number, count, is_log_cut) = (self.partition, self.partition_count, self.is_log_cut);
         let finish = |(organization_id, file): (String, File)| {
-            let File { books, log, deletions, known, mut verdict } = file;
+            let File { books, log, deletions, known, mut verdict, newest, caught_up } = file;
             verdict.organization_name.clone_from(&books.name);
-            let place = partition(&organization_id, count);
-            verdict.hold(Law::Coverage, place == number, || {
-                Violation::new(&organization_id, format!("partition {place}"), format!("partition {number}"))
-            });
+            judge_place(&organization_id, number, count, &mut verdict);
+            judge_head(newest, caught_up.max(books.revision()), &mut verdict);
             books.judge(count, &mut verdict);
-            log.judge(&books, &mut verdict);
-            known.judge(&books, reach, &mut verdict);
+            log.judge(&books, is_log_cut, &mut verdict);
+            known.judge(&books, reach, log.is_cut(is_log_cut), &mut verdict);
             deletions.judge(reach, &mut verdict);
-            verdict
+            (organization_id, verdict)
         };
-        self.files.into_iter().map(finish).collect()
+        let unknown = self.unknown.into_iter().map(|(organization_id, head)| {
+            let mut verdict = Verdict::new(&organization_id);
+            verdict.organization_name = head.name;
+            judge_place(&organization_id, number, count, &mut verdict);
+            judge_head(head.revision, 0, &mut verdict);
+            (organization_id, verdict)
+        });
+        let verdicts: BTreeMap<String, Verdict> = self.files.into_iter().map(finish).chain(unknown).collect();
+        verdicts.into_values().collect()
     }
 
     fn file(&mut self, organization_id: &str) -> &mut File {
@@ -178,8 +236,25 @@ impl Audit {
             deletions: Deletions::default(),
             known: Known::default(),
             verdict: Verdict::new(organization_id),
+            newest: 0,
+            caught_up: 0,
         })
     }
+}
+
+fn judge_place(organization_id: &str, number: i32, count: i32, verdict: &mut Verdict) {
+    let place = partition(organization_id, count);
+    verdict.hold(Law::Coverage, place == number, || {
+        Violation::new(organization_id, format!("partition {place}"), format!("partition {number}"))
+    });
+}
+
+/// The graph, read on behind the changes, has come as far as they had.
+fn judge_head(newest: i64, graph: i64, verdict: &mut Verdict) {
+    verdict.hold(Law::Fold, graph >= newest, || {
+        let expected = format!("revision {newest} of the graph, as the log has");
+        Violation::new("poll", expected, format!("revision {graph}")).at_revision(newest)
+    });
 }
 
 /// An id as a number; one that is no hexadecimal number is digested first.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{
     codec::{decode, encode},
     element::Element,
-    raw::{Decision, Manifest, RawRecord, Resource},
+    raw::{Decision, Manifest, Mark, RawRecord, Resource},
 };
 
 use super::translation::{Place, elements, entity_key};
@@ -22,9 +22,16 @@ const SAFE_RECORD: usize = 600;
 #[derive(Debug)]
 pub(super) enum Evidence {
     Listing(Box<Listing>),
-    /// A poll's mark.
-    Mark,
+    Mark(Box<PollMark>),
     Decision(Decision),
+}
+
+/// A poll's mark, and where it came from.
+#[derive(Debug)]
+pub(super) struct PollMark {
+    pub(super) mark: Mark,
+    pub(super) poll_id: Option<String>,
+    pub(super) ts_ms: i64,
 }
 
 /// A listing with its manifest.
@@ -79,10 +86,11 @@ impl Witness {
             }
             return None;
         };
-        if record.mark.is_some() {
+        if let Some(mark) = record.mark {
             self.open = None;
             self.has_begun = true;
-            return Some((record.organization_id, Evidence::Mark));
+            let mark = PollMark { mark, poll_id: record.poll_id, ts_ms: record.observed_ts_ms };
+            return Some((record.organization_id, Evidence::Mark(Box::new(mark))));
         }
         if let Some(decision) = record.decision {
             return Some((record.organization_id, Evidence::Decision(decision)));
@@ -112,7 +120,8 @@ impl Open {
         rest.and_then(|rest| rest.rsplit_once('/')).is_some_and(|(name, _)| name == collection)
     }
 
-    fn close(self, manifest: Manifest, may_be_cut: bool) -> Listing {
+    /// `is_cut`: what damaged it may be cut off too, so that even a count that agrees says nothing.
+    fn close(self, manifest: Manifest, is_cut: bool) -> Listing {
         let Self { names: [organization_id, collection, id], resources, damage } = self;
         let is_short = i64::try_from(resources.len()).ok() != Some(manifest.count);
         let short = is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count));
@@ -124,7 +133,6 @@ impl Open {
         let api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
         let unscoped = api_keys.filter(|api_key| api_key.scope.is_none());
         let unscoped = unscoped.map(|api_key| entity_key("anthropic_api_key", &api_key.id)).collect();
-        let is_cut = may_be_cut && is_short;
         Listing { id, elements, unscoped, damage: damage.or(short), is_cut, manifest, collection }
     }
 }
@@ -148,7 +156,7 @@ impl Listing {
 }
 
 /// Whether it is the workspace that every organization has; nothing but its name tells.
-fn is_default(element: &Element) -> bool {
+pub(super) fn is_default(element: &Element) -> bool {
     element.workspace.as_ref().is_some_and(|workspace| workspace.name == "Default" && workspace.active)
 }
 

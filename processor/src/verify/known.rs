@@ -7,7 +7,8 @@ use schemas::{coverage::Coverage, element::Element, raw::outcome};
 use super::{
     books::Books,
     columns::different,
-    evidence::Listing,
+    evidence::{Listing, PollMark, is_default},
+    heed::{Heed, is_of_unknown_beginning, newest},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -26,6 +27,10 @@ pub(super) struct Known {
     met_whole: BTreeSet<String>,
     /// Collections of which the record was met that their coverage calls the newest.
     met_latest: BTreeSet<String>,
+    /// What their coverage should tell of and does not.
+    heed: Heed,
+    /// Members collections of which the log tells when their workspace began.
+    begun: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -60,20 +65,30 @@ impl Known {
     ) -> Option<String> {
         // Members are listed of a workspace in the graph: what was said before it was there counts for nothing.
         for workspace_id in born {
-            self.collections.remove(&format!("members/{workspace_id}"));
+            let members = format!("members/{workspace_id}");
+            self.collections.remove(&members);
+            self.heed.end(&members);
+            self.begun.insert(members);
         }
         let collection = self.collections.entry(listing.collection.clone()).or_default();
-        let newest = books.coverage.get(&listing.collection).map_or(-1, newest);
-        if offset > newest {
-            // It came after the graph was read, or its collection has ended since.
-            return listing.damage.clone().or_else(|| narrower(collection.parameters.as_ref(), listing));
+        if offset > books.coverage.get(&listing.collection).map_or(-1, newest) {
+            // It came after the graph was read, or its collection has ended since, or nobody heeded it.
+            let whole = books.coverage.get(&listing.collection).and_then(|it| it.whole.as_ref());
+            let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
+            let partial = listing.damage.clone().or_else(|| narrower(before, listing));
+            self.heed.take_listing(listing, offset, partial.as_deref(), books);
+            return partial;
         }
         if collection.offset < self.forgotten {
             *collection = Collection::default();
         }
-        let partial = listing.damage.clone().or_else(|| narrower(collection.parameters.as_ref(), listing));
         let coverage = &books.coverage[&listing.collection];
+        // Of a last whole listing that retention has cut off, its coverage still has the parameters.
+        let whole = coverage.whole.as_ref().filter(|whole| whole.raw_offset < offset);
+        let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
+        let partial = listing.damage.clone().or_else(|| narrower(before, listing));
         judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
+        self.heed.take_listing(listing, offset, partial.as_deref(), books);
         let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
         if offset == whole {
             self.met_whole.insert(listing.collection.clone());
@@ -102,26 +117,30 @@ impl Known {
         partial
     }
 
-    /// Takes the offset of an end mark.
-    pub(super) fn take_mark(&mut self, offset: i64, books: &Books) {
+    /// Takes a poll's mark.
+    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, books: &Books) {
         for (name, coverage) in &books.coverage {
             if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset)
-                && !matches!(latest.outcome.as_str(), outcome::WHOLE | outcome::PARTIAL | outcome::GUARDED)
+                && mark.tells(name, latest)
             {
                 self.met_latest.insert(name.clone());
             }
         }
+        self.heed.take_mark(mark, offset, books);
     }
 
     /// Takes a decision to forget the organization.
     pub(super) fn forget(&mut self, offset: i64) {
         self.forgotten = offset;
+        self.heed = Heed::default();
     }
 
     /// Compares it with the graph topic.
-    pub(super) fn judge(&self, books: &Books, reach: Reach, verdict: &mut Verdict) {
+    pub(super) fn judge(&self, books: &Books, reach: Reach, is_log_cut: bool, verdict: &mut Verdict) {
         self.judge_coverage(books, reach, verdict);
-        let comparison = Comparison { known: self, books, reach };
+        let begun = is_log_cut.then_some(&self.begun);
+        self.heed.judge(books, begun, verdict);
+        let comparison = Comparison { known: self, books, reach, begun };
         comparison.judge_known(verdict);
         comparison.judge_graph(verdict);
         comparison.judge_holds(verdict);
@@ -159,11 +178,6 @@ impl Known {
             }
         }
     }
-}
-
-fn newest(coverage: &Coverage) -> i64 {
-    let latest = coverage.latest.as_ref().map_or(-1, |latest| latest.raw_offset);
-    latest.max(coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset))
 }
 
 fn narrower(before: Option<&BTreeMap<String, String>>, listing: &Listing) -> Option<String> {
@@ -216,6 +230,8 @@ struct Comparison<'a> {
     known: &'a Known,
     books: &'a Books,
     reach: Reach,
+    /// Where the log is cut: the members collections of which it tells when they could begin.
+    begun: Option<&'a BTreeSet<String>>,
 }
 
 impl Comparison<'_> {
@@ -223,6 +239,9 @@ impl Comparison<'_> {
     fn checkable(&self, collection: &str) -> Option<&BTreeMap<String, Element>> {
         const NOTHING: &BTreeMap<String, Element> = &BTreeMap::new();
         let coverage = self.books.coverage.get(collection)?;
+        if is_of_unknown_beginning(collection, self.begun) {
+            return None;
+        }
         let is_there = match &coverage.whole {
             Some(whole) => whole.raw_offset >= self.reach.beginning,
             None => self.reach.beginning == 0,
@@ -245,9 +264,12 @@ impl Comparison<'_> {
             "anthropic_workspace" => "workspaces",
             _ => "api_keys",
         };
-        let is_there = self.books.elements.contains_key(key);
-        let is_held = is_there && self.books.holds.contains_key(key);
-        self.checkable(collection).map_or(is_there, |known| known.contains_key(key) || is_held)
+        let there = self.books.elements.get(key);
+        let is_held = there.is_some() && self.books.holds.contains_key(key);
+        // Whether a listing has ever been silent about it may be cut off.
+        let is_left = self.reach.beginning > 0 && there.is_some_and(|element| self.is_lasting(element));
+        self.checkable(collection)
+            .map_or(there.is_some(), |known| known.contains_key(key) || is_held || is_left)
     }
 
     fn judge_known(&self, verdict: &mut Verdict) {
@@ -298,8 +320,7 @@ impl Comparison<'_> {
                 continue;
             }
             let is_held = !is_withheld && self.books.holds.contains_key(&element.key);
-            let is_lasting =
-                element.kind == "anthropic_workspace_has_api_key" || element.kind == "anthropic_account";
+            let is_lasting = self.is_lasting(element);
             match self.known.held.get(&element.key) {
                 Some(held) if is_held => verdict.judge(Law::Mapping, self.judge_element(&element.key, held)),
                 None if self.reach.beginning > 0 && (is_held || is_lasting) => {
@@ -312,6 +333,17 @@ impl Comparison<'_> {
                     verdict.judge(Law::Mapping, Err(Violation::new(&element.key, expected, found)));
                 }
             }
+        }
+    }
+
+    /// Whether it is one of those that a listing may be silent about.
+    fn is_lasting(&self, element: &Element) -> bool {
+        let mut ends = element.ends().filter_map(|end| self.books.elements.get(end));
+        match element.kind.as_str() {
+            "anthropic_account" | "anthropic_workspace_has_api_key" => true,
+            "anthropic_workspace" => is_default(element),
+            "anthropic_account_has_workspace" => ends.any(is_default),
+            _ => false,
         }
     }
 

@@ -18,7 +18,8 @@ use super::{
 pub(super) struct Log {
     /// What the changes leave, by key.
     pub(super) elements: BTreeMap<String, Element>,
-    revision: i64,
+    /// Of the last change that was met; `None`: none was.
+    revision: Option<i64>,
     /// Retention has cut the log below its first change.
     is_cut: bool,
     /// A change beyond the graph that was read was met: the rest came later.
@@ -38,7 +39,8 @@ impl Log {
         is_log_cut: bool,
         verdict: &mut Verdict,
     ) -> bool {
-        self.is_over = self.is_over || change.revision > graph_revision && change.revision > self.revision;
+        let is_later = self.revision.is_none_or(|revision| change.revision > revision);
+        self.is_over = self.is_over || change.revision > graph_revision && is_later;
         if self.is_over {
             return false;
         }
@@ -59,20 +61,21 @@ impl Log {
     }
 
     fn judge_revision(&mut self, change: &Envelope, offset: i64, is_log_cut: bool, verdict: &mut Verdict) {
-        let expected = match change.op.as_str() {
-            op::NOTICE => self.revision,
-            _ if self.revision == 0 && is_log_cut => {
-                self.is_cut = change.revision > 1;
+        let is_notice = change.op == op::NOTICE;
+        let expected = match self.revision {
+            // A notice has the revision of the change before it, so that is cut off too.
+            None if is_log_cut => {
+                self.is_cut = change.revision != 1 || is_notice;
                 change.revision
             }
-            _ => self.revision + 1,
+            last => last.unwrap_or_default().saturating_add(i64::from(!is_notice)),
         };
         verdict.hold(Law::Revisions, change.revision == expected, || {
             let (expected, found) = (format!("revision {expected}"), format!("revision {}", change.revision));
             Violation::new(&change.element_key, expected, found).at_offset(offset)
         });
         // One gap is one violation.
-        self.revision = self.revision.max(change.revision);
+        self.revision = self.revision.max(Some(change.revision));
     }
 
     /// `None`: the change that would tell is cut off.
@@ -107,13 +110,23 @@ impl Log {
         }
     }
 
+    /// Whether changes of the organization are cut off.
+    pub(super) fn is_cut(&self, is_log_cut: bool) -> bool {
+        self.is_cut || is_log_cut && self.revision.is_none()
+    }
+
     /// Compares what the changes leave with the graph.
-    pub(super) fn judge(&self, books: &Books, verdict: &mut Verdict) {
-        let revision = books.revision();
-        verdict.hold(Law::Coverage, self.revision == revision, || {
-            let expected = format!("revision {}, the log's last", self.revision);
-            Violation::new("poll", expected, format!("revision {revision}"))
-        });
+    pub(super) fn judge(&self, books: &Books, is_log_cut: bool, verdict: &mut Verdict) {
+        let (revision, is_cut) = (books.revision(), self.is_cut(is_log_cut));
+        if is_cut && self.revision.is_none() {
+            verdict.give_up(Law::Coverage, 1);
+        } else {
+            let last = self.revision.unwrap_or_default();
+            verdict.hold(Law::Coverage, last == revision, || {
+                let expected = format!("revision {last}, the log's last");
+                Violation::new("poll", expected, format!("revision {revision}"))
+            });
+        }
         for (key, element) in &books.elements {
             match self.elements.get(key) {
                 Some(left) if left == element => verdict.judge(Law::Fold, Ok(())),
@@ -122,7 +135,7 @@ impl Log {
                     let violation = Violation::new(key, "the element that the changes leave", found);
                     verdict.judge(Law::Fold, Err(violation));
                 }
-                None if self.is_cut => verdict.give_up(Law::Fold, 1),
+                None if is_cut => verdict.give_up(Law::Fold, 1),
                 None => {
                     let violation = Violation::new(key, "no element: the changes leave none", "one");
                     verdict.judge(Law::Fold, Err(violation));

@@ -2,7 +2,7 @@
 //! decoding of records. A test sees to that.
 //!
 //! Partition by partition it reads `graph` to its end, then `changes` up to the revisions that the graph has, then
-//! `raw` up to what the graph has seen of it. So it can be asked while the services run. In memory are the graph of one
+//! `graph` on, which has to come as far as `changes` had, then `raw` up to what the graph has seen of it. So it can be asked while the services run. In memory are the graph of one
 //! partition, what the changes leave of it, what the raw records say of it, its deletions, the ids of its listings, and
 //! a bounded number of change ids.
 
@@ -10,9 +10,11 @@ mod audit;
 mod books;
 mod columns;
 mod evidence;
+mod heed;
 mod known;
 mod licence;
 mod log;
+mod partition;
 mod print;
 mod translation;
 mod verdict;
@@ -38,6 +40,7 @@ use tracing::{info, warn};
 use audit::{Audit, IDS_A_PASS, Slice};
 use known::Reach;
 
+pub use partition::Partition;
 pub use verdict::{Law, Tally, Verdict, Violation};
 
 /// What is read; nothing else is asked for.
@@ -101,23 +104,28 @@ impl Topics {
     }
 
     fn audit(&mut self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
-        let mut audit = Audit::new(partition, self.partition_count);
-        self.read(Topic::Graph, partition, |record, _| {
+        let mut audit = Audit::new(partition, self.partition_count, organization);
+        let graph = self.read(Topic::Graph, partition, Start::Beginning, |record| {
             audit.take_graph(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
         })?;
-        if audit.is_empty() || organization.is_some_and(|name| !audit.keep_only(name)) {
-            return Ok(Vec::new());
-        }
+        audit.end_graph();
         let count = self.passes(partition)?;
         for number in 0..count {
             let slice = Slice { number, count };
-            audit.forget_ids();
-            self.read(Topic::Changes, partition, |record, is_cut| {
+            audit.begin_changes(self.is_cut(Topic::Changes, partition)?);
+            self.read(Topic::Changes, partition, Start::Beginning, |record| {
                 let key = record.key.unwrap_or_default();
-                audit.take_change(&key, record.value.as_deref(), record.offset, is_cut, slice);
+                audit.take_change(&key, record.value.as_deref(), record.offset, slice);
             })?;
         }
-        let reach = self.read(Topic::Raw, partition, |record, is_cut| {
+        if audit.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.read(Topic::Graph, partition, Start::Offset(graph.end), |record| {
+            audit.take_later_graph(&record.key.unwrap_or_default(), record.value.as_deref());
+        })?;
+        let is_cut = self.is_cut(Topic::Raw, partition)?;
+        let reach = self.read(Topic::Raw, partition, Start::Beginning, |record| {
             let key = record.key.unwrap_or_default();
             audit.take_raw(&key, record.value.as_deref(), record.offset, is_cut);
         })?;
@@ -132,21 +140,28 @@ impl Topics {
         Ok(u128::try_from(offsets / IDS_A_PASS + 1).unwrap_or(1))
     }
 
-    /// Reads a partition to its end as it is now, and tells with each record whether its beginning has been cut off.
+    /// Whether retention has cut a partition's beginning off.
+    fn is_cut(&mut self, topic: Topic, partition: i32) -> anyhow::Result<bool> {
+        self.reader.turn_to(&topic.name(&self.prefix), partition, Start::Beginning)?;
+        Ok(self.reader.position() > 0)
+    }
+
+    /// Reads a partition from there to its end as it is now.
     fn read(
         &mut self,
         topic: Topic,
         partition: i32,
-        mut take: impl FnMut(Record, bool),
+        start: Start,
+        mut take: impl FnMut(Record),
     ) -> anyhow::Result<Reach> {
         // A commit is answered before its markers are in every partition: what stood in the graph already may not be
         // readable in the log yet.
         let topic = topic.name(&self.prefix);
         settle(&self.client, &topic, partition)?;
-        self.reader.turn_to(&topic, partition, Start::Beginning)?;
+        self.reader.turn_to(&topic, partition, start)?;
         let beginning = self.reader.position();
         let end = restore::restore(&mut self.reader, |record| {
-            take(record, beginning > 0);
+            take(record);
             Ok::<(), std::convert::Infallible>(())
         })?;
         Ok(Reach { beginning, end })

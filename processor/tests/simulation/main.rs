@@ -1,6 +1,8 @@
 //! The core under simulation: thousands of histories of organizations that live, listings that fail and tasks that die,
 //! each step compared with a reference model.
 
+mod auditor;
+mod corruptions;
 mod laws;
 mod permutations;
 mod records;
@@ -60,6 +62,7 @@ fn check((organizations, steps, acts, seed): &History) -> usize {
     assert!(task.topics.graph == quiet.graph, "other graph records than without a crash");
     assert_eq!(task.topics.dead_letters, quiet.dead_letters, "other dead letters than without a crash");
     assert!(task.topics == quiet, "another offset than without a crash");
+    auditor::check(&script, &quiet, *seed);
     script.happenings.len()
 }
 

@@ -338,6 +338,22 @@ fn a_withheld_relationship_that_has_both_ends() {
 }
 
 #[test]
+fn a_graph_without_any_record() {
+    finds(&["fold"], |history| history.graph.clear());
+}
+
+#[test]
+fn a_change_that_the_graph_never_got() {
+    finds(&["fold"], |history| {
+        let last = history.changes.last().expect("a change").clone();
+        let mut change: Envelope = decode(last.value.as_deref().expect("a value")).expect("a change");
+        change.revision += 1;
+        change.id = format!("{:032x}", 7);
+        history.changes.push(Record { value: Some(encode(&change)), ..last });
+    });
+}
+
+#[test]
 fn an_element_count_that_is_off() {
     finds(&["coverage"], |history| history.recount(0, 1));
 }

@@ -1,0 +1,164 @@
+//! Whether the coverage tells of all that the graph has read of the raw topic: what nobody heeded leaves no other trace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{
+    coverage::{Coverage, Latest},
+    raw::{END, outcome},
+};
+
+use super::{
+    books::Books,
+    evidence::{Listing, PollMark},
+    verdict::{Law, Verdict, Violation},
+};
+
+/// What begins the name of the members of a workspace.
+const MEMBERS: &str = "members/";
+/// What stands in an end mark for the members of all workspaces, which were not listed.
+const ALL_MEMBERS: &str = "members";
+
+/// By collection, what its coverage should tell of and does not, if the graph has come so far.
+#[derive(Debug, Default)]
+pub(super) struct Heed {
+    missed: BTreeMap<String, Missed>,
+}
+
+/// The oldest of a collection: where any was read, that one was.
+#[derive(Debug)]
+struct Missed {
+    what: &'static str,
+    /// Of its last record.
+    offset: i64,
+}
+
+/// How far the graph has read the raw topic at least (offset). One transaction moves all of an organization's coverage
+/// in the order of raw, so whatever is before the newest was read.
+pub(super) fn horizon(books: &Books) -> i64 {
+    books.coverage.values().map(newest).max().unwrap_or(-1)
+}
+
+/// The newest record that a coverage tells of (offset).
+pub(super) fn newest(coverage: &Coverage) -> i64 {
+    coverage.latest.as_ref().map_or(-1, |latest| latest.raw_offset).max(whole(coverage))
+}
+
+fn whole(coverage: &Coverage) -> i64 {
+    coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset)
+}
+
+impl Heed {
+    /// Takes a listing, and why it is not whole, if it is not.
+    pub(super) fn take_listing(
+        &mut self,
+        listing: &Listing,
+        offset: i64,
+        partial: Option<&str>,
+        books: &Books,
+    ) {
+        let coverage = books.coverage.get(&listing.collection);
+        let is_whole = partial.is_none() && !listing.is_cut;
+        let what = if is_whole && offset > coverage.map_or(-1, whole) {
+            "last whole listing"
+        } else if offset > coverage.map_or(-1, newest) {
+            "last try"
+        } else {
+            return;
+        };
+        self.miss(&listing.collection, what, offset);
+    }
+
+    /// Takes a poll's mark.
+    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, books: &Books) {
+        for collection in mark.failed() {
+            if collection == ALL_MEMBERS {
+                let frozen = books.coverage.iter().filter(|(_, coverage)| mark.freezes(coverage, offset));
+                for (name, _) in frozen {
+                    self.miss(name, "last try", offset);
+                }
+            } else if is_coverable(collection) && offset > books.coverage.get(collection).map_or(-1, newest) {
+                self.miss(collection, "last try", offset);
+            }
+        }
+    }
+
+    /// Forgets what was said of a collection that ended, or of one that could not begin yet.
+    pub(super) fn end(&mut self, collection: &str) {
+        self.missed.remove(collection);
+    }
+
+    /// Judges what was missed before the graph's horizon.
+    ///
+    /// `begun`, where the log is cut: the members collections of which it tells when they could begin.
+    pub(super) fn judge(&self, books: &Books, begun: Option<&BTreeSet<String>>, verdict: &mut Verdict) {
+        let horizon = horizon(books);
+        for (collection, Missed { what, offset }) in &self.missed {
+            if is_of_unknown_beginning(collection, begun) {
+                verdict.give_up(Law::Coverage, 1);
+                continue;
+            }
+            let is_read = *offset < horizon;
+            verdict.hold(Law::Coverage, !is_read || !is_kept(collection, books), || {
+                let expected =
+                    format!("its {what} at raw offset {offset}, for the graph has read to {horizon}");
+                let found = books.coverage.get(collection).map_or("no coverage", |_| "an older one");
+                Violation::new(collection, expected, found).at_offset(*offset)
+            });
+        }
+    }
+
+    fn miss(&mut self, collection: &str, what: &'static str, offset: i64) {
+        self.missed.entry(collection.to_owned()).or_insert(Missed { what, offset });
+    }
+}
+
+impl PollMark {
+    /// Collections that it says were not listed whole.
+    fn failed(&self) -> impl Iterator<Item = &str> {
+        let lines = self.mark.outcomes.iter().filter(|_| self.mark.kind == END);
+        lines.filter(|line| line.outcome != outcome::WHOLE).map(|line| line.collection.as_str())
+    }
+
+    /// Whether it says of a collection what the coverage has as its newest try.
+    pub(super) fn tells(&self, collection: &str, latest: &Latest) -> bool {
+        let is_its =
+            |name: &str| name == collection || name == ALL_MEMBERS && collection.starts_with(MEMBERS);
+        self.mark.kind == END
+            && self.poll_id == latest.poll_id
+            && self.ts_ms == latest.ended_ts_ms
+            && self.mark.outcomes.iter().any(|line| {
+                is_its(&line.collection)
+                    && line.outcome != outcome::WHOLE
+                    && line.outcome == latest.outcome
+                    && line.reason == latest.reason
+            })
+    }
+
+    /// Whether a line for the members of all workspaces should have moved this coverage, and has not: what this poll
+    /// said of them already stays, and so does what is gone.
+    fn freezes(&self, coverage: &Coverage, offset: i64) -> bool {
+        coverage.collection.starts_with(MEMBERS)
+            && offset > newest(coverage)
+            && coverage
+                .latest
+                .as_ref()
+                .is_none_or(|latest| latest.poll_id != self.poll_id && latest.outcome != outcome::GONE)
+    }
+}
+
+/// Whether nothing tells from when on members were listed of a workspace in the graph: before, that counts for nothing.
+pub(super) fn is_of_unknown_beginning(collection: &str, begun: Option<&BTreeSet<String>>) -> bool {
+    collection.starts_with(MEMBERS) && begun.is_some_and(|begun| !begun.contains(collection))
+}
+
+/// Whether the collection is kept now: the members of a workspace are, as long as that is in the graph. It has been
+/// there since the listing that created it, with which all that was said before is forgotten.
+fn is_kept(collection: &str, books: &Books) -> bool {
+    let Some(workspace_id) = collection.strip_prefix(MEMBERS) else { return true };
+    books.elements.contains_key(&super::translation::entity_key("anthropic_workspace", workspace_id))
+}
+
+fn is_coverable(collection: &str) -> bool {
+    let is_members = collection.strip_prefix(MEMBERS).is_some_and(|id| !id.is_empty());
+    is_members || matches!(collection, "organization" | "users" | "workspaces" | "api_keys")
+}

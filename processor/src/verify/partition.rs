@@ -1,0 +1,53 @@
+//! One partition of the three topics in memory: for who has the records and no broker.
+
+use service::kafka::partition::Record;
+
+use super::{
+    audit::{Audit, Slice},
+    known::Reach,
+    verdict::Verdict,
+};
+
+/// What stands in one partition of each topic, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Partition {
+    /// Its number.
+    pub number: i32,
+    /// How many there are.
+    pub count: i32,
+    /// Of the graph topic.
+    pub graph: Vec<Record>,
+    /// Of the changes topic.
+    pub changes: Vec<Record>,
+    /// Of the raw topic.
+    pub raw: Vec<Record>,
+    /// The first offset of the changes topic; above 0, retention has cut what was before.
+    pub changes_begin: i64,
+    /// The first offset of the raw topic.
+    pub raw_begins: i64,
+}
+
+impl Partition {
+    /// The verdicts, in the order of the organizations' ids.
+    pub fn verify(&self) -> Vec<Verdict> {
+        let mut audit = Audit::new(self.number, self.count, None);
+        for record in &self.graph {
+            audit.take_graph(key(record), record.value.as_deref(), record.offset);
+        }
+        audit.end_graph();
+        audit.begin_changes(self.changes_begin > 0);
+        for record in self.changes.iter().filter(|record| record.offset >= self.changes_begin) {
+            let whole = Slice { number: 0, count: 1 };
+            audit.take_change(key(record), record.value.as_deref(), record.offset, whole);
+        }
+        for record in self.raw.iter().filter(|record| record.offset >= self.raw_begins) {
+            audit.take_raw(key(record), record.value.as_deref(), record.offset, self.raw_begins > 0);
+        }
+        let end = self.raw.last().map_or(0, |record| record.offset + 1);
+        audit.finish(Reach { beginning: self.raw_begins, end })
+    }
+}
+
+fn key(record: &Record) -> &[u8] {
+    record.key.as_deref().unwrap_or_default()
+}

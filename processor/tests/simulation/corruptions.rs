@@ -1,0 +1,239 @@
+//! What the auditor finds in a history that was tampered with, and what it forgives one of which the beginning is cut.
+
+use std::collections::BTreeMap;
+
+use processor::verify::{Law, Partition, Verdict};
+use schemas::{
+    change::{Envelope, op},
+    codec::{GraphValue, decode, encode},
+    raw::{RawRecord, decision},
+};
+use service::kafka::partition::Record;
+
+use crate::{
+    auditor::partition,
+    script::Script,
+    step::{Choice, Fault, Listing, Step},
+    task::Topics,
+    world::Mutation,
+};
+
+/// Number of the workspaces among an organization's collections.
+const WORKSPACES: u8 = 2;
+
+fn lived(steps: &[Step]) -> Partition {
+    let script = Script::of(1, steps);
+    let partition = partition(&script, &Topics::of_the_processor(&script));
+    assert_eq!(counts(&partition), (BTreeMap::new(), BTreeMap::new()), "before it is tampered with");
+    partition
+}
+
+fn poll() -> Step {
+    Step::Poll(0, Vec::new())
+}
+
+fn live(mutation: Mutation) -> Step {
+    Step::Live(0, vec![mutation])
+}
+
+/// Everybody has left, and the guard holds that.
+fn held() -> Vec<Step> {
+    vec![poll(), live(Mutation::Exodus(0)), poll()]
+}
+
+/// Violated and uncheckable, by law.
+fn counts(partition: &Partition) -> (BTreeMap<Law, u64>, BTreeMap<Law, u64>) {
+    let verdicts: Vec<Verdict> = partition.verify();
+    let (mut violated, mut uncheckable) = (BTreeMap::new(), BTreeMap::new());
+    for (law, tally) in verdicts.iter().flat_map(|verdict| &verdict.tallies) {
+        *violated.entry(*law).or_default() += tally.violated;
+        *uncheckable.entry(*law).or_default() += tally.uncheckable;
+    }
+    violated.retain(|_, count| *count > 0);
+    uncheckable.retain(|_, count| *count > 0);
+    (violated, uncheckable)
+}
+
+#[track_caller]
+fn finds(laws: &[Law], partition: &Partition) {
+    let found: Vec<Law> = counts(partition).0.into_keys().collect();
+    assert_eq!(found, laws, "{:#?}", partition.verify());
+}
+
+fn is_of(record: &Record, key: &str) -> bool {
+    record.key.as_deref() == Some(key.as_bytes())
+}
+
+fn change(record: &Record) -> Envelope {
+    decode(record.value.as_deref().expect("a value")).expect("a change")
+}
+
+#[test]
+fn a_collection_whose_listings_nobody_heeded_is_found() {
+    let mut partition = lived(&[poll(), poll(), poll()]);
+    let mut is_first = true;
+    partition.graph.retain(|record| {
+        !is_of(record, "org0/coverage/organization") || std::mem::replace(&mut is_first, false)
+    });
+    finds(&[Law::Coverage], &partition);
+}
+
+#[test]
+fn a_collection_without_any_coverage_beside_others_is_found() {
+    let mut partition = lived(&[poll(), live(Mutation::DeleteAll), poll(), poll()]);
+    partition.graph.retain(|record| !is_of(record, "org0/coverage/api_keys"));
+    finds(&[Law::Coverage], &partition);
+}
+
+#[test]
+fn a_line_of_an_end_mark_that_nobody_heeded_is_found() {
+    let failed = Step::Poll(0, vec![(0, Fault::Failed)]);
+    let mut partition = lived(&[poll(), failed, poll()]);
+    let mut seen = 0;
+    partition.graph.retain(|record| {
+        seen += i32::from(is_of(record, "org0/coverage/organization"));
+        !is_of(record, "org0/coverage/organization") || seen < 2
+    });
+    finds(&[Law::Coverage], &partition);
+}
+
+#[test]
+fn a_line_for_the_members_of_all_workspaces_freezes_each_of_them() {
+    let failed = Step::Poll(0, vec![(WORKSPACES, Fault::Failed)]);
+    let mut partition = lived(&[poll(), failed, poll()]);
+    // Nobody lists the members again, and the end mark of the failed poll says why.
+    let members: Vec<i64> = partition
+        .raw
+        .iter()
+        .filter(|record| record.key.as_deref().is_some_and(|key| key.starts_with(b"org0/members/")))
+        .map(|record| record.offset)
+        .collect();
+    let first_poll = partition.raw.iter().filter(|record| is_of(record, "org0/poll/end")).map(|it| it.offset);
+    let first_poll = first_poll.min().expect("a poll");
+    partition.raw.retain(|record| record.offset < first_poll || !members.contains(&record.offset));
+    let mut seen = BTreeMap::<Vec<u8>, u32>::new();
+    partition.graph.retain(|record| {
+        let key = record.key.clone().unwrap_or_default();
+        let count = seen.entry(key.clone()).or_default();
+        *count += 1;
+        !key.starts_with(b"org0/coverage/members/") || *count == 1
+    });
+    finds(&[], &partition);
+    for record in &mut partition.raw {
+        let Ok(mut raw) = decode::<RawRecord>(record.value.as_deref().unwrap_or_default()) else { continue };
+        let Some(mark) = raw.mark.as_mut().filter(|mark| !mark.complete && !mark.outcomes.is_empty()) else {
+            continue;
+        };
+        let mut line =
+            mark.outcomes.iter().find(|line| line.collection == "workspaces").expect("a line").clone();
+        line.collection = "members".to_owned();
+        mark.outcomes.push(line);
+        record.value = Some(encode(&raw));
+    }
+    finds(&[Law::Coverage], &partition);
+    // As the processor writes it: each coverage has the outcome of that mark as its newest try.
+    let mark = partition.raw.iter().find_map(|record| {
+        let raw = decode::<RawRecord>(record.value.as_deref()?).ok()?;
+        let lines = raw.mark.as_ref()?.outcomes.clone();
+        let line = lines.into_iter().find(|line| line.collection == "members")?;
+        Some((record.offset, raw, line))
+    });
+    let (offset, raw, line) = mark.expect("the mark");
+    for record in &mut partition.graph {
+        let is_members = record.key.as_deref().is_some_and(|key| key.starts_with(b"org0/coverage/members/"));
+        if is_members
+            && let Some(GraphValue::Coverage(mut coverage)) =
+                record.value.as_deref().map(|it| GraphValue::decode(it).expect("a value"))
+        {
+            let latest = coverage.latest.as_mut().expect("a try");
+            (latest.outcome, latest.reason) = (line.outcome.clone(), line.reason.clone());
+            (latest.poll_id, latest.raw_offset) = (raw.poll_id.clone(), offset);
+            latest.ended_ts_ms = raw.observed_ts_ms;
+            coverage.not_whole_since_ts_ms = Some(raw.observed_ts_ms);
+            record.value = Some(encode(&*coverage));
+        }
+    }
+    finds(&[], &partition);
+}
+
+#[test]
+fn a_graph_that_was_emptied_is_found() {
+    let mut partition = lived(&[poll()]);
+    partition.graph.clear();
+    finds(&[Law::Fold], &partition);
+}
+
+#[test]
+fn a_change_that_the_graph_never_got_is_found() {
+    let mut partition = lived(&[poll()]);
+    let last = partition.changes.last().expect("a change").clone();
+    let mut next = change(&last);
+    next.revision += 1;
+    next.id = "f".repeat(32);
+    partition.changes.push(Record { offset: last.offset + 1, value: Some(encode(&next)), ..last });
+    finds(&[Law::Fold], &partition);
+}
+
+#[test]
+fn a_revision_beyond_all_numbers_is_found_and_no_panic() {
+    let mut partition = lived(&[poll()]);
+    for index in 0..2 {
+        let place = partition.changes.len() - 2 + index;
+        let mut last = change(&partition.changes[place]);
+        last.revision = i64::MAX;
+        partition.changes[place].value = Some(encode(&last));
+    }
+    for record in &mut partition.graph {
+        if let Some(Ok(GraphValue::Coverage(mut coverage))) = record.value.as_deref().map(GraphValue::decode)
+            && let Some(poll) = &mut coverage.poll
+        {
+            poll.revision = i64::MAX;
+            record.value = Some(encode(&*coverage));
+        }
+    }
+    finds(&[Law::Revisions], &partition);
+}
+
+#[test]
+fn an_organization_whose_changes_are_all_cut_is_uncheckable() {
+    let mut partition = lived(&[poll()]);
+    partition.changes_begin = i64::try_from(partition.changes.len()).expect("few");
+    finds(&[], &partition);
+    let uncheckable = counts(&partition).1;
+    assert!(uncheckable[&Law::Fold] > 0 && uncheckable[&Law::Coverage] > 0, "{uncheckable:?}");
+}
+
+#[test]
+fn a_log_of_which_only_notices_are_left_is_uncheckable() {
+    let mut partition = lived(&held());
+    let is_notice = |record: &&Record| change(record).op == op::NOTICE;
+    partition.changes_begin = partition.changes.iter().find(is_notice).expect("a notice").offset;
+    finds(&[], &partition);
+    assert!(counts(&partition).1[&Law::Fold] > 0);
+}
+
+#[test]
+fn a_narrower_listing_is_partial_though_the_last_whole_one_is_cut_off() {
+    let narrower = Listing {
+        organization: 0,
+        collection: WORKSPACES,
+        age: 0,
+        fault: Fault::WithoutArchived,
+        within: None,
+    };
+    let mut partition = lived(&[poll(), Step::List(narrower)]);
+    let end = partition.raw.iter().find(|record| is_of(record, "org0/poll/end")).expect("an end mark");
+    partition.raw_begins = end.offset;
+    finds(&[], &partition);
+}
+
+#[test]
+fn a_decision_to_forget_a_part_of_an_organization_forgets_nothing() {
+    let part = Choice { kind: decision::FORGET, collection: Some(1), element: None, seen: None };
+    lived(&[poll(), Step::Decide(0, part), poll()]);
+    let part = Choice { kind: decision::FORGET, collection: None, element: Some(1), seen: None };
+    let mut partition = lived(&[poll(), Step::Decide(0, part), live(Mutation::Leave(1)), poll()]);
+    // Had it been taken for one, the element would be unknown and not missing.
+    partition.graph.retain(|record| !is_of(record, "org0/anthropic_workspace:w1"));
+    assert!(counts(&partition).0.contains_key(&Law::Mapping));
+}
