@@ -53,6 +53,9 @@ enum Command {
         /// Only this organization.
         #[arg(long, value_name = "NAME")]
         organization: Option<String>,
+        /// The changes and the graph that `replay --from earliest` wrote under this prefix, against the raw topic.
+        #[arg(long, value_name = "PREFIX")]
+        replayed: Option<String>,
         /// As JSON lines.
         #[arg(long)]
         json: bool,
@@ -84,8 +87,8 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
             let options = tail::Options { from, organization, json, until_end };
             tail::tail(config, options, shutdown_signal()?).await
         }
-        Command::Verify { organization, json } => {
-            verify::verify(config, verify::Options { organization, json }).await
+        Command::Verify { organization, replayed, json } => {
+            verify::verify(config, verify::Options { organization, replayed, json }).await
         }
         Command::Holds(options) => holds::holds(config, arguments.config, options).await,
         Command::Approve(options) => decide::decide(config, decision::APPROVE, options).await,

@@ -21,18 +21,23 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
-use rdkafka::ClientConfig;
+use anyhow::{Context as _, bail};
+use rdkafka::{
+    ClientConfig,
+    consumer::{BaseConsumer, Consumer as _},
+};
 use schemas::topics::{MIN_COMPACTION_LAG_MS, Topic};
 use service::{
-    config::{Config, environment},
-    exit::Outcome,
+    config::{Config, environment, parse_prefix},
+    exit::{Outcome, UsageError},
     kafka::{
+        client::Log,
         client_config,
         partition::{PartitionReader, Record, Start, hurried},
         restore,
         settle::settle,
         topics::{self, Broker, Wanted},
+        upkeep::Upkeep,
     },
 };
 use tracing::{info, warn};
@@ -43,14 +48,19 @@ use known::Reach;
 pub use partition::Partition;
 pub use verdict::{Law, Tally, Verdict, Violation};
 
-/// What is read; nothing else is asked for.
-const READ: [Topic; 3] = [Topic::Raw, Topic::Changes, Topic::Graph];
+/// What is held to the laws, and what it is made from; nothing else is asked for.
+const JUDGED: [Topic; 2] = [Topic::Changes, Topic::Graph];
+const SOURCE: [Topic; 1] = [Topic::Raw];
+/// How long the broker may take to say where a partition ends.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// What to verify.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Only this organization, by its configured name.
     pub organization: Option<String>,
+    /// Changes and graph are those that a replay wrote under this prefix; raw stays the configured one.
+    pub replayed: Option<String>,
     /// JSON lines.
     pub json: bool,
 }
@@ -62,16 +72,21 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
     }
     tokio::task::spawn_blocking(move || {
         let client = hurried(&client_config(&config.kafka, &environment())?);
-        let wanted = Wanted { create: false, ..Wanted::of(&config, &READ, Broker::Kafka) };
-        let partition_count = topics::ensure(&client, &wanted)?;
-        let mut topics = Topics::open(client, config.kafka.topic_prefix, partition_count)?;
+        let mut topics = Topics::open(client, &config, options.replayed.as_deref())?;
         let mut verdicts = Vec::new();
-        for partition in 0..partition_count {
+        for partition in 0..topics.partition_count {
             verdicts.extend(topics.verify(partition, options.organization.as_deref())?);
         }
         print::print(&verdicts, options.json)?;
-        let is_violated = verdicts.iter().any(Verdict::is_violated);
-        Ok(if is_violated { Outcome::Failed } else { Outcome::Done })
+        Ok(match options.organization {
+            _ if verdicts.iter().any(Verdict::is_violated) => Outcome::Failed,
+            Some(name) if verdicts.is_empty() => {
+                let prefix = &topics.judged_prefix;
+                let line = format!("incomplete: nothing is known of {name} in the topics of {prefix:?}");
+                Outcome::Incomplete(line)
+            }
+            _ => Outcome::Done,
+        })
     })
     .await
     .context("the verifying thread ended")?
@@ -79,16 +94,38 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
 
 struct Topics {
     client: ClientConfig,
-    prefix: String,
+    /// Begins the name of the raw topic, and those of the other two.
+    raw_prefix: String,
+    judged_prefix: String,
     reader: PartitionReader,
+    /// Sees what open transactions have written too.
+    uncommitted: BaseConsumer<Log>,
     partition_count: i32,
 }
 
 impl Topics {
-    fn open(client: ClientConfig, prefix: String, partition_count: i32) -> anyhow::Result<Self> {
-        let (group, graph) = (format!("{prefix}.verify"), Topic::Graph.name(&prefix));
+    fn open(client: ClientConfig, config: &Config, replayed: Option<&str>) -> anyhow::Result<Self> {
+        let raw_prefix = config.kafka.topic_prefix.clone();
+        let judged_prefix = replayed.map_or_else(|| raw_prefix.clone(), str::to_owned);
+        if let Some(prefix) = replayed {
+            ensure_replayed(&client, prefix)?;
+        }
+        let ensure = |topics: &[Topic], prefix: &str| {
+            topics::ensure(
+                &client,
+                &Wanted { create: false, prefix, ..Wanted::of(config, topics, Broker::Kafka) },
+            )
+        };
+        let (source, partition_count) = (ensure(&SOURCE, &raw_prefix)?, ensure(&JUDGED, &judged_prefix)?);
+        if source != partition_count {
+            bail!("{judged_prefix:?} has {partition_count} partitions and the raw topic has {source}");
+        }
+        let (group, graph) = (format!("{raw_prefix}.verify"), Topic::Graph.name(&judged_prefix));
         let reader = PartitionReader::open(&client, &group, &graph, 0, Start::Beginning)?;
-        Ok(Self { client, prefix, reader, partition_count })
+        let mut unbound = client.clone();
+        unbound.set("isolation.level", "read_uncommitted");
+        let uncommitted = unbound.create_with_context(Log).context("cannot make a consumer")?;
+        Ok(Self { client, raw_prefix, judged_prefix, reader, uncommitted, partition_count })
     }
 
     /// Verifies one partition; once more if a record of the graph may have been compacted away while it was read.
@@ -135,14 +172,14 @@ impl Topics {
 
     /// How often the log is read, so that the change ids of one pass stay within bounds.
     fn passes(&mut self, partition: i32) -> anyhow::Result<u128> {
-        self.reader.turn_to(&Topic::Changes.name(&self.prefix), partition, Start::Beginning)?;
+        self.reader.turn_to(&self.name(Topic::Changes), partition, Start::Beginning)?;
         let offsets = self.reader.end_offset()? - self.reader.position();
         Ok(u128::try_from(offsets / IDS_A_PASS + 1).unwrap_or(1))
     }
 
     /// Whether retention has cut a partition's beginning off.
     fn is_cut(&mut self, topic: Topic, partition: i32) -> anyhow::Result<bool> {
-        self.reader.turn_to(&topic.name(&self.prefix), partition, Start::Beginning)?;
+        self.reader.turn_to(&self.name(topic), partition, Start::Beginning)?;
         Ok(self.reader.position() > 0)
     }
 
@@ -154,11 +191,15 @@ impl Topics {
         start: Start,
         mut take: impl FnMut(Record),
     ) -> anyhow::Result<Reach> {
-        // A commit is answered before its markers are in every partition: what stood in the graph already may not be
-        // readable in the log yet.
-        let topic = topic.name(&self.prefix);
-        settle(&self.client, &topic, partition)?;
-        self.reader.turn_to(&topic, partition, start)?;
+        let name = self.name(topic);
+        let written = self.settled(topic, partition)?;
+        self.reader.turn_to(&name, partition, start)?;
+        if self.reader.end_offset()? < written {
+            bail!(
+                "a transaction in {name} partition {partition} stays open, and what is behind it cannot be read; verify \
+                 again once it has ended"
+            );
+        }
         let beginning = self.reader.position();
         let end = restore::restore(&mut self.reader, |record| {
             take(record);
@@ -166,4 +207,42 @@ impl Topics {
         })?;
         Ok(Reach { beginning, end })
     }
+
+    /// Waits until what is written to the partition now can be read, and returns where it ends.
+    ///
+    /// A commit is answered before its markers are in every partition: what stood in the graph already may not be
+    /// readable in the log yet. Of raw, the graph has only what could be read before.
+    fn settled(&self, topic: Topic, partition: i32) -> anyhow::Result<i64> {
+        if topic == Topic::Raw {
+            return Ok(0);
+        }
+        let name = self.name(topic);
+        let (_, written) = self
+            .uncommitted
+            .fetch_watermarks(&name, partition, QUERY_TIMEOUT)
+            .with_context(|| format!("no broker said where {name} partition {partition} ends"))?;
+        settle(&self.client, &name, partition)?;
+        Ok(written)
+    }
+
+    fn name(&self, topic: Topic) -> String {
+        topic.name(if topic == Topic::Raw { &self.raw_prefix } else { &self.judged_prefix })
+    }
+}
+
+/// Sees that a replay has written under that prefix.
+fn ensure_replayed(client: &ClientConfig, prefix: &str) -> anyhow::Result<()> {
+    parse_prefix(prefix).map_err(|error| UsageError(format!("--replayed: {prefix:?} {error}")))?;
+    let upkeep = Upkeep::new(client)?;
+    for topic in JUDGED {
+        let name = topic.name(prefix);
+        if upkeep.partition_count(&name)?.is_none() {
+            let error = format!(
+                "--replayed: the topic {name} does not exist; make it with `processor replay --from earliest --into \
+                 {prefix}`"
+            );
+            return Err(UsageError(error).into());
+        }
+    }
+    Ok(())
 }

@@ -71,6 +71,8 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
         let replayed = kafka::read(&world.bootstrap_servers, &topic.name(&into));
         assert!(said(world.read(topic)) == said(replayed), "{topic:?} differs");
     }
+    world.run("processor", &["verify"]).expect(0);
+    world.run("processor", &["verify", "--replayed", &into]).expect(0);
     let id = end.organization_id();
     world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
     world.run("processor", &["run", "--until-end"]);

@@ -78,6 +78,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         for topic in [Topic::Raw, Topic::Sync] {
             assert_eq!(kafka::partition_count(&world.bootstrap_servers, &topic.name(&into)), 0, "{topic:?}");
         }
+        world.run("processor", &["verify", "--replayed", &into]).expect(0);
         let own = format!("{into}.replay");
         assert_eq!(
             kafka::committed(&world.bootstrap_servers, &own, &world.topic(Topic::Raw)),
@@ -88,6 +89,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         assert_eq!(world.read(topic), records, "{topic:?} is as it was");
     }
     assert_eq!(committed(), offsets);
+    world.run("processor", &["verify"]).expect(0);
 }
 
 #[test]
@@ -180,6 +182,8 @@ fn a_replay_into_what_lives_or_is_not_empty_or_from_nowhere_is_refused() {
     let again = world.run("processor", &["replay", "--from", "earliest", "--into", &into]);
     assert_eq!(again.code, Some(1), "{}", again.stderr);
     assert!(again.stderr.contains("not empty") && again.stderr.contains("--delete"), "{}", again.stderr);
+    let nowhere = world.run("processor", &["verify", "--replayed", &prefix()]);
+    assert!(nowhere.expect(2).stderr.contains("does not exist"), "{}", nowhere.stderr);
     let other = prefix();
     kafka::create_topic(
         &world.bootstrap_servers,

@@ -97,6 +97,19 @@ fn what_retention_has_cut_is_uncheckable_and_no_violation() {
 }
 
 #[test]
+fn an_organization_of_which_nothing_is_known_is_no_success() {
+    let world = World::start();
+    world.round();
+    let known = ["verify", "--organization", "organization-1"];
+    world.run("processor", &known).expect(0);
+    world.run("processor", &["verify", "--organization", "nobody"]).expect(2);
+    let empty = World::start();
+    empty.run("processor", &["run", "--until-end"]);
+    let unknown = empty.run("processor", &known);
+    assert!(unknown.expect(3).stderr.contains("nothing is known of organization-1"), "{}", unknown.stderr);
+}
+
+#[test]
 fn a_living_system_is_found_good_whenever_it_is_asked() {
     let world = World::start();
     world.round();
