@@ -18,7 +18,8 @@ fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
         for law in Law::ALL {
             let tally = verdict.tally(law);
             let word = if tally.violated > 0 { "failed" } else { "ok" };
-            writeln!(out, "{word:<7} {} {}: {}", verdict.organization_name, law.name(), counts(tally))?;
+            let name = shown(&verdict.organization_name);
+            writeln!(out, "{word:<7} {name} {}: {}", law.name(), counts(tally))?;
             for violation in &tally.violations {
                 writeln!(out, "        {}", sentence(violation))?;
             }
@@ -36,7 +37,9 @@ fn counts(tally: &Tally) -> String {
     let Tally { checked, violated, uncheckable, .. } = tally;
     let violated = if *violated > 0 { format!(", {violated} violated") } else { String::new() };
     let uncheckable = if *uncheckable > 0 {
-        format!(", {uncheckable} uncheckable (retention has cut the records that would tell)")
+        format!(
+            ", {uncheckable} uncheckable (retention has cut the records that would tell, or another version mapped them)"
+        )
     } else {
         String::new()
     };
@@ -47,7 +50,21 @@ fn sentence(violation: &Violation) -> String {
     let Violation { subject, revision, offset, expected, found } = violation;
     let revision = revision.map(|revision| format!(" revision {revision}")).unwrap_or_default();
     let offset = offset.map(|offset| format!(" offset {offset}")).unwrap_or_default();
+    let [subject, expected, found] = [subject, expected, found].map(|text| shown(text));
     format!("{subject}{revision}{offset}: expected {expected}; found {found}")
+}
+
+/// Ids come from outside: none moves a terminal's cursor.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            // Whatever is quoted stays readable.
+            '"' | '\'' => shown.push(sign),
+            other => shown.extend(other.escape_debug()),
+        }
+    }
+    shown
 }
 
 fn json_lines(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
@@ -75,4 +92,16 @@ fn json_lines(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
 fn sums(verdicts: &[Verdict]) -> (u64, u64) {
     let tallies = || verdicts.iter().flat_map(|verdict| verdict.tallies.values());
     (tallies().map(|tally| tally.violated).sum(), tallies().map(|tally| tally.uncheckable).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Violation, sentence};
+
+    #[test]
+    fn a_key_that_is_more_than_text_is_shown_as_what_it_is() {
+        let violation = Violation::new("anthropic_user:\u{1b}[2J\n", "the log's", "one\tmore");
+        let shown = sentence(&violation);
+        assert_eq!(shown, r"anthropic_user:\u{1b}[2J\n: expected the log's; found one\tmore");
+    }
 }

@@ -96,7 +96,8 @@ pub struct Tally {
     pub checked: u64,
     /// Violations (count).
     pub violated: u64,
-    /// Things that could not be held to it, since retention has cut the records that would tell (count).
+    /// Things that could not be held to it, since retention has cut the records that would tell, or another version of the
+    /// mapping made them (count).
     pub uncheckable: u64,
     /// The first violations.
     pub violations: Vec<Violation>,
