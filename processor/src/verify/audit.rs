@@ -15,6 +15,7 @@ use super::{
     known::{Known, Reach},
     licence::Deletions,
     log::Log,
+    proposals::Proposals,
     verdict::{Law, Verdict, Violation},
 };
 
@@ -36,6 +37,8 @@ pub(super) struct Audit {
     unknown: BTreeMap<String, Head>,
     /// Retention has cut the beginning of the log.
     is_log_cut: bool,
+    /// When the first raw record was observed, if retention has cut what was before it (ms since 1970).
+    raw_since: Option<i64>,
 }
 
 /// The newest change of an organization, however far the graph had come when it was first read.
@@ -51,6 +54,7 @@ struct File {
     books: Books,
     log: Log,
     deletions: Deletions,
+    proposals: Proposals,
     known: Known,
     verdict: Verdict,
     /// Of the newest change, and of the graph when it was read on behind the changes.
@@ -69,7 +73,13 @@ pub(super) struct Slice {
 
 impl Audit {
     /// Of all organizations, or of the one of that name.
-    pub(super) fn new(partition: i32, partition_count: i32, only: Option<&str>) -> Self {
+    /// `raw_since`: when the first raw record was observed, if what was before it is cut off (ms since 1970).
+    pub(super) fn new(
+        partition: i32,
+        partition_count: i32,
+        only: Option<&str>,
+        raw_since: Option<i64>,
+    ) -> Self {
         Self {
             partition,
             partition_count,
@@ -79,6 +89,7 @@ impl Audit {
             only: only.map(str::to_owned),
             unknown: BTreeMap::new(),
             is_log_cut: false,
+            raw_since,
         }
     }
 
@@ -94,6 +105,9 @@ impl Audit {
     pub(super) fn end_graph(&mut self) {
         if let Some(name) = &self.only {
             self.files.retain(|_, file| file.books.name == *name);
+        }
+        for file in self.files.values_mut() {
+            file.proposals.ask_for_holds(&file.books);
         }
     }
 
@@ -135,7 +149,7 @@ impl Audit {
             if !file.log.take(&change, offset, revision, is_cut, &mut file.verdict) {
                 return;
             }
-            file.deletions.note(&change, is_cut);
+            file.deletions.note(&change, self.raw_since, &mut file.proposals);
         }
         if change.revision > file.books.revision() {
             return;
@@ -181,15 +195,15 @@ impl Audit {
         let Some((organization_id, evidence)) = self.witness.take(&key, value, offset, is_cut) else {
             return;
         };
-        let Some(File { books, deletions, known, verdict, .. }) = self.files.get_mut(&organization_id) else {
-            return;
-        };
+        let Some(file) = self.files.get_mut(&organization_id) else { return };
+        let File { books, log, deletions, proposals, known, verdict, .. } = file;
         match evidence {
             Evidence::Listing(listing) => {
                 deletions.begin(listing.manifest.ended_ts_ms);
                 let born = deletions.take_born(&listing.id);
                 let partial = known.take(&listing, offset, born, books, verdict);
-                deletions.take_listing(&listing, offset, partial.as_deref());
+                deletions.take_listing(&listing, partial.as_deref(), log.is_cut(self.is_log_cut));
+                proposals.take_listing(&listing, offset, partial.as_deref());
             }
             Evidence::Mark(mark) => known.take_mark(&mark, offset, books),
             Evidence::Decision(decision) => {
@@ -199,7 +213,8 @@ impl Audit {
                 if decision.kind == decision::FORGET && is_whole {
                     known.forget(offset);
                 }
-                deletions.take_decision(&decision);
+                deletions.take_decision(&decision, proposals, is_cut);
+                proposals.take_decision(&decision, offset, books);
             }
         }
     }
@@ -208,7 +223,7 @@ impl Audit {
     pub(super) fn finish(self, reach: Reach) -> Vec<Verdict> {
         let (number, count, is_log_cut) = (self.partition, self.partition_count, self.is_log_cut);
         let finish = |(organization_id, file): (String, File)| {
-            let File { books, log, deletions, known, mut verdict, newest, caught_up } = file;
+            let File { books, log, deletions, proposals, known, mut verdict, newest, caught_up } = file;
             verdict.organization_name.clone_from(&books.name);
             judge_place(&organization_id, number, count, &mut verdict);
             judge_head(newest, caught_up.max(books.revision()), &mut verdict);
@@ -216,6 +231,7 @@ impl Audit {
             log.judge(&books, is_log_cut, &mut verdict);
             known.judge(&books, reach, log.is_cut(is_log_cut), &mut verdict);
             deletions.judge(reach, &mut verdict);
+            proposals.judge(&books, reach, &mut verdict);
             (organization_id, verdict)
         };
         let unknown = self.unknown.into_iter().map(|(organization_id, head)| {
@@ -234,6 +250,7 @@ impl Audit {
             books: Books::default(),
             log: Log::default(),
             deletions: Deletions::default(),
+            proposals: Proposals::default(),
             known: Known::default(),
             verdict: Verdict::new(organization_id),
             newest: 0,

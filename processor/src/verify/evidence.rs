@@ -8,7 +8,7 @@ use schemas::{
     raw::{Decision, Manifest, Mark, RawRecord, Resource},
 };
 
-use super::translation::{Place, elements, entity_key};
+use super::translation::{Place, elements, entity_key, origin};
 
 /// A resource one of whose elements is larger (bytes, encoded) or has a longer key is refused: its change would fit
 /// into no message.
@@ -40,6 +40,7 @@ pub(super) struct Listing {
     pub(super) collection: String,
     pub(super) id: String,
     pub(super) manifest: Manifest,
+    /// Their digests are only what they are mapped by.
     pub(super) elements: BTreeMap<String, Element>,
     /// Keys of the API keys of which it does not say where they belong.
     pub(super) unscoped: BTreeSet<String>,
@@ -129,6 +130,8 @@ impl Open {
         let account_name = configuration.account_name.as_deref().filter(|_| configuration.tag_account_name);
         let place = Place { organization_id: &organization_id, collection: &collection, account_name };
         let mapped = resources.values().flat_map(|resource| elements(place, resource));
+        let origin = origin(account_name);
+        let mapped = mapped.map(|element| Element { digest: origin.clone(), ..element });
         let elements = mapped.map(|element| (element.key.clone(), element)).collect();
         let api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
         let unscoped = api_keys.filter(|api_key| api_key.scope.is_none());
@@ -138,18 +141,20 @@ impl Open {
 }
 
 impl Listing {
-    /// Whether the element stands for something that the listing is silent about: the account, the default workspace
-    /// where it was not asked for, and where a key belongs that is listed without a scope. `before`: what was known.
-    pub(super) fn is_silent_about(&self, element: &Element, before: &BTreeMap<String, Element>) -> bool {
+    /// Whether the listing is silent about an element of that type: the account, the default workspace where it was not
+    /// asked for, and where a key belongs that is listed without a scope. `is_default`: it or an end of it is the default
+    /// workspace.
+    pub(super) fn is_silent_about<'a>(
+        &self,
+        kind: &str,
+        mut ends: impl Iterator<Item = &'a str>,
+        is_default: bool,
+    ) -> bool {
         let asks = self.manifest.parameters.get("include_default").is_some_and(|value| value == "true");
-        let is_default = |element: &Element| !asks && is_default(element);
-        match element.kind.as_str() {
+        match kind {
             "anthropic_account" => true,
-            "anthropic_workspace" => is_default(element),
-            "anthropic_account_has_workspace" => {
-                element.ends().filter_map(|end| before.get(end)).any(is_default)
-            }
-            "anthropic_workspace_has_api_key" => element.ends().any(|end| self.unscoped.contains(end)),
+            "anthropic_workspace" | "anthropic_account_has_workspace" => !asks && is_default,
+            "anthropic_workspace_has_api_key" => ends.any(|end| self.unscoped.contains(end)),
             _ => false,
         }
     }
@@ -158,6 +163,11 @@ impl Listing {
 /// Whether it is the workspace that every organization has; nothing but its name tells.
 pub(super) fn is_default(element: &Element) -> bool {
     element.workspace.as_ref().is_some_and(|workspace| workspace.name == "Default" && workspace.active)
+}
+
+/// When a raw record was observed (ms since 1970), if it can be read.
+pub(super) fn observed_ts_ms(value: Option<&[u8]>) -> Option<i64> {
+    decode::<RawRecord>(value?).ok().map(|record| record.observed_ts_ms)
 }
 
 /// Whether it is one of the things that a raw record can be. One that is not tells nothing, and whatever it was to say

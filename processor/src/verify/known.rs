@@ -9,6 +9,7 @@ use super::{
     columns::different,
     evidence::{Listing, PollMark, is_default},
     heed::{Heed, is_of_unknown_beginning, newest},
+    translation::origin,
     verdict::{Law, Verdict, Violation},
 };
 
@@ -108,7 +109,9 @@ impl Known {
             if collection.elements.contains_key(key) {
                 continue;
             }
-            if listing.is_silent_about(element, &before) {
+            let is_default =
+                is_default(element) || element.ends().filter_map(|end| before.get(end)).any(is_default);
+            if listing.is_silent_about(&element.kind, element.ends(), is_default) {
                 collection.elements.insert(key.clone(), element.clone());
             } else if books.holds.contains_key(key) {
                 self.held.insert(key.clone(), element.clone());
@@ -177,6 +180,16 @@ impl Known {
                 });
             }
         }
+    }
+}
+
+/// The collection that owns an entity, by its key.
+pub(super) fn collection_of(entity_key: &str) -> &'static str {
+    match entity_key.split_once(':').map_or(entity_key, |(kind, _)| kind) {
+        "anthropic_account" => "organization",
+        "anthropic_user" => "users",
+        "anthropic_workspace" => "workspaces",
+        _ => "api_keys",
     }
 }
 
@@ -258,12 +271,7 @@ impl Comparison<'_> {
 
     /// Whether an entity should be in the graph.
     fn should_be(&self, key: &str) -> bool {
-        let collection = match key.split_once(':').map_or(key, |(kind, _)| kind) {
-            "anthropic_account" => "organization",
-            "anthropic_user" => "users",
-            "anthropic_workspace" => "workspaces",
-            _ => "api_keys",
-        };
+        let collection = collection_of(key);
         let there = self.books.elements.get(key);
         let is_held = there.is_some() && self.books.holds.contains_key(key);
         // Whether a listing has ever been silent about it may be cut off.
@@ -280,29 +288,32 @@ impl Comparison<'_> {
                 continue;
             };
             for (key, element) in known {
-                verdict.judge(Law::Mapping, self.judge_element(key, element));
+                self.judge_element(key, element, verdict);
             }
         }
     }
 
-    fn judge_element(&self, key: &str, expected: &Element) -> Result<(), Violation> {
-        let mut missing = expected.ends().filter(|end| !self.should_be(end)).peekable();
-        let is_withheld = missing.peek().is_some();
+    fn judge_element(&self, key: &str, expected: &Element, verdict: &mut Verdict) {
+        let is_withheld = expected.ends().any(|end| !self.should_be(end));
         let (there, elsewhere) = (self.books.elements.get(key), self.books.withheld.get(key));
         let elsewhere = elsewhere.map(|withheld| &withheld.element);
         let (found, place) = if is_withheld { (elsewhere, "withheld") } else { (there, "in the graph") };
+        let violation = |found: String| Violation::new(key, format!("it {place}, as it was listed"), found);
         let Some(found) = found else {
             let found = if there.or(elsewhere).is_some() { "the other of the two" } else { "nothing" };
-            return Err(Violation::new(key, format!("it {place}, as it was listed"), found));
+            return verdict.judge(Law::Mapping, Err(violation(found.to_owned())));
         };
         let mut columns = different(expected, found);
         // The digest tells what an element came from, not what it is; how is the processor's own affair.
         columns.retain(|column| column != "digest" || found.digest.is_empty());
         if columns.is_empty() {
-            return Ok(());
+            verdict.judge(Law::Mapping, Ok(()));
+        } else if is_of_another_mapping(expected, found) {
+            verdict.give_up(Law::Mapping, 1);
+        } else {
+            let found = format!("another one in {}", columns.join(", "));
+            verdict.judge(Law::Mapping, Err(violation(found)));
         }
-        let found = format!("another one in {}", columns.join(", "));
-        Err(Violation::new(key, format!("it {place}, as it was listed"), found))
     }
 
     /// What is in the graph, or withheld, and not known.
@@ -322,7 +333,7 @@ impl Comparison<'_> {
             let is_held = !is_withheld && self.books.holds.contains_key(&element.key);
             let is_lasting = self.is_lasting(element);
             match self.known.held.get(&element.key) {
-                Some(held) if is_held => verdict.judge(Law::Mapping, self.judge_element(&element.key, held)),
+                Some(held) if is_held => self.judge_element(&element.key, held, verdict),
                 None if self.reach.beginning > 0 && (is_held || is_lasting) => {
                     verdict.give_up(Law::Mapping, 1);
                 }
@@ -363,4 +374,11 @@ impl Comparison<'_> {
             });
         }
     }
+}
+
+/// Whether another version of the mapping made it, as before the next whole listing that follows an upgrade.
+fn is_of_another_mapping(expected: &Element, found: &Element) -> bool {
+    let own = origin(found.account_name.as_deref());
+    let is_other = |(_, by): (&str, &str)| by != expected.digest && by != own;
+    found.digest.split_once('.').is_some_and(is_other)
 }

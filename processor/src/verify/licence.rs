@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{
     change::{Envelope, op, reason},
     element::Element,
-    raw::Decision,
+    raw::{Decision, decision},
 };
 
 use super::{
-    evidence::Listing,
+    evidence::{Listing, is_default},
     known::Reach,
+    proposals::{Finding, Proposals},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -25,14 +26,12 @@ pub(super) struct Deletions {
     current: Option<Rest>,
     /// How many primary elements each collection has, by the log so far.
     primary: BTreeMap<String, i64>,
-    /// Offsets of the listings that were met, by id.
-    listings: BTreeMap<String, i64>,
     /// Workspaces that each listing created.
     born: BTreeMap<String, BTreeSet<String>>,
     /// When the organization's first raw record was observed.
     begins: Option<i64>,
-    /// The log has lost its beginning, so nothing can be counted by it.
-    is_log_cut: bool,
+    /// Deletions from before all that raw tells (count).
+    lost: usize,
 }
 
 /// What changes rest on.
@@ -55,9 +54,14 @@ struct Group {
     primary_deleted: i64,
 }
 
+/// A deletion, with what of its element the laws ask for.
 #[derive(Debug)]
 struct Deletion {
-    element: Element,
+    key: String,
+    kind: String,
+    collection: String,
+    ends: Vec<String>,
+    is_default: bool,
     reason: String,
     listing_id: Option<String>,
     revision: i64,
@@ -73,18 +77,16 @@ enum Standing {
     Licensed,
     /// What was met does not license it.
     Refused(String),
-}
-
-impl Standing {
-    fn of(refusal: Option<String>) -> Self {
-        refusal.map_or(Self::Licensed, Self::Refused)
-    }
+    /// What would tell is cut off.
+    Lost,
 }
 
 impl Deletions {
-    /// Notes a change of the log, before it is folded.
-    pub(super) fn note(&mut self, change: &Envelope, is_log_cut: bool) {
-        self.is_log_cut = is_log_cut;
+    /// Notes a change of the log, before it is folded. `raw_since`: when the first raw record was observed, if what was
+    /// before it is cut off (ms since 1970).
+    pub(super) fn note(&mut self, change: &Envelope, raw_since: Option<i64>, proposals: &mut Proposals) {
+        // Nothing tells of what is so old: no need to remember it.
+        let is_lost = raw_since.is_some_and(|since| change.ts_ms < since.saturating_sub(CLOCKS));
         let source = &change.source;
         let rest = match (&source.decision_by, &source.listing_id) {
             (Some(by), _) => Rest::Decision(by.clone(), change.ts_ms),
@@ -101,38 +103,65 @@ impl Deletions {
                 if let Some(collection) = owner(after) {
                     *self.primary.entry(collection).or_default() += 1;
                 }
-                if let (Some(workspace), Some(listing_id)) = (&after.workspace, &source.listing_id) {
+                if let (Some(workspace), Some(listing_id), false) =
+                    (&after.workspace, &source.listing_id, is_lost)
+                {
                     self.born.entry(listing_id.clone()).or_default().insert(workspace.id.clone());
                 }
                 // Deletions come first: what rests on it from here on deletes nothing.
                 self.current = Some(rest);
             }
             (op::DELETE, Some(before), _) => {
-                let is_new = self.current.as_ref() != Some(&rest);
-                let group = self.rests.entry(rest.clone()).or_default();
-                if is_new && group.deletions.is_empty() {
-                    group.primary_before = of_source;
+                let whose = owner(before);
+                if !is_lost {
+                    let is_counted = whose.as_ref() == Some(&source.collection);
+                    self.note_deletion(change, before, rest, is_counted, of_source);
+                    if change.reason.as_deref() == Some(reason::APPROVED)
+                        && let Some(listing_id) = &source.listing_id
+                    {
+                        proposals.ask(listing_id, before, &before.collection);
+                    }
                 }
-                self.current = Some(rest);
-                if let Some(collection) = owner(before) {
-                    let is_absent = change.reason.as_deref() == Some(reason::ABSENT);
-                    group.primary_deleted += i64::from(is_absent && collection == source.collection);
+                self.lost += usize::from(is_lost);
+                if let Some(collection) = whose {
                     *self.primary.entry(collection).or_default() -= 1;
                 }
-                if !before.is_relationship() {
-                    group.entities.insert(before.key.clone());
-                }
-                group.deletions.push(Deletion {
-                    element: before.clone(),
-                    reason: change.reason.clone().unwrap_or_default(),
-                    listing_id: source.listing_id.clone(),
-                    revision: change.revision,
-                    ts_ms: change.ts_ms,
-                    standing: Standing::Open,
-                });
             }
             _ => {}
         }
+    }
+
+    fn note_deletion(
+        &mut self,
+        change: &Envelope,
+        before: &Element,
+        rest: Rest,
+        is_counted: bool,
+        of_source: i64,
+    ) {
+        let is_new = self.current.as_ref() != Some(&rest);
+        let group = self.rests.entry(rest.clone()).or_default();
+        if is_new && group.deletions.is_empty() {
+            group.primary_before = of_source;
+        }
+        self.current = Some(rest);
+        let is_absent = change.reason.as_deref() == Some(reason::ABSENT);
+        group.primary_deleted += i64::from(is_absent && is_counted);
+        if !before.is_relationship() {
+            group.entities.insert(before.key.clone());
+        }
+        group.deletions.push(Deletion {
+            key: before.key.clone(),
+            kind: before.kind.clone(),
+            collection: before.collection.clone(),
+            ends: before.ends().map(str::to_owned).collect(),
+            is_default: is_default(before),
+            reason: change.reason.clone().unwrap_or_default(),
+            listing_id: change.source.listing_id.clone(),
+            revision: change.revision,
+            ts_ms: change.ts_ms,
+            standing: Standing::Open,
+        });
     }
 
     /// Notes when the organization's first raw record was observed.
@@ -145,60 +174,54 @@ impl Deletions {
         self.born.remove(listing_id).unwrap_or_default()
     }
 
-    /// Takes a listing, and why it is not whole, if it is not.
-    pub(super) fn take_listing(&mut self, listing: &Listing, offset: i64, partial: Option<&str>) {
-        self.listings.entry(listing.id.clone()).or_insert(offset);
+    /// Takes a listing, and why it is not whole, if it is not. `is_log_cut`: nothing can be counted by the log.
+    pub(super) fn take_listing(&mut self, listing: &Listing, partial: Option<&str>, is_log_cut: bool) {
         if listing.is_cut {
             return;
         }
         let Some(group) = self.rests.get_mut(&Rest::Listing(listing.id.clone())) else { return };
-        let over = group.over(listing).filter(|_| !self.is_log_cut);
+        let over = group.over(listing).filter(|_| !is_log_cut);
         for deletion in group.deletions.iter_mut().filter(|it| it.reason == reason::ABSENT) {
             if deletion.standing == Standing::Licensed {
                 continue;
             }
+            let ends = deletion.ends.iter().map(String::as_str);
             let refusal = if let Some(partial) = partial {
                 Some(format!("a listing that is not whole: {partial}"))
-            } else if deletion.element.collection != listing.collection {
+            } else if deletion.collection != listing.collection {
                 Some(format!("a listing of {}", listing.collection))
-            } else if listing.elements.contains_key(&deletion.element.key) {
+            } else if listing.elements.contains_key(&deletion.key) {
                 Some("a listing that has it".to_owned())
-            } else if listing.is_silent_about(&deletion.element, &BTreeMap::new()) {
+            } else if listing.is_silent_about(&deletion.kind, ends, deletion.is_default) {
                 Some("a listing that is silent about it".to_owned())
             } else {
                 over.clone()
             };
-            deletion.standing = Standing::of(refusal);
+            deletion.standing = refusal.map_or(Standing::Licensed, Standing::Refused);
         }
     }
 
-    /// Takes a decision.
-    pub(super) fn take_decision(&mut self, decision: &Decision) {
+    /// Takes a decision, of which the listings that it and the changes name have been met before, where raw has them.
+    /// `is_cut`: raw has lost its beginning.
+    pub(super) fn take_decision(&mut self, decision: &Decision, proposals: &Proposals, is_cut: bool) {
         let rest = Rest::Decision(decision.by.clone(), decision.decided_ts_ms);
-        let listings = &self.listings;
         let Some(group) = self.rests.get_mut(&rest) else { return };
-        let seen = decision.listing_id.as_ref().map(|id| listings.get(id));
+        let seen = decision.listing_id.as_deref().map(|id| proposals.offset(id));
+        let is_of_a_part = decision.collection.is_some() || decision.element_key.is_some();
         for deletion in &mut group.deletions {
-            let is_named = decision.element_key.as_ref().is_none_or(|key| *key == deletion.element.key)
-                && decision
-                    .collection
-                    .as_ref()
-                    .is_none_or(|collection| *collection == deletion.element.collection);
-            let held = deletion.listing_id.as_ref().and_then(|id| listings.get(id));
-            let refusal = match (deletion.reason.as_str(), decision.kind.as_str()) {
-                (reason::FORGOTTEN, "forget") => None,
-                (reason::APPROVED, "approve") if !is_named => Some("a decision about something else"),
-                (reason::APPROVED, "approve") => match (seen, held) {
-                    (None, _) => Some("a decision that names no listing"),
-                    (Some(Some(seen)), Some(held)) if held > seen => {
-                        Some("a decision by a person who had not seen that it was held")
-                    }
-                    _ => None,
+            let standing = match (deletion.reason.as_str(), decision.kind.as_str()) {
+                (reason::FORGOTTEN, decision::FORGET) if is_of_a_part => {
+                    Standing::Refused("a decision that names a part of the organization".to_owned())
+                }
+                (reason::FORGOTTEN, decision::FORGET) => Standing::Licensed,
+                (reason::APPROVED, decision::APPROVE) => match seen {
+                    Some(seen) => deletion.approved(decision, seen, proposals, is_cut),
+                    None => Standing::Refused("a decision that names no listing".to_owned()),
                 },
                 _ => continue,
             };
             if deletion.standing != Standing::Licensed {
-                deletion.standing = Standing::of(refusal.map(str::to_owned));
+                deletion.standing = standing;
             }
         }
     }
@@ -206,17 +229,25 @@ impl Deletions {
     /// Judges all of them.
     pub(super) fn judge(self, reach: Reach, verdict: &mut Verdict) {
         let begins = self.begins.unwrap_or(i64::MAX);
+        verdict.give_up(Law::Licence, self.lost);
         for Group { deletions, entities, .. } in self.rests.into_values() {
             for mut deletion in deletions {
                 if deletion.reason == reason::END_DELETED {
-                    let has_ended = deletion.element.ends().any(|end| entities.contains(end));
-                    let refusal = (!has_ended).then(|| "none of its ends deleted with it".to_owned());
-                    deletion.standing = Standing::of(refusal);
+                    let has_ended = deletion.ends.iter().any(|end| entities.contains(end));
+                    deletion.standing = if has_ended {
+                        Standing::Licensed
+                    } else {
+                        Standing::Refused("none of its ends deleted with it".to_owned())
+                    };
                 }
                 let is_before = reach.beginning > 0 && deletion.ts_ms < begins.saturating_add(CLOCKS);
                 let found = match deletion.standing {
                     Standing::Licensed => Ok(()),
                     Standing::Refused(found) => Err(found),
+                    Standing::Lost => {
+                        verdict.give_up(Law::Licence, 1);
+                        continue;
+                    }
                     Standing::Open if is_before => {
                         verdict.give_up(Law::Licence, 1);
                         continue;
@@ -225,7 +256,7 @@ impl Deletions {
                 };
                 let violation = |found| {
                     let expected = expected(&deletion.reason);
-                    Violation::new(&deletion.element.key, expected, found).at_revision(deletion.revision)
+                    Violation::new(&deletion.key, expected, found).at_revision(deletion.revision)
                 };
                 verdict.judge(Law::Licence, found.map_err(violation));
             }
@@ -241,6 +272,35 @@ fn expected(reason: &str) -> &'static str {
         reason::APPROVED => "an approval of what was held",
         reason::FORGOTTEN => "a decision to forget the organization",
         _ => "a reason that licenses a deletion",
+    }
+}
+
+impl Deletion {
+    /// What an approval makes of it. `seen`: the offset of the listing that it names, if that was met.
+    fn approved(
+        &self,
+        decision: &Decision,
+        seen: Option<i64>,
+        proposals: &Proposals,
+        is_cut: bool,
+    ) -> Standing {
+        let is_other =
+            |named: &Option<String>, own: &String| named.as_ref().is_some_and(|named| named != own);
+        let refused = |found: &str| Standing::Refused(found.to_owned());
+        if is_other(&decision.element_key, &self.key) || is_other(&decision.collection, &self.collection) {
+            return refused("a decision about something else");
+        }
+        let held = self.listing_id.as_deref().and_then(|id| proposals.finding(id, &self.key));
+        match (seen, held) {
+            (_, Some(Finding { refusal: Some(refusal), .. })) => refused(refusal),
+            (Some(seen), Some(held)) if held.offset > seen => {
+                refused("a decision by a person who had not seen that it was held")
+            }
+            (Some(_), Some(_)) => Standing::Licensed,
+            _ if is_cut => Standing::Lost,
+            (None, _) => refused("a decision that names a listing that is nowhere"),
+            (_, None) => refused("no listing that lacked it"),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod licence;
 mod log;
 mod partition;
 mod print;
+mod proposals;
 mod translation;
 mod verdict;
 
@@ -43,6 +44,7 @@ use service::{
 use tracing::{info, warn};
 
 use audit::{Audit, IDS_A_PASS, Slice};
+use evidence::observed_ts_ms;
 use known::Reach;
 
 pub use partition::Partition;
@@ -51,6 +53,8 @@ pub use verdict::{Law, Tally, Verdict, Violation};
 /// What is held to the laws, and what it is made from; nothing else is asked for.
 const JUDGED: [Topic; 2] = [Topic::Changes, Topic::Graph];
 const SOURCE: [Topic; 1] = [Topic::Raw];
+/// Of raw records that are asked when raw begins (count): the clock of one may be wrong.
+const FIRST_RECORDS: usize = 100;
 /// How long the broker may take to say where a partition ends.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -141,7 +145,8 @@ impl Topics {
     }
 
     fn audit(&mut self, partition: i32, organization: Option<&str>) -> anyhow::Result<Vec<Verdict>> {
-        let mut audit = Audit::new(partition, self.partition_count, organization);
+        let raw_since = self.raw_since(partition)?;
+        let mut audit = Audit::new(partition, self.partition_count, organization, raw_since);
         let graph = self.read(Topic::Graph, partition, Start::Beginning, |record| {
             audit.take_graph(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
         })?;
@@ -175,6 +180,20 @@ impl Topics {
         self.reader.turn_to(&self.name(Topic::Changes), partition, Start::Beginning)?;
         let offsets = self.reader.end_offset()? - self.reader.position();
         Ok(u128::try_from(offsets / IDS_A_PASS + 1).unwrap_or(1))
+    }
+
+    /// When the first raw records were observed, if retention has cut what was before them (ms since 1970).
+    fn raw_since(&mut self, partition: i32) -> anyhow::Result<Option<i64>> {
+        if !self.is_cut(Topic::Raw, partition)? {
+            return Ok(None);
+        }
+        let mut since: Option<i64> = None;
+        for _ in 0..FIRST_RECORDS {
+            let Some(record) = self.reader.next(QUERY_TIMEOUT)? else { break };
+            let observed = observed_ts_ms(record.value.as_deref());
+            since = since.into_iter().chain(observed).min();
+        }
+        Ok(since)
     }
 
     /// Whether retention has cut a partition's beginning off.

@@ -3,7 +3,9 @@
 use service::kafka::partition::Record;
 
 use super::{
+    FIRST_RECORDS,
     audit::{Audit, Slice},
+    evidence::observed_ts_ms,
     known::Reach,
     verdict::Verdict,
 };
@@ -30,7 +32,10 @@ pub struct Partition {
 impl Partition {
     /// The verdicts, in the order of the organizations' ids.
     pub fn verify(&self) -> Vec<Verdict> {
-        let mut audit = Audit::new(self.number, self.count, None);
+        let raw = || self.raw.iter().filter(|record| record.offset >= self.raw_begins);
+        let times = raw().take(FIRST_RECORDS).filter_map(|record| observed_ts_ms(record.value.as_deref()));
+        let since = times.min().filter(|_| self.raw_begins > 0);
+        let mut audit = Audit::new(self.number, self.count, None, since);
         for record in &self.graph {
             audit.take_graph(key(record), record.value.as_deref(), record.offset);
         }
@@ -40,7 +45,7 @@ impl Partition {
             let whole = Slice { number: 0, count: 1 };
             audit.take_change(key(record), record.value.as_deref(), record.offset, whole);
         }
-        for record in self.raw.iter().filter(|record| record.offset >= self.raw_begins) {
+        for record in raw() {
             audit.take_raw(key(record), record.value.as_deref(), record.offset, self.raw_begins > 0);
         }
         let end = self.raw.last().map_or(0, |record| record.offset + 1);

@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemas::{
+    codec::digest,
     element::{Account, ApiKey, Element, User, UserAssignedWorkspace, Workspace},
     raw::{self, Resource},
 };
+
+/// The version of the mapping that this is: elements of another one are none of its business.
+const VERSION: u32 = 1;
 
 /// Whose resource it is, and which collection has it.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,12 @@ pub(super) fn elements(place: Place<'_>, resource: &Resource) -> Vec<Element> {
             None => Vec::new(),
         },
     }
+}
+
+/// What the second half of an element's digest says: of which version and under which configuration it was mapped.
+pub(super) fn origin(account_name: Option<&str>) -> String {
+    let tag = account_name.map_or_else(String::new, |name| format!("tag:{name}"));
+    digest([VERSION.to_string().as_bytes(), tag.as_bytes()])
 }
 
 /// The key of an entity: an id may be anything, so the sign that parts a relationship's key is escaped in it.

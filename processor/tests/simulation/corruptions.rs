@@ -6,6 +6,8 @@ use processor::verify::{Law, Partition, Verdict};
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode, encode},
+    coverage::Hold,
+    element::Element,
     raw::{RawRecord, decision},
 };
 use service::kafka::partition::Record;
@@ -35,6 +37,13 @@ fn poll() -> Step {
 fn live(mutation: Mutation) -> Step {
     Step::Live(0, vec![mutation])
 }
+
+fn decide(kind: &'static str, element: Option<u8>) -> Step {
+    Step::Decide(0, Choice { kind, collection: None, element, seen: Some(LISTINGS_SINCE_USERS) })
+}
+
+/// A poll lists four collections and the members of two workspaces: workspaces, keys and those came behind the users.
+const LISTINGS_SINCE_USERS: u8 = 4;
 
 /// Everybody has left, and the guard holds that.
 fn held() -> Vec<Step> {
@@ -66,6 +75,20 @@ fn is_of(record: &Record, key: &str) -> bool {
 
 fn change(record: &Record) -> Envelope {
     decode(record.value.as_deref().expect("a value")).expect("a change")
+}
+
+/// Changes each hold that stands in the graph topic.
+fn change_holds(partition: &mut Partition, change: impl Fn(&mut Hold)) {
+    let mut changed = 0;
+    for record in &mut partition.graph {
+        let value = record.value.as_deref().map(|value| GraphValue::decode(value).expect("a graph value"));
+        if let Some(GraphValue::Hold(mut hold)) = value {
+            change(&mut hold);
+            record.value = Some(encode(&*hold));
+            changed += 1;
+        }
+    }
+    assert!(changed > 0, "nothing is held");
 }
 
 #[test]
@@ -228,6 +251,80 @@ fn a_narrower_listing_is_partial_though_the_last_whole_one_is_cut_off() {
 }
 
 #[test]
+fn a_hold_of_another_listing_is_found() {
+    let mut partition = lived(&held());
+    change_holds(&mut partition, |hold| hold.listing_id.push_str("-and-another"));
+    finds(&[Law::Licence], &partition);
+}
+
+#[test]
+fn a_hold_at_another_offset_is_found() {
+    let mut partition = lived(&held());
+    change_holds(&mut partition, |hold| hold.raw_offset -= 1);
+    finds(&[Law::Licence], &partition);
+}
+
+#[test]
+fn a_hold_by_a_listing_that_has_its_element_is_found() {
+    let mut partition = lived(&[poll(), poll(), live(Mutation::Exodus(0)), poll()]);
+    let earlier =
+        partition.raw.iter().find(|record| is_of(record, "org0/users/manifest")).expect("a listing");
+    let earlier: (i64, RawRecord) =
+        (earlier.offset, decode(earlier.value.as_deref().expect("a value")).expect("a raw record"));
+    change_holds(&mut partition, |hold| {
+        if hold.collection == "users" {
+            hold.raw_offset = earlier.0;
+            hold.listing_id = earlier.1.listing_id.clone().expect("a listing");
+        }
+    });
+    finds(&[Law::Licence], &partition);
+}
+
+#[test]
+fn a_hold_that_nobody_rejected_is_found_and_so_is_one_that_somebody_did() {
+    let mut partition = lived(&held());
+    change_holds(&mut partition, |hold| hold.state = "rejected".to_owned());
+    finds(&[Law::Licence], &partition);
+    let steps = [held(), vec![decide(decision::REJECT, None), poll()]].concat();
+    let mut partition = lived(&steps);
+    change_holds(&mut partition, |hold| hold.state = "proposed".to_owned());
+    finds(&[Law::Licence], &partition);
+}
+
+#[test]
+fn a_rejection_by_key_keeps_the_relationships_with_the_entity() {
+    let steps = [held(), vec![decide(decision::REJECT, Some(1)), poll()]].concat();
+    lived(&steps);
+}
+
+#[test]
+fn an_approval_of_what_no_listing_lacked_is_no_licence() {
+    let steps = [held(), vec![decide(decision::APPROVE, None), poll()]].concat();
+    let partition = lived(&steps);
+    // Neither the listing that the changes name nor the one that the person named is there.
+    for (of_change, laws) in [(true, [Law::Licence]), (false, [Law::Licence])] {
+        let mut tampered = partition.clone();
+        for record in &mut tampered.changes {
+            let mut approved = change(record);
+            if of_change && approved.source.decision_by.is_some() {
+                approved.source.listing_id = Some("no-such-listing".to_owned());
+                record.value = Some(encode(&approved));
+            }
+        }
+        for record in &mut tampered.raw {
+            let Ok(mut raw) = decode::<RawRecord>(record.value.as_deref().unwrap_or_default()) else {
+                continue;
+            };
+            if let Some(decision) = raw.decision.as_mut().filter(|_| !of_change) {
+                decision.listing_id = Some("no-such-listing".to_owned());
+                record.value = Some(encode(&raw));
+            }
+        }
+        finds(&laws, &tampered);
+    }
+}
+
+#[test]
 fn a_decision_to_forget_a_part_of_an_organization_forgets_nothing() {
     let part = Choice { kind: decision::FORGET, collection: Some(1), element: None, seen: None };
     lived(&[poll(), Step::Decide(0, part), poll()]);
@@ -236,4 +333,35 @@ fn a_decision_to_forget_a_part_of_an_organization_forgets_nothing() {
     // Had it been taken for one, the element would be unknown and not missing.
     partition.graph.retain(|record| !is_of(record, "org0/anthropic_workspace:w1"));
     assert!(counts(&partition).0.contains_key(&Law::Mapping));
+}
+
+/// Another mapping's name for a user, in the graph and in the log.
+fn renamed(digest: impl Fn(&str) -> String) -> Partition {
+    let mut partition = lived(&[poll()]);
+    let rename = |user: &mut Element| {
+        user.display_name.push_str(", who was named otherwise");
+        user.digest = digest(&user.digest);
+    };
+    for record in &mut partition.graph {
+        if is_of(record, "org0/anthropic_user:u1") {
+            let mut user: Element = decode(record.value.as_deref().expect("a value")).expect("a user");
+            rename(&mut user);
+            record.value = Some(encode(&user));
+        }
+    }
+    for record in partition.changes.iter_mut().filter(|record| is_of(record, "org0/anthropic_user:u1")) {
+        let mut of_user = change(record);
+        of_user.after.as_mut().into_iter().for_each(&rename);
+        record.value = Some(encode(&of_user));
+    }
+    partition
+}
+
+#[test]
+fn an_element_that_another_version_mapped_is_uncheckable() {
+    finds(&[Law::Mapping], &renamed(str::to_owned));
+    let other =
+        renamed(|digest| format!("{}.{}", &digest[..digest.find('.').expect("two halves")], "0".repeat(32)));
+    finds(&[], &other);
+    assert_eq!(counts(&other).1, BTreeMap::from([(Law::Mapping, 1)]));
 }
