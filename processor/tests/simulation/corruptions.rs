@@ -20,7 +20,8 @@ use crate::{
     world::Mutation,
 };
 
-/// Number of the workspaces among an organization's collections.
+/// Their numbers among an organization's collections.
+const USERS: u8 = 1;
 const WORKSPACES: u8 = 2;
 
 fn lived(steps: &[Step]) -> Partition {
@@ -32,6 +33,10 @@ fn lived(steps: &[Step]) -> Partition {
 
 fn poll() -> Step {
     Step::Poll(0, Vec::new())
+}
+
+fn list(collection: u8, fault: Fault) -> Step {
+    Step::List(Listing { organization: 0, collection, age: 0, fault, within: None })
 }
 
 fn live(mutation: Mutation) -> Step {
@@ -237,14 +242,7 @@ fn a_log_of_which_only_notices_are_left_is_uncheckable() {
 
 #[test]
 fn a_narrower_listing_is_partial_though_the_last_whole_one_is_cut_off() {
-    let narrower = Listing {
-        organization: 0,
-        collection: WORKSPACES,
-        age: 0,
-        fault: Fault::WithoutArchived,
-        within: None,
-    };
-    let mut partition = lived(&[poll(), Step::List(narrower)]);
+    let mut partition = lived(&[poll(), list(WORKSPACES, Fault::WithoutArchived)]);
     let end = partition.raw.iter().find(|record| is_of(record, "org0/poll/end")).expect("an end mark");
     partition.raw_begins = end.offset;
     finds(&[], &partition);
@@ -326,13 +324,11 @@ fn an_approval_of_what_no_listing_lacked_is_no_licence() {
 
 #[test]
 fn a_decision_to_forget_a_part_of_an_organization_forgets_nothing() {
-    let part = Choice { kind: decision::FORGET, collection: Some(1), element: None, seen: None };
-    lived(&[poll(), Step::Decide(0, part), poll()]);
-    let part = Choice { kind: decision::FORGET, collection: None, element: Some(1), seen: None };
-    let mut partition = lived(&[poll(), Step::Decide(0, part), live(Mutation::Leave(1)), poll()]);
-    // Had it been taken for one, the element would be unknown and not missing.
-    partition.graph.retain(|record| !is_of(record, "org0/anthropic_workspace:w1"));
-    assert!(counts(&partition).0.contains_key(&Law::Mapping));
+    for (collection, element) in [(Some(USERS), None), (None, Some(1))] {
+        let part = Choice { kind: decision::FORGET, collection, element, seen: None };
+        // What a listing that is not whole lacks stays known.
+        lived(&[poll(), Step::Decide(0, part), list(USERS, Fault::Missing(0))]);
+    }
 }
 
 /// Another mapping's name for a user, in the graph and in the log.
