@@ -33,6 +33,8 @@ pub(super) struct Audit {
     witness: Witness,
     /// Only the organization of this name is audited.
     only: Option<String>,
+    /// Ids of the others: the graph topic knows them by other names.
+    others: BTreeSet<String>,
     /// Changes are there, and the graph topic knows nothing of the organization.
     unknown: BTreeMap<String, Head>,
     /// Retention has cut the beginning of the log.
@@ -87,6 +89,7 @@ impl Audit {
             ids: BTreeSet::new(),
             witness: Witness::default(),
             only: only.map(str::to_owned),
+            others: BTreeSet::new(),
             unknown: BTreeMap::new(),
             is_log_cut: false,
             raw_since,
@@ -104,7 +107,8 @@ impl Audit {
     /// The graph topic was read to its end: what follows is of what it knows.
     pub(super) fn end_graph(&mut self) {
         if let Some(name) = &self.only {
-            self.files.retain(|_, file| file.books.name == *name);
+            let others = self.files.extract_if(.., |_, file| file.books.name != *name);
+            self.others = others.map(|(organization_id, _)| organization_id).collect();
         }
         for file in self.files.values_mut() {
             file.proposals.ask_for_holds(&file.books);
@@ -166,6 +170,9 @@ impl Audit {
 
     /// A change of an organization of which the graph topic knew nothing.
     fn take_unknown(&mut self, organization_id: &str, value: Option<&[u8]>) {
+        if self.others.contains(organization_id) {
+            return;
+        }
         let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
         if self.only.as_ref().is_none_or(|name| *name == change.source.name) {
             let head = self.unknown.entry(organization_id.to_owned()).or_default();

@@ -2,9 +2,10 @@
 //! decoding of records. A test sees to that.
 //!
 //! Partition by partition it reads `graph` to its end, then `changes` up to the revisions that the graph has, then
-//! `graph` on, which has to come as far as `changes` had, then `raw` up to what the graph has seen of it. So it can be asked while the services run. In memory are the graph of one
-//! partition, what the changes leave of it, what the raw records say of it, its deletions, the ids of its listings, and
-//! a bounded number of change ids.
+//! `graph` on, which has to come as far as `changes` had, then `raw` up to what the graph has seen of it. So it can be
+//! asked while the services run. In memory are the graph of one partition, what the changes leave of it, what the raw
+//! records say of it, what the laws ask for of those deletions that raw can still tell of, sixteen bytes for each listing
+//! in raw, and a bounded number of change ids.
 
 mod audit;
 mod books;

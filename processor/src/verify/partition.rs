@@ -23,6 +23,8 @@ pub struct Partition {
     pub changes: Vec<Record>,
     /// Of the raw topic.
     pub raw: Vec<Record>,
+    /// Only the organization of this name is verified.
+    pub only: Option<String>,
     /// The first offset of the changes topic; above 0, retention has cut what was before.
     pub changes_begin: i64,
     /// The first offset of the raw topic.
@@ -35,7 +37,7 @@ impl Partition {
         let raw = || self.raw.iter().filter(|record| record.offset >= self.raw_begins);
         let times = raw().take(FIRST_RECORDS).filter_map(|record| observed_ts_ms(record.value.as_deref()));
         let since = times.min().filter(|_| self.raw_begins > 0);
-        let mut audit = Audit::new(self.number, self.count, None, since);
+        let mut audit = Audit::new(self.number, self.count, self.only.as_deref(), since);
         for record in &self.graph {
             audit.take_graph(key(record), record.value.as_deref(), record.offset);
         }

@@ -13,13 +13,11 @@ pub(crate) fn partition(script: &Script, topics: &Topics) -> Partition {
     let graph = topics.graph.iter().map(|(key, value)| (key, value.clone()));
     let changes = topics.changes.iter().map(|(key, value)| (key, Some(value.clone())));
     Partition {
-        number: 0,
         count: 1,
         graph: graph.zip(0..).map(record).collect(),
         changes: changes.zip(0..).map(record).collect(),
         raw: script.entries.iter().map(Entry::as_record).collect(),
-        changes_begin: 0,
-        raw_begins: 0,
+        ..Partition::default()
     }
 }
 

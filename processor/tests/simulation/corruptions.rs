@@ -192,6 +192,26 @@ fn a_graph_that_was_emptied_is_found() {
 }
 
 #[test]
+fn an_organization_that_had_the_name_before_is_another_one() {
+    let mut partition = lived(&[poll()]);
+    for record in &mut partition.changes {
+        let mut renamed = change(record);
+        renamed.source.name = "an earlier name".to_owned();
+        record.value = Some(encode(&renamed));
+    }
+    partition.only = Some("an earlier name".to_owned());
+    assert_eq!(partition.verify(), []);
+    partition.only = Some("name0".to_owned());
+    assert_eq!(partition.verify().len(), 1);
+    finds(&[], &partition);
+    // Nobody else has the name where the graph knows nothing.
+    partition.graph.clear();
+    assert_eq!(partition.verify(), []);
+    partition.only = Some("an earlier name".to_owned());
+    finds(&[Law::Fold], &partition);
+}
+
+#[test]
 fn a_change_that_the_graph_never_got_is_found() {
     let mut partition = lived(&[poll()]);
     let last = partition.changes.last().expect("a change").clone();
