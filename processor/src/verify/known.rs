@@ -171,6 +171,14 @@ impl Known {
                     });
                 }
             }
+            if let Some(latest) = &coverage.latest {
+                let is_calm =
+                    matches!(latest.outcome.as_str(), outcome::WHOLE | outcome::GUARDED | outcome::GONE);
+                verdict.hold(Law::Coverage, is_calm == coverage.not_whole_since_ts_ms.is_none(), || {
+                    let expected = "since when it has not been whole, and only where that is so";
+                    Violation::new(name, expected, format!("the other of the two, {}", latest.outcome))
+                });
+            }
             let is_whole = |it: &str| it == outcome::WHOLE || it == outcome::GUARDED;
             if let Some(latest) = coverage.latest.as_ref().filter(|latest| is_whole(&latest.outcome)) {
                 let is_same = coverage.whole.as_ref().is_some_and(|it| it.raw_offset == latest.raw_offset);

@@ -6,7 +6,7 @@ use processor::verify::{Law, Partition, Verdict};
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode, encode},
-    coverage::Hold,
+    coverage::{Coverage, Hold},
     element::Element,
     raw::{RawRecord, decision},
 };
@@ -182,6 +182,17 @@ fn a_line_for_the_members_of_all_workspaces_freezes_each_of_them() {
         }
     }
     finds(&[], &partition);
+}
+
+#[test]
+fn a_failure_that_does_not_say_since_when_is_found() {
+    let mut partition = lived(&[poll(), Step::Poll(0, vec![(USERS, Fault::Failed)])]);
+    for record in partition.graph.iter_mut().filter(|record| is_of(record, "org0/coverage/users")) {
+        let mut coverage: Coverage = decode(record.value.as_deref().expect("a value")).expect("a coverage");
+        coverage.not_whole_since_ts_ms = None;
+        record.value = Some(encode(&coverage));
+    }
+    finds(&[Law::Coverage], &partition);
 }
 
 #[test]
