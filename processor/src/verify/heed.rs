@@ -33,9 +33,11 @@ struct Missed {
 }
 
 /// How far the graph has read the raw topic at least (offset). One transaction moves all of an organization's coverage
-/// in the order of raw, so whatever is before the newest was read.
+/// in the order of raw, so whatever is not behind the newest was read.
 pub(super) fn horizon(books: &Books) -> i64 {
-    books.coverage.values().map(newest).max().unwrap_or(-1)
+    let polls = books.coverage.values().filter_map(|coverage| coverage.poll.as_ref()?.raw_offset).max();
+    let listed = books.coverage.values().map(newest).max();
+    listed.max(polls).unwrap_or(-1)
 }
 
 /// The newest record that a coverage tells of (offset).
@@ -87,7 +89,7 @@ impl Heed {
         self.missed.remove(collection);
     }
 
-    /// Judges what was missed before the graph's horizon.
+    /// Judges what was missed up to the graph's horizon.
     ///
     /// `begun`, where the log is cut: the members collections of which it tells when they could begin.
     pub(super) fn judge(&self, books: &Books, begun: Option<&BTreeSet<String>>, verdict: &mut Verdict) {
@@ -97,7 +99,7 @@ impl Heed {
                 verdict.give_up(Law::Coverage, 1);
                 continue;
             }
-            let is_read = *offset < horizon;
+            let is_read = *offset <= horizon;
             verdict.hold(Law::Coverage, !is_read || !is_kept(collection, books), || {
                 let expected =
                     format!("its {what} at raw offset {offset}, for the graph has read to {horizon}");
@@ -139,6 +141,7 @@ impl PollMark {
     fn freezes(&self, coverage: &Coverage, offset: i64) -> bool {
         coverage.collection.starts_with(MEMBERS)
             && offset > newest(coverage)
+            && self.mark.outcomes.iter().all(|line| line.collection != coverage.collection)
             && coverage
                 .latest
                 .as_ref()

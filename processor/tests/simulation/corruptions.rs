@@ -1,6 +1,6 @@
 //! What the auditor finds in a history that was tampered with, and what it forgives one of which the beginning is cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use processor::verify::{Law, Partition, Verdict};
 use schemas::{
@@ -127,61 +127,15 @@ fn a_line_of_an_end_mark_that_nobody_heeded_is_found() {
 
 #[test]
 fn a_line_for_the_members_of_all_workspaces_freezes_each_of_them() {
-    let failed = Step::Poll(0, vec![(WORKSPACES, Fault::Failed)]);
-    let mut partition = lived(&[poll(), failed, poll()]);
-    // Nobody lists the members again, and the end mark of the failed poll says why.
-    let members: Vec<i64> = partition
-        .raw
-        .iter()
-        .filter(|record| record.key.as_deref().is_some_and(|key| key.starts_with(b"org0/members/")))
-        .map(|record| record.offset)
-        .collect();
-    let first_poll = partition.raw.iter().filter(|record| is_of(record, "org0/poll/end")).map(|it| it.offset);
-    let first_poll = first_poll.min().expect("a poll");
-    partition.raw.retain(|record| record.offset < first_poll || !members.contains(&record.offset));
-    let mut seen = BTreeMap::<Vec<u8>, u32>::new();
+    let mut partition = lived(&[poll(), Step::Poll(0, vec![(WORKSPACES, Fault::Failed)])]);
+    finds(&[], &partition);
+    // Each keeps what the first poll said of it.
+    let mut seen = BTreeSet::new();
     partition.graph.retain(|record| {
         let key = record.key.clone().unwrap_or_default();
-        let count = seen.entry(key.clone()).or_default();
-        *count += 1;
-        !key.starts_with(b"org0/coverage/members/") || *count == 1
+        !key.starts_with(b"org0/coverage/members/") || seen.insert(key)
     });
-    finds(&[], &partition);
-    for record in &mut partition.raw {
-        let Ok(mut raw) = decode::<RawRecord>(record.value.as_deref().unwrap_or_default()) else { continue };
-        let Some(mark) = raw.mark.as_mut().filter(|mark| !mark.complete && !mark.outcomes.is_empty()) else {
-            continue;
-        };
-        let mut line =
-            mark.outcomes.iter().find(|line| line.collection == "workspaces").expect("a line").clone();
-        line.collection = "members".to_owned();
-        mark.outcomes.push(line);
-        record.value = Some(encode(&raw));
-    }
     finds(&[Law::Coverage], &partition);
-    // As the processor writes it: each coverage has the outcome of that mark as its newest try.
-    let mark = partition.raw.iter().find_map(|record| {
-        let raw = decode::<RawRecord>(record.value.as_deref()?).ok()?;
-        let lines = raw.mark.as_ref()?.outcomes.clone();
-        let line = lines.into_iter().find(|line| line.collection == "members")?;
-        Some((record.offset, raw, line))
-    });
-    let (offset, raw, line) = mark.expect("the mark");
-    for record in &mut partition.graph {
-        let is_members = record.key.as_deref().is_some_and(|key| key.starts_with(b"org0/coverage/members/"));
-        if is_members
-            && let Some(GraphValue::Coverage(mut coverage)) =
-                record.value.as_deref().map(|it| GraphValue::decode(it).expect("a value"))
-        {
-            let latest = coverage.latest.as_mut().expect("a try");
-            (latest.outcome, latest.reason) = (line.outcome.clone(), line.reason.clone());
-            (latest.poll_id, latest.raw_offset) = (raw.poll_id.clone(), offset);
-            latest.ended_ts_ms = raw.observed_ts_ms;
-            coverage.not_whole_since_ts_ms = Some(raw.observed_ts_ms);
-            record.value = Some(encode(&*coverage));
-        }
-    }
-    finds(&[], &partition);
 }
 
 #[test]
