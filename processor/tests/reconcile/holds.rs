@@ -278,12 +278,12 @@ fn a_state_restored_from_its_records_holds_what_it_held() {
     let world = many();
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 30));
-    let mut restored = schemas::state::State::default();
-    for (key, hold) in book.state.holds() {
-        let key = schemas::state::GraphKey::Hold(key.clone());
-        let value = schemas::codec::GraphValue::Hold(Box::new(hold.clone()));
-        let value = schemas::codec::GraphValue::decode(&value.encode()).expect("a hold");
-        restored.fold(&key, Some(value)).expect("a hold");
-    }
-    assert_eq!(restored.holds(), book.state.holds());
+    assert_eq!(book.state.holds().len(), 60);
+    let restored = book.restored();
+    let state = restored.states().get(ORGANIZATION).expect("it was written");
+    assert_eq!(state.holds(), book.state.holds());
+    assert_eq!(state.coverage(), book.state.coverage());
+    // What was held is listed again, and its holds end in the topic too.
+    take(&mut book, &world);
+    assert_eq!(book.restored().states().get(ORGANIZATION).map(|state| state.holds().len()), Some(0));
 }

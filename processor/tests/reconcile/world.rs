@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use processor::{
     listing::Listing,
+    partition_state::PartitionState,
     reconcile::{Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
 };
 use schemas::{
     change::Envelope,
-    codec::{Raw, resource_digest},
+    codec::{GraphValue, Raw, resource_digest},
     collection::Collection,
     raw::{self, Actor, Configuration, Decision, Manifest, Mark, RawRecord, Resource, Scope},
-    state::State,
+    state::{GraphKey, State},
+    topics::partition,
 };
 
 pub(crate) const ORGANIZATION: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -138,6 +140,7 @@ fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
 pub(crate) struct Book {
     pub(crate) state: State,
     pub(crate) changes: Vec<Envelope>,
+    records: Vec<(GraphKey, Option<GraphValue>)>,
     pub(crate) offset: i64,
 }
 
@@ -242,7 +245,21 @@ impl Book {
         }
     }
 
+    /// The partition as a task restores it from what was written to the graph topic.
+    pub(crate) fn restored(&self) -> PartitionState {
+        let mut restored = PartitionState::new(partition(ORGANIZATION, PARTITIONS), PARTITIONS);
+        for (key, value) in &self.records {
+            let value = value.as_ref().map(GraphValue::encode);
+            restored
+                .restore(&key.format(ORGANIZATION), value.as_deref())
+                .expect("a record of the graph topic");
+        }
+        restored.check().expect("it is what was written");
+        restored
+    }
+
     pub(crate) fn fold(&mut self, reconciled: &Reconciled) -> Vec<Envelope> {
+        self.records.extend(reconciled.records.iter().cloned());
         for (key, value) in &reconciled.records {
             self.state.fold(key, value.clone()).expect("a record of the graph topic");
         }
