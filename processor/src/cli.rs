@@ -10,7 +10,7 @@ use service::{
     kafka::topics::Broker,
 };
 
-use crate::{check, decide, forget, holds, replay, reset, run, tail, verify};
+use crate::{check, confirmation::Confirmation, decide, forget, holds, replay, reset, run, tail, verify};
 
 /// Turns raw records into changes and compacted state.
 #[derive(Debug, Parser)]
@@ -71,7 +71,7 @@ enum Command {
     /// Rebuild changes and graph from the raw topic, into topics of another prefix.
     Replay(replay::Arguments),
     /// Show, and with --confirm delete, what a processor has to forget to begin anew from the raw topic.
-    Reset(reset::Arguments),
+    Reset(Confirmation),
 }
 
 /// Does what the command line asks for.

@@ -20,6 +20,7 @@ use service::{
 };
 
 use crate::{
+    confirmation::Confirmation,
     decide::{self, Whose, filled},
     stand::Stand,
 };
@@ -35,15 +36,8 @@ pub struct Arguments {
     /// Why, for whoever reads the raw topic later.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
-    /// Show what would be deleted and write nothing; so it is without --confirm too.
-    #[arg(long, conflicts_with = "confirm")]
-    dry_run: bool,
-    /// Write the decision.
-    #[arg(long)]
-    confirm: bool,
-    /// As a JSON line.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
 }
 
 /// What is known of an organization, in keys and counts.
@@ -59,7 +53,8 @@ struct Known {
 
 /// Shows what is deleted, or has it deleted.
 pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outcome> {
-    if arguments.confirm {
+    let Confirmation { confirm, json, .. } = arguments.confirmation;
+    if confirm {
         let organization_id = decide::organization_id(&config, &arguments.whose)?;
         let decision = Decision {
             kind: decision::FORGET.to_owned(),
@@ -70,7 +65,7 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
             why: arguments.why,
             decided_ts_ms: Timestamp::now().as_millisecond(),
         };
-        return decide::write(config, organization_id, decision, arguments.json).await;
+        return decide::write(config, organization_id, decision, json).await;
     }
     if let Some(name) = &arguments.whose.organization {
         config.organization(name)?;
@@ -83,7 +78,7 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
             .organizations
             .iter()
             .any(|it| it.name == known.name || it.organization_id.as_ref() == Some(&organization_id));
-        if arguments.json {
+        if json {
             answer::print([as_json(&organization_id, &known, is_configured)?])
         } else {
             answer::print(told(&organization_id, &known, is_configured))

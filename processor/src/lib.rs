@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod check;
 pub mod cli;
+pub mod confirmation;
 pub mod decide;
 pub mod forget;
 mod gauges;

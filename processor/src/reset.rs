@@ -2,55 +2,45 @@
 //!
 //! Deleted are the committed offsets of its group, the changes and the graph: with any one of the three left, the
 //! others would not fit it. The group goes first, and by the broker's own refusal never from under a live member: a
-//! reset that ends in between leaves a graph that says itself what of raw it has.
+//! reset that ends in between leaves a graph that says itself what of raw it has. No broker guards the topics, so
+//! whether somebody works with them is asked again before each deletion and behind the last one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 use rdkafka::ClientConfig;
-use schemas::{codec::GraphValue, collection::POLL, coverage::Coverage, state::GraphKey, topics::Topic};
+use schemas::{
+    codec::GraphValue,
+    collection::POLL,
+    coverage::Coverage,
+    state::{FoldError, GraphKey},
+    topics::Topic,
+};
 use serde_json::json;
 use service::{
     answer,
     config::{Config, environment},
     exit::Outcome,
-    kafka::{client_config, upkeep::Upkeep},
+    kafka::{client_config, restore::RestoreError, upkeep::Upkeep},
 };
 
-use crate::stand::Stand;
+use crate::{confirmation::Confirmation, stand::Stand};
 
 /// The topics that are deleted, and made anew by the next run.
 const DELETED: [Topic; 2] = [Topic::Changes, Topic::Graph];
 /// So many collections of an organization are named (count): the rest are counted.
 const NAMED: usize = 5;
 
-/// Whether to do it.
-#[derive(Debug, Clone, Copy, clap::Args)]
-pub struct Arguments {
-    /// Show what would be deleted and delete nothing; so it is without --confirm too.
-    #[arg(long, conflicts_with = "confirm")]
-    dry_run: bool,
-    /// Delete it.
-    #[arg(long)]
-    confirm: bool,
-    /// As a JSON line.
-    #[arg(long)]
-    json: bool,
-}
-
 /// Shows what is deleted, or deletes it.
-pub async fn reset(config: Config, arguments: Arguments) -> anyhow::Result<Outcome> {
+pub async fn reset(config: Config, confirmation: Confirmation) -> anyhow::Result<Outcome> {
     tokio::task::spawn_blocking(move || {
         let client = client_config(&config.kafka, &environment())?;
         let reset = Reset::look(&config, &client)?;
-        if arguments.confirm {
+        let Confirmation { confirm, json, .. } = confirmation;
+        if confirm {
             reset.work(&Upkeep::new(&client)?)?;
         }
-        let lines = if arguments.json {
-            vec![reset.as_json(arguments.confirm)?]
-        } else {
-            reset.told(arguments.confirm)
-        };
+        let lines = if json { vec![reset.as_json(confirm)?] } else { reset.told(confirm) };
         answer::print(lines)
     })
     .await
@@ -59,7 +49,7 @@ pub async fn reset(config: Config, arguments: Arguments) -> anyhow::Result<Outco
 
 /// What there is before a reset.
 struct Reset {
-    group_id: String,
+    groups: Groups,
     /// Members of the groups that have some.
     active: BTreeMap<String, usize>,
     /// Topics to delete, with the spans of their offsets, which count transaction markers too.
@@ -67,8 +57,9 @@ struct Reset {
     raw: String,
     /// The first offsets of raw by partition where it is no longer the first of all.
     cut: BTreeMap<i32, i64>,
-    /// Collections by organization whose last whole listing raw no longer has whole.
-    lost: BTreeMap<String, Vec<String>>,
+    /// Collections by organization whose last whole listing raw no longer has whole; why that cannot be told, where the
+    /// graph, which says so, cannot be read: a reset is what mends it.
+    lost: Result<BTreeMap<String, Vec<String>>, String>,
 }
 
 impl Reset {
@@ -92,48 +83,43 @@ impl Reset {
             let span = spans.sum::<Result<i64, _>>()?;
             topics.insert(topic, span);
         }
-        let group_id = format!("{prefix}.processor");
-        let mut active = BTreeMap::new();
-        // The sink folds the graph topic: its state would be of one that is gone.
-        for group in [group_id.clone(), format!("{prefix}.sink")] {
-            let members = upkeep.members(&group)?;
-            if members > 0 {
-                active.insert(group, members);
-            }
-        }
+        let groups = Groups::of(prefix);
+        let active = groups.active(&upkeep)?;
         let lost = if topics.contains_key(&Topic::Graph.name(prefix)) {
             lost(&mut Stand::open(config, client)?, &begins)?
         } else {
-            BTreeMap::new()
+            Ok(BTreeMap::new())
         };
         let cut = begins.into_iter().filter(|(_, beginning)| *beginning > 0).collect();
-        Ok(Self { group_id, active, topics, raw, cut, lost })
+        Ok(Self { groups, active, topics, raw, cut, lost })
     }
 
     fn work(&self, upkeep: &Upkeep) -> anyhow::Result<()> {
         if !self.active.is_empty() {
             bail!("nothing was deleted: {}", self.refusal());
         }
-        upkeep.delete_group(&self.group_id)?;
+        self.groups.still(upkeep)?;
+        upkeep.delete_group(&self.groups.processor)?;
         for topic in self.topics.keys() {
+            self.groups.still(upkeep)?;
             upkeep.delete_topic(topic).context("the reset is not complete; run it again")?;
         }
-        Ok(())
+        // Who came behind the last question may have read what is gone, or begun to write it anew.
+        self.groups.still(upkeep)
     }
 
     fn refusal(&self) -> String {
-        let groups: Vec<String> =
-            self.active.iter().map(|(group, members)| format!("{group} has {members}")).collect();
         format!(
             "a group has active members ({}); stop the processors and sinks first (one that was killed counts until \
              its session ends, ten seconds)",
-            groups.join(", ")
+            counted(&self.active)
         )
     }
 
     fn told(&self, is_done: bool) -> Vec<String> {
         let verb = if is_done { "deleted" } else { "would delete" };
-        let mut lines = vec![format!("reset {verb}: the committed offsets of the group {}", self.group_id)];
+        let mut lines =
+            vec![format!("reset {verb}: the committed offsets of the group {}", self.groups.processor)];
         lines.extend(self.topics.iter().map(|(topic, span)| {
             format!("reset {verb}: the topic {topic} with what is in it ({span} offsets)")
         }));
@@ -149,7 +135,13 @@ impl Reset {
             )
         });
         lines.extend(cut);
-        lines.extend(self.lost.iter().map(|(organization, collections)| {
+        if let Err(reason) = &self.lost {
+            lines.push(format!(
+                "what raw no longer has cannot be told, for the graph cannot be read ({reason}): the next poll brings \
+                 back what is lost"
+            ));
+        }
+        lines.extend(self.lost.iter().flatten().map(|(organization, collections)| {
             let named = collections.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
             let more = collections.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -169,10 +161,11 @@ impl Reset {
 
     fn as_json(&self, is_done: bool) -> anyhow::Result<String> {
         let line = json!({
-            "group": self.group_id,
+            "group": self.groups.processor,
             "topics": self.topics,
             "raw_begins": self.cut,
-            "lost_until_next_poll": self.lost,
+            "lost_until_next_poll": self.lost.as_ref().ok(),
+            "cannot_be_told": self.lost.as_ref().err(),
             "active": self.active,
             "deleted": is_done,
         });
@@ -180,8 +173,69 @@ impl Reset {
     }
 }
 
-/// Collections whose last whole listing begins before raw does.
-fn lost(stand: &mut Stand, begins: &BTreeMap<i32, i64>) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+/// Who works with what a reset deletes.
+struct Groups {
+    processor: String,
+    /// Folds the graph topic: its state would be of one that is gone.
+    sink: String,
+}
+
+impl Groups {
+    fn of(prefix: &str) -> Self {
+        Self { processor: format!("{prefix}.processor"), sink: format!("{prefix}.sink") }
+    }
+
+    /// Members of the groups that have some.
+    fn active(&self, upkeep: &Upkeep) -> anyhow::Result<BTreeMap<String, usize>> {
+        let mut active = BTreeMap::new();
+        for group in [&self.processor, &self.sink] {
+            let members = upkeep.members(group)?;
+            if members > 0 {
+                active.insert(group.clone(), members);
+            }
+        }
+        Ok(active)
+    }
+
+    /// Refuses to go on once there are members.
+    fn still(&self, upkeep: &Upkeep) -> anyhow::Result<()> {
+        let active = self.active(upkeep)?;
+        if !active.is_empty() {
+            bail!(
+                "a service was started during the reset, which may have met topics half gone ({}): stop it and run \
+                 reset again",
+                counted(&active)
+            );
+        }
+        Ok(())
+    }
+}
+
+fn counted(active: &BTreeMap<String, usize>) -> String {
+    let groups: Vec<String> =
+        active.iter().map(|(group, members)| format!("{group} has {members}")).collect();
+    groups.join(", ")
+}
+
+/// Collections whose last whole listing begins before raw does; why nobody can tell, where the graph has a record that
+/// cannot be read.
+fn lost(
+    stand: &mut Stand,
+    begins: &BTreeMap<i32, i64>,
+) -> anyhow::Result<Result<BTreeMap<String, Vec<String>>, String>> {
+    match told_lost(stand, begins) {
+        Ok(lost) => Ok(Ok(lost)),
+        Err(error) => match error.downcast_ref() {
+            Some(RestoreError::<FoldError>::Apply { .. }) => Ok(Err(format!("{error:#}"))),
+            _ => Err(error),
+        },
+    }
+}
+
+fn told_lost(
+    stand: &mut Stand,
+    begins: &BTreeMap<i32, i64>,
+) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
     let mut lost: BTreeSet<(String, String)> = BTreeSet::new();
     for partition in 0..stand.partition_count() {
         let begins = begins.get(&partition).copied().unwrap_or_default();

@@ -21,6 +21,8 @@ pub enum Request {
     Produce,
     /// The end of a transaction, by commit or abort.
     EndTransaction,
+    /// The deletion of topics.
+    DeleteTopics,
 }
 
 impl Request {
@@ -28,6 +30,7 @@ impl Request {
     fn of(api_key: i16) -> Option<Self> {
         match api_key {
             0 => Some(Self::Produce),
+            20 => Some(Self::DeleteTopics),
             26 => Some(Self::EndTransaction),
             _ => None,
         }

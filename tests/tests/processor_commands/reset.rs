@@ -3,10 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::said;
-use schemas::topics::Topic;
+use schemas::{
+    state::GraphKey,
+    topics::{Topic, partition},
+};
 use serde_json::Value;
 use simulator::anthropic::ROUND;
-use tests::{judge::agree, kafka, world::World};
+use tests::{
+    judge::agree,
+    kafka,
+    proxy::{Fate, Proxy, Request},
+    world::{PARTITIONS, World},
+};
 
 fn lived() -> World {
     let world = World::start();
@@ -74,4 +82,53 @@ fn a_reset_says_what_raw_no_longer_has() {
     let shown = world.run("processor", &["reset"]);
     assert!(shown.expect(0).stdout.contains("lost until the next poll"), "{}", shown.stdout);
     assert!(shown.stdout.contains("where raw begins"), "{}", shown.stdout);
+}
+
+#[test]
+fn a_service_that_starts_during_a_reset_ends_it_with_what_to_do() {
+    let world = World::start();
+    world.round();
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    // Both topics are deleted by requests of their own: it is asked before the second one, and behind it.
+    for held in 1..=2 {
+        proxy.strike(Request::DeleteTopics, Fate::Held, 1);
+        let reset = world.spawn_through(&proxy, "processor", &["reset", "--confirm"]);
+        proxy.await_struck();
+        let mut sink = world.spawn("sink", &["run"]);
+        sink.logged("assigned");
+        proxy.release();
+        let ended = reset.finish();
+        assert_eq!(ended.code, Some(1), "{held}: {}{}", ended.stdout, ended.stderr);
+        assert!(ended.stderr.contains("stop it and run reset again"), "{held}: {}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+        sink.terminate();
+    }
+    for topic in [Topic::Changes, Topic::Graph] {
+        assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(topic)), 0, "{topic:?}");
+    }
+    world.run("processor", &["reset", "--confirm"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_reset_mends_a_graph_that_cannot_be_read() {
+    let world = World::start();
+    world.round();
+    let id = world.anthropic[0].organization_id();
+    let key = GraphKey::Element("anthropic_user:x".to_owned()).format(&id);
+    let (graph, home) = (world.topic(Topic::Graph), partition(&id, PARTITIONS));
+    kafka::write(&world.bootstrap_servers, &graph, home, &key, Some(b"none"), &[]);
+    let broken = world.run("processor", &["run", "--until-end"]);
+    assert_eq!(broken.code, Some(1), "{}", broken.stderr);
+    let shown = world.run("processor", &["reset"]);
+    assert!(shown.expect(0).stdout.contains("cannot be told"), "{}", shown.stdout);
+    let done = world.run("processor", &["reset", "--confirm", "--json"]);
+    let line: Value = serde_json::from_str(&done.expect(0).stdout).expect("a JSON line");
+    assert_eq!((&line["deleted"], &line["lost_until_next_poll"]), (&true.into(), &Value::Null));
+    assert!(line["cannot_be_told"].as_str().is_some_and(|reason| reason.contains(&graph)), "{line}");
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.round();
+    agree(&world, 0);
 }
