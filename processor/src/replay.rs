@@ -123,8 +123,17 @@ fn make_targets(
     partition_count: i32,
 ) -> anyhow::Result<()> {
     let partitions = |topic: Topic| upkeep.partition_count(&topic.name(into));
-    // The partition counts of all five are held to each other; a replay's must be that of raw.
-    for topic in Topic::ALL {
+    // A replay makes neither: the prefix is a deployment's, though its targets may be empty or, after a reset, gone.
+    for topic in [Topic::Raw, Topic::Sync] {
+        if partitions(topic)?.is_some() {
+            bail!(
+                "{} exists, so {into} is the prefix of live topics, which a replay never touches; write another --into",
+                topic.name(into)
+            );
+        }
+    }
+    // The partition counts are held to each other; a replay's must be that of raw.
+    for topic in TARGETS {
         if let Some(found) = partitions(topic)?
             && found != partition_count
         {

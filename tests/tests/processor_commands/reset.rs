@@ -132,3 +132,19 @@ fn a_reset_mends_a_graph_that_cannot_be_read() {
     world.round();
     agree(&world, 0);
 }
+
+#[test]
+fn a_replay_keeps_out_of_a_deployment_that_was_reset() {
+    let (world, other) = (World::start(), World::start());
+    for world in [&world, &other] {
+        world.run("producer", &["poll"]).expect(0);
+        world.run("processor", &["run", "--until-end"]).expect(0);
+    }
+    other.run("processor", &["reset", "--confirm"]).expect(0);
+    let refused = world.run("processor", &["replay", "--from", "earliest", "--into", &other.prefix]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is the prefix of live topics"), "{}", refused.stderr);
+    for topic in [Topic::Changes, Topic::Graph] {
+        assert_eq!(kafka::partition_count(&other.bootstrap_servers, &other.topic(topic)), 0, "{topic:?}");
+    }
+}
