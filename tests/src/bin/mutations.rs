@@ -1,9 +1,11 @@
 //! Breaks the rules on purpose, one source patch of `tests/mutations` at a time, and runs each broken build through the
-//! kill harness: `cargo run --release -p tests --bin mutations`. Its checker has to catch each, and be content with the
-//! build that nobody broke, under the same seed.
+//! kill harness: `cargo run --release -p tests --bin mutations`. Its checker has to catch each, by one of the laws that
+//! the patch names (`caught by: LAW, LAW…`, above the diff), and be content with the build that nobody broke, under the
+//! same seed.
 //!
 //! The last line is `{"mutations":…,"caught":…}`. Exit code 0 only if all were caught and the clean build was not.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -20,6 +22,8 @@ const KILLS: u64 = 40;
 const LONGEST: Duration = Duration::from_mins(5);
 /// What a run of few kills may miss without anything being wrong with the build.
 const OF_THE_RUN: [&str; 2] = ["every-place", "not-idle"];
+/// Begins the line of a patch that names the laws.
+const CAUGHT_BY: &str = "caught by: ";
 
 fn main() -> Result<ExitCode> {
     let usage = "usage: mutations [--seed NUMBER] [--only PART-OF-A-NAME]…";
@@ -35,20 +39,29 @@ fn main() -> Result<ExitCode> {
     }
     let tree = copy_of_the_sources()?;
     let clean = laws(&judged(&tree, seed)?);
-    tell(&format!("clean: {}", if clean.is_empty() { "content" } else { clean.as_str() }));
+    tell(&format!("clean: {}", if clean.is_empty() { "content".to_owned() } else { clean.join(", ") }));
     let (mut mutations, mut caught) = (0, 0);
     for patch in patches()? {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !only.is_empty() && !only.iter().any(|part| name.contains(part)) {
             continue;
         }
+        let text = fs::read_to_string(&patch)?;
+        let expected = expected(&text).with_context(|| format!("{name} has no line {CAUGHT_BY:?}"))?;
         apply(&patch, &[])?;
         let judged = judged(&tree, seed);
         apply(&patch, &["--reverse"])?;
         let laws = laws(&judged?);
+        let is_caught = laws.iter().any(|law| expected.contains(law.as_str()));
         mutations += 1;
-        caught += u64::from(!laws.is_empty());
-        tell(&format!("{name}: {}", if laws.is_empty() { "NOT CAUGHT" } else { laws.as_str() }));
+        caught += u64::from(is_caught);
+        let found = if laws.is_empty() { "nothing".to_owned() } else { laws.join(", ") };
+        if is_caught {
+            tell(&format!("{name}: {found}"));
+        } else {
+            let expected = expected.into_iter().collect::<Vec<_>>().join(", ");
+            tell(&format!("{name}: NOT CAUGHT: found {found}; expected one of {expected}"));
+        }
     }
     tell(&json!({ "mutations": mutations, "caught": caught, "seed": seed }).to_string());
     let is_proved = caught == mutations && clean.is_empty();
@@ -64,11 +77,18 @@ fn judged(tree: &Path, seed: u64) -> Result<Summary> {
     run(&Order { kills: KILLS, seed, programs, longest: LONGEST, stops_early: true })
 }
 
-/// The laws that were broken, with how often.
-fn laws(summary: &Summary) -> String {
-    let broken = summary.by_law.iter().filter(|(law, _)| !OF_THE_RUN.contains(&law.as_str()));
-    let broken: Vec<_> = broken.map(|(law, count)| format!("{law} ({count})")).collect();
-    broken.join(", ")
+/// The laws that were broken.
+fn laws(summary: &Summary) -> Vec<String> {
+    summary.by_law.keys().filter(|law| !OF_THE_RUN.contains(&law.as_str())).cloned().collect()
+}
+
+/// The laws of which a patch is to break one at least: with any law at all, a run that is merely unlucky would pass for
+/// one that sees what is broken.
+fn expected(patch: &str) -> Option<BTreeSet<&str>> {
+    let above = patch.lines().take_while(|line| !line.starts_with("diff --git"));
+    let laws = above.filter_map(|line| line.strip_prefix(CAUGHT_BY)).flat_map(|laws| laws.split(','));
+    let laws: BTreeSet<&str> = laws.map(str::trim).filter(|law| !law.is_empty()).collect();
+    (!laws.is_empty()).then_some(laws)
 }
 
 /// What git knows of the workspace, as it lies there, in a folder that cargo's own clean removes.
@@ -107,4 +127,27 @@ fn apply(patch: &Path, how: &[&str]) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the result")]
 fn tell(line: &str) {
     println!("{line}");
+}
+
+#[cfg(test)]
+mod headers {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use super::{expected, patches};
+
+    #[test]
+    fn every_patch_names_the_laws_that_catch_it() {
+        for patch in patches().expect("the patches are there") {
+            let text = fs::read_to_string(&patch).expect("a text");
+            assert!(expected(&text).is_some(), "{}", patch.display());
+        }
+    }
+
+    #[test]
+    fn laws_stand_above_the_diff() {
+        let patch = "Something.\n\ncaught by: graph, verify:fold\n\ndiff --git a/x b/x\ncaught by: holds\n";
+        assert_eq!(expected(patch), Some(BTreeSet::from(["graph", "verify:fold"])));
+        assert_eq!(expected("Something.\ncaught by: \ndiff --git a/x b/x\n"), None);
+    }
 }
