@@ -57,7 +57,7 @@ pub struct Options {
 
 /// The topics that the processor wants.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted::of(config, &TOPICS, broker)
+    Wanted { must_see_settings: true, ..Wanted::of(config, &TOPICS, broker) }
 }
 
 /// Runs the processor until it is asked to end, or has reached the end.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use schemas::{change::Envelope, codec::decode, topics::Topic};
 use service::{
@@ -107,6 +107,9 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
+            // The partitions are assigned: the group is a name only, and need not be granted.
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed) => {}
             Some(Err(error)) if is_permanent(&error) => {
                 return Err(error).with_context(|| format!("failed to read {topic}"));
             }

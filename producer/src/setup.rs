@@ -38,7 +38,7 @@ impl Options {
 
 /// The topics that the producer wants.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted::of(config, &TOPICS, broker)
+    Wanted { must_see_settings: true, ..Wanted::of(config, &TOPICS, broker) }
 }
 
 /// The configured organizations, each with its key. Those of one API share connections.

@@ -60,6 +60,7 @@ impl Kafka {
             replication_factor: config.kafka.replication_factor,
             retention: Retention::default(),
             create: config.kafka.create_topics,
+            must_see_settings: true,
             broker,
         };
         topics::ensure(&client, &wanted).context("failed to prepare the topics")?;

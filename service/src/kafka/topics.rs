@@ -14,7 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::topics::{Retention, Topic};
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::client::{log, log_error};
 use crate::admin::Health;
@@ -55,12 +55,15 @@ pub struct Wanted<'a> {
     pub retention: Retention,
     /// Whether missing topics are made.
     pub create: bool,
+    /// Whether a topic whose settings may not be seen is refused even where none is made: whoever writes to it promises
+    /// something, while Read alone, which is all that a reader needs, does not let it see them.
+    pub must_see_settings: bool,
     /// What broker it is.
     pub broker: Broker,
 }
 
 impl<'a> Wanted<'a> {
-    /// As the configuration has them.
+    /// As the configuration has them. Settings that may not be seen are refused only where topics are made.
     pub fn of(config: &'a Config, topics: &'a [Topic], broker: Broker) -> Self {
         Self {
             topics,
@@ -69,8 +72,13 @@ impl<'a> Wanted<'a> {
             replication_factor: config.kafka.replication_factor,
             retention: config.retention,
             create: config.kafka.create_topics,
+            must_see_settings: false,
             broker,
         }
+    }
+
+    fn is_strict(&self) -> bool {
+        self.create || self.must_see_settings
     }
 }
 
@@ -257,13 +265,28 @@ impl Cluster {
             let name = topic.name(wanted.prefix);
             let refused = |source| self.refused("see the settings of", &name, source);
             let resources = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
-            let resource = resources
-                .map_err(refused)?
-                .pop()
-                .unwrap_or(Err(RDKafkaErrorCode::UnknownTopicOrPartition))
-                .map_err(|code| refused(KafkaError::AdminOp(code)))?;
-            let settings = resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?)));
-            found.settings = Some(settings.collect());
+            let unknown = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+            let described = match resources.map_err(refused)?.pop().unwrap_or(unknown) {
+                // librdkafka tells of no refusal; every topic has settings.
+                Ok(resource) if resource.entries.is_empty() => {
+                    Err(RDKafkaErrorCode::TopicAuthorizationFailed)
+                }
+                described => described,
+            };
+            match described {
+                Ok(resource) => {
+                    let settings = resource.entries.into_iter();
+                    let settings = settings.filter_map(|entry| Some((entry.name, entry.value?)));
+                    found.settings = Some(settings.collect());
+                }
+                Err(RDKafkaErrorCode::TopicAuthorizationFailed) if !wanted.is_strict() => {
+                    warn!(
+                        topic = name,
+                        "its settings may not be seen (DescribeConfigs is not granted); taken as they must be"
+                    );
+                }
+                Err(code) => return Err(refused(KafkaError::AdminOp(code))),
+            }
         }
         Ok(())
     }

@@ -46,6 +46,15 @@ impl GuardedBroker {
         self.broker.tool("org.apache.kafka.tools.AclCommand", &arguments)
     }
 
+    /// Lets a user do this with every resource of a kind (`topic`, `transactional-id`) whose name begins so.
+    pub fn grant_under(&self, user: &str, operations: &[&str], kind: &str, prefix: &str) -> Result<()> {
+        let (principal, kind) = (format!("User:{user}"), format!("--{kind}"));
+        let mut arguments = vec!["--add", "--allow-principal", &principal, &kind, prefix];
+        arguments.extend(["--resource-pattern-type", "prefixed"]);
+        arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
+        self.broker.tool("org.apache.kafka.tools.AclCommand", &arguments)
+    }
+
     /// The bootstrap server of those who may do everything.
     pub fn address(&self) -> &str {
         self.broker.address()

@@ -21,6 +21,7 @@ fn wanted(topics: &[Topic]) -> Wanted<'_> {
         replication_factor: 1,
         retention: Retention::default(),
         create: true,
+        must_see_settings: true,
         broker: Broker::Embedded,
     }
 }

@@ -15,6 +15,7 @@ fn wanted<'a>(topics: &'a [Topic], prefix: &'a str) -> Wanted<'a> {
         replication_factor: 1,
         retention: Retention::default(),
         create: true,
+        must_see_settings: true,
         broker: Broker::Kafka,
     }
 }

@@ -1,4 +1,4 @@
-//! What a person who decides has to be granted by the broker: Write on `raw`, and nothing else.
+//! What a person has to be granted by the broker: Write on `raw` to decide, Read to look, and nothing else.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use schemas::raw::decision;
 use schemas::topics::Topic;
 use simulator::anthropic::Settings;
 use tests::broker::guarded::GuardedBroker;
-use tests::kafka;
 use tests::world::World;
+use tests::{kafka, prefix};
 
 /// How long the broker may take to come up.
 const BOUND: Duration = Duration::from_mins(1);
@@ -66,4 +66,42 @@ fn a_decision_needs_write_on_raw_and_nothing_else() {
         .map(|decision| decision.kind)
         .collect();
     assert_eq!(written, decide.map(|(command, _)| command), "each once");
+}
+
+#[test]
+fn whoever_looks_needs_read_and_whoever_replays_the_rights_to_write_what_is_made() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let broker = GuardedBroker::start(folder.path(), &["audrey"]).expect("a broker starts");
+    kafka::until_it_answers(broker.address(), BOUND);
+    let mut world = World::on(broker.address().to_owned(), vec![Settings::default()]);
+    world.round();
+    let id = world.anthropic[0].organization_id();
+    log_in(&mut world, &broker, "audrey");
+    let refused = world.run("processor", &["verify"]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    for topic in [Topic::Raw, Topic::Changes, Topic::Graph] {
+        broker.grant("audrey", "READ", &world.topic(topic)).expect("a grant");
+    }
+    let verified = world.run("processor", &["verify"]);
+    assert!(verified.expect(0).stderr.contains("DescribeConfigs"), "{}", verified.stderr);
+    let look: [&[&str]; 4] = [
+        &["holds"],
+        &["verify", "--organization", "organization-1", "--json"],
+        &["forget", "--organization-id", &id],
+        &["tail", "--from", "earliest", "--until-end"],
+    ];
+    for arguments in look {
+        let looked = world.run("processor", arguments);
+        assert_eq!(looked.code, Some(0), "{arguments:?}: {}", looked.stderr);
+    }
+
+    let into = prefix();
+    let replay = ["replay", "--from", "earliest", "--into", &into];
+    let refused = world.run("processor", &replay);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let operations = ["Create", "Write", "DescribeConfigs"];
+    broker.grant_under("audrey", &operations, "topic", &into).expect("a grant");
+    broker.grant_under("audrey", &["Write"], "transactional-id", &into).expect("a grant");
+    world.run("processor", &replay).expect(0);
+    assert!(!kafka::read(broker.address(), &Topic::Graph.name(&into)).is_empty());
 }

@@ -162,6 +162,7 @@ mod tests {
             replication_factor: 3,
             retention: Retention::default(),
             create: true,
+            must_see_settings: true,
             broker: Broker::Kafka,
         }
     }
