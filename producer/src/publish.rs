@@ -31,6 +31,12 @@ pub enum Error {
 
 /// A producer that is opened with the first record and closed when the poll is over.
 type Slot = Arc<Mutex<Option<TransactionalProducer>>>;
+/// How many have a slot that no poll uses (count): the publisher, and whoever releases it.
+const UNUSED: usize = 2;
+
+/// Keeps a partition's producer open from listing to listing, while other organizations of the partition release it:
+/// opened anew in between, it would fence whoever had listed later.
+pub struct Lease(#[expect(dead_code, reason = "counted, not read")] Slot);
 
 /// The transactional producers of a process, one for each partition that it writes to. Opening one fences whoever
 /// wrote to the partition before. A clone shares them.
@@ -60,14 +66,36 @@ impl Publisher {
         topics::partition(organization_id, self.partition_count)
     }
 
+    /// Opens the partition's producer, if it is not open. Whoever lists opens it first: then another producer that lists
+    /// later and writes has fenced this one, and the older listing cannot come behind the newer one.
+    pub async fn open(&self, organization_id: &str) -> Result<(), Error> {
+        self.with_slot(self.partition(organization_id), |this, slot, partition| {
+            this.opened(slot, partition).map(|_| ())
+        })
+        .await
+    }
+
     /// Writes the records, all of one organization, in one transaction. It goes on to its end even where the caller
     /// stops waiting, within the producer's bounds.
     pub async fn write<R>(&self, organization_id: &str, records: R) -> Result<(), Error>
     where
         R: IntoIterator<Item = RawRecord> + Send + 'static,
     {
-        let (this, partition) = (self.clone(), self.partition(organization_id));
-        let slot = self.slot(partition);
+        self.with_slot(self.partition(organization_id), |this, slot, partition| {
+            this.write_blocking(slot, partition, records)
+        })
+        .await
+    }
+
+    /// Does something with the partition's producer, which is closed where that fails.
+    async fn with_slot(
+        &self,
+        partition: i32,
+        work: impl FnOnce(&Self, &mut Option<TransactionalProducer>, i32) -> Result<(), transaction::Error>
+        + Send
+        + 'static,
+    ) -> Result<(), Error> {
+        let (this, slot) = (self.clone(), self.slot(partition));
         tokio::task::spawn_blocking(move || {
             // A producer that was in use when a thread panicked is not used again.
             let mut slot = slot.lock().unwrap_or_else(|poisoned| {
@@ -75,7 +103,7 @@ impl Publisher {
                 *slot = None;
                 slot
             });
-            let result = this.write_blocking(&mut slot, partition, records);
+            let result = work(&this, &mut slot, partition);
             if result.is_err() {
                 *slot = None;
             }
@@ -85,12 +113,19 @@ impl Publisher {
         .expect("the runtime lives, and nothing in it panics")
     }
 
-    /// Closes the partition's producer, which costs memory and threads; the next record opens another.
+    /// For a poll of that organization, which holds it until its end.
+    pub fn lease(&self, organization_id: &str) -> Lease {
+        Lease(self.slot(self.partition(organization_id)))
+    }
+
+    /// Closes the partition's producer, which costs memory and threads, unless a poll of another organization of the
+    /// partition is under way, whose end releases it; the next record opens another.
     pub async fn release(&self, organization_id: &str) {
         let slot = self.slot(self.partition(organization_id));
         let closed = tokio::task::spawn_blocking(move || {
-            // Another organization of the partition may be writing: then it releases.
-            if let Ok(mut slot) = slot.try_lock() {
+            if Arc::strong_count(&slot) <= UNUSED
+                && let Ok(mut slot) = slot.try_lock()
+            {
                 *slot = None;
             }
         });
@@ -103,20 +138,27 @@ impl Publisher {
         Arc::clone(slots.entry(partition).or_default())
     }
 
+    fn opened<'a>(
+        &self,
+        slot: &'a mut Option<TransactionalProducer>,
+        partition: i32,
+    ) -> Result<&'a TransactionalProducer, transaction::Error> {
+        if slot.is_none() {
+            let id = format!("{}-{partition}", self.group);
+            let opened = TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?;
+            service::failpoint!("producer::after_init_transactions");
+            *slot = Some(opened);
+        }
+        Ok(slot.as_ref().expect("it was opened"))
+    }
+
     fn write_blocking(
         &self,
         slot: &mut Option<TransactionalProducer>,
         partition: i32,
         records: impl IntoIterator<Item = RawRecord>,
     ) -> Result<(), transaction::Error> {
-        let producer = if let Some(producer) = slot {
-            producer
-        } else {
-            let id = format!("{}-{partition}", self.group);
-            let opened = TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?;
-            service::failpoint!("producer::after_init_transactions");
-            slot.insert(opened)
-        };
+        let producer = self.opened(slot, partition)?;
         service::failpoint!("producer::before_begin");
         producer.begin()?;
         let written = records

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::admin::{self, Failure};
 use crate::listing::{Listing, is_default, list};
 use crate::poll::{Context, Error, LEFT, Report, Source, chain, now_ms};
-use crate::publish::{self, Publisher};
+use crate::publish::{self, Lease, Publisher};
 use crate::raw;
 
 /// How often a listing is made anew after its transaction was lost (count): each of two producers that fence each
@@ -31,6 +31,16 @@ pub(crate) enum Early {
     Kafka(publish::Error),
 }
 
+/// Why a collection was not written.
+enum Lost {
+    /// Asked to leave.
+    Left,
+    /// It could not be listed.
+    Listing(admin::Error),
+    /// Kafka did not take it.
+    Writing(publish::Error),
+}
+
 /// A poll on its way.
 pub(crate) struct Round<'a> {
     source: &'a mut Source,
@@ -38,6 +48,7 @@ pub(crate) struct Round<'a> {
     leave: &'a Shutdown,
     poll: raw::Poll,
     outcomes: Vec<ListingOutcome>,
+    _lease: Lease,
 }
 
 impl<'a> Round<'a> {
@@ -47,7 +58,14 @@ impl<'a> Round<'a> {
         leave: &'a Shutdown,
         poll: raw::Poll,
     ) -> Self {
-        Self { source, context, leave, poll, outcomes: Vec::new() }
+        Self {
+            _lease: context.publisher.lease(&poll.organization_id),
+            source,
+            context,
+            leave,
+            poll,
+            outcomes: Vec::new(),
+        }
     }
 
     /// Writes the start mark.
@@ -95,21 +113,14 @@ impl<'a> Round<'a> {
         may_be_gone: bool,
     ) -> Result<Option<Vec<Workspace>>, Early> {
         for tried in 1..=WRITE_TRIES {
-            let result = if let Some(result) = listed.take() {
-                result
-            } else {
-                tokio::select! {
-                    result = list(&mut self.source.admin, collection) => result,
-                    () = self.leave.requested() => return Err(Early::Left),
-                }
-            };
-            let listing = match result {
-                Ok(listing) => listing,
-                Err(admin::Error::StopOrganization(failure)) => {
+            let error = match self.list_and_write(collection, listed.take()).await {
+                Ok(workspaces) => return Ok(Some(workspaces)),
+                Err(Lost::Left) => return Err(Early::Left),
+                Err(Lost::Listing(admin::Error::StopOrganization(failure))) => {
                     self.failed(collection, &failure);
                     return Err(Early::Stopped(failure));
                 }
-                Err(admin::Error::FailListing(failure)) => {
+                Err(Lost::Listing(admin::Error::FailListing(failure))) => {
                     if may_be_gone && matches!(failure.status, Some(400 | 404)) {
                         self.gone(collection, &failure);
                     } else {
@@ -117,10 +128,10 @@ impl<'a> Round<'a> {
                     }
                     return Ok(None);
                 }
+                Err(Lost::Writing(error)) => error,
             };
-            match self.write(listing).await {
-                Ok(workspaces) => return Ok(Some(workspaces)),
-                Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !self.leave.is_requested() => {
+            match error {
+                publish::Error::Again(cause) if tried < WRITE_TRIES && !self.leave.is_requested() => {
                     warn!(
                         organization.name = self.poll.organization_name,
                         %collection,
@@ -128,17 +139,37 @@ impl<'a> Round<'a> {
                         chain(&cause)
                     );
                 }
-                Err(error @ (publish::Error::Again(_) | publish::Error::FailListing(_))) => {
+                error @ (publish::Error::Again(_) | publish::Error::FailListing(_)) => {
                     self.failed(collection, &Failure::of(chain(&error)));
                     return Ok(None);
                 }
-                Err(error @ publish::Error::StopPoll(_)) => {
+                error @ publish::Error::StopPoll(_) => {
                     self.failed(collection, &Failure::of(chain(&error)));
                     return Err(Early::Kafka(error));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Lists the collection, unless it was listed, and writes it. The producer is open before: another that lists later
+    /// and writes fences it, so that what is listed here cannot come behind what is newer.
+    async fn list_and_write(
+        &mut self,
+        collection: &Collection,
+        listed: Option<Result<Listing, admin::Error>>,
+    ) -> Result<Vec<Workspace>, Lost> {
+        let result = if let Some(result) = listed {
+            result
+        } else {
+            let organization_id = &self.poll.organization_id;
+            self.context.publisher.open(organization_id).await.map_err(Lost::Writing)?;
+            tokio::select! {
+                result = list(&mut self.source.admin, collection) => result,
+                () = self.leave.requested() => return Err(Lost::Left),
+            }
+        };
+        self.write(result.map_err(Lost::Listing)?).await.map_err(Lost::Writing)
     }
 
     /// Writes a whole listing in one transaction.

@@ -1,14 +1,19 @@
 //! Two producers for one organization, and a key of another.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use schemas::codec::decode_raw;
+use schemas::change::{Envelope, op};
+use schemas::codec::{decode, decode_raw};
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::judge::{agree, changes};
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::services::Service;
+use tests::stub::Stub;
 use tests::world::World;
 
 use super::content;
@@ -130,4 +135,64 @@ fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     world.round();
     content(&world);
     agree(&world, 1);
+}
+
+const ADA: &str = r#"{"id":"user_ada","email":"ada@nimbus.example","name":"Ada","role":"admin"}"#;
+const BO: &str = r#"{"id":"user_bo","email":"bo@nimbus.example","name":"Bo","role":"user"}"#;
+
+/// An Admin API whose users come as `users` says.
+fn admin(users: impl Fn() -> String + Send + 'static) -> Stub {
+    Stub::start(move |request| {
+        let path = request.split([' ', '?']).nth(1).unwrap_or_default();
+        let body = match path.rsplit('/').next().unwrap_or_default() {
+            "me" => r#"{"id":"o-1","type":"organization","name":"Nimbus"}"#.to_owned(),
+            "users" => format!(r#"{{"data":[{}],"has_more":false}}"#, users()),
+            _ => r#"{"data":[],"has_more":false}"#.to_owned(),
+        };
+        (200, Vec::new(), body)
+    })
+}
+
+#[test]
+fn a_listing_that_is_made_anew_never_comes_behind_a_newer_one() {
+    let world = World::start();
+    let spawn = |admin: &Stub| {
+        let (config, url) = (world.config().display().to_string(), admin.url());
+        let environment = [("ANTHROPIC_GRAPH__ORGANIZATIONS__ORGANIZATION_1__BASE_URL", url.as_str())];
+        Service::spawn("producer", ["--config", &config, "poll"], &environment)
+    };
+    let newer = admin(|| format!("{ADA},{BO}"));
+    spawn(&newer).finish().expect(0);
+    // Twice it is asked for the users, and before Bo, who is away at that moment, is seen to be back, another producer
+    // has listed and written that: first it loses its transaction, then it has to lose the listing.
+    let (asked, was_asked) = mpsc::channel();
+    let (go, may_go) = mpsc::channel::<()>();
+    let times = AtomicUsize::new(0);
+    let older = admin(move || {
+        if times.fetch_add(1, Ordering::SeqCst) >= 2 {
+            return format!("{ADA},{BO}");
+        }
+        asked.send(()).expect("the test waits");
+        may_go.recv().expect("the test goes on");
+        ADA.to_owned()
+    });
+    let slow = spawn(&older);
+    for _ in 0..2 {
+        was_asked.recv_timeout(Duration::from_mins(1)).expect("it lists the users");
+        spawn(&newer).finish().expect(0);
+        go.send(()).expect("it waits");
+    }
+    let ended = slow.finish();
+    assert!(ended.stderr.contains("listing anew, for the transaction was lost"), "{}", ended.stderr);
+    listings_are_whole(&world);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let deleted: Vec<String> = world
+        .read(Topic::Changes)
+        .into_iter()
+        .map(|record| decode::<Envelope>(&record.value.expect("a value")).expect("a change"))
+        .filter(|change| change.op == op::DELETE)
+        .map(|change| change.element_key)
+        .collect();
+    assert_eq!(deleted, Vec::<String>::new(), "nobody who was there to the end is deleted");
+    world.run("processor", &["verify"]).expect(0);
 }
