@@ -71,6 +71,11 @@ impl Written {
         objects.map(|it| it["_key"].as_str().expect("a key").to_owned()).collect()
     }
 
+    /// Holds all that was written to the laws of the auditor.
+    fn verify(&self) {
+        self.world.run("processor", &["verify"]).expect(0);
+    }
+
     /// The newest raw record of a user.
     fn raw_user(&self, id: &str) -> User {
         let records = self.world.read(Topic::Raw).into_iter().rev();
@@ -117,6 +122,7 @@ fn what_cannot_be_kept_fails_its_listing_with_the_reason_and_deletes_nothing() {
     written.poll_users(ADA).expect(0);
     let gone = written.held();
     assert!(!gone.contains(&"anthropic_user:user_bo".to_owned()), "a whole listing deletes");
+    written.verify();
 }
 
 #[test]
@@ -141,6 +147,7 @@ fn what_is_odd_is_kept_as_it_was_sent() {
     let held = written.world.jupiterone.graph("anthropic-graph:o-1");
     let odd = held.entities.iter().find(|it| it["_key"] == "anthropic_user:user_odd").expect("the user");
     assert!(!odd.contains_key("createdOn"), "a year that JupiterOne cannot show is left out: {odd:?}");
+    written.verify();
 }
 
 #[test]
@@ -151,4 +158,6 @@ fn an_organization_whose_id_is_no_part_of_a_key_is_refused_and_nothing_is_writte
     assert_ne!(polled.code, Some(0));
     assert!(polled.stderr.contains("the organization's id has a / in it"), "{}", polled.stderr);
     assert_eq!(written.world.read(Topic::Raw), Vec::new());
+    written.world.run("processor", &["run", "--until-end"]).expect(0);
+    written.verify();
 }
