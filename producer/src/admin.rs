@@ -4,6 +4,7 @@ mod refusal;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use service::http::BaseUrl;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use self::refusal::{forget_quotes, header, refusal};
+use self::refusal::{forget_quotes, header, holds, refusal};
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
 use crate::poll::chain;
@@ -62,15 +63,25 @@ pub struct Failure {
     pub reason: String,
     /// `anthropic-organization-id`: whose key it was, if the server got so far.
     pub organization_id: Option<String>,
-    /// `error.message`, which may hold anything and is therefore never shown.
-    message: String,
+    /// `error.message`.
+    message: Unshown,
+}
+
+/// A text that may hold anything and is therefore never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Unshown(String);
+
+impl fmt::Debug for Unshown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(not shown)")
+    }
 }
 
 impl Failure {
     /// One that no answer of the server's tells of.
     pub(crate) fn of(reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { status: None, request_id: None, reason, organization_id: None, message: String::new() }
+        Self { status: None, request_id: None, reason, organization_id: None, message: Unshown::default() }
     }
 
     /// One that follows from an answer of status 200.
@@ -80,7 +91,7 @@ impl Failure {
 
     /// Whether the server complains of that parameter.
     pub(crate) fn complains_of(&self, parameter: &str) -> bool {
-        self.status == Some(400) && self.message.contains(parameter)
+        self.status == Some(400) && self.message.0.contains(parameter)
     }
 }
 
@@ -179,7 +190,7 @@ impl Admin {
                 Ok(received) => {
                     self.check_organization(&received)?;
                     if received.status == StatusCode::OK {
-                        return Ok(answer(received));
+                        return self.taken(received);
                     }
                     let failure = refusal(&received, self.hint());
                     if received.status == StatusCode::UNAUTHORIZED {
@@ -216,6 +227,18 @@ impl Admin {
             );
             tokio::time::sleep(delay).await;
         }
+    }
+
+    /// An answer that is used. What is used may be written into a topic, where no key is to be.
+    fn taken(&self, received: Received) -> Result<Answer, Error> {
+        if holds(&received.body, self.key.expose_secret()) {
+            return Err(Error::FailListing(Failure::of_answer(
+                header(&received.headers, "request-id"),
+                "the answer holds the Admin API key, which is written into no topic; see who put it there, and make \
+                 another key",
+            )));
+        }
+        Ok(answer(received))
     }
 
     /// What the key's beginning says to people; the server alone decides whether it is good.
@@ -281,7 +304,7 @@ impl Admin {
                 request_id: header(&received.headers, "request-id"),
                 reason: other_organization(&found, expected),
                 organization_id: Some(found),
-                message: String::new(),
+                message: Unshown::default(),
             })),
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::{Failure, KEYS_PAGE, Received};
+use super::{Failure, KEYS_PAGE, Received, Unshown};
 
 /// The headers that are shown.
 const SHOWN: [&str; 2] = ["request-id", "anthropic-organization-id"];
@@ -40,7 +40,7 @@ pub(super) fn refusal(received: &Received, hint: &str) -> Failure {
         request_id: header(&received.headers, "request-id"),
         reason: format!("{status}{}{kind}: {advice}", if kind.is_empty() { "" } else { " " }),
         organization_id: header(&received.headers, "anthropic-organization-id"),
-        message: error["message"].as_str().unwrap_or_default().to_owned(),
+        message: Unshown(error["message"].as_str().unwrap_or_default().to_owned()),
     }
 }
 
@@ -68,11 +68,65 @@ pub(super) fn forget_quotes(headers: &mut HeaderMap, key: &str) {
     }
 }
 
+/// Whether JSON has the whole key in it, in a name or in a text, however its characters are escaped.
+pub(super) fn holds(body: &[u8], key: &str) -> bool {
+    let key = key.as_bytes();
+    let has = |text: &[u8]| !key.is_empty() && text.windows(key.len()).any(|part| part == key);
+    has(body) || (body.contains(&b'\\') && has(&unescaped(body)))
+}
+
+/// The same with the characters in place of their escapes, as far as a key may have them: visible ASCII.
+fn unescaped(body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, behind)) = rest.split_first() {
+        let (byte, behind) = match (first, behind) {
+            (b'\\', [b'u', b'0', b'0', high, low, behind @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+                let byte = digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low);
+                (byte.unwrap_or_default(), behind)
+            }
+            (b'\\', [escaped, behind @ ..]) => (*escaped, behind),
+            (byte, behind) => (*byte, behind),
+        };
+        text.push(byte);
+        rest = behind;
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
+    use reqwest::StatusCode;
     use reqwest::header::{HeaderMap, HeaderValue};
 
-    use super::forget_quotes;
+    use super::super::Received;
+    use super::{forget_quotes, holds, refusal};
+
+    #[test]
+    fn a_key_is_found_in_json_however_it_is_escaped() {
+        let key = r#"sk-ant-admin01-a/b"c"#;
+        for (body, is_held) in [
+            (r#"{"name":"sk-ant-admin01-a/b\"c"}"#, true),
+            (r#"{"sk-ant-admin01-a\/b\"c":1}"#, true),
+            (r#"{"name":"x\u0073\u006B-ant-admin01-a\u002fb\u0022c"}"#, true),
+            (r#"{"name":"sk-ant-admin01-…"}"#, false),
+            (r#"{"name":"\u00zz \u12"}"#, false),
+            (r"\", false),
+        ] {
+            assert_eq!(holds(body.as_bytes(), key), is_held, "{body}");
+        }
+        assert!(!holds(b"{}", ""), "a key that is empty is none");
+    }
+
+    #[test]
+    fn what_a_server_says_of_an_error_is_not_in_its_debug_form() {
+        let body = r#"{"error":{"type":"invalid","message":"x-api-key: sk-ant-admin01-abc"}}"#;
+        let (headers, body) = (HeaderMap::new(), body.as_bytes().to_vec());
+        let failure = refusal(&Received { status: StatusCode::BAD_REQUEST, headers, body }, "");
+        assert!(failure.complains_of("x-api-key"));
+        assert!(!format!("{failure:?} {failure}").contains("sk-ant"), "{failure:?}");
+    }
 
     #[test]
     fn a_header_with_a_part_of_the_key_is_not_shown() {

@@ -1,5 +1,6 @@
 //! The keys, at trace level, through everything that goes wrong: nobody shows them, nor a part of them.
 
+mod commands;
 mod marks;
 
 use simulator::anthropic::{Answer, Fault};
