@@ -15,6 +15,7 @@ use simulator::anthropic::{Mutation, Settings};
 use tests::{
     judge::{agree, changes},
     kafka,
+    services::Service,
     world::{PARTITIONS, World},
 };
 
@@ -22,7 +23,7 @@ use tests::{
 const USERS: usize = 60;
 const VANISHING: usize = 36;
 
-fn user_key(id: &str) -> String {
+pub(super) fn user_key(id: &str) -> String {
     ElementType::User.entity_key(id)
 }
 
@@ -36,7 +37,7 @@ fn known(world: &World) -> Vec<(GraphKey, GraphValue)> {
     known.collect()
 }
 
-fn holds(world: &World) -> Vec<Hold> {
+pub(super) fn holds(world: &World) -> Vec<Hold> {
     let holds = known(world).into_iter().filter_map(|(_, value)| match value {
         GraphValue::Hold(hold) => Some(*hold),
         _ => None,
@@ -174,4 +175,56 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     world.round();
     assert_eq!(holds(&world), []);
     agree(&world, 0);
+}
+
+/// Runs the command that `processor holds` prints, as a person pastes it.
+fn paste(listed: &str, what: &str) {
+    let command = listed.lines().find_map(|line| line.split_once(what)).expect("a command").1;
+    let command = command.trim().replace("\"$USER\"", "ada");
+    Service::run("processor", command.split(' ').skip(1), &[]).expect(0);
+}
+
+#[test]
+fn what_a_person_saw_held_goes_by_the_command_that_was_shown_and_nothing_else_does() {
+    let world = World::of(vec![Settings { users: USERS, workspaces: 0, api_keys: 0, ..Settings::default() }]);
+    let verify = || world.run("processor", &["verify"]).expect(0).code;
+    world.round();
+    agree(&world, 0);
+    let (end, before) = (&world.anthropic[0], uploaded_users(&world));
+    let remove = |id: &String| end.mutate(Mutation::RemoveUser { id: id.clone() }).is_ok();
+    let ids: Vec<String> = end.truth().users.keys().cloned().collect();
+    let gone: BTreeSet<String> =
+        ids.iter().filter(|id| remove(id)).take(VANISHING).map(|id| user_key(id)).collect();
+    assert_eq!(gone.len() * 10, before.len() * 6, "six of ten");
+
+    // Held, also by the processor and the sink that start next.
+    for _ in 0..2 {
+        world.run("producer", &["poll"]).expect(0);
+        process_with_holds(&world);
+        world.run("sink", &["run", "--until-end"]).expect(0);
+        assert_eq!(held_users(&world), gone);
+        assert_eq!(uploaded_users(&world), before, "JupiterOne keeps them");
+        verify();
+    }
+    let listed = world.run("processor", &["holds"]);
+
+    // One more vanishes while the person reads.
+    let late = ids.iter().rfind(|id| remove(id)).map(|id| user_key(id)).expect("another that can leave");
+    world.run("producer", &["poll"]).expect(0);
+    process_with_holds(&world);
+    paste(&listed.expect(0).stdout, "to delete them: ");
+    let processed = world.run("processor", &["run", "--until-end"]);
+    assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(held_users(&world), BTreeSet::from([late.clone()]), "what was not seen waits");
+    assert_eq!(uploaded_users(&world), &before - &gone);
+    verify();
+
+    // It is decided about as the others were.
+    let listed = world.run("processor", &["holds"]);
+    paste(&listed.expect(0).stdout, "to delete them: ");
+    world.round();
+    assert_eq!(holds(&world), []);
+    agree(&world, 0);
+    verify();
 }
