@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use schemas::topics::partition;
+use schemas::{
+    change::op,
+    topics::{Topic, partition},
+};
 use serde_json::Value;
 use simulator::{
-    anthropic::{ROUND, Settings},
+    anthropic::{Mutation, ROUND, Settings},
     jupiterone::{Effect, Fault, Route},
 };
 use tests::{
-    judge::agree,
+    judge::{agree, changes},
+    kafka,
     services::Service,
     world::{PARTITIONS, World},
 };
+
+use super::holds::{holds, user_key};
 
 /// Waits until JupiterOne holds what the organizations are: the services that run between poll every second.
 fn settled(world: &World, sink: &mut Service) {
@@ -51,6 +57,71 @@ fn two_processors_share_the_partitions_and_one_goes_on_when_the_other_is_killed(
         service.terminate().expect(0);
     }
     world.round();
+    for organization in 0..world.anthropic.len() {
+        agree(&world, organization);
+    }
+}
+
+/// Waits until the processor's group has worked off all raw records that there are now.
+fn caught_up(world: &World, processor: &mut Service) {
+    let (raw, group) = (world.topic(Topic::Raw), format!("{}.processor", world.prefix));
+    let records = world.read(Topic::Raw);
+    processor.until("catch up", |_| {
+        let committed = kafka::committed(&world.bootstrap_servers, &group, &raw);
+        records.iter().all(|it| committed.get(&it.partition).is_some_and(|next| *next > it.offset))
+    });
+}
+
+#[test]
+fn what_is_held_stays_held_when_one_of_two_processors_is_killed() {
+    let settings = |seed| Settings { seed, users: 40, workspaces: 0, api_keys: 0, ..Settings::default() };
+    let world = World::of(vec![settings(1), settings(2), settings(3)]);
+    let homes: BTreeSet<i32> =
+        world.anthropic.iter().map(|end| partition(&end.organization_id(), PARTITIONS)).collect();
+    assert!(homes.len() > 1, "the organizations are spread over partitions");
+    world.round();
+    let mut gone = BTreeSet::new();
+    for end in &world.anthropic {
+        let ids: Vec<String> = end.truth().users.keys().cloned().collect();
+        let remove = |id: &&String| end.mutate(Mutation::RemoveUser { id: (*id).clone() }).is_ok();
+        gone.extend(ids.iter().filter(remove).take(24).map(|id| user_key(id)));
+    }
+    let mut one = world.spawn("processor", &["run"]);
+    one.ready();
+    let mut other = world.spawn("processor", &["run"]);
+    other.logged("task opened");
+    world.run("producer", &["poll"]).expect(0);
+    caught_up(&world, &mut other);
+    let held = holds(&world);
+    let keys: BTreeSet<String> = held.iter().map(|hold| hold.element_key.clone()).collect();
+    assert!(gone.is_subset(&keys), "{keys:?}");
+
+    let restored = |service: &Service| service.log().matches("\"restored\"").count();
+    let before = restored(&other);
+    one.kill();
+    world.run("producer", &["poll"]).expect(0);
+    caught_up(&world, &mut other);
+    assert!(restored(&other) > before, "it took an organization over");
+    assert_eq!(holds(&world), held, "whoever takes over keeps them");
+    for organization in 0..world.anthropic.len() {
+        assert!(changes(&world, organization).iter().all(|change| change.op != op::DELETE));
+    }
+    world.run("processor", &["verify"]).expect(0);
+    // What a sink has seen held explains what goes when it is approved.
+    world.run("sink", &["run", "--until-end"]).expect(0);
+
+    // And lets go what a person lets go, in every partition.
+    for end in &world.anthropic {
+        let id = end.organization_id();
+        let of_it = held.iter().filter(|hold| hold.organization_id == id);
+        let listing = &of_it.max_by_key(|hold| hold.raw_offset).expect("a hold").listing_id;
+        let arguments = ["approve", "--organization-id", &id, "--listing", listing, "--by", "ada"];
+        world.run("processor", &arguments).expect(0);
+    }
+    caught_up(&world, &mut other);
+    other.terminate().expect(0);
+    world.round();
+    assert_eq!(holds(&world), []);
     for organization in 0..world.anthropic.len() {
         agree(&world, organization);
     }
