@@ -1,6 +1,9 @@
 //! A partition's state as the graph topic has it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
 
 use schemas::{codec::decode_raw, topics::Topic};
 use service::{
@@ -31,19 +34,22 @@ pub(crate) fn restored(
     partition: i32,
     producer: &TransactionalProducer,
     heartbeat: &Heartbeat,
+    stop: &AtomicBool,
 ) -> Result<PartitionState, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
     let mut state = PartitionState::new(partition, shared.partition_count);
     let client = hurried(&shared.client);
     let mut reader = PartitionReader::open(&client, &shared.group_id, &topic, partition, Start::Beginning)?;
-    let restored = restore::restore(&mut reader, |record| {
+    let is_stopped = || stop.load(Ordering::Relaxed);
+    let restored = restore::restore_unless(&mut reader, is_stopped, |record| {
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
         state.restore(&key, record.value.as_deref())
     });
     match restored {
-        Ok(end) => {
+        Ok(None) => return Err(Error::Stopped),
+        Ok(Some(end)) => {
             state.check()?;
             producer.expect_behind(&topic, partition, end);
             // Written together, so either both were ever written or neither.

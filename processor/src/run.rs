@@ -325,7 +325,7 @@ fn keep_running(
     let mut end = None;
     loop {
         shared.health.set(partition_name(partition), Err("restoring".to_owned()));
-        let result = Task::open(shared, partition, Arc::clone(group)).and_then(|mut task| {
+        let result = Task::open(shared, partition, Arc::clone(group), stop).and_then(|mut task| {
             if shared.until_end && end.is_none() {
                 settle(&shared.client, &Topic::Raw.name(&shared.prefix), partition)?;
                 end = Some(task.raw_end()?);
@@ -342,6 +342,7 @@ fn keep_running(
                 wait(pause, stop);
                 pause = (pause * 2).min(REOPEN_PAUSE_MAX);
             }
+            Err(task::Error::Stopped) => return Ok(Ended { incomplete: Vec::new() }),
             other => return other,
         }
     }

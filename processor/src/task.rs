@@ -68,6 +68,9 @@ pub enum Error {
     /// Drop the task, open it again after a pause: everything uncommitted is read again.
     #[error("the task must be opened anew")]
     Reopen(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The task was stopped while it restored: nothing is committed, and nothing is lost.
+    #[error("it was stopped before it was open")]
+    Stopped,
     /// A person has to mend something. Stop the process.
     #[error("a person has to look at this")]
     Fatal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -127,12 +130,23 @@ pub struct Task<'a> {
 impl<'a> Task<'a> {
     /// Fences the predecessor, restores, and goes to the committed offset, in this order: only once the
     /// predecessor's transaction has ended are the graph and the offset what they stay.
-    pub fn open(shared: &'a Shared, partition: i32, group: GroupMetadata) -> Result<Self, Error> {
+    ///
+    /// A stop is noticed before the first step and all through the restore: whoever waits for the partition, or for the
+    /// process's end, does not wait for the whole of it.
+    pub fn open(
+        shared: &'a Shared,
+        partition: i32,
+        group: GroupMetadata,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Error::Stopped);
+        }
         let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
         service::failpoint!("processor::after_init_transactions");
-        let state = restored(shared, partition, &producer, &heartbeat)?;
+        let state = restored(shared, partition, &producer, &heartbeat, stop)?;
         service::failpoint!("processor::after_restore");
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =

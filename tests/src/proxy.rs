@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 pub enum Request {
     /// Records.
     Produce,
+    /// A question for records.
+    Fetch,
     /// The end of a transaction, by commit or abort.
     EndTransaction,
     /// The deletion of topics.
@@ -30,6 +32,7 @@ impl Request {
     fn of(api_key: i16) -> Option<Self> {
         match api_key {
             0 => Some(Self::Produce),
+            1 => Some(Self::Fetch),
             20 => Some(Self::DeleteTopics),
             26 => Some(Self::EndTransaction),
             _ => None,

@@ -83,8 +83,17 @@ pub fn read<E>(
 /// predecessor's transaction, or the restore stops short of it.
 pub fn restore<E>(
     reader: &mut PartitionReader,
-    mut apply: impl FnMut(Record) -> Result<(), E>,
+    apply: impl FnMut(Record) -> Result<(), E>,
 ) -> Result<i64, RestoreError<E>> {
+    Ok(restore_unless(reader, || false, apply)?.expect("nobody stops it"))
+}
+
+/// The same, given up with `None` as soon as it `is_stopped`: with each record, and while none comes.
+pub fn restore_unless<E>(
+    reader: &mut PartitionReader,
+    is_stopped: impl Fn() -> bool,
+    mut apply: impl FnMut(Record) -> Result<(), E>,
+) -> Result<Option<i64>, RestoreError<E>> {
     let end = reader.end_offset()?;
     // An end met before now may be an older one.
     reader.restart()?;
@@ -93,10 +102,13 @@ pub fn restore<E>(
     // Transaction markers and compacted records leave offsets that no record ever has: the end is reached by a record
     // at or behind it, or by meeting the partition's end, whichever is first.
     while reader.position() < end && !reader.is_at_end() {
+        if is_stopped() {
+            return Ok(None);
+        }
         match reader.next(POLL_TIMEOUT)? {
             Some(record) if record.offset >= end => {
                 reader.keep(record);
-                return Ok(end);
+                return Ok(Some(end));
             }
             Some(record) => {
                 let offset = record.offset;
@@ -126,5 +138,5 @@ pub fn restore<E>(
         }
     }
     reader.pass_to(end);
-    Ok(end)
+    Ok(Some(end))
 }

@@ -1,6 +1,9 @@
 //! Services that share the work, and jobs that lose their sink.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use schemas::{
     change::op,
@@ -14,6 +17,7 @@ use simulator::{
 use tests::{
     judge::{agree, changes},
     kafka,
+    proxy::{Fate, Proxy, Request},
     services::Service,
     world::{PARTITIONS, World},
 };
@@ -125,6 +129,23 @@ fn what_is_held_stays_held_when_one_of_two_processors_is_killed() {
     for organization in 0..world.anthropic.len() {
         agree(&world, organization);
     }
+}
+
+/// Less than a restore waits for records that do not come, and more than a process takes to end.
+const PROMPT: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_processor_that_is_asked_to_end_while_it_restores_does_not_wait_for_the_restore() {
+    let world = World::start();
+    world.round();
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    // More than it sends: no record comes.
+    proxy.strike(Request::Fetch, Fate::Held, 1_000);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run"]);
+    processor.logged("\"restoring\"");
+    let asked = Instant::now();
+    processor.terminate().expect(0);
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
 }
 
 #[test]
