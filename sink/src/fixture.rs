@@ -164,6 +164,14 @@ impl Organization {
         self.coverage.insert(collection.to_owned(), coverage);
     }
 
+    /// A collection of which the API says that it has no list.
+    pub(crate) fn gone(&mut self, collection: &str) {
+        self.fail(collection, "404 not_found_error");
+        let coverage = self.coverage.get_mut(collection).expect("it has failed");
+        coverage.not_whole_since_ts_ms = None;
+        coverage.latest.as_mut().expect("it has failed").outcome = "gone".to_owned();
+    }
+
     pub(crate) fn end_poll(&mut self) {
         self.is_poll_ended = true;
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::collection::Collection;
 use schemas::coverage::Coverage;
 use schemas::element::ElementType;
+use schemas::raw::outcome;
 use schemas::state::State;
 
 /// The types of which the graph may lack objects that exist: those owned by collections that have never been whole,
@@ -58,6 +59,12 @@ pub(crate) fn was_whole(state: &State, collection: &Collection) -> bool {
     state.coverage().get(&collection.to_string()).is_some_and(|coverage| coverage.whole.is_some())
 }
 
+/// Whether the API says that the collection has no list.
+fn is_gone(state: &State, collection: &Collection) -> bool {
+    let coverage = state.coverage().get(&collection.to_string());
+    coverage.and_then(|coverage| coverage.latest.as_ref()).is_some_and(|it| it.outcome == outcome::GONE)
+}
+
 /// Types of the elements that a collection owns (docs/mapping.md).
 fn owned(collection: &Collection) -> &'static [ElementType] {
     match collection {
@@ -72,7 +79,8 @@ fn owned(collection: &Collection) -> &'static [ElementType] {
 }
 
 /// Names of the members collections of listed workspaces that were never whole. An archived workspace may refuse to
-/// list its members for ever; what it has not told by now it will not tell.
+/// list its members for ever, and the default one has no list where the API answers 404: what they have not told by
+/// now they will not tell, and must not keep the memberships of all others in JupiterOne.
 fn unlisted_members(state: &State) -> impl Iterator<Item = String> {
     state
         .graph()
@@ -80,7 +88,7 @@ fn unlisted_members(state: &State) -> impl Iterator<Item = String> {
         .filter_map(|element| element.workspace.as_ref())
         .filter(|workspace| workspace.archived_on.is_none())
         .map(|workspace| Collection::Members(workspace.id.clone()))
-        .filter(|collection| !was_whole(state, collection))
+        .filter(|collection| !was_whole(state, collection) && !is_gone(state, collection))
         .map(|collection| collection.to_string())
 }
 

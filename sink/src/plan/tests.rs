@@ -1,6 +1,9 @@
-use schemas::sync::{Approval, Finished, Parked, Sync, parked};
+mod guard;
+mod parking;
 
-use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, deletions, newly_held, parking, plan};
+use schemas::sync::{Finished, Sync};
+
+use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, plan};
 use crate::fixture::{Organization, PARTITIONS};
 
 const ID: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -159,6 +162,19 @@ fn members_that_were_never_whole_are_partial_for_workspaces_that_are_not_archive
 }
 
 #[test]
+fn members_that_the_api_has_no_list_of_do_not_make_their_type_partial_for_ever() {
+    let mut case = Case::whole();
+    case.organization.workspace("default", None);
+    assert_eq!(case.job().partial_types, ["anthropic_user_assigned_workspace"], "not asked for yet");
+    case.organization.gone("members/default");
+    let job = case.job();
+    assert_eq!((job.partial_types, job.incomplete), (Vec::new(), Vec::new()));
+    case.organization.workspace("secret", None);
+    case.organization.fail("members/secret", "403 permission_error");
+    assert_eq!(case.job().partial_types, ["anthropic_user_assigned_workspace"], "another that has one");
+}
+
+#[test]
 fn a_collection_that_was_whole_once_is_frozen_and_not_partial() {
     let mut case = Case::whole();
     case.organization.fail("members/research", "403 permission_error");
@@ -198,187 +214,7 @@ fn a_gap_that_closes_without_a_change_makes_one_job() {
 }
 
 #[test]
-fn the_guard_refuses_a_job_that_deletes_more_of_a_type_than_part_and_count_allow() {
-    let with_users = |count: usize| {
-        let mut organization = Organization::whole(ID, "nimbus");
-        (0..count).for_each(|number| organization.user(&format!("user{number}")));
-        organization
-    };
-    let leave = |case: &mut Case, numbers: std::ops::Range<usize>| {
-        for number in numbers {
-            let user = format!("anthropic_user:user{number}");
-            case.organization.remove(&format!("anthropic_account:{ID}|has|{user}"));
-            case.organization.remove(&user);
-        }
-    };
-    let mut few = Case::of(with_users(30)).finished_ago(0);
-    leave(&mut few, 0..20);
-    assert_eq!(few.job().cause, "changes");
-    leave(&mut few, 20..21);
-    let refusal = few.refusal();
-    assert!(refusal.contains("21 of 32 anthropic_user"), "{refusal}");
-    assert!(refusal.contains("max_deleted_count"), "{refusal}");
-    let mut many = Case::of(with_users(98)).finished_ago(0);
-    leave(&mut many, 0..30);
-    assert_eq!(many.job().cause, "changes");
-}
-
-#[test]
 fn an_organization_in_the_wrong_place_or_with_records_missing_is_refused_with_the_way_out() {
     let grown = Case { partitions: PARTITIONS + 1, ..Case::whole() };
     assert!(grown.refusal().contains("kafka.topic_prefix"));
-}
-
-fn with_users(count: usize) -> Organization {
-    let mut organization = Organization::whole(ID, "nimbus");
-    (0..count).for_each(|number| organization.user(&format!("user{number}")));
-    organization
-}
-
-fn leave(organization: &mut Organization, numbers: std::ops::Range<usize>) {
-    for number in numbers {
-        let user = format!("anthropic_user:user{number}");
-        organization.remove(&format!("anthropic_account:{ID}|has|{user}"));
-        organization.remove(&user);
-    }
-}
-
-#[test]
-fn as_many_that_come_as_go_do_not_hide_those_that_go() {
-    let mut case = Case::of(with_users(60)).finished_ago(0);
-    leave(&mut case.organization, 0..25);
-    (100..125).for_each(|number| case.organization.user(&format!("user{number}")));
-    assert!(case.refusal().contains("25 of 62 anthropic_user"), "{}", case.refusal());
-    // Of more than are remembered it is an estimate.
-    let mut many = Case::of(with_users(2_000)).finished_ago(0);
-    leave(&mut many.organization, 0..1_000);
-    (2_000..3_000).for_each(|number| many.organization.user(&format!("user{number}")));
-    assert!(many.refusal().contains("of 2002 anthropic_user"), "{}", many.refusal());
-}
-
-#[test]
-fn an_approval_releases_no_more_than_was_seen_and_only_against_the_same_finished_job() {
-    let mut case = Case::of(with_users(60)).finished_ago(0);
-    leave(&mut case.organization, 0..25);
-    case.sync.organization_name = "nimbus".to_owned();
-    let revision = case.organization.revision();
-    let command = format!("sink approve --organization nimbus --revision {revision} --by");
-    assert!(case.refusal().contains(&command), "{}", case.refusal());
-    let approval = Approval {
-        revision,
-        finished_job_id: Some("job".to_owned()),
-        deletions: deletions(&case.organization.state(), &case.sync),
-        takes_target: false,
-        by: "ada".to_owned(),
-        why: None,
-        approved_ts_ms: NOW_MS,
-    };
-    let seen = [("anthropic_account_has_user".to_owned(), 25), ("anthropic_user".to_owned(), 25)];
-    assert_eq!(approval.deletions, seen.into());
-    case.sync.approval = Some(Approval { finished_job_id: Some("another".to_owned()), ..approval.clone() });
-    assert!(case.refusal().contains("25 of 62"));
-    case.sync.approval = Some(approval);
-    assert_eq!(case.job().cause, "changes");
-    leave(&mut case.organization, 25..26);
-    assert!(case.refusal().contains("26 of 62"), "one more than was seen");
-}
-
-#[test]
-fn what_was_held_and_is_no_more_is_explained() {
-    let mut case = Case::of(with_users(60));
-    (0..40).for_each(|number| case.organization.hold(&format!("anthropic_user:user{number}")));
-    let mut case = case.finished_ago(0);
-    assert_eq!(case.sync.finished.as_ref().expect("finished").held["anthropic_account_has_user"], 40);
-    assert_eq!(newly_held(&case.organization.state(), &case.sync), None);
-    leave(&mut case.organization, 0..30);
-    assert_eq!(case.job().cause, "changes", "thirty were approved");
-    leave(&mut case.organization, 40..60);
-    assert_eq!(case.job().cause, "changes", "twenty more are within the limits");
-    let user = "anthropic_user:ada";
-    case.organization.remove(&format!("anthropic_account:{ID}|has|{user}"));
-    case.organization.remove(user);
-    assert!(case.refusal().contains("51 of 62 anthropic_user"), "{}", case.refusal());
-}
-
-#[test]
-fn a_hold_that_no_job_saw_is_recorded() {
-    let mut case = Case::of(with_users(60)).finished_ago(0);
-    case.organization.hold("anthropic_user:user0");
-    assert_eq!(case.plan(), Plan::Nothing, "a hold is no change");
-    let held = newly_held(&case.organization.state(), &case.sync).expect("it is new");
-    assert_eq!((held["anthropic_user"], held["anthropic_account_has_user"]), (1, 1));
-}
-
-#[test]
-fn a_graph_whose_revisions_began_anew_is_refused_until_a_person_says_so() {
-    let mut case = Case::whole().finished_ago(0);
-    case.sync.finished.as_mut().expect("finished").revision += 1;
-    assert!(case.refusal().contains("made anew"), "{}", case.refusal());
-    let mut equal = Case::whole().finished_ago(0);
-    equal.sync.finished.as_mut().expect("finished").counts.insert("anthropic_user".to_owned(), 3);
-    assert!(equal.refusal().contains("made anew"), "another graph of the same revision");
-    case.sync.approval = Some(Approval {
-        revision: case.organization.revision(),
-        finished_job_id: Some("job".to_owned()),
-        deletions: [].into(),
-        takes_target: false,
-        by: "ada".to_owned(),
-        why: None,
-        approved_ts_ms: NOW_MS,
-    });
-    assert_eq!(case.job().cause, "changes");
-    equal.urgency = Urgency::Forced;
-    assert_eq!(equal.job().cause, "changes");
-}
-
-#[test]
-fn a_parked_object_is_left_out_and_its_types_are_partial_until_it_changes_or_all_is_tried() {
-    let mut case = Case::whole().finished_ago(0);
-    let refused = |key: &str, state: &str| Parked {
-        element_key: key.to_owned(),
-        element_type: "anthropic_user".to_owned(),
-        state: state.to_owned(),
-        ..Parked::default()
-    };
-    case.sync.parked =
-        vec![refused("anthropic_user:ada", parked::PARKED), refused("anthropic_user:bob", parked::STRIPPED)];
-    let types = [
-        "anthropic_user",
-        "anthropic_account_has_user",
-        "anthropic_user_assigned_workspace",
-        "anthropic_user_created_api_key",
-    ];
-    let finished = case.sync.finished.as_mut().expect("finished");
-    *finished.counts.get_mut("anthropic_user").expect("users") -= 1;
-    finished.partial_types = types.map(str::to_owned).into();
-    assert_eq!(case.plan(), Plan::Nothing, "nothing changed");
-    case.organization.user("eve");
-    let job = case.job();
-    assert_eq!((job.parked.len(), job.partial_types), (2, types.map(str::to_owned).into()));
-    case.organization.change("anthropic_user:ada");
-    let job = case.job();
-    assert_eq!((job.parked.len(), job.partial_types), (1, Vec::new()), "bob alone, who is uploaded");
-    case.sync.finished.as_mut().expect("finished").ended_ts_ms = NOW_MS - DAY_MS;
-    case.sync.finished.as_mut().expect("finished").revision = case.organization.revision();
-    *case.sync.finished.as_mut().expect("finished").counts.get_mut("anthropic_account").expect("one") += 2;
-    let job = case.job();
-    assert_eq!((job.cause, job.parked.len()), ("full sync interval", 0));
-}
-
-#[test]
-fn how_many_refused_objects_are_too_many_depends_on_how_many_there_are() {
-    assert_eq!([0, 40, 400, 10_000].map(parking::most_refused), [5, 5, 40, 100]);
-}
-
-#[test]
-fn who_was_refused_before_is_refused_since_then() {
-    let refused = |key: &str, since_ts_ms: i64| Parked {
-        element_key: key.to_owned(),
-        since_ts_ms,
-        ..Parked::default()
-    };
-    let before = [refused("a", 1), refused("b", 1), refused("gone", 1)];
-    let joined = parking::joined(&before, &before[1..2], vec![refused("a", 9), refused("c", 9)]);
-    let since: Vec<_> = joined.iter().map(|it| (it.element_key.as_str(), it.since_ts_ms)).collect();
-    assert_eq!(since, [("a", 1), ("b", 1), ("c", 9)]);
 }

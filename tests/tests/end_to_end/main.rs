@@ -4,6 +4,7 @@
 mod commands;
 mod dead_letters;
 mod first_sync;
+mod gaps;
 mod generations;
 mod holds;
 mod life;

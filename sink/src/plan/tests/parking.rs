@@ -1,0 +1,56 @@
+use schemas::sync::{Parked, parked};
+
+use super::{Case, DAY_MS, NOW_MS};
+use crate::plan::{Plan, parking};
+
+#[test]
+fn a_parked_object_is_left_out_and_its_types_are_partial_until_it_changes_or_all_is_tried() {
+    let mut case = Case::whole().finished_ago(0);
+    let refused = |key: &str, state: &str| Parked {
+        element_key: key.to_owned(),
+        element_type: "anthropic_user".to_owned(),
+        state: state.to_owned(),
+        ..Parked::default()
+    };
+    case.sync.parked =
+        vec![refused("anthropic_user:ada", parked::PARKED), refused("anthropic_user:bob", parked::STRIPPED)];
+    let types = [
+        "anthropic_user",
+        "anthropic_account_has_user",
+        "anthropic_user_assigned_workspace",
+        "anthropic_user_created_api_key",
+    ];
+    let finished = case.sync.finished.as_mut().expect("finished");
+    *finished.counts.get_mut("anthropic_user").expect("users") -= 1;
+    finished.partial_types = types.map(str::to_owned).into();
+    assert_eq!(case.plan(), Plan::Nothing, "nothing changed");
+    case.organization.user("eve");
+    let job = case.job();
+    assert_eq!((job.parked.len(), job.partial_types), (2, types.map(str::to_owned).into()));
+    case.organization.change("anthropic_user:ada");
+    let job = case.job();
+    assert_eq!((job.parked.len(), job.partial_types), (1, Vec::new()), "bob alone, who is uploaded");
+    case.sync.finished.as_mut().expect("finished").ended_ts_ms = NOW_MS - DAY_MS;
+    case.sync.finished.as_mut().expect("finished").revision = case.organization.revision();
+    *case.sync.finished.as_mut().expect("finished").counts.get_mut("anthropic_account").expect("one") += 2;
+    let job = case.job();
+    assert_eq!((job.cause, job.parked.len()), ("full sync interval", 0));
+}
+
+#[test]
+fn how_many_refused_objects_are_too_many_depends_on_how_many_there_are() {
+    assert_eq!([0, 40, 400, 10_000].map(parking::most_refused), [5, 5, 40, 100]);
+}
+
+#[test]
+fn who_was_refused_before_is_refused_since_then() {
+    let refused = |key: &str, since_ts_ms: i64| Parked {
+        element_key: key.to_owned(),
+        since_ts_ms,
+        ..Parked::default()
+    };
+    let before = [refused("a", 1), refused("b", 1), refused("gone", 1)];
+    let joined = parking::joined(&before, &before[1..2], vec![refused("a", 9), refused("c", 9)]);
+    let since: Vec<_> = joined.iter().map(|it| (it.element_key.as_str(), it.since_ts_ms)).collect();
+    assert_eq!(since, [("a", 1), ("b", 1), ("c", 9)]);
+}
