@@ -16,6 +16,17 @@ pub struct Sync {
     pub parked: Vec<Parked>,
     pub paused: Option<String>,
     pub approval: Option<Approval>,
+    pub found: Option<String>,
+}
+
+/// What a target held of the organization before its first sync job.
+pub mod found {
+    /// Not its account.
+    pub const NOTHING: &str = "nothing";
+    /// Its account.
+    pub const OBJECTS: &str = "objects";
+    /// JupiterOne's answer lacks the counts that tell it.
+    pub const UNTOLD: &str = "untold";
 }
 
 impl Sync {
@@ -32,6 +43,7 @@ pub struct Intent {
     pub job_id: String,
     pub revision: i64,
     pub started_ts_ms: i64,
+    pub asks: bool,
 }
 
 /// The last sync job that JupiterOne finished.

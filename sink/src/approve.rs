@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use schemas::sync::{Approval, Sync};
+use schemas::sync::{Approval, Sync, found};
 use service::answer;
 use service::config::Config;
 use service::exit::{Outcome, UsageError};
@@ -122,8 +122,9 @@ fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
             sync.target
         )),
         (None, None) => lines.push(format!(
-            "{name}: no sync job of the target {} is known; one of revision {revision} deletes whatever else is there",
-            sync.target
+            "{name}: no sync job of the target {} is known{}; one of revision {revision} deletes whatever else is there",
+            sync.target,
+            if sync.found.as_deref() == Some(found::OBJECTS) { ", and it held the organization" } else { "" }
         )),
         (Some(finished), None) => {
             lines.push(format!(
@@ -158,7 +159,7 @@ fn record(setup: &Setup, found: Found) -> anyhow::Result<()> {
     }
     let approved = if seen.takes_target {
         // What it held there before, another organization has replaced.
-        Sync { finished: None, parked: Vec::new(), approval: Some(seen), ..sync }
+        Sync { finished: None, found: None, parked: Vec::new(), approval: Some(seen), ..sync }
     } else {
         Sync { approval: Some(seen), ..sync }
     };

@@ -1,5 +1,6 @@
 //! `sink check`: what a person must mend before the sink can run, one line per thing, changing nothing.
 
+use schemas::sync::Sync;
 use service::check::{self, Line};
 use service::config::{Config, Destination};
 use service::exit::Outcome;
@@ -7,14 +8,24 @@ use service::kafka::client_config;
 
 use crate::configured::{self, Configured};
 use crate::run::{Options, wanted};
+use crate::sync_topic;
 
 /// Checks, and prints a line for each thing on stdout; the configuration's own mistakes are errors.
 pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let configured = configured::all(config, &options.environment)?;
     let mut lines = vec![Ok(format!("configuration: {} organizations", configured.len()))];
-    lines.extend(kafka(config, options).await?);
+    let kafka = kafka(config, options).await?;
+    let paused = if kafka.iter().all(Result::is_ok) { paused(config, options).await? } else { Vec::new() };
+    lines.extend(kafka);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
+        let is_its = |sync: &&Sync| sync.target == organization.target(&sync.organization_id);
+        let paused = paused.iter().filter(|sync| sync.organization_name == organization.name).filter(is_its);
+        lines.extend(
+            paused
+                .filter_map(|sync| sync.paused.as_ref())
+                .map(|reason| Err(format!("organization {}: paused: {reason}", organization.name))),
+        );
     }
     check::print(&lines)
 }
@@ -24,6 +35,13 @@ async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> 
     let (config, broker) = (config.clone(), options.broker);
     let asked = move || check::kafka(&client, &wanted(&config, broker), "sink");
     Ok(tokio::task::spawn_blocking(asked).await?.unwrap_or_else(|line| vec![Err(line)]))
+}
+
+/// The sync records of those for which a sink found a reason to start no job.
+async fn paused(config: &Config, options: &Options) -> anyhow::Result<Vec<Sync>> {
+    let (config, options) = (config.clone(), options.clone());
+    let records = tokio::task::spawn_blocking(move || sync_topic::all(&config, &options)).await??;
+    Ok(records.into_values().filter(|sync| sync.paused.is_some()).collect())
 }
 
 async fn jupiterone(organization: &Configured) -> Line {

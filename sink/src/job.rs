@@ -1,5 +1,7 @@
 //! One sync job, from the snapshot to FINISHED.
 
+mod ask;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::batch::Load;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
-use crate::plan::{self, parking};
+use crate::plan::{self, first, parking};
 use crate::sync_topic::SyncTopic;
 use crate::upload::upload;
 
@@ -35,6 +37,8 @@ pub(crate) struct Work {
     pub(crate) job: plan::Job,
     /// The snapshot.
     pub(crate) load: Load,
+    /// The account alone, where the target has to be asked first.
+    pub(crate) account: Option<Load>,
     /// For those who look at an integration's job; none for a scope.
     pub(crate) events: Vec<Event>,
     /// What JupiterOne holds so far.
@@ -107,10 +111,15 @@ impl From<Error> for Halt {
 /// Runs the job to its end. Never panics on what JupiterOne answers.
 pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
     let load = std::mem::replace(&mut work.load, Load { batches: Vec::new(), too_large: Vec::new() });
+    let account = work.account.take();
     let mut sync = work.sync.clone();
     let mut open = None;
+    let whole = async {
+        begin(&work, account, &mut sync, &mut open).await?;
+        attempt(&work, load, &mut sync, &mut open).await
+    };
     let result = tokio::select! {
-        result = attempt(&work, load, &mut sync, &mut open) => result,
+        result = whole => result,
         () = shutdown.requested() => Err(Halt::Stopped),
     };
     let halt = match result {
@@ -127,7 +136,9 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
         Halt::Retry { reason, .. } => (reason.as_str(), sync.paused.clone()),
         Halt::Stopped | Halt::Lost(_) => ("the sink ends", sync.paused.clone()),
     };
-    if give_up(&work, open.as_deref(), reason).await {
+    // How a question ended is an answer, which the successor asks for.
+    let is_question = sync.intent.as_ref().is_some_and(|intent| intent.asks);
+    if give_up(&work, open.as_deref(), reason).await && !is_question {
         sync.intent = None;
     }
     sync.paused = paused;
@@ -143,24 +154,52 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
     }
 }
 
-async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {
-    let Work { client, job: about, .. } = work;
+/// Ends what an earlier sink left open, and asks the target what it holds, where that is not known.
+async fn begin(
+    work: &Work,
+    account: Option<Load>,
+    sync: &mut Sync,
+    open: &mut Option<String>,
+) -> Result<(), Halt> {
     if let Some(intent) = &sync.intent {
         service::failpoint!("sink::before_settle");
-        settle(client, intent).await?;
+        let ended = settle(&work.client, intent).await?;
+        if intent.asks {
+            sync.found = ended.as_ref().and_then(ask::answer).map(str::to_owned);
+        }
+        sync.intent = None;
     }
+    let Some(account) = account else { return Ok(()) };
+    if sync.found.is_none() {
+        ask::ask(work, account, sync, open).await?;
+    }
+    match first::refused(sync, work.job.revision) {
+        Some(reason) => Err(Halt::Pause { reason, is_for_data: false }),
+        None => Ok(()),
+    }
+}
+
+/// Starts a job and records the intent; its id.
+async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut Option<String>) -> Result<String, Halt> {
     service::failpoint!("sink::before_start");
-    let started = client.start(&work.destination, &sync.organization_id).await?;
+    let started = work.client.start(&work.destination, &sync.organization_id).await?;
     let job_id = started.id.clone();
     *open = Some(job_id.clone());
     sync.intent = Some(Intent {
         job_id: job_id.clone(),
-        revision: about.revision,
+        revision: work.job.revision,
         started_ts_ms: Timestamp::now().as_millisecond(),
+        asks,
     });
     service::failpoint!("sink::before_intent");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_intent");
+    Ok(job_id)
+}
+
+async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {
+    let Work { client, job: about, .. } = work;
+    let job_id = start(work, false, sync, open).await?;
     let objects = about.snapshot.counts.values().sum::<i64>();
     let most_refused = parking::most_refused(usize::try_from(objects).unwrap_or(0));
     let refused = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
@@ -208,20 +247,20 @@ fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types:
     }
 }
 
-/// Ends an earlier job of the target whose end is not recorded, so that there are never two.
-async fn settle(client: &JupiterOne, intent: &Intent) -> Result<(), Halt> {
+/// Ends an earlier job of the target whose end is not recorded, so that there are never two; how it ended, where
+/// JupiterOne still knows.
+async fn settle(client: &JupiterOne, intent: &Intent) -> Result<Option<Job>, Halt> {
     let job = match client.abort(&intent.job_id, "another sync job of the same target follows").await {
         Ok(job) => job,
         // It is being finalized, or done, or was never heard of.
         Err(Error::JobEnded { .. } | Error::Refused { .. }) => match client.status(&intent.job_id).await {
             Ok(job) => job,
-            Err(Error::JobEnded { .. }) => return Ok(()),
+            Err(Error::JobEnded { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         },
         Err(error) => return Err(error.into()),
     };
-    client.wait(job, SETTLE_BOUND).await?;
-    Ok(())
+    Ok(Some(client.wait(job, SETTLE_BOUND).await?))
 }
 
 /// Gives the open job up, within a bound; whether JupiterOne agreed.

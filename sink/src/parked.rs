@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 
-use anyhow::Context;
 use schemas::sync::{Parked, Sync, parked};
-use schemas::topics::Topic;
 use serde_json::json;
 use service::answer::{self, time};
 use service::config::Config;
 use service::exit::Outcome;
-use service::kafka::client_config;
-use service::kafka::topics::{self, Wanted};
 
 use crate::run::Options;
 use crate::sync_topic;
@@ -40,19 +35,8 @@ pub async fn parked(
 
 /// The newest record of each organization, by id: one that had another target before has an older one.
 fn newest(config: &Config, options: &Options) -> anyhow::Result<BTreeMap<String, Sync>> {
-    let client = client_config(&config.kafka, &Arc::clone(&options.environment))?;
-    let wanted = Wanted { create: false, ..Wanted::of(config, &[Topic::Sync], options.broker) };
-    let partitions = match topics::ensure(&client, &wanted) {
-        Ok(partitions) => partitions,
-        // No sink has run yet.
-        Err(topics::Error::Missing { .. }) => 0,
-        Err(error) => return Err(error.into()),
-    };
-    let prefix = &config.kafka.topic_prefix;
     let mut newest: BTreeMap<String, Sync> = BTreeMap::new();
-    let group_id = format!("{prefix}.sink");
-    let records = sync_topic::read(&client, &group_id, &Topic::Sync.name(prefix), 0..partitions)
-        .context("failed to read the sync topic")?;
+    let records = sync_topic::all(config, options)?;
     for sync in records.into_values() {
         match newest.entry(sync.organization_id.clone()) {
             Entry::Vacant(entry) => {

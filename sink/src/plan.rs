@@ -1,5 +1,6 @@
 //! What to do for an organization now. Pure: time is an argument.
 
+pub(crate) mod first;
 pub(crate) mod guard;
 pub(crate) mod parking;
 
@@ -95,6 +96,8 @@ pub(crate) struct Job {
     pub(crate) parked: Vec<Parked>,
     /// What the snapshot does not know, in words.
     pub(crate) incomplete: Vec<String>,
+    /// Whether the target has to be asked first what it holds.
+    pub(crate) asks: bool,
 }
 
 impl Job {
@@ -136,7 +139,8 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
     }
     let incomplete = gap::incomplete(situation.state);
     let snapshot = Snapshot::of(situation.state);
-    Plan::Sync(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete })
+    let asks = first::is_unasked(situation.sync, poll.revision);
+    Plan::Sync(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete, asks })
 }
 
 /// How many objects a sync job of the graph as it is would delete, by type, against the last finished one.
@@ -209,7 +213,7 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     if poll.partition_count != situation.partitions {
         Some(format!(
             "the organization was written when the topics had {} partitions, and the graph topic has {}; give the \
-             topics a new prefix (kafka.topic_prefix) and poll again",
+             topics a new prefix (kafka.topic_prefix) and poll again; one `sink approve` follows",
             poll.partition_count, situation.partitions
         ))
     } else if schemas::topics::partition(situation.organization_id, situation.partitions)
@@ -217,14 +221,14 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     {
         Some(format!(
             "the organization is in partition {}, where it does not belong: another program wrote it, or the topics were \
-             changed; give them a new prefix (kafka.topic_prefix) and poll again",
+             changed; give them a new prefix (kafka.topic_prefix) and poll again; one `sink approve` follows",
             situation.partition
         ))
     } else if poll.element_count != elements {
         Some(format!(
             "the graph topic gives {elements} elements where its coverage says {}; records of it are missing; \
              give the topics a new prefix (kafka.topic_prefix) and poll again, or begin anew \
-             from what raw has with `processor reset`",
+             from what raw has with `processor reset`; one `sink approve` follows",
             poll.element_count
         ))
     } else {
@@ -234,9 +238,9 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
 
 /// Why the guard does not allow the job, and how a person can.
 fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> Option<String> {
-    let Situation { state, sync, rules, urgency, .. } = *situation;
-    let finished = sync.finished.as_ref()?;
+    let Situation { state, sync, rules, .. } = *situation;
     let revision = poll.revision;
+    let Some(finished) = &sync.finished else { return first::refused(sync, revision) };
     let way_out = format!(
         "if that is right, run `sink approve --organization {} --revision {revision} --by YOUR_NAME`",
         sync.organization_name
@@ -253,7 +257,7 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
         ));
     }
     let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
-    if is_remade(sync, poll) && !is_approved && urgency != Urgency::Forced {
+    if is_remade(sync, poll) && !is_approved {
         return Some(format!(
             "the graph is at revision {revision} with {} elements, and JupiterOne holds revision {} with {} \
              objects: the graph topic was made anew; {way_out}",

@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::Context;
 use rdkafka::ClientConfig;
 use schemas::codec::{DecodeError, decode, encode};
 use schemas::sync::Sync;
+use schemas::topics::Topic;
+use service::config::Config;
+use service::kafka::client_config;
 use service::kafka::headers::{AVRO, CONTENT_TYPE, owned};
 use service::kafka::restore::{self, RestoreError};
+use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
+
+use crate::run::Options;
 
 /// The sync records of a partition by their keys (organization id `/` target).
 pub(crate) type Records = BTreeMap<String, Sync>;
@@ -68,6 +75,20 @@ impl SyncTopic {
         }
         result
     }
+}
+
+/// All records of the topic, for a command that reads only; none where no sink has made it yet.
+pub(crate) fn all(config: &Config, options: &Options) -> anyhow::Result<Records> {
+    let client = client_config(&config.kafka, &options.environment)?;
+    let wanted = Wanted { create: false, ..Wanted::of(config, &[Topic::Sync], options.broker) };
+    let partitions = match topics::ensure(&client, &wanted) {
+        Ok(partitions) => partitions,
+        Err(topics::Error::Missing { .. }) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    let prefix = &config.kafka.topic_prefix;
+    read(&client, &format!("{prefix}.sink"), &Topic::Sync.name(prefix), 0..partitions)
+        .context("failed to read the sync topic")
 }
 
 /// All records of these partitions as they are now.

@@ -257,7 +257,7 @@ pub(crate) fn sync() -> Sync {
         organization_id: ORGANIZATION.to_owned(),
         organization_name: "nimbus".to_owned(),
         target: "nimbus/anthropic-graph".to_owned(),
-        intent: Some(Intent { job_id: "j-2".to_owned(), revision: 13, started_ts_ms: 9 }),
+        intent: Some(Intent { job_id: "j-2".to_owned(), revision: 13, started_ts_ms: 9, asks: true }),
         finished: Some(Finished {
             job_id: "j-1".to_owned(),
             revision: 12,
@@ -286,5 +286,6 @@ pub(crate) fn sync() -> Sync {
             why: some("left"),
             approved_ts_ms: 10,
         }),
+        found: some("objects"),
     }
 }

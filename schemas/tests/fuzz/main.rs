@@ -98,7 +98,8 @@ fn a_megabyte_of_the_smallest_elements_stays_within_the_bound() {
     parked.extend([0; 5]);
     parked.extend(zig_zag(i64::try_from(count).expect("few")));
     parked.extend(std::iter::repeat_n(0, count * 6));
-    parked.extend([0, 0, 0]);
+    // Not paused, no approval, nothing found.
+    parked.extend([0, 0, 0, 0]);
     let sync = bounded(|| decode::<Sync>(&parked)).expect("bounded memory").expect("a value");
     assert_eq!(sync.parked.len(), count);
 }

@@ -28,6 +28,9 @@ pub(crate) struct Job {
     pub(crate) status: Status,
     #[serde(default)]
     done: bool,
+    /// How many entities it made, where JupiterOne tells.
+    #[serde(default)]
+    pub(crate) num_entities_created: Option<u64>,
     #[serde(default)]
     num_entity_create_errors: u64,
     #[serde(default)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use schemas::element::ElementType;
 use schemas::sync::Sync;
 use service::config::Destination;
 use service::exit::Shutdown;
@@ -148,6 +149,9 @@ impl Task {
             return self.refuse(id, reason);
         }
         let load = batch::load(state.graph().elements(), &job.parked, MAX_BODY_BYTES);
+        let account = ElementType::Account.entity_key(id);
+        let account = state.graph().get(&account).filter(|_| job.asks);
+        let account = account.map(|account| batch::load([account].into_iter(), &[], MAX_BODY_BYTES));
         let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
         let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
         let work = Work {
@@ -156,6 +160,7 @@ impl Task {
             client: Arc::clone(&organization.configured.client),
             job,
             load,
+            account,
             events,
             sync: organization.sync.clone(),
             sync_topic: Arc::clone(

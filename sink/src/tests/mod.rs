@@ -2,6 +2,7 @@
 //! on a real broker, elsewhere.
 
 mod embedded;
+mod first;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,6 +19,7 @@ use service::kafka::topics::Broker;
 use simulator::jupiterone::{JupiterOne, Settings, start};
 use tokio::task::JoinHandle;
 
+use crate::approve::{Approve, approve};
 use crate::fixture::{Organization, PARTITIONS};
 use crate::run::{Options, resync, run};
 
@@ -51,7 +53,7 @@ impl World {
     /// With organizations configured by name, each with the default target.
     async fn new(organizations: &[&str]) -> Self {
         let cluster = MockCluster::new(1).expect("a mock cluster");
-        for topic in ["anthropic.graph", "anthropic.sync"] {
+        for topic in ["anthropic.graph", "anthropic.sync", "another.graph", "another.sync"] {
             cluster.create_topic(topic, PARTITIONS, 1).expect("a topic");
         }
         let servers = cluster.bootstrap_servers();
@@ -87,8 +89,13 @@ impl World {
 
     /// Writes the organization's records to the graph topic.
     fn write(&self, organization: &Organization) {
+        self.write_under("anthropic", organization);
+    }
+
+    /// The same under a prefix.
+    fn write_under(&self, prefix: &str, organization: &Organization) {
         for (key, value) in organization.records() {
-            self.send("anthropic.graph", organization.partition(), &key, Some(&value));
+            self.send(&format!("{prefix}.graph"), organization.partition(), &key, Some(&value));
         }
         self.producer.flush(BOUND).expect("the mock cluster answers");
     }
@@ -117,6 +124,17 @@ impl World {
     async fn resync(&self, organization: Option<&str>) -> anyhow::Result<Outcome> {
         let (_trigger, shutdown) = shutdown();
         resync(self.config(), organization.map(str::to_owned), self.options(false), shutdown).await
+    }
+
+    async fn approve(&self, organization: &str, revision: i64) -> anyhow::Result<Outcome> {
+        let allowed = Approve {
+            organization: organization.to_owned(),
+            revision: Some(revision),
+            takes_target: false,
+            by: Some("ada".to_owned()),
+            why: None,
+        };
+        approve(self.config(), allowed, self.options(false)).await
     }
 
     /// `sink run` in the background.

@@ -37,8 +37,32 @@ fn keys(graph: &GraphView) -> Vec<String> {
     objects.map(|object| object["_key"].as_str().expect("a key").to_owned()).collect()
 }
 
+/// All but the account, which the sink uploads to learn whether it is there.
+fn others(graph: &GraphView) -> GraphView {
+    let mut graph = graph.clone();
+    graph.entities.retain(|entity| entity["_type"] != "anthropic_account");
+    graph
+}
+
+/// The sink is paused and has changed nothing of this; a person allows what it shows.
+fn paused_then_approved(world: &World, before: &GraphView, says: &str) {
+    let paused = world.run("sink", &["run", "--until-end"]);
+    let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
+    assert!(line.contains(says), "{line}");
+    world.run("sink", &["resync"]).expect(3);
+    let checked = world.run("sink", &["check"]);
+    assert!(checked.expect(1).stdout.contains(says), "{}", checked.stdout);
+    assert_eq!(others(&world.graph(0)), others(before));
+    let (_, rest) = line.split_once("--revision ").expect("a command");
+    let revision = rest.split(' ').next().expect("a revision");
+    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.run("sink", &approve).expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    world.run("sink", &["check"]).expect(0);
+}
+
 #[test]
-fn a_new_prefix_begins_with_the_same_graph_and_deletes_nothing() {
+fn a_new_prefix_begins_with_the_same_graph_once_a_person_says_so_and_deletes_nothing() {
     let mut world = World::start();
     world.round();
     let before = world.graph(0);
@@ -47,10 +71,31 @@ fn a_new_prefix_begins_with_the_same_graph_and_deletes_nothing() {
     // Nothing was polled yet under it.
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    assert_eq!(keys(&world.graph(0)), keys(&before));
-    world.round();
+    assert_eq!(world.graph(0), before);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    paused_then_approved(&world, &before, "held the organization");
     assert_eq!(keys(&world.graph(0)), keys(&before));
     agree(&world, 0);
+}
+
+#[test]
+fn an_older_graph_under_another_prefix_changes_nothing_until_a_person_says_so() {
+    let mut world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let older = std::mem::replace(&mut world.prefix, tests::prefix());
+    world.configure("");
+    for _ in 0..3 {
+        world.anthropic[0].live(ROUND);
+    }
+    world.round();
+    agree(&world, 0);
+    let before = world.graph(0);
+    world.prefix = older;
+    world.configure("");
+    paused_then_approved(&world, &before, "held the organization");
+    assert_ne!(keys(&world.graph(0)), keys(&before), "the older graph is what was allowed");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Topics that are deleted, made anew, grown or cut under the services.
 
 use schemas::topics::{Retention, Topic};
-use simulator::anthropic::{ROUND, Settings};
+use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::judge::{agree, changes};
 use tests::kafka;
 use tests::services::Service;
@@ -68,12 +68,25 @@ fn a_raw_topic_made_anew_is_refused_whether_it_is_shorter_or_longer_than_what_wa
 }
 
 #[test]
-fn a_sync_topic_made_anew_costs_a_sync_job_and_nothing_else() {
+fn a_sync_topic_made_anew_deletes_nothing_until_a_person_says_so() {
     let world = World::of(vec![small()]);
     world.round();
+    let before = world.graph(0);
     remake(&world, Topic::Sync);
-    world.anthropic[0].live(ROUND);
-    world.round();
+    let user = world.anthropic[0].truth().users.into_keys().next().expect("a user");
+    world.anthropic[0].mutate(Mutation::RemoveUser { id: user }).expect("a user");
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let mut sink = world.spawn("sink", &["run"]);
+    let line = sink.logged("paused: ");
+    assert!(line.contains("held the organization"), "{line}");
+    assert_eq!(world.graph(0), before);
+    let (_, rest) = line.split_once("--revision ").expect("a command");
+    let revision = rest.split(' ').next().expect("a revision");
+    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.run("sink", &approve).expect(0);
+    sink.logged("sync job finished");
+    sink.terminate().expect(0);
     content(&world);
 }
 

@@ -1,0 +1,53 @@
+//! Asking a target whether it holds the organization: JupiterOne tells it in a job's counts only.
+
+use schemas::element::ElementType;
+use schemas::sync::{Sync, found};
+use tracing::info;
+
+use super::{FINALIZE_BOUND, Halt, Work, judge, start};
+use crate::batch::Load;
+use crate::jupiterone::Job;
+use crate::upload::upload;
+
+/// Uploads the account alone, with every type partial, and notes what its counts tell.
+pub(super) async fn ask(
+    work: &Work,
+    account: Load,
+    sync: &mut Sync,
+    open: &mut Option<String>,
+) -> Result<(), Halt> {
+    let job_id = start(work, true, sync, open).await?;
+    upload(&work.client, &job_id, account, 1).await?;
+    let types = ElementType::ALL.map(|kind| kind.name().to_owned());
+    service::failpoint!("sink::before_finalize");
+    let finalized = work.client.finalize(&job_id, &types).await?;
+    *open = None;
+    service::failpoint!("sink::after_finalize");
+    let done = work.client.wait(finalized, FINALIZE_BOUND).await?;
+    judge(&done)?;
+    sync.intent = None;
+    let Some(found) = answer(&done) else {
+        let reason = format!("JupiterOne finished sync job {job_id} without writing the account");
+        return Err(Halt::Retry { after: None, reason });
+    };
+    info!(
+        organization.name = work.organization,
+        organization.id = sync.organization_id,
+        job.id = job_id,
+        found,
+        "asked the target whether it holds the organization"
+    );
+    sync.found = Some(found.to_owned());
+    Ok(())
+}
+
+/// What an ended job that uploaded the account alone tells; `None`: nothing, so that it has to be asked again.
+pub(super) fn answer(ended: &Job) -> Option<&'static str> {
+    match ended.num_entities_created {
+        // Whatever became of the job afterward: this was not there before.
+        Some(1..) => Some(found::NOTHING),
+        _ if !ended.status.is_finished() || ended.write_errors() > 0 => None,
+        Some(0) => Some(found::OBJECTS),
+        None => Some(found::UNTOLD),
+    }
+}
