@@ -58,6 +58,7 @@ pub struct Finished {
     pub incomplete: Vec<String>,
     pub held: BTreeMap<String, i64>,
     pub samples: BTreeMap<String, Vec<i32>>,
+    pub held_samples: BTreeMap<String, Vec<i32>>,
 }
 
 /// An object that JupiterOne refuses.

@@ -129,6 +129,11 @@ impl Organization {
         self.holds.insert(key.to_owned(), hold);
     }
 
+    /// The element was listed again.
+    pub(crate) fn release(&mut self, key: &str) {
+        self.holds.remove(key).expect("a hold of that key");
+    }
+
     /// Gives an element another digest.
     pub(crate) fn change(&mut self, key: &str) {
         self.elements.get_mut(key).expect("an element of that key").digest = "another".to_owned();

@@ -200,7 +200,7 @@ async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut Option<Strin
 async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {
     let Work { client, job: about, .. } = work;
     let job_id = start(work, false, sync, open).await?;
-    let objects = about.snapshot.counts.values().sum::<i64>();
+    let objects = about.snapshot.all.counts.values().sum::<i64>();
     let most_refused = parking::most_refused(usize::try_from(objects).unwrap_or(0));
     let refused = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
     let parked = parking::joined(&sync.parked, &about.parked, refused);
@@ -231,7 +231,7 @@ async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<Str
 }
 
 fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types: Vec<String>) -> Finished {
-    let mut counts = about.snapshot.counts.clone();
+    let mut counts = about.snapshot.all.counts.clone();
     for (kind, parked) in parking::counts(parked) {
         counts.entry(kind).and_modify(|count| *count -= parked);
     }
@@ -242,8 +242,9 @@ fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types:
         counts,
         partial_types,
         incomplete: about.incomplete.clone(),
-        held: about.snapshot.held.clone(),
-        samples: about.snapshot.samples.clone(),
+        held: about.snapshot.held.counts.clone(),
+        samples: about.snapshot.all.samples.clone(),
+        held_samples: about.snapshot.held.samples.clone(),
     }
 }
 
@@ -287,7 +288,7 @@ fn judge(done: &Job) -> Result<(), Halt> {
 
 fn tell(work: &Work, done: &Job) {
     let plan::Job { revision, cause, snapshot, partial_types, .. } = &work.job;
-    let objects: i64 = snapshot.counts.values().sum();
+    let objects: i64 = snapshot.all.counts.values().sum();
     info!(
         organization.name = work.organization,
         organization.id = work.sync.organization_id,

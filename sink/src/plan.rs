@@ -12,7 +12,7 @@ use schemas::element::ElementType;
 use schemas::state::State;
 use schemas::sync::{Finished, Parked, Sync};
 
-use self::guard::Snapshot;
+use self::guard::{Sampled, Snapshot};
 use crate::gap;
 
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
@@ -151,12 +151,13 @@ pub(crate) fn deletions(state: &State, sync: &Sync) -> BTreeMap<String, i64> {
 }
 
 /// What is held now, where the last finished job's record says otherwise although the graph is the same.
-pub(crate) fn newly_held(state: &State, sync: &Sync) -> Option<BTreeMap<String, i64>> {
+pub(crate) fn newly_held(state: &State, sync: &Sync) -> Option<Sampled> {
     let finished = sync.finished.as_ref()?;
     if finished.revision != state.poll().revision || (state.holds().is_empty() && finished.held.is_empty()) {
         return None;
     }
-    Some(guard::held(state)).filter(|held| *held != finished.held)
+    Some(guard::held(state))
+        .filter(|held| held.counts != finished.held || held.samples != finished.held_samples)
 }
 
 /// Whether JupiterOne holds another revision than the graph's.

@@ -267,6 +267,7 @@ pub(crate) fn sync() -> Sync {
             incomplete: vec!["users: 403".to_owned()],
             held: BTreeMap::from([("anthropic_user".to_owned(), 1)]),
             samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7, 7])]),
+            held_samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7])]),
         }),
         parked: vec![Parked {
             element_key: "k".to_owned(),

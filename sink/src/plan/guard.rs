@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemas::element::Element;
 use schemas::state::State;
 use schemas::sync::{Finished, Sync};
 use schemas::topics::murmur2;
@@ -12,23 +13,17 @@ use super::Rules;
 /// many are gone, of more it is estimated within three of a hundred.
 const SAMPLE: usize = 256;
 
-/// What is remembered of a finished job's objects to tell later how many of them are gone.
+/// Some objects, by type: how many, and the lowest hashes of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// Objects by type.
+pub(crate) struct Sampled {
     pub(crate) counts: BTreeMap<String, i64>,
-    /// Those of them that go if every hold is approved, by type.
-    pub(crate) held: BTreeMap<String, i64>,
-    /// Lowest hashes of the keys, by type.
     pub(crate) samples: BTreeMap<String, Vec<i32>>,
 }
 
-impl Snapshot {
-    /// Of the graph as it is.
-    pub(crate) fn of(state: &State) -> Self {
-        let mut counts = BTreeMap::new();
-        let mut samples: BTreeMap<String, Vec<i32>> = BTreeMap::new();
-        for element in state.graph().elements() {
+impl Sampled {
+    fn of<'a>(elements: impl Iterator<Item = &'a Element>) -> Self {
+        let (mut counts, mut samples) = (BTreeMap::new(), BTreeMap::<String, Vec<i32>>::new());
+        for element in elements {
             *counts.entry(element.kind.clone()).or_insert(0) += 1;
             samples.entry(element.kind.clone()).or_default().push(hash(&element.key));
         }
@@ -37,23 +32,34 @@ impl Snapshot {
             sample.dedup();
             sample.truncate(SAMPLE);
         }
-        Self { counts, held: held(state), samples }
+        Self { counts, samples }
     }
 }
 
-/// How many objects go, by type, if every hold is approved: the held ones and the relationships that they are an end
-/// of.
-pub(crate) fn held(state: &State) -> BTreeMap<String, i64> {
+/// What is remembered of a finished job's objects to tell later how many of them are gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Snapshot {
+    /// All of them.
+    pub(crate) all: Sampled,
+    /// Those of them that go if every hold is approved.
+    pub(crate) held: Sampled,
+}
+
+impl Snapshot {
+    /// Of the graph as it is.
+    pub(crate) fn of(state: &State) -> Self {
+        Self { all: Sampled::of(state.graph().elements()), held: held(state) }
+    }
+}
+
+/// What goes if every hold is approved: the held ones and the relationships that they are an end of.
+pub(crate) fn held(state: &State) -> Sampled {
     let mut keys: BTreeSet<&str> = BTreeSet::new();
     for key in state.holds().keys() {
         keys.insert(key);
         keys.extend(state.relationships_of(key));
     }
-    let mut held = BTreeMap::new();
-    for element in keys.into_iter().filter_map(|key| state.graph().get(key)) {
-        *held.entry(element.kind.clone()).or_insert(0) += 1;
-    }
-    held
+    Sampled::of(keys.into_iter().filter_map(|key| state.graph().get(key)))
 }
 
 /// How many of the finished job's objects a job of the graph as it is would delete, by type. Of partial types nothing
@@ -63,10 +69,9 @@ pub(crate) fn deletions(
     state: &State,
     partial_types: &[String],
 ) -> BTreeMap<String, i64> {
-    let mut now: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    let now = hashes(state);
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     for element in state.graph().elements() {
-        now.entry(&element.kind).or_default().insert(hash(&element.key));
         *counts.entry(&element.kind).or_insert(0) += 1;
     }
     let mut deletions = BTreeMap::new();
@@ -75,10 +80,7 @@ pub(crate) fn deletions(
             continue;
         }
         let counted = before - counts.get(kind.as_str()).copied().unwrap_or(0);
-        let sample = finished.samples.get(kind).map_or(&[][..], Vec::as_slice);
-        let known = now.get(kind.as_str());
-        let gone = sample.iter().filter(|key| known.is_none_or(|known| !known.contains(key))).count();
-        let deleted = counted.max(extrapolated(gone, sample.len(), before));
+        let deleted = counted.max(gone(&finished.samples, kind, before, &now));
         if deleted > 0 {
             deletions.insert(kind.clone(), deleted);
         }
@@ -95,13 +97,13 @@ pub(crate) fn refused(
     deletions: &BTreeMap<String, i64>,
 ) -> Vec<(String, i64, i64)> {
     let Some(finished) = &sync.finished else { return Vec::new() };
-    let held = held(state);
+    let now = hashes(state);
     let of = |counts: &BTreeMap<String, i64>, kind: &str| counts.get(kind).copied().unwrap_or(0);
     let mut refused = Vec::new();
     for (kind, &deleted) in deletions {
         let before = of(&finished.counts, kind);
-        // A hold ends by a decision, or the element returned and is not deleted.
-        let decided = (of(&finished.held, kind) - of(&held, kind)).max(0);
+        // One that was held and is gone was decided about; one that returned is there, and explains nothing.
+        let decided = gone(&finished.held_samples, kind, of(&finished.held, kind), &now);
         let unexplained = deleted - decided;
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
         let is_much = unexplained as f64 > rules.max_deleted_fraction * before as f64
@@ -118,6 +120,28 @@ pub(crate) fn refused(
 pub(crate) fn approved(sync: &Sync) -> Option<&schemas::sync::Approval> {
     let finished_job_id = sync.finished.as_ref().map(|finished| &finished.job_id);
     sync.approval.as_ref().filter(|approval| approval.finished_job_id.as_ref() == finished_job_id)
+}
+
+/// How many of so many objects of a type are gone, by the sample of them.
+fn gone(
+    samples: &BTreeMap<String, Vec<i32>>,
+    kind: &str,
+    before: i64,
+    now: &BTreeMap<&str, BTreeSet<i32>>,
+) -> i64 {
+    let sample = samples.get(kind).map_or(&[][..], Vec::as_slice);
+    let known = now.get(kind);
+    let gone = sample.iter().filter(|key| known.is_none_or(|known| !known.contains(key))).count();
+    extrapolated(gone, sample.len(), before)
+}
+
+/// Hashes of the keys that the graph has, by type.
+fn hashes(state: &State) -> BTreeMap<&str, BTreeSet<i32>> {
+    let mut hashes: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
+    for element in state.graph().elements() {
+        hashes.entry(&element.kind).or_default().insert(hash(&element.key));
+    }
+    hashes
 }
 
 /// From a part to the whole, rounded up.

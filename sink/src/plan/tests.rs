@@ -41,11 +41,12 @@ impl Case {
             job_id: "job".to_owned(),
             revision: job.revision,
             ended_ts_ms: NOW_MS - ago_ms,
-            counts: job.snapshot.counts,
+            counts: job.snapshot.all.counts,
             partial_types: job.partial_types,
             incomplete: job.incomplete,
-            held: job.snapshot.held,
-            samples: job.snapshot.samples,
+            held: job.snapshot.held.counts,
+            samples: job.snapshot.all.samples,
+            held_samples: job.snapshot.held.samples,
         });
         self
     }
@@ -84,7 +85,7 @@ impl Case {
 fn the_first_job_is_of_all_there_is() {
     let job = Case::whole().job();
     assert_eq!((job.cause, job.revision), ("first", Organization::whole(ID, "nimbus").revision()));
-    assert_eq!(job.snapshot.counts["anthropic_user"], 2);
+    assert_eq!(job.snapshot.all.counts["anthropic_user"], 2);
     assert_eq!((job.partial_types, job.incomplete), (Vec::new(), Vec::new()));
 }
 

@@ -16,6 +16,7 @@ use crate::batch::{self, MAX_BODY_BYTES};
 use crate::events;
 use crate::job::{self, End, Work};
 use crate::organization::Organization;
+use crate::plan::guard::Sampled;
 use crate::plan::{self, Plan, Urgency};
 
 /// How often the records of a paused organization are read again: how soon a decision is noticed. Each is a consumer
@@ -210,11 +211,11 @@ impl Task {
 
     /// Writes what is held of what JupiterOne holds, if that is new: the approval of a hold explains its deletion,
     /// although no sync job ran between the two.
-    fn record_held(&mut self, id: &str, held: Option<BTreeMap<String, i64>>) -> Result<(), TaskError> {
+    fn record_held(&mut self, id: &str, held: Option<Sampled>) -> Result<(), TaskError> {
         let organization = self.organizations.get(id).expect("only known organizations are recorded");
         let mut sync = organization.sync.clone();
         if let (Some(finished), Some(held)) = (&mut sync.finished, held) {
-            finished.held = held;
+            (finished.held, finished.held_samples) = (held.counts, held.samples);
         }
         self.record(id, sync)
     }

@@ -89,12 +89,22 @@ fn what_was_held_and_is_no_more_is_explained() {
 }
 
 #[test]
+fn what_was_held_and_returned_does_not_explain_others_that_are_gone() {
+    let mut case = Case::of(with_users(90));
+    (0..40).for_each(|number| case.organization.hold(&format!("anthropic_user:user{number}")));
+    let mut case = case.finished_ago(0);
+    (0..40).for_each(|number| case.organization.release(&format!("anthropic_user:user{number}")));
+    leave(&mut case.organization, 40..80);
+    assert!(case.refusal().contains("40 of 92 anthropic_user"), "{}", case.refusal());
+}
+
+#[test]
 fn a_hold_that_no_job_saw_is_recorded() {
     let mut case = Case::of(with_users(60)).finished_ago(0);
     case.organization.hold("anthropic_user:user0");
     assert_eq!(case.plan(), Plan::Nothing, "a hold is no change");
     let held = newly_held(&case.organization.state(), &case.sync).expect("it is new");
-    assert_eq!((held["anthropic_user"], held["anthropic_account_has_user"]), (1, 1));
+    assert_eq!((held.counts["anthropic_user"], held.counts["anthropic_account_has_user"]), (1, 1));
 }
 
 #[test]
