@@ -59,6 +59,7 @@ pub struct Finished {
     pub held: BTreeMap<String, i64>,
     pub samples: BTreeMap<String, Vec<i32>>,
     pub held_samples: BTreeMap<String, Vec<i32>>,
+    pub unwritten: i64,
 }
 
 /// An object that JupiterOne refuses.

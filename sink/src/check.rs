@@ -7,6 +7,7 @@ use service::exit::Outcome;
 use service::kafka::client_config;
 
 use crate::configured::{self, Configured};
+use crate::plan;
 use crate::run::{Options, wanted};
 use crate::sync_topic;
 
@@ -15,17 +16,16 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
     let configured = configured::all(config, &options.environment)?;
     let mut lines = vec![Ok(format!("configuration: {} organizations", configured.len()))];
     let kafka = kafka(config, options).await?;
-    let paused = if kafka.iter().all(Result::is_ok) { paused(config, options).await? } else { Vec::new() };
+    let syncs = if kafka.iter().all(Result::is_ok) { syncs(config, options).await? } else { Vec::new() };
     lines.extend(kafka);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
-        let is_its = |sync: &&Sync| sync.target == organization.target(&sync.organization_id);
-        let paused = paused.iter().filter(|sync| sync.organization_name == organization.name).filter(is_its);
-        lines.extend(
-            paused
-                .filter_map(|sync| sync.paused.as_ref())
-                .map(|reason| Err(format!("organization {}: paused: {reason}", organization.name))),
-        );
+        let is_its = |sync: &&Sync| {
+            let Sync { organization_id, organization_name, target, .. } = sync;
+            *organization_name == organization.name && *target == organization.target(organization_id)
+        };
+        let unsynced = syncs.iter().filter(is_its).filter_map(unsynced);
+        lines.extend(unsynced.map(|reason| Err(format!("organization {}: {reason}", organization.name))));
     }
     check::print(&lines)
 }
@@ -37,11 +37,16 @@ async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> 
     Ok(tokio::task::spawn_blocking(asked).await?.unwrap_or_else(|line| vec![Err(line)]))
 }
 
-/// The sync records of those for which a sink found a reason to start no job.
-async fn paused(config: &Config, options: &Options) -> anyhow::Result<Vec<Sync>> {
+async fn syncs(config: &Config, options: &Options) -> anyhow::Result<Vec<Sync>> {
     let (config, options) = (config.clone(), options.clone());
     let records = tokio::task::spawn_blocking(move || sync_topic::all(&config, &options)).await??;
-    Ok(records.into_values().filter(|sync| sync.paused.is_some()).collect())
+    Ok(records.into_values().collect())
+}
+
+/// Why a sink last kept JupiterOne from being the graph.
+fn unsynced(sync: &Sync) -> Option<String> {
+    let paused = sync.paused.as_ref().map(|reason| format!("paused: {reason}"));
+    paused.or_else(|| plan::unwritten(sync))
 }
 
 async fn jupiterone(organization: &Configured) -> Line {

@@ -221,7 +221,7 @@ async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<Str
     sync.paused = None;
     sync.approval = None;
     let before = std::mem::replace(&mut sync.parked, parked);
-    sync.finished = Some(finished(about, job_id, &sync.parked, partial_types));
+    sync.finished = Some(finished(about, &done, &sync.parked, partial_types));
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_record");
@@ -230,13 +230,13 @@ async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<Str
     Ok(())
 }
 
-fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types: Vec<String>) -> Finished {
+fn finished(about: &plan::Job, done: &Job, parked: &[Parked], partial_types: Vec<String>) -> Finished {
     let mut counts = about.snapshot.all.counts.clone();
     for (kind, parked) in parking::counts(parked) {
         counts.entry(kind).and_modify(|count| *count -= parked);
     }
     Finished {
-        job_id,
+        job_id: done.id.clone(),
         revision: about.revision,
         ended_ts_ms: Timestamp::now().as_millisecond(),
         counts,
@@ -245,7 +245,15 @@ fn finished(about: &plan::Job, job_id: String, parked: &[Parked], partial_types:
         held: about.snapshot.held.counts.clone(),
         samples: about.snapshot.all.samples.clone(),
         held_samples: about.snapshot.held.samples.clone(),
+        unwritten: unwritten(done, parked),
     }
+}
+
+/// How many objects the job should have written and did not. A parked entity explains that its relationships are not
+/// made.
+fn unwritten(done: &Job, parked: &[Parked]) -> i64 {
+    let explained = if parking::counts(parked).is_empty() { 0 } else { done.relationship_errors() };
+    i64::try_from(done.write_errors().saturating_sub(explained)).unwrap_or(i64::MAX)
 }
 
 /// Ends an earlier job of the target whose end is not recorded, so that there are never two; how it ended, where
@@ -299,14 +307,6 @@ fn tell(work: &Work, done: &Job) {
         partial_types = partial_types.len(),
         "sync job finished"
     );
-    if done.write_errors() > 0 {
-        warn!(
-            organization.name = work.organization,
-            job.id = done.id,
-            objects = done.write_errors(),
-            "JupiterOne finished the sync job without writing some objects"
-        );
-    }
 }
 
 /// Names each object once that JupiterOne refuses, and says when it takes all again.

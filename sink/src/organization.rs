@@ -121,6 +121,17 @@ impl Organization {
         self.unsynced_since_ms = None;
     }
 
+    /// A job ended, and JupiterOne did not write all of it; how long until it is repeated, unless the data changes.
+    pub(crate) fn unwritten(&mut self, sync: Sync, reason: String, now_ms: i64) -> Duration {
+        let revision = sync.finished.as_ref().map(|finished| finished.revision);
+        self.sync = sync;
+        self.failure = Some(reason);
+        self.unsynced_since_ms = None;
+        let pause = self.doubled(DATA_PAUSE);
+        self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: revision });
+        pause
+    }
+
     /// A job must not be tried again soon.
     pub(crate) fn paused(&mut self, sync: Sync, revision: i64, is_for_data: bool, now_ms: i64) {
         self.sync = sync;
@@ -142,10 +153,15 @@ impl Organization {
     ) -> Duration {
         self.sync = sync;
         self.failure = Some(reason);
-        let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_PAUSE);
-        let pause = after.unwrap_or_default().min(LONGEST_ASKED).max(doubled);
-        self.failures = self.failures.saturating_add(1);
+        let pause = after.unwrap_or_default().min(LONGEST_ASKED).max(self.doubled(LONGEST_PAUSE));
         self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: None });
+        pause
+    }
+
+    /// The pause after one more failure.
+    fn doubled(&mut self, longest: Duration) -> Duration {
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.failures)).min(longest);
+        self.failures = self.failures.saturating_add(1);
         pause
     }
 

@@ -20,6 +20,8 @@ use crate::gap;
 pub(crate) const DEBOUNCE_MS: i64 = 5_000;
 /// Cause of a job that a person wants.
 const ASKED_FOR: &str = "asked for";
+/// Cause of a job that repeats one which JupiterOne finished without writing all of it.
+const UNWRITTEN: &str = "objects were not written";
 /// Cause of a job that heals what others did.
 const FULL_SYNC_INTERVAL: &str = "full sync interval";
 
@@ -160,11 +162,22 @@ pub(crate) fn newly_held(state: &State, sync: &Sync) -> Option<Sampled> {
         .filter(|held| held.counts != finished.held || held.samples != finished.held_samples)
 }
 
-/// Whether JupiterOne holds another revision than the graph's.
+/// Whether JupiterOne holds another revision than the graph's, or not all of it.
 pub(crate) fn is_unsynced(state: &State, sync: &Sync) -> bool {
     let poll = state.poll();
     let finished = sync.finished.as_ref();
-    finished.map(|finished| finished.revision) != Some(poll.revision) || is_remade(sync, &poll)
+    finished.map(|finished| finished.revision) != Some(poll.revision)
+        || is_remade(sync, &poll)
+        || unwritten(sync).is_some()
+}
+
+/// What JupiterOne did not write of the last finished job, in words.
+pub(crate) fn unwritten(sync: &Sync) -> Option<String> {
+    let finished = sync.finished.as_ref().filter(|finished| finished.unwritten > 0)?;
+    Some(format!(
+        "JupiterOne finished sync job {} without writing {} objects; the job is repeated, less and less often",
+        finished.job_id, finished.unwritten
+    ))
 }
 
 /// Why a job is wanted; `None`: it is not.
@@ -174,6 +187,8 @@ fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
         Some("changes")
     } else if situation.urgency == Urgency::Forced {
         Some(ASKED_FOR)
+    } else if finished.unwritten > 0 {
+        Some(UNWRITTEN)
     } else if situation.now_ms - finished.ended_ts_ms >= situation.rules.full_sync_interval_ms {
         Some(FULL_SYNC_INTERVAL)
     } else if fills_a_gap(situation, finished) {

@@ -268,6 +268,7 @@ pub(crate) fn sync() -> Sync {
             held: BTreeMap::from([("anthropic_user".to_owned(), 1)]),
             samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7, 7])]),
             held_samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7])]),
+            unwritten: 2,
         }),
         parked: vec![Parked {
             element_key: "k".to_owned(),

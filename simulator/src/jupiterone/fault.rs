@@ -1,5 +1,7 @@
 //! Faults, switched on by operation and count.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -78,6 +80,12 @@ pub enum Effect {
     EndJob(Status),
     /// The same once its entities are written: the scope is left half changed.
     EndJobAfterEntities(Status),
+    /// The job is finished without this object, which is counted as one that could not be written (the route is
+    /// `finalize`); what the scope held of it stays.
+    LoseObject {
+        /// Its `_key`.
+        key: String,
+    },
     /// The finalize request answers 500 `INTERNAL_ERROR` and the job goes on awaiting uploads.
     FinalizeInternalError,
 }
@@ -121,6 +129,7 @@ pub(crate) struct Struck {
     pub(crate) cut_before: bool,
     pub(crate) cut_after: bool,
     pub(crate) ending: Option<Ending>,
+    pub(crate) lost: BTreeSet<String>,
     pub(crate) any: bool,
 }
 
@@ -190,6 +199,10 @@ impl Struck {
             }
             Effect::EndJobAfterEntities(status) => {
                 return self.ending = Some(Ending { status: *status, after_entities: true });
+            }
+            Effect::LoseObject { key } => {
+                self.lost.insert(key.clone());
+                return;
             }
         };
         self.answer.get_or_insert(answer);

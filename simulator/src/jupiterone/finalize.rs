@@ -14,6 +14,10 @@ pub(crate) fn entities(graph: &mut Graph, job: &mut Job, settings: &Settings, no
     let staged = std::mem::take(&mut job.staged.entities);
     let uploaded: BTreeSet<Address> = staged.keys().cloned().collect();
     for (address, mut object) in staged {
+        if is_lost(job, &address) {
+            job.counters.num_entity_create_errors += 1;
+            continue;
+        }
         if let (Some(name), true) = (&settings.account_name_tag, job.owner.is_instance()) {
             object.properties.insert("tag.AccountName".into(), json!(name));
         }
@@ -56,6 +60,10 @@ pub(crate) fn relationships(graph: &mut Graph, job: &mut Job, settings: &Setting
     let staged = std::mem::take(&mut job.staged.relationships);
     let uploaded: BTreeSet<Address> = staged.keys().cloned().collect();
     for (address, object) in staged {
+        if is_lost(job, &address) {
+            job.counters.num_relationship_create_errors += 1;
+            continue;
+        }
         replace_relationship(graph, job, &address, object, now);
     }
     let by_absence =
@@ -85,6 +93,10 @@ pub(crate) fn relationships(graph: &mut Graph, job: &mut Job, settings: &Setting
         + c.num_relationships_updated
         + c.num_relationships_deleted;
     c.num_mutations_completed = c.num_mutations_submitted;
+}
+
+fn is_lost(job: &Job, address: &Address) -> bool {
+    matches!(address, Address::Key(key) if job.lost.contains(key))
 }
 
 fn is_absent(key: &str, stored: &Stored, uploaded: &BTreeSet<Address>, partial: &BTreeSet<String>) -> bool {

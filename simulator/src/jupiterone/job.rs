@@ -116,6 +116,8 @@ pub(crate) struct Job {
     pub(crate) ends_in: Status,
     /// Whether its entities are written although it does not end in `FINISHED`.
     pub(crate) writes_entities: bool,
+    /// Keys of objects that it does not write.
+    pub(crate) lost: BTreeSet<String>,
     started: u64,
     ended: Option<u64>,
     reason: Option<String>,
@@ -137,6 +139,7 @@ impl Job {
             polls: 0,
             ends_in: Status::Finished,
             writes_entities: true,
+            lost: BTreeSet::new(),
             started: now,
             ended: None,
             reason: None,

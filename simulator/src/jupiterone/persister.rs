@@ -159,7 +159,10 @@ impl Persister {
                 upload::stage(job, target.route, request, body, &settings)?;
                 judge(job, body, violations);
             }
-            Route::Finalize => life_cycle::finalize(job, graph, &settings, body, struck.ending, now)?,
+            Route::Finalize => {
+                job.lost.clone_from(&struck.lost);
+                life_cycle::finalize(job, graph, &settings, body, struck.ending, now)?;
+            }
             Route::Abort => life_cycle::abort(job, body, now)?,
             Route::Events => return life_cycle::publish(job, body, now),
             Route::Status => life_cycle::advance(job, graph, &settings, now),

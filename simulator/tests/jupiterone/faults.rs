@@ -207,6 +207,19 @@ async fn a_job_can_fail_half_way_and_the_next_diff_heals_it() {
 }
 
 #[tokio::test]
+async fn a_job_can_finish_without_an_object_and_count_it() {
+    let server = Account::open().await;
+    let effect = Effect::LoseObject { key: "anthropic_user:ada".to_owned() };
+    server.server.fault(Fault::new(Route::Finalize, effect).first(1));
+    for (entities, errors) in [(1, 1), (2, 0)] {
+        server.diff(SCOPE, &[account(), user("ada")], &[]).await;
+        let job = server.server.jobs().pop().expect("a job");
+        assert_eq!((&job["status"], &job["numEntityCreateErrors"]), (&json!("FINISHED"), &json!(errors)));
+        assert_eq!(server.graph().entities.len(), entities);
+    }
+}
+
+#[tokio::test]
 async fn an_internal_error_at_finalize_can_be_retried() {
     let server = Account::open().await;
     server.server.fault(Fault::new(Route::Finalize, Effect::FinalizeInternalError).first(1));

@@ -65,6 +65,11 @@ impl Job {
         .fold(0, u64::saturating_add)
     }
 
+    /// How many of them are relationships that it could not make: one end was not there.
+    pub(crate) fn relationship_errors(&self) -> u64 {
+        self.num_relationship_create_errors
+    }
+
     /// Whether its id can stand in a path and its status in a message.
     fn is_well_formed(&self) -> bool {
         is_name(&self.id) && is_name(&self.status.0)

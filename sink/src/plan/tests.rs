@@ -4,7 +4,7 @@ mod parking;
 
 use schemas::sync::{Finished, Sync};
 
-use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, plan};
+use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, is_unsynced, plan};
 use crate::fixture::{Organization, PARTITIONS};
 
 const ID: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -47,6 +47,7 @@ impl Case {
             held: job.snapshot.held.counts,
             samples: job.snapshot.all.samples,
             held_samples: job.snapshot.held.samples,
+            unwritten: 0,
         });
         self
     }
@@ -97,6 +98,14 @@ fn an_equal_revision_is_nothing_until_the_full_sync_interval_is_over_or_a_person
     assert_eq!(now.plan(), Plan::Nothing);
     let forced = Case { urgency: Urgency::Forced, ..Case::whole().finished_ago(0) };
     assert_eq!(forced.job().cause, "asked for");
+}
+
+#[test]
+fn what_jupiterone_did_not_write_is_uploaded_again() {
+    let mut case = Case::whole().finished_ago(0);
+    case.sync.finished.as_mut().expect("finished").unwritten = 2;
+    assert_eq!(case.job().cause, "objects were not written");
+    assert!(is_unsynced(&case.organization.state(), &case.sync));
 }
 
 #[test]

@@ -92,11 +92,25 @@ impl Task {
         let name = organization.configured.name.clone();
         let now_ms = now_ms();
         match end {
-            End::Finished(sync) => {
-                organization.finished(sync);
-                self.setup.metrics.count_sync_job(&name, "finished");
-                self.tell(id, None);
-            }
+            End::Finished(sync) => match plan::unwritten(&sync) {
+                None => {
+                    organization.finished(sync);
+                    self.setup.metrics.count_sync_job(&name, "finished");
+                    self.tell(id, None);
+                }
+                Some(reason) => {
+                    let pause = organization.unwritten(sync, reason.clone(), now_ms);
+                    self.setup.metrics.count_sync_job(&name, "incomplete");
+                    warn!(
+                        organization.name = name,
+                        organization.id = id,
+                        pause_s = pause.as_secs(),
+                        "{reason}"
+                    );
+                    self.tell(id, None);
+                    self.setup.health.set(check_name(&name), Err(reason));
+                }
+            },
             End::Paused { sync, revision, is_for_data } => {
                 let reason = sync.paused.clone().unwrap_or_default();
                 organization.paused(sync, revision, is_for_data, now_ms);
@@ -150,11 +164,11 @@ impl Task {
             return self.refuse(id, reason);
         }
         let load = batch::load(state.graph().elements(), &job.parked, MAX_BODY_BYTES);
+        let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
+        let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
         let account = ElementType::Account.entity_key(id);
         let account = state.graph().get(&account).filter(|_| job.asks);
         let account = account.map(|account| batch::load([account].into_iter(), &[], MAX_BODY_BYTES));
-        let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
-        let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
         let work = Work {
             organization: organization.configured.name.clone(),
             destination: organization.configured.destination.clone(),

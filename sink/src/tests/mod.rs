@@ -3,6 +3,7 @@
 
 mod embedded;
 mod first;
+mod unwritten;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
