@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemas::codec::DecodeError;
 use schemas::sync::{Finished, Intent, Parked, Sync};
 use service::config::Destination;
 use service::exit::Shutdown;
+use service::kafka::restore::RestoreError;
 use service::kafka::transaction;
 use tracing::{debug, info, warn};
 
 use crate::batch::Load;
+use crate::configured::Configured;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
 use crate::plan::{self, first, parking};
-use crate::sync_topic::SyncTopic;
+use crate::setup::Setup;
+use crate::sync_topic::{self, SyncTopic};
 use crate::upload::upload;
 
 /// How long JupiterOne may take from finalize to the end of a job.
@@ -27,7 +31,11 @@ const GIVE_UP_BOUND: Duration = Duration::from_secs(5);
 
 /// All that a sync job needs, taken from the state at one moment.
 pub(crate) struct Work {
-    /// The organization's name in the configuration.
+    /// What all tasks of the process share.
+    pub(crate) setup: Arc<Setup>,
+    /// The organization as it is configured.
+    pub(crate) configured: Arc<Configured>,
+    /// Its name in the configuration.
     pub(crate) organization: String,
     /// Where it goes.
     pub(crate) destination: Destination,
@@ -194,7 +202,32 @@ async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut Option<Strin
     service::failpoint!("sink::before_intent");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_intent");
+    if sync.finished.is_none() {
+        look_for_others(work).await?;
+    }
     Ok(job_id)
+}
+
+/// Before anything is uploaded to a target for the first time: what sinks of other partitions intend by now. Of two
+/// that meet, each having written its intent before it looks, one sees the other.
+async fn look_for_others(work: &Work) -> Result<(), Halt> {
+    let (setup, configured) = (Arc::clone(&work.setup), Arc::clone(&work.configured));
+    let organization_id = work.sync.organization_id.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let Setup { kafka, group_id, sync_topic, partitions, directory, .. } = setup.as_ref();
+        let records = sync_topic::read(kafka, group_id, sync_topic, 0..*partitions)?;
+        for sync in records.values() {
+            directory.learn(sync);
+        }
+        Ok::<_, RestoreError<DecodeError>>(directory.check(&configured, &organization_id))
+    });
+    match looked.await.expect("reading records does not panic, and nobody cancels it") {
+        Ok(checked) => checked.map_err(|reason| Halt::Pause { reason, is_for_data: false }),
+        Err(error) => {
+            let reason = format!("failed to read the sync topic: {:#}", anyhow::Error::from(error));
+            Err(Halt::Retry { after: None, reason })
+        }
+    }
 }
 
 async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {

@@ -170,6 +170,8 @@ impl Task {
         let account = state.graph().get(&account).filter(|_| job.asks);
         let account = account.map(|account| batch::load([account].into_iter(), &[], MAX_BODY_BYTES));
         let work = Work {
+            setup: Arc::clone(&self.setup),
+            configured: Arc::clone(&organization.configured),
             organization: organization.configured.name.clone(),
             destination: organization.configured.destination.clone(),
             client: Arc::clone(&organization.configured.client),

@@ -8,7 +8,7 @@ use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 use super::{World, keys};
 use crate::check::check;
 use crate::configured;
-use crate::fixture::Organization;
+use crate::fixture::{Organization, PARTITIONS};
 use crate::run::run;
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -101,6 +101,35 @@ async fn one_name_with_two_ids_pauses_and_names_both() {
     };
     assert!(line.contains("nimbus") && line.contains(NIMBUS) && line.contains(ORBIT), "{line}");
     assert_eq!(world.statuses().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_another_sink_met_meanwhile_stops_the_first_job_before_its_upload() {
+    let mut world = World::new(&["nimbus", "orbit"]).await;
+    world.set("ORGANIZATIONS__NIMBUS__JUPITERONE__SCOPE", "shared");
+    let (nimbus, orbit) = (Organization::whole(NIMBUS, "nimbus"), Organization::whole(ORBIT, "orbit"));
+    world.write(&orbit);
+    let (trigger, sink) = world.run();
+    world.eventually("a sink at work", |world| world.keys(&orbit) == keys(&orbit)).await;
+    // The sink of another partition begins with another organization of that name.
+    let configured =
+        configured::all(&world.config(), &world.options(false).environment).expect("credentials");
+    let other = "0d9e8f70-6b5a-4c3d-8e2f-1a0b9c8d7e6f";
+    let sync = Sync {
+        organization_id: other.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        target: configured[0].target(other),
+        intent: Some(Intent { job_id: "job".to_owned(), revision: 1, started_ts_ms: 1, asks: true }),
+        ..Sync::default()
+    };
+    let partition = (nimbus.partition() + 1) % PARTITIONS;
+    world.send("anthropic.sync", partition, &sync.key(), Some(&encode(&sync)));
+    world.write(&nimbus);
+    world.eventually("a job given up", |world| world.statuses().contains(&"ABORTED".to_owned())).await;
+    trigger.ask();
+    sink.await.expect("no panic").expect("no failure");
+    assert!(world.jupiterone.graph("shared").entities.is_empty());
+    assert_eq!(world.statuses(), ["FINISHED", "FINISHED", "ABORTED"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
