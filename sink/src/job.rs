@@ -328,7 +328,7 @@ fn judge(done: &Job) -> Result<(), Halt> {
 }
 
 fn tell(work: &Work, done: &Job) {
-    let plan::Job { revision, cause, snapshot, partial_types, .. } = &work.job;
+    let plan::Job { revision, cause, snapshot, partial_types, incomplete, .. } = &work.job;
     let objects: i64 = snapshot.all.counts.values().sum();
     info!(
         organization.name = work.organization,
@@ -340,6 +340,17 @@ fn tell(work: &Work, done: &Job) {
         partial_types = partial_types.len(),
         "sync job finished"
     );
+    if !partial_types.is_empty() {
+        warn!(
+            organization.name = work.organization,
+            organization.id = work.sync.organization_id,
+            types = partial_types.join(" "),
+            collections = incomplete.len(),
+            first = incomplete.first(),
+            "JupiterOne keeps what is deleted of these types until their collections have been listed whole and \
+             nothing of them is parked"
+        );
+    }
 }
 
 /// Names each object once that JupiterOne refuses, and says when it takes all again.

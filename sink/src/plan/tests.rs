@@ -229,3 +229,21 @@ fn an_organization_in_the_wrong_place_or_with_records_missing_is_refused_with_th
     let grown = Case { partitions: PARTITIONS + 1, ..Case::whole() };
     assert!(grown.refusal().contains("kafka.topic_prefix"));
 }
+
+#[test]
+fn members_that_are_listed_at_last_or_turn_out_to_have_no_list_make_one_job() {
+    let frozen = || {
+        let mut case = Case::whole();
+        case.organization.workspace("secret", None);
+        case.organization.fail("members/secret", "403 permission_error");
+        let case = case.finished_ago(0);
+        assert_eq!(case.plan(), Plan::Nothing);
+        case
+    };
+    let (mut listed, mut gone) = (frozen(), frozen());
+    listed.organization.list("members/secret");
+    gone.organization.gone("members/secret");
+    for case in [listed, gone] {
+        assert_eq!(case.job().cause, "a collection became whole");
+    }
+}
