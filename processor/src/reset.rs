@@ -152,7 +152,8 @@ impl Reset {
             lines.push(format!("refused for now: {}", self.refusal()));
         }
         lines.push(if is_done {
-            "next: processor run --until-end, then sink resync and the services".to_owned()
+            "next: processor run --until-end, then the services and the sink approve that the sink asks for"
+                .to_owned()
         } else {
             "nothing was deleted; to do it: processor reset --confirm".to_owned()
         });

@@ -145,7 +145,7 @@ fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, B
 
 /// The topics as the configuration wants them.
 pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted::of(config, &TOPICS, broker)
+    Wanted { must_see_settings: true, ..Wanted::of(config, &TOPICS, broker) }
 }
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
