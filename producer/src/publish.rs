@@ -1,6 +1,7 @@
 //! Writing raw records: one transaction for a listing, or for a mark.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::ClientConfig;
@@ -20,7 +21,7 @@ use crate::poll::chain;
 pub enum Error {
     /// Nothing of it will be seen, or nobody knows: list the collection anew and write that.
     #[error("the transaction was lost")]
-    Again(#[source] transaction::Error),
+    Again(#[source] Lost),
     /// These records cannot be written; others can.
     #[error("the listing cannot be written")]
     FailListing(#[source] transaction::Error),
@@ -29,14 +30,45 @@ pub enum Error {
     StopPoll(#[source] transaction::Error),
 }
 
-/// A producer that is opened with the first record and closed when the poll is over.
-type Slot = Arc<Mutex<Option<TransactionalProducer>>>;
-/// How many have a slot that no poll uses (count): the publisher, and whoever releases it.
-const UNUSED: usize = 2;
+/// Why a transaction was lost.
+#[derive(Debug, Error)]
+pub enum Lost {
+    /// It failed.
+    #[error(transparent)]
+    Transaction(transaction::Error),
+    /// It was not begun: in between, another producer may have written what it listed later.
+    #[error("the partition's producer was opened anew since the listing began")]
+    OpenedAnew,
+}
 
-/// Keeps a partition's producer open from listing to listing, while other organizations of the partition release it:
-/// opened anew in between, it would fence whoever had listed later.
-pub struct Lease(#[expect(dead_code, reason = "counted, not read")] Slot);
+/// A partition's producer.
+#[derive(Default)]
+struct Slot {
+    /// How many polls hold it.
+    leases: AtomicUsize,
+    producer: Mutex<Producer>,
+}
+
+/// Opened with the first record and closed when no poll of the partition is under way.
+#[derive(Default)]
+struct Producer {
+    open: Option<TransactionalProducer>,
+    /// How often it was opened (count).
+    openings: u64,
+}
+
+/// Keeps a partition's producer open from listing to listing, while other organizations of the partition release it.
+pub struct Lease(Arc<Slot>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.leases.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// One opening of a partition's producer. While it lasts, nobody else has written to the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening(u64);
 
 /// The transactional producers of a process, one for each partition that it writes to. Opening one fences whoever
 /// wrote to the partition before. A clone shares them.
@@ -46,7 +78,7 @@ pub struct Publisher {
     topic: String,
     group: String,
     partition_count: i32,
-    slots: Arc<Mutex<BTreeMap<i32, Slot>>>,
+    slots: Arc<Mutex<BTreeMap<i32, Arc<Slot>>>>,
 }
 
 impl Publisher {
@@ -66,46 +98,57 @@ impl Publisher {
         topics::partition(organization_id, self.partition_count)
     }
 
-    /// Opens the partition's producer, if it is not open. Whoever lists opens it first: then another producer that lists
-    /// later and writes has fenced this one, and the older listing cannot come behind the newer one.
-    pub async fn open(&self, organization_id: &str) -> Result<(), Error> {
-        self.with_slot(self.partition(organization_id), |this, slot, partition| {
-            this.opened(slot, partition).map(|_| ())
+    /// Opens the partition's producer, if it is not open. Whoever lists opens it first and writes under the same opening:
+    /// then another producer that lists later and writes has ended it, and the older listing cannot come behind the
+    /// newer one.
+    pub async fn open(&self, organization_id: &str) -> Result<Opening, Error> {
+        self.with_producer(organization_id, |this, producer, partition| {
+            this.opened(producer, partition).map(|(_, opening)| opening)
         })
         .await
     }
 
-    /// Writes the records, all of one organization, in one transaction. It goes on to its end even where the caller
-    /// stops waiting, within the producer's bounds.
-    pub async fn write<R>(&self, organization_id: &str, records: R) -> Result<(), Error>
+    /// Writes the records, all of one organization, in one transaction, and under that opening where one is given. It
+    /// goes on to its end even where the caller stops waiting, within the producer's bounds.
+    pub async fn write<R>(
+        &self,
+        organization_id: &str,
+        opening: Option<Opening>,
+        records: R,
+    ) -> Result<(), Error>
     where
         R: IntoIterator<Item = RawRecord> + Send + 'static,
     {
-        self.with_slot(self.partition(organization_id), |this, slot, partition| {
-            this.write_blocking(slot, partition, records)
-        })
-        .await
+        let is_written = self
+            .with_producer(organization_id, move |this, producer, partition| {
+                let (open, now) = this.opened(producer, partition)?;
+                if opening.is_some_and(|opening| opening != now) {
+                    return Ok(false);
+                }
+                this.write_blocking(open, partition, records).map(|()| true)
+            })
+            .await?;
+        if is_written { Ok(()) } else { Err(Error::Again(Lost::OpenedAnew)) }
     }
 
-    /// Does something with the partition's producer, which is closed where that fails.
-    async fn with_slot(
+    /// Does something with the producer of the organization's partition, which is closed where that fails.
+    async fn with_producer<T: Send + 'static>(
         &self,
-        partition: i32,
-        work: impl FnOnce(&Self, &mut Option<TransactionalProducer>, i32) -> Result<(), transaction::Error>
-        + Send
-        + 'static,
-    ) -> Result<(), Error> {
+        organization_id: &str,
+        work: impl FnOnce(&Self, &mut Producer, i32) -> Result<T, transaction::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let partition = self.partition(organization_id);
         let (this, slot) = (self.clone(), self.slot(partition));
         tokio::task::spawn_blocking(move || {
             // A producer that was in use when a thread panicked is not used again.
-            let mut slot = slot.lock().unwrap_or_else(|poisoned| {
-                let mut slot = poisoned.into_inner();
-                *slot = None;
-                slot
+            let mut producer = slot.producer.lock().unwrap_or_else(|poisoned| {
+                let mut producer = poisoned.into_inner();
+                producer.open = None;
+                producer
             });
-            let result = work(&this, &mut slot, partition);
+            let result = work(&this, &mut producer, partition);
             if result.is_err() {
-                *slot = None;
+                producer.open = None;
             }
             result.map_err(named)
         })
@@ -115,7 +158,9 @@ impl Publisher {
 
     /// For a poll of that organization, which holds it until its end.
     pub fn lease(&self, organization_id: &str) -> Lease {
-        Lease(self.slot(self.partition(organization_id)))
+        let slot = self.slot(self.partition(organization_id));
+        slot.leases.fetch_add(1, Ordering::Relaxed);
+        Lease(slot)
     }
 
     /// Closes the partition's producer, which costs memory and threads, unless a poll of another organization of the
@@ -123,42 +168,42 @@ impl Publisher {
     pub async fn release(&self, organization_id: &str) {
         let slot = self.slot(self.partition(organization_id));
         let closed = tokio::task::spawn_blocking(move || {
-            if Arc::strong_count(&slot) <= UNUSED
-                && let Ok(mut slot) = slot.try_lock()
+            if slot.leases.load(Ordering::Relaxed) == 0
+                && let Ok(mut producer) = slot.producer.try_lock()
             {
-                *slot = None;
+                producer.open = None;
             }
         });
         // An error is the runtime's end, which closes it as well.
         let _ = closed.await;
     }
 
-    fn slot(&self, partition: i32) -> Slot {
+    fn slot(&self, partition: i32) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(partition).or_default())
     }
 
     fn opened<'a>(
         &self,
-        slot: &'a mut Option<TransactionalProducer>,
+        producer: &'a mut Producer,
         partition: i32,
-    ) -> Result<&'a TransactionalProducer, transaction::Error> {
-        if slot.is_none() {
+    ) -> Result<(&'a TransactionalProducer, Opening), transaction::Error> {
+        if producer.open.is_none() {
             let id = format!("{}-{partition}", self.group);
             let opened = TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?;
             service::failpoint!("producer::after_init_transactions");
-            *slot = Some(opened);
+            producer.open = Some(opened);
+            producer.openings += 1;
         }
-        Ok(slot.as_ref().expect("it was opened"))
+        Ok((producer.open.as_ref().expect("it was opened"), Opening(producer.openings)))
     }
 
     fn write_blocking(
         &self,
-        slot: &mut Option<TransactionalProducer>,
+        producer: &TransactionalProducer,
         partition: i32,
         records: impl IntoIterator<Item = RawRecord>,
     ) -> Result<(), transaction::Error> {
-        let producer = self.opened(slot, partition)?;
         service::failpoint!("producer::before_begin");
         producer.begin()?;
         let written = records
@@ -194,7 +239,7 @@ fn named(error: transaction::Error) -> Error {
     match error {
         transaction::Error::Fenced { .. }
         | transaction::Error::Abortable { .. }
-        | transaction::Error::OutcomeUnknown { .. } => Error::Again(error),
+        | transaction::Error::OutcomeUnknown { .. } => Error::Again(Lost::Transaction(error)),
         transaction::Error::TooLarge { .. } => Error::FailListing(error),
         transaction::Error::Unreachable { .. } | transaction::Error::Fatal { .. } => Error::StopPoll(error),
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::admin::{self, Failure};
 use crate::listing::{Listing, is_default, list};
 use crate::poll::{Context, Error, LEFT, Report, Source, chain, now_ms};
-use crate::publish::{self, Lease, Publisher};
+use crate::publish::{self, Lease, Opening, Publisher};
 use crate::raw;
 
 /// How often a listing is made anew after its transaction was lost (count): each of two producers that fence each
@@ -152,28 +152,33 @@ impl<'a> Round<'a> {
         Ok(None)
     }
 
-    /// Lists the collection, unless it was listed, and writes it. The producer is open before: another that lists later
-    /// and writes fences it, so that what is listed here cannot come behind what is newer.
+    /// Lists the collection, unless it was listed, and writes it under the producer's opening from before: another
+    /// producer that lists later and writes ends that, so that what is listed here cannot come behind what is newer.
     async fn list_and_write(
         &mut self,
         collection: &Collection,
         listed: Option<Result<Listing, admin::Error>>,
     ) -> Result<Vec<Workspace>, Lost> {
-        let result = if let Some(result) = listed {
-            result
+        let (result, opening) = if let Some(result) = listed {
+            (result, None)
         } else {
             let organization_id = &self.poll.organization_id;
-            self.context.publisher.open(organization_id).await.map_err(Lost::Writing)?;
-            tokio::select! {
+            let opening = self.context.publisher.open(organization_id).await.map_err(Lost::Writing)?;
+            let result = tokio::select! {
                 result = list(&mut self.source.admin, collection) => result,
                 () = self.leave.requested() => return Err(Lost::Left),
-            }
+            };
+            (result, Some(opening))
         };
-        self.write(result.map_err(Lost::Listing)?).await.map_err(Lost::Writing)
+        self.write(result.map_err(Lost::Listing)?, opening).await.map_err(Lost::Writing)
     }
 
     /// Writes a whole listing in one transaction.
-    async fn write(&mut self, listing: Listing) -> Result<Vec<Workspace>, publish::Error> {
+    async fn write(
+        &mut self,
+        listing: Listing,
+        opening: Option<Opening>,
+    ) -> Result<Vec<Workspace>, publish::Error> {
         let workspaces = workspaces(&listing);
         let (collection, count, pages) =
             (listing.collection.to_string(), listing.resources.len(), listing.pages);
@@ -182,7 +187,7 @@ impl<'a> Round<'a> {
         let duration_ms = listing.ended_ts_ms - listing.started_ts_ms;
         let listing_id = Uuid::new_v4().to_string();
         let records = self.poll.listing(listing, &listing_id, self.source.configuration.clone());
-        self.context.publisher.write(&self.poll.organization_id, records).await?;
+        self.context.publisher.write(&self.poll.organization_id, opening, records).await?;
         let organization = &self.poll.organization_name;
         info!(
             organization.name = organization,
@@ -295,7 +300,7 @@ pub(crate) async fn write_mark(
     let mut tried = 0;
     loop {
         tried += 1;
-        match publisher.write(&mark.organization_id, [mark.clone()]).await {
+        match publisher.write(&mark.organization_id, None, [mark.clone()]).await {
             Err(publish::Error::Again(cause)) if tried < WRITE_TRIES && !leave.is_requested() => {
                 warn!(
                     organization.name = mark.organization_name,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use producer::poll::{Context, Error, Report, Source};
-use producer::publish::Publisher;
+use producer::publish::{self, Lost, Publisher};
 use producer::raw::MANUAL;
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
@@ -231,4 +231,34 @@ async fn a_poll_that_never_ended_is_closed_first() {
     assert_eq!(kinds, [END, START, END, START, END]);
     assert_eq!(marks[0].0, "unended");
     assert!(!marks[0].1.complete && marks[0].1.reason.is_some());
+}
+
+#[tokio::test]
+async fn a_listing_is_lost_with_the_opening_that_it_began_under() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.poll().await.expect("a poll");
+    let (id, before) = (bench.end.anthropic.organization_id(), bench.records().await);
+    let publisher = &bench.context.publisher;
+    let began = publisher.open(&id).await.expect("it opens");
+    publisher.write(&id, Some(began), [before[1].clone()]).await.expect("it is the same opening");
+    // An error of another organization of the partition closes it as well.
+    publisher.release(&id).await;
+    publisher.open(&id).await.expect("it opens anew");
+    let late = publisher.write(&id, Some(began), before.clone()).await;
+    assert!(matches!(late, Err(publish::Error::Again(Lost::OpenedAnew))), "{late:?}");
+    assert_eq!(bench.records().await.len(), before.len() + 1);
+}
+
+#[tokio::test]
+async fn a_producer_is_closed_once_no_poll_of_its_partition_is_under_way() {
+    let bench = Bench::start(Settings::default()).await;
+    let (id, publisher) = (bench.end.anthropic.organization_id(), &bench.context.publisher);
+    let [one, other] = [publisher.lease(&id), publisher.lease(&id)];
+    let opened = publisher.open(&id).await.expect("it opens");
+    drop(one);
+    publisher.release(&id).await;
+    assert_eq!(publisher.open(&id).await.expect("it is open"), opened);
+    drop(other);
+    publisher.release(&id).await;
+    assert_ne!(publisher.open(&id).await.expect("it opens anew"), opened);
 }
