@@ -154,15 +154,58 @@ fn record(setup: &Setup, found: Found) -> anyhow::Result<()> {
     let Found { partition, sync, seen, .. } = found;
     let topic = SyncTopic::open(&setup.kafka, &setup.group_id, &setup.sync_topic, partition)?;
     let written = topic.read().context("failed to read the sync topic")?.get(&sync.key()).cloned();
-    if written.is_some_and(|written| written.finished != sync.finished) {
-        bail!("a sync job finished meanwhile; look again at what the next one would delete");
-    }
-    let approved = if seen.takes_target {
+    topic.write_now(&approved(sync, written, seen)?)?;
+    Ok(())
+}
+
+/// The record with the approval. What a sink wrote since it was looked at stays, such as the intent of a job that has to
+/// be ended before the next.
+fn approved(sync: Sync, written: Option<Sync>, seen: Approval) -> anyhow::Result<Sync> {
+    let sync = match written {
+        Some(written) if written.finished != sync.finished => {
+            bail!("a sync job finished meanwhile; look again at what the next one would delete")
+        }
+        Some(written) => Sync { organization_name: sync.organization_name, ..written },
+        None => sync,
+    };
+    Ok(if seen.takes_target {
         // What it held there before, another organization has replaced.
         Sync { finished: None, found: None, parked: Vec::new(), approval: Some(seen), ..sync }
     } else {
         Sync { approval: Some(seen), ..sync }
-    };
-    topic.write_now(&approved)?;
-    Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::sync::{Finished, Intent};
+
+    use super::*;
+
+    fn seen() -> Approval {
+        Approval {
+            revision: 7,
+            finished_job_id: None,
+            deletions: [].into(),
+            takes_target: false,
+            by: "ada".to_owned(),
+            why: None,
+            approved_ts_ms: 1,
+        }
+    }
+
+    #[test]
+    fn an_approval_keeps_the_intent_that_a_sink_wrote_since() {
+        let intent = Intent { job_id: "job".to_owned(), revision: 7, started_ts_ms: 1, asks: true };
+        let written = Sync { intent: Some(intent), ..Sync::default() };
+        let approved = approved(Sync::default(), Some(written.clone()), seen()).expect("no job finished");
+        assert_eq!(approved, Sync { approval: Some(seen()), ..written });
+    }
+
+    #[test]
+    fn an_approval_is_refused_where_a_job_finished_since() {
+        let written = Sync { finished: Some(Finished::default()), ..Sync::default() };
+        let error = approved(Sync::default(), Some(written), seen()).expect_err("it was not seen");
+        assert!(error.to_string().contains("look again"), "{error}");
+    }
 }
