@@ -84,9 +84,13 @@ pub enum Unfit {
         "the offset of partition {partition} of the raw topic is lost, the graph was written up to offset {read}, and the \
          topic begins at {beginning}: what stood between may never have been read. Polls tell everything but decisions \
          again; if that loss is acceptable, stop the processors and set their group to the beginning \
-         (kafka-consumer-groups.sh --group GROUP --topic TOPIC --reset-offsets --to-earliest --execute)"
+         (kafka-consumer-groups.sh --group {group} --topic {topic}:{partition} --reset-offsets --to-earliest --execute)"
     )]
     RawCut {
+        /// The processors' consumer group.
+        group: String,
+        /// The raw topic.
+        topic: String,
         /// Which.
         partition: i32,
         /// The newest offset that certainly was read.
@@ -185,12 +189,16 @@ impl PartitionState {
 
     /// Checks that nothing is missing between what was read of raw and its beginning, where the group has no offset any
     /// more. A transaction's marker may stand between two records.
-    pub fn check_unread(&self, beginning: i64) -> Result<(), Unfit> {
+    pub fn check_unread(&self, group: &str, topic: &str, beginning: i64) -> Result<(), Unfit> {
         let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max();
         match read {
-            Some(read) if beginning > read + 2 => {
-                Err(Unfit::RawCut { partition: self.partition, read, beginning })
-            }
+            Some(read) if beginning > read + 2 => Err(Unfit::RawCut {
+                group: group.to_owned(),
+                topic: topic.to_owned(),
+                partition: self.partition,
+                read,
+                beginning,
+            }),
             _ => Ok(()),
         }
     }
@@ -333,7 +341,8 @@ mod tests {
     #[test]
     fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_what_was() {
         let mut state = PartitionState::new(0, 1);
-        assert_eq!(state.check_unread(99), Ok(()), "nothing was ever read");
+        let check = |state: &PartitionState, beginning| state.check_unread("g", "t", beginning);
+        assert_eq!(check(&state, 99), Ok(()), "nothing was ever read");
         let coverage = Coverage {
             organization_id: "o".to_owned(),
             organization_name: "nimbus".to_owned(),
@@ -345,9 +354,9 @@ mod tests {
         };
         let key = GraphKey::Coverage(POLL.to_owned());
         state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
-        assert_eq!(state.check_unread(9), Ok(()), "only the marker of the transaction is gone");
-        let refused = state.check_unread(10).unwrap_err();
-        assert_eq!(refused, Unfit::RawCut { partition: 0, read: 7, beginning: 10 });
-        assert!(refused.to_string().contains("--to-earliest"), "{refused}");
+        assert_eq!(check(&state, 9), Ok(()), "only the marker of the transaction is gone");
+        let refused = check(&state, 10).unwrap_err().to_string();
+        assert!(refused.contains("up to offset 7") && refused.contains("begins at 10"), "{refused}");
+        assert!(refused.contains("--group g --topic t:0 --reset-offsets --to-earliest"), "{refused}");
     }
 }

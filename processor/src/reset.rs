@@ -35,7 +35,7 @@ const NAMED: usize = 5;
 pub async fn reset(config: Config, confirmation: Confirmation) -> anyhow::Result<Outcome> {
     tokio::task::spawn_blocking(move || {
         let client = client_config(&config.kafka, &environment())?;
-        let reset = Reset::look(&config, &client)?;
+        let mut reset = Reset::look(&config, &client)?;
         let Confirmation { confirm, json, .. } = confirmation;
         if confirm {
             reset.work(&Upkeep::new(&client)?)?;
@@ -94,11 +94,12 @@ impl Reset {
         Ok(Self { groups, active, topics, raw, cut, lost })
     }
 
-    fn work(&self, upkeep: &Upkeep) -> anyhow::Result<()> {
+    fn work(&mut self, upkeep: &Upkeep) -> anyhow::Result<()> {
+        // To look may have taken minutes.
+        self.active = self.groups.active(upkeep)?;
         if !self.active.is_empty() {
             bail!("nothing was deleted: {}", self.refusal());
         }
-        self.groups.still(upkeep)?;
         upkeep.delete_group(&self.groups.processor)?;
         for topic in self.topics.keys() {
             self.groups.still(upkeep)?;
@@ -152,7 +153,8 @@ impl Reset {
             lines.push(format!("refused for now: {}", self.refusal()));
         }
         lines.push(if is_done {
-            "next: processor run --until-end, then the services and the sink approve that the sink asks for"
+            "next: processor run --until-end, then the services, and the sink approve that the sink asks for where the \
+             graph is another one"
                 .to_owned()
         } else {
             "nothing was deleted; to do it: processor reset --confirm".to_owned()

@@ -152,7 +152,7 @@ impl<'a> Task<'a> {
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
         if !reader.resume()? {
-            state.check_unread(reader.position())?;
+            state.check_unread(&shared.group_id, &raw, reader.position())?;
         }
         check_raw(shared, partition, &reader, &state)?;
         info!(partition, offset = reader.position(), "task opened");

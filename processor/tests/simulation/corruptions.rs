@@ -275,7 +275,7 @@ fn a_hold_that_nobody_rejected_is_found_and_so_is_one_that_somebody_did() {
 }
 
 #[test]
-fn a_rejection_by_key_keeps_the_relationships_with_the_entity() {
+fn relationships_that_a_rejection_by_key_keeps_with_the_entity_are_no_violation() {
     let steps = [held(), vec![decide(decision::REJECT, Some(1)), poll()]].concat();
     lived(&steps);
 }
