@@ -60,6 +60,7 @@ pub struct Finished {
     pub samples: BTreeMap<String, Vec<i32>>,
     pub held_samples: BTreeMap<String, Vec<i32>>,
     pub unwritten: i64,
+    pub tried_all_ts_ms: i64,
 }
 
 /// An object that JupiterOne refuses.

@@ -123,12 +123,14 @@ impl Batch {
 }
 
 /// What is to be uploaded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Load {
     /// Within the bound.
     pub(crate) batches: Vec<Batch>,
     /// Batches of one object each that alone is over it.
     pub(crate) too_large: Vec<Batch>,
+    /// How many relationships each entity is an end of, by its key.
+    pub(crate) relationships: BTreeMap<String, u64>,
 }
 
 /// The elements as batches of at most `max_bytes` each, entities and relationships apart, in the elements' order;
@@ -140,12 +142,15 @@ pub(crate) fn load<'a>(
 ) -> Load {
     let refused: BTreeMap<&str, &str> =
         refused.iter().map(|refused| (refused.element_key.as_str(), refused.state.as_str())).collect();
-    let mut load = Load { batches: Vec::new(), too_large: Vec::new() };
+    let mut load = Load::default();
     let mut open = [Filling::new(Kind::Entities), Filling::new(Kind::Relationships)];
     for element in elements {
         let state = refused.get(element.key.as_str()).copied();
         if state == Some(parked::PARKED) {
             continue;
+        }
+        for end in element.ends() {
+            *load.relationships.entry(end.to_owned()).or_default() += 1;
         }
         let object = Object::of(element, state.is_some());
         let filling = match Kind::of(element) {

@@ -20,9 +20,12 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
     lines.extend(kafka);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
+        // Of another id it tells what was before the organization was pinned to its own.
         let is_its = |sync: &&Sync| {
             let Sync { organization_id, organization_name, target, .. } = sync;
-            *organization_name == organization.name && *target == organization.target(organization_id)
+            *organization_name == organization.name
+                && *target == organization.target(organization_id)
+                && organization.pin.as_ref().is_none_or(|pin| pin == organization_id)
         };
         let unsynced = syncs.iter().filter(is_its).filter_map(unsynced);
         lines.extend(unsynced.map(|reason| Err(format!("organization {}: {reason}", organization.name))));

@@ -2,12 +2,13 @@
 
 mod ask;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use schemas::codec::DecodeError;
-use schemas::sync::{Finished, Intent, Parked, Sync};
+use schemas::sync::{Finished, Intent, Parked, Sync, parked};
 use service::config::Destination;
 use service::exit::Shutdown;
 use service::kafka::restore::RestoreError;
@@ -118,7 +119,7 @@ impl From<Error> for Halt {
 
 /// Runs the job to its end. Never panics on what JupiterOne answers.
 pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
-    let load = std::mem::replace(&mut work.load, Load { batches: Vec::new(), too_large: Vec::new() });
+    let load = std::mem::take(&mut work.load);
     let account = work.account.take();
     let mut sync = work.sync.clone();
     let mut open = None;
@@ -209,12 +210,15 @@ async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut Option<Strin
 }
 
 /// Before anything is uploaded to a target for the first time: what sinks of other partitions intend by now. Of two
-/// that meet, each having written its intent before it looks, one sees the other.
+/// that meet, each having written its intent before it looks at all that is committed, one sees the other.
 async fn look_for_others(work: &Work) -> Result<(), Halt> {
     let (setup, configured) = (Arc::clone(&work.setup), Arc::clone(&work.configured));
     let organization_id = work.sync.organization_id.clone();
     let looked = tokio::task::spawn_blocking(move || {
         let Setup { kafka, group_id, sync_topic, partitions, directory, .. } = setup.as_ref();
+        for partition in 0..*partitions {
+            service::kafka::settle(kafka, sync_topic, partition).map_err(RestoreError::Read)?;
+        }
         let records = sync_topic::read(kafka, group_id, sync_topic, 0..*partitions)?;
         for sync in records.values() {
             directory.learn(sync);
@@ -230,11 +234,17 @@ async fn look_for_others(work: &Work) -> Result<(), Halt> {
     }
 }
 
-async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<String>) -> Result<(), Halt> {
+async fn attempt(
+    work: &Work,
+    mut load: Load,
+    sync: &mut Sync,
+    open: &mut Option<String>,
+) -> Result<(), Halt> {
     let Work { client, job: about, .. } = work;
     let job_id = start(work, false, sync, open).await?;
     let objects = about.snapshot.all.counts.values().sum::<i64>();
     let most_refused = parking::most_refused(usize::try_from(objects).unwrap_or(0));
+    let relationships = std::mem::take(&mut load.relationships);
     let refused = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
     let parked = parking::joined(&sync.parked, &about.parked, refused);
     let partial_types = about.partial_types_with(&parked);
@@ -253,17 +263,25 @@ async fn attempt(work: &Work, load: Load, sync: &mut Sync, open: &mut Option<Str
     sync.intent = None;
     sync.paused = None;
     sync.approval = None;
+    let endless = endless(&done, &parked, &relationships);
+    sync.finished = Some(finished(work, &done, endless, &parked, partial_types));
     let before = std::mem::replace(&mut sync.parked, parked);
-    sync.finished = Some(finished(about, &done, &sync.parked, partial_types));
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_record");
-    tell(work, &done);
+    tell(work, &done, endless);
     tell_refused(work, &before, &sync.parked);
     Ok(())
 }
 
-fn finished(about: &plan::Job, done: &Job, parked: &[Parked], partial_types: Vec<String>) -> Finished {
+fn finished(
+    work: &Work,
+    done: &Job,
+    endless: u64,
+    parked: &[Parked],
+    partial_types: Vec<String>,
+) -> Finished {
+    let (about, now_ms) = (&work.job, Timestamp::now().as_millisecond());
     let mut counts = about.snapshot.all.counts.clone();
     for (kind, parked) in parking::counts(parked) {
         counts.entry(kind).and_modify(|count| *count -= parked);
@@ -271,22 +289,27 @@ fn finished(about: &plan::Job, done: &Job, parked: &[Parked], partial_types: Vec
     Finished {
         job_id: done.id.clone(),
         revision: about.revision,
-        ended_ts_ms: Timestamp::now().as_millisecond(),
+        ended_ts_ms: now_ms,
         counts,
         partial_types,
         incomplete: about.incomplete.clone(),
         held: about.snapshot.held.counts.clone(),
         samples: about.snapshot.all.samples.clone(),
         held_samples: about.snapshot.held.samples.clone(),
-        unwritten: unwritten(done, parked),
+        unwritten: i64::try_from(done.write_errors().saturating_sub(endless)).unwrap_or(i64::MAX),
+        tried_all_ts_ms: match &work.sync.finished {
+            Some(before) if !about.parked.is_empty() => before.tried_all_ts_ms,
+            _ => now_ms,
+        },
     }
 }
 
-/// How many objects the job should have written and did not. A parked entity explains that its relationships are not
-/// made.
-fn unwritten(done: &Job, parked: &[Parked]) -> i64 {
-    let explained = if parking::counts(parked).is_empty() { 0 } else { done.relationship_errors() };
-    i64::try_from(done.write_errors().saturating_sub(explained)).unwrap_or(i64::MAX)
+/// How many of the relationships that JupiterOne did not make lack an end because the entity is parked.
+fn endless(done: &Job, parked: &[Parked], relationships: &BTreeMap<String, u64>) -> u64 {
+    let keys =
+        parked.iter().filter(|parked| parked.state == parked::PARKED).map(|parked| &parked.element_key);
+    let explained = keys.filter_map(|key| relationships.get(key)).sum();
+    done.relationship_errors().min(explained)
 }
 
 /// Ends an earlier job of the target whose end is not recorded, so that there are never two; how it ended, where
@@ -327,7 +350,7 @@ fn judge(done: &Job) -> Result<(), Halt> {
     }
 }
 
-fn tell(work: &Work, done: &Job) {
+fn tell(work: &Work, done: &Job, endless: u64) {
     let plan::Job { revision, cause, snapshot, partial_types, incomplete, .. } = &work.job;
     let objects: i64 = snapshot.all.counts.values().sum();
     info!(
@@ -338,6 +361,7 @@ fn tell(work: &Work, done: &Job) {
         cause,
         objects,
         partial_types = partial_types.len(),
+        relationships_of_parked = endless,
         "sync job finished"
     );
     if !partial_types.is_empty() {

@@ -18,12 +18,6 @@ use crate::gap;
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
 /// sync job, and none is in JupiterOne later than a person would notice.
 pub(crate) const DEBOUNCE_MS: i64 = 5_000;
-/// Cause of a job that a person wants.
-const ASKED_FOR: &str = "asked for";
-/// Cause of a job that repeats one which JupiterOne finished without writing all of it.
-const UNWRITTEN: &str = "objects were not written";
-/// Cause of a job that heals what others did.
-const FULL_SYNC_INTERVAL: &str = "full sync interval";
 
 /// How pressing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +127,8 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
                 .to_owned(),
         );
     }
-    // A full upload is what finds out whether JupiterOne takes by now what it refused.
-    let parked = if is_full(cause) { Vec::new() } else { unchanged(situation) };
+    // Only trying finds out whether JupiterOne takes by now what it refused.
+    let parked = if tries_all(situation) { Vec::new() } else { unchanged(situation) };
     let partial_types = partial_types(situation.state, &parked);
     if let Some(reason) = guarded(situation, &poll, &partial_types) {
         return Plan::Refuse(reason);
@@ -145,9 +139,10 @@ pub(crate) fn plan(situation: &Situation<'_>) -> Plan {
     Plan::Sync(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete, asks })
 }
 
-/// How many objects a sync job of the graph as it is would delete, by type, against the last finished one.
+/// How many objects a sync job of the graph as it is would delete, by type, against the last finished one; at the most,
+/// which is where it tries again what JupiterOne refused.
 pub(crate) fn deletions(state: &State, sync: &Sync) -> BTreeMap<String, i64> {
-    let partial_types = partial_types(state, &parking::unchanged(state, &sync.parked));
+    let partial_types = partial_types(state, &[]);
     let finished = sync.finished.as_ref();
     finished.map(|finished| guard::deletions(finished, state, &partial_types)).unwrap_or_default()
 }
@@ -186,11 +181,11 @@ fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
     if finished.revision != poll.revision || is_remade(situation.sync, poll) {
         Some("changes")
     } else if situation.urgency == Urgency::Forced {
-        Some(ASKED_FOR)
+        Some("asked for")
     } else if finished.unwritten > 0 {
-        Some(UNWRITTEN)
+        Some("objects were not written")
     } else if situation.now_ms - finished.ended_ts_ms >= situation.rules.full_sync_interval_ms {
-        Some(FULL_SYNC_INTERVAL)
+        Some("full sync interval")
     } else if fills_a_gap(situation, finished) {
         Some("a collection became whole")
     } else {
@@ -198,9 +193,13 @@ fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
     }
 }
 
-/// Whether a job of that cause tries everything again.
-fn is_full(cause: &str) -> bool {
-    matches!(cause, ASKED_FOR | FULL_SYNC_INTERVAL)
+/// Whether a job tries again what JupiterOne refused: a person asked, or the last that did is as long ago as the
+/// interval, whatever jobs came since.
+fn tries_all(situation: &Situation<'_>) -> bool {
+    let is_due = |finished: &Finished| {
+        situation.now_ms - finished.tried_all_ts_ms >= situation.rules.full_sync_interval_ms
+    };
+    situation.urgency == Urgency::Forced || situation.sync.finished.as_ref().is_none_or(is_due)
 }
 
 fn unchanged(situation: &Situation<'_>) -> Vec<Parked> {

@@ -269,6 +269,7 @@ pub(crate) fn sync() -> Sync {
             samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7, 7])]),
             held_samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7])]),
             unwritten: 2,
+            tried_all_ts_ms: 7,
         }),
         parked: vec![Parked {
             element_key: "k".to_owned(),

@@ -48,6 +48,7 @@ impl Case {
             samples: job.snapshot.all.samples,
             held_samples: job.snapshot.held.samples,
             unwritten: 0,
+            tried_all_ts_ms: NOW_MS - ago_ms,
         });
         self
     }

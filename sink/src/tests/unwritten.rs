@@ -1,48 +1,107 @@
 //! Jobs that JupiterOne finishes without writing all of them.
 
+use std::sync::Arc;
+
+use schemas::sync::{Finished, Sync};
 use service::exit::Outcome;
 use simulator::jupiterone::{Effect, Fault, Route};
 
 use super::{World, keys};
 use crate::check::check;
-use crate::fixture::Organization;
+use crate::configured;
+use crate::fixture;
+use crate::organization::Organization;
+use crate::plan::{Plan, Urgency};
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
 
-fn lose_bob(world: &World, jobs: u32) {
-    let effect = Effect::LoseObject { key: "anthropic_user:bob".to_owned() };
+fn nimbus() -> fixture::Organization {
+    fixture::Organization::whole(NIMBUS, "nimbus")
+}
+
+fn lose(world: &World, key: &str, jobs: u32) {
+    let effect = Effect::LoseObject { key: key.to_owned() };
     world.jupiterone.fault(Fault::new(Route::Finalize, effect).first(jobs));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_a_finished_job_did_not_write_is_written_by_its_repetition() {
     let world = World::new(&["nimbus"]).await;
-    let nimbus = Organization::whole(NIMBUS, "nimbus");
-    world.write(&nimbus);
+    world.write(&nimbus());
     // The question what the target holds is the first.
-    lose_bob(&world, 2);
+    lose(&world, "anthropic_user:bob", 2);
     let (trigger, sink) = world.run();
-    world.eventually("the first job", |world| world.statuses().len() == 2).await;
-    world.eventually("an incomplete graph", |world| !world.keys(&nimbus).is_empty()).await;
-    assert_ne!(world.keys(&nimbus), keys(&nimbus));
-    world.eventually("the whole graph", |world| world.keys(&nimbus) == keys(&nimbus)).await;
+    let is_finished = |world: &World| world.statuses().get(1).is_some_and(|status| status == "FINISHED");
+    world.eventually("the first job finished", is_finished).await;
+    assert!(!world.keys(&nimbus()).contains(&"anthropic_user:bob".to_owned()));
+    world.eventually("the whole graph", |world| world.keys(&nimbus()) == keys(&nimbus())).await;
     trigger.ask();
     assert_eq!(sink.await.expect("no panic").expect("no failure"), Outcome::Done);
-    assert_eq!(world.statuses().len(), 3, "it is repeated once, and not at once");
+    assert_eq!(world.statuses().len(), 3, "it is repeated once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_leaves_objects_unwritten_fails_and_a_check_says_so_until_they_are_written() {
     let world = World::new(&["nimbus"]).await;
-    let nimbus = Organization::whole(NIMBUS, "nimbus");
-    world.write(&nimbus);
-    lose_bob(&world, 100);
+    world.write(&nimbus());
+    lose(&world, "anthropic_user:bob", 100);
     let error = world.until_end().await.expect_err("not all is written").to_string();
     assert!(error.contains("without writing"), "{error}");
     assert_eq!(world.statuses().len(), 4, "a question and three tries");
     assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Failed);
     world.jupiterone.clear_faults();
     assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
-    assert_eq!(world.keys(&nimbus), keys(&nimbus));
+    assert_eq!(world.keys(&nimbus()), keys(&nimbus()));
     assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_says_nothing_of_an_id_that_the_organization_is_not_pinned_to() {
+    let mut world = World::new(&["nimbus"]).await;
+    world.write(&nimbus());
+    lose(&world, "anthropic_user:bob", 100);
+    world.until_end().await.expect_err("not all is written");
+    world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", NIMBUS);
+    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Failed);
+    world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", "9d2b3a4c-9a52-4d0f-8c7e-3f0b6c1e5d6e");
+    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_entity_explains_its_own_relationships_and_no_others() {
+    let world = World::new(&["nimbus"]).await;
+    world.write(&nimbus());
+    let refused =
+        Effect::RefuseObject { key: "anthropic_api_key:ci".to_owned(), named: false, while_property: None };
+    world.jupiterone.fault(Fault::new(Route::Entities, refused));
+    assert_eq!(world.until_end().await.expect("two relationships lack an end"), Outcome::Done);
+    let member = nimbus().member("ada", "research");
+    lose(&world, &member, 100);
+    let error = world.resync(None).await.expect_err("not all is written").to_string();
+    assert!(error.contains("without writing 1 objects"), "{error}");
+}
+
+#[tokio::test]
+async fn the_repetition_comes_less_and_less_often_unless_the_data_changes() {
+    let world = World::new(&["nimbus"]).await;
+    let configured =
+        configured::all(&world.config(), &Arc::new(world.environment.clone())).expect("configured").remove(0);
+    let mut organization = Organization::new(Arc::clone(&configured), NIMBUS, None);
+    let mut changed = nimbus();
+    changed.user("eve");
+    let (state, changed) = (nimbus().state(), changed.state());
+    let place = (nimbus().partition(), fixture::PARTITIONS);
+    let finished = Finished { revision: state.poll().revision, unwritten: 1, ..Finished::default() };
+    let sync = Sync { finished: Some(finished), ..Sync::default() };
+    let pauses = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600];
+    for pause_s in pauses {
+        let pause = organization.unwritten(sync.clone(), "why".to_owned(), 0);
+        assert_eq!(pause.as_secs(), pause_s);
+        let pause_ms = i64::try_from(pause.as_millis()).expect("an hour at most");
+        assert_eq!(organization.plan(&state, place, Urgency::Now, pause_ms - 1), Plan::Wait);
+        assert_ne!(organization.plan(&changed, place, Urgency::Now, pause_ms - 1), Plan::Wait);
+        assert_ne!(organization.plan(&state, place, Urgency::Now, pause_ms), Plan::Wait);
+    }
+    organization.finished(sync.clone());
+    assert_eq!(organization.unwritten(sync, "why".to_owned(), 0).as_secs(), pauses[0]);
 }

@@ -1,7 +1,7 @@
 use schemas::sync::{Parked, parked};
 
 use super::{Case, DAY_MS, NOW_MS};
-use crate::plan::{Plan, parking};
+use crate::plan::{Plan, deletions, parking};
 
 #[test]
 fn a_parked_object_is_left_out_and_its_types_are_partial_until_it_changes_or_all_is_tried() {
@@ -30,11 +30,32 @@ fn a_parked_object_is_left_out_and_its_types_are_partial_until_it_changes_or_all
     case.organization.change("anthropic_user:ada");
     let job = case.job();
     assert_eq!((job.parked.len(), job.partial_types), (1, Vec::new()), "bob alone, who is uploaded");
+    case.sync.finished.as_mut().expect("finished").tried_all_ts_ms = NOW_MS - DAY_MS;
+    let job = case.job();
+    assert_eq!((job.cause, job.parked.len()), ("changes", 0), "whatever jobs came since");
     case.sync.finished.as_mut().expect("finished").ended_ts_ms = NOW_MS - DAY_MS;
     case.sync.finished.as_mut().expect("finished").revision = case.organization.revision();
     *case.sync.finished.as_mut().expect("finished").counts.get_mut("anthropic_account").expect("one") += 2;
     let job = case.job();
     assert_eq!((job.cause, job.parked.len()), ("full sync interval", 0));
+}
+
+#[test]
+fn what_a_person_is_shown_covers_a_job_that_tries_all_again() {
+    let mut case = Case::whole().finished_ago(0);
+    case.sync.parked = vec![Parked {
+        element_key: "anthropic_user:ada".to_owned(),
+        element_type: "anthropic_user".to_owned(),
+        state: parked::PARKED.to_owned(),
+        ..Parked::default()
+    }];
+    let finished = case.sync.finished.as_mut().expect("finished");
+    *finished.counts.get_mut("anthropic_user").expect("users") += 50;
+    finished.revision -= 1;
+    finished.tried_all_ts_ms = NOW_MS - DAY_MS;
+    assert!(case.refusal().contains("delete 50 of 52 anthropic_user"), "{}", case.refusal());
+    let shown = deletions(&case.organization.state(), &case.sync);
+    assert_eq!(shown.get("anthropic_user"), Some(&50));
 }
 
 #[test]
