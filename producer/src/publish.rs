@@ -121,17 +121,18 @@ impl Publisher {
     {
         let is_written = self
             .with_producer(organization_id, move |this, producer, partition| {
-                let (open, now) = this.opened(producer, partition)?;
+                let (_, now) = this.opened(producer, partition)?;
                 if opening.is_some_and(|opening| opening != now) {
                     return Ok(false);
                 }
-                this.write_blocking(open, partition, records).map(|()| true)
+                this.write_blocking(producer, partition, records).map(|()| true)
             })
             .await?;
         if is_written { Ok(()) } else { Err(Error::Again(Lost::OpenedAnew)) }
     }
 
-    /// Does something with the producer of the organization's partition, which is closed where that fails.
+    /// Does something with the producer of the organization's partition, which is closed where that fails, but for
+    /// records that are too large: other organizations' are not.
     async fn with_producer<T: Send + 'static>(
         &self,
         organization_id: &str,
@@ -147,7 +148,7 @@ impl Publisher {
                 producer
             });
             let result = work(&this, &mut producer, partition);
-            if result.is_err() {
+            if result.as_ref().is_err_and(|error| !matches!(error, transaction::Error::TooLarge { .. })) {
                 producer.open = None;
             }
             result.map_err(named)
@@ -200,12 +201,13 @@ impl Publisher {
 
     fn write_blocking(
         &self,
-        producer: &TransactionalProducer,
+        producer: &mut Producer,
         partition: i32,
         records: impl IntoIterator<Item = RawRecord>,
     ) -> Result<(), transaction::Error> {
+        let (open, _) = self.opened(producer, partition)?;
         service::failpoint!("producer::before_begin");
-        producer.begin()?;
+        open.begin()?;
         let written = records
             .into_iter()
             .try_for_each(|record| {
@@ -213,18 +215,19 @@ impl Publisher {
                     service::failpoint!("producer::before_manifest");
                 }
                 let key = record.key();
-                producer.send(&self.topic, partition, &key, Some(&encode(&record)), headers(&record, &key))
+                open.send(&self.topic, partition, &key, Some(&encode(&record)), headers(&record, &key))
             })
             .and_then(|()| {
                 service::failpoint!("producer::before_commit");
-                producer.commit()
+                open.commit()
             });
         service::failpoint!("producer::after_commit");
         if let Err(transaction::Error::Abortable { .. } | transaction::Error::TooLarge { .. }) = &written
-            && let Err(error) = producer.abort()
+            && let Err(error) = open.abort()
         {
-            // The next `open` aborts it.
             warn!(partition, "cannot abort the transaction: {}", chain(&error));
+            // The next opening aborts it.
+            producer.open = None;
         }
         written
     }

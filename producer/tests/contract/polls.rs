@@ -262,3 +262,17 @@ async fn a_producer_is_closed_once_no_poll_of_its_partition_is_under_way() {
     publisher.release(&id).await;
     assert_ne!(publisher.open(&id).await.expect("it opens anew"), opened);
 }
+
+#[tokio::test]
+async fn a_listing_that_is_too_large_costs_no_other_organization_its_listing() {
+    let mut bench = Bench::start(Settings::default()).await;
+    bench.poll().await.expect("a poll");
+    let (id, before) = (bench.end.anthropic.organization_id(), bench.records().await);
+    let publisher = &bench.context.publisher;
+    let began = publisher.open(&id).await.expect("it opens");
+    // librdkafka takes a million bytes.
+    let large = RawRecord { organization_name: "n".repeat(2_000_000), ..before[1].clone() };
+    let refused = publisher.write(&id, None, [before[1].clone(), large]).await;
+    assert!(matches!(refused, Err(publish::Error::FailListing(_))), "{refused:?}");
+    publisher.write(&id, Some(began), [before[2].clone()]).await.expect("it is the same opening");
+}
