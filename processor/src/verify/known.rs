@@ -103,7 +103,10 @@ impl Known {
             return partial;
         }
         collection.is_cut = listing.is_cut;
-        collection.parameters = Some(listing.manifest.parameters.clone());
+        // Whether a cut one was whole is not known, unless the coverage says so.
+        if !listing.is_cut || offset == whole {
+            collection.parameters = Some(listing.manifest.parameters.clone());
+        }
         let before = std::mem::replace(&mut collection.elements, listing.elements.clone());
         for (key, element) in &before {
             if collection.elements.contains_key(key) {
