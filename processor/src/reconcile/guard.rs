@@ -1,6 +1,6 @@
 //! The guard: which deletions of a listing go through, and which are held until a person decides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     collection::Collection,
@@ -24,9 +24,14 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    /// Judges the deletion of these elements, the keys of all that the listing may delete.
-    pub(super) fn of(state: &State, listing: &Listing, absent: BTreeSet<String>) -> Self {
-        let over = over(state, listing, &absent);
+    /// Judges the deletion of these elements, the keys of all that the listing, with what it has, may delete.
+    pub(super) fn of(
+        state: &State,
+        listing: &Listing,
+        desired: &BTreeMap<String, Element>,
+        absent: BTreeSet<String>,
+    ) -> Self {
+        let over = over(state, listing, desired, &absent);
         // What is withheld nobody sees: its collection drops it without a hold.
         let (shown, withheld): (BTreeSet<_>, BTreeSet<_>) =
             absent.into_iter().partition(|key| state.graph().contains(key));
@@ -68,14 +73,21 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
 }
 
 /// What the listing would do against the guard's limits. Elements already held count, but not those that a person
-/// keeps, neither as deleted nor among all: they are no deletion that anybody waits for, and no element that is left.
-fn over(state: &State, listing: &Listing, absent: &BTreeSet<String>) -> Option<String> {
+/// keeps, neither as deleted nor among all: they are no deletion that anybody waits for, and no element that is left. One
+/// that the listing has again is.
+fn over(
+    state: &State,
+    listing: &Listing,
+    desired: &BTreeMap<String, Element>,
+    absent: &BTreeSet<String>,
+) -> Option<String> {
     let graph = state.graph();
-    let is_rejected =
-        |key: &str| state.holds().get(key).is_some_and(|hold| hold.state == hold_state::REJECTED);
-    let counts = |key: &&str| {
-        graph.get(key).is_some_and(|it| is_primary(&listing.collection, it)) && !is_rejected(key)
+    let is_kept = |key: &str| {
+        !desired.contains_key(key)
+            && state.holds().get(key).is_some_and(|hold| hold.state == hold_state::REJECTED)
     };
+    let counts =
+        |key: &&str| graph.get(key).is_some_and(|it| is_primary(&listing.collection, it)) && !is_kept(key);
     let all = state.owned_by(&listing.collection.to_string()).filter(counts).count();
     let deleted = absent.iter().map(String::as_str).filter(counts).count();
     if listing.collection == Collection::Users && deleted > 0 && deleted == all {

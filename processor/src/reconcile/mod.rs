@@ -111,7 +111,8 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     }
     let desired = desired(listing);
     let licence = Licence::of(state, coverage, listing);
-    let guarded = Guarded::of(state, listing, licence.absent(state, &collection, &desired));
+    let absent = licence.absent(state, &collection, &desired);
+    let guarded = Guarded::of(state, listing, &desired, absent);
     let targets = Targets::of(state, desired, guarded.deleted.clone());
     let holds = targets.proposed_left(&collection) + guarded.proposed.len();
     let (outcome, reason) = match licence.partial {

@@ -190,6 +190,28 @@ fn users_that_a_person_keeps_are_no_reason_to_let_all_others_go() {
 }
 
 #[test]
+fn users_that_were_kept_and_return_count_again_in_the_listing_that_has_them() {
+    let world = many();
+    let mut book = Book::of(&world);
+    take(&mut book, &without(&world, 60));
+    let reject = book.decision(decision::REJECT);
+    book.decide(&reject);
+    // Twelve of seventy-two go, and not all twelve of those that nobody has decided about.
+    let kept = World {
+        users: world
+            .users
+            .into_iter()
+            .filter(|(id, _)| ("user00".."user60").contains(&id.as_str()))
+            .collect(),
+        ..world
+    };
+    let (_, outcome) = take(&mut book, &kept);
+    assert_eq!(outcome, outcome::WHOLE);
+    assert!(!book.state.graph().contains(&user_key("user60")));
+    assert!(book.state.holds().is_empty());
+}
+
+#[test]
 fn an_element_that_returns_loses_its_hold_without_a_change() {
     let world = many();
     let mut book = Book::of(&world);
