@@ -10,6 +10,9 @@ use schemas::{
 
 use super::translation::{Place, elements, entity_key, origin};
 
+/// Parameters that widen a listing: one without them does not show what one with them did.
+const WIDENING: [&str; 2] = ["include_archived", "include_default"];
+
 /// A resource one of whose elements is larger (bytes, encoded) or has a longer key is refused: its change would fit
 /// into no message.
 const MAX_ELEMENT: usize = 450_000;
@@ -48,6 +51,8 @@ pub(super) struct Listing {
     pub(super) damage: Option<String>,
     /// Whether retention may have cut its beginning off.
     pub(super) is_cut: bool,
+    /// Whether retention has cut off what was before it.
+    pub(super) is_past_cut: bool,
 }
 
 /// Puts the records of one raw partition together.
@@ -108,7 +113,7 @@ impl Witness {
         }
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let organization_id = open.names[0].clone();
-        let listing = open.close(record.manifest?, is_cut && is_first);
+        let listing = open.close(record.manifest?, is_cut && is_first, is_cut);
         Some((organization_id, Evidence::Listing(Box::new(listing))))
     }
 }
@@ -122,7 +127,7 @@ impl Open {
     }
 
     /// `is_cut`: what damaged it may be cut off too, so that even a count that agrees says nothing.
-    fn close(self, manifest: Manifest, is_cut: bool) -> Listing {
+    fn close(self, manifest: Manifest, is_cut: bool, is_past_cut: bool) -> Listing {
         let Self { names: [organization_id, collection, id], resources, damage } = self;
         let is_short = i64::try_from(resources.len()).ok() != Some(manifest.count);
         let short = is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count));
@@ -136,11 +141,25 @@ impl Open {
         let api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
         let unscoped = api_keys.filter(|api_key| api_key.scope.is_none());
         let unscoped = unscoped.map(|api_key| entity_key("anthropic_api_key", &api_key.id)).collect();
-        Listing { id, elements, unscoped, damage: damage.or(short), is_cut, manifest, collection }
+        let damage = damage.or(short);
+        Listing { collection, id, manifest, elements, unscoped, damage, is_cut, is_past_cut }
     }
 }
 
 impl Listing {
+    /// Why it shows less than the last whole listing, of which these are the parameters, if it does.
+    pub(super) fn narrower(&self, before: Option<&BTreeMap<String, String>>) -> Option<String> {
+        let before = before?;
+        let lost =
+            WIDENING.iter().find(|name| is_on(before, name) && !is_on(&self.manifest.parameters, name))?;
+        Some(format!("it was made without {lost}=true, the last whole one with it"))
+    }
+
+    /// Whether no listing shows more.
+    pub(super) fn is_widest(&self) -> bool {
+        WIDENING.iter().all(|name| is_on(&self.manifest.parameters, name))
+    }
+
     /// Whether the listing is silent about an element of that type: the account, the default workspace where it was not
     /// asked for, and where a key belongs that is listed without a scope. `is_default`: it or an end of it is the default
     /// workspace.
@@ -150,7 +169,7 @@ impl Listing {
         mut ends: impl Iterator<Item = &'a str>,
         is_default: bool,
     ) -> bool {
-        let asks = self.manifest.parameters.get("include_default").is_some_and(|value| value == "true");
+        let asks = is_on(&self.manifest.parameters, "include_default");
         match kind {
             "anthropic_account" => true,
             "anthropic_workspace" | "anthropic_account_has_workspace" => !asks && is_default,
@@ -158,6 +177,10 @@ impl Listing {
             _ => false,
         }
     }
+}
+
+fn is_on(parameters: &BTreeMap<String, String>, name: &str) -> bool {
+    parameters.get(name).is_some_and(|value| value == "true")
 }
 
 /// Whether it is the workspace that every organization has; nothing but its name tells.

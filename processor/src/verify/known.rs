@@ -13,9 +13,6 @@ use super::{
     verdict::{Law, Verdict, Violation},
 };
 
-/// Parameters that widen a listing: one without them does not show what one with them did.
-const WIDENING: [&str; 2] = ["include_archived", "include_default"];
-
 /// What is known, collection by collection.
 #[derive(Debug, Default)]
 pub(super) struct Known {
@@ -41,7 +38,7 @@ struct Collection {
     offset: i64,
     /// Parameters of the last whole listing.
     parameters: Option<BTreeMap<String, String>>,
-    /// Retention has cut into the last whole listing.
+    /// Retention has cut into the last whole listing, or off what would tell that it was whole.
     is_cut: bool,
 }
 
@@ -76,7 +73,7 @@ impl Known {
             // It came after the graph was read, or its collection has ended since, or nobody heeded it.
             let whole = books.coverage.get(&listing.collection).and_then(|it| it.whole.as_ref());
             let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
-            let partial = listing.damage.clone().or_else(|| narrower(before, listing));
+            let partial = listing.damage.clone().or_else(|| listing.narrower(before));
             self.heed.take_listing(listing, offset, partial.as_deref(), books);
             return partial;
         }
@@ -87,7 +84,8 @@ impl Known {
         // Of a last whole listing that retention has cut off, its coverage still has the parameters.
         let whole = coverage.whole.as_ref().filter(|whole| whole.raw_offset < offset);
         let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
-        let partial = listing.damage.clone().or_else(|| narrower(before, listing));
+        let partial = listing.damage.clone().or_else(|| listing.narrower(before));
+        let is_unmeasured = listing.is_past_cut && before.is_none() && !listing.is_widest();
         judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
         self.heed.take_listing(listing, offset, partial.as_deref(), books);
         let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
@@ -98,13 +96,14 @@ impl Known {
             self.met_latest.insert(listing.collection.clone());
         }
         collection.offset = offset;
+        // Nothing tells whether it was whole, unless the coverage does.
+        let is_unsure = listing.is_cut || is_unmeasured && partial.is_none() && offset < whole;
         if partial.is_some() && !listing.is_cut || offset > whole {
             collection.elements.extend(listing.elements.clone());
             return partial;
         }
-        collection.is_cut = listing.is_cut;
-        // Whether a cut one was whole is not known, unless the coverage says so.
-        if !listing.is_cut || offset == whole {
+        collection.is_cut = is_unsure;
+        if !is_unsure || offset == whole {
             collection.parameters = Some(listing.manifest.parameters.clone());
         }
         let before = std::mem::replace(&mut collection.elements, listing.elements.clone());
@@ -202,16 +201,6 @@ pub(super) fn collection_of(entity_key: &str) -> &'static str {
         "anthropic_workspace" => "workspaces",
         _ => "api_keys",
     }
-}
-
-fn narrower(before: Option<&BTreeMap<String, String>>, listing: &Listing) -> Option<String> {
-    let is_on = |parameters: &BTreeMap<String, String>, name: &str| {
-        parameters.get(name).is_some_and(|value| value == "true")
-    };
-    let lost = WIDENING.iter().find(|name| {
-        before.is_some_and(|before| is_on(before, name)) && !is_on(&listing.manifest.parameters, name)
-    })?;
-    Some(format!("it was made without {lost}=true, the last whole one with it"))
 }
 
 /// Holds what the coverage says of this listing to it.
