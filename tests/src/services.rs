@@ -209,16 +209,23 @@ impl Service {
         self.process.try_wait().expect("its state is known").is_some()
     }
 
-    /// Waits until it has ended by itself.
-    pub fn finish(mut self) -> Finished {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.process.try_wait().expect("its state is known") {
-                return self.finished(status);
+    /// Whether it ends by itself within that time.
+    pub fn ends_within(&mut self, bound: Duration) -> bool {
+        let deadline = Instant::now() + bound;
+        while !self.has_ended() {
+            if Instant::now() >= deadline {
+                return false;
             }
-            assert!(Instant::now() < deadline, "{} does not end\n{}", self.name, self.log());
             thread::sleep(LOOK_PERIOD);
         }
+        true
+    }
+
+    /// Waits until it has ended by itself.
+    pub fn finish(mut self) -> Finished {
+        assert!(self.ends_within(PATIENCE), "{} does not end\n{}", self.name, self.log());
+        let status = self.process.wait().expect("its state is known");
+        self.finished(status)
     }
 
     fn finished(&mut self, status: ExitStatus) -> Finished {

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use simulator::{anthropic, jupiterone};
@@ -24,8 +24,6 @@ const PROPERTIES: &str = r#"[kafka.properties]
 /// How long a command may take that ends by itself; the longest of its waits is for a transaction that a kill left
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
-/// How often a process is looked at.
-const LOOK_PERIOD: Duration = Duration::from_millis(10);
 
 /// One world.
 pub(super) struct Arena {
@@ -64,12 +62,8 @@ impl Arena {
     /// Runs a command to its end; the error is what it wrote where it did not end in time.
     pub(super) fn complete(&self, service: &'static str, arguments: &[&str]) -> Result<Finished, String> {
         let mut running = self.start(service, arguments, "");
-        let deadline = Instant::now() + COMMAND_BOUND;
-        while !running.has_ended() {
-            if Instant::now() > deadline {
-                return Err(format!("does not end within {} s\n{}", COMMAND_BOUND.as_secs(), running.log()));
-            }
-            std::thread::sleep(LOOK_PERIOD);
+        if !running.ends_within(COMMAND_BOUND) {
+            return Err(format!("does not end within {} s\n{}", COMMAND_BOUND.as_secs(), running.log()));
         }
         Ok(running.finish())
     }

@@ -1,7 +1,6 @@
 //! Topics that are deleted, made anew, grown or cut under the services.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schemas::topics::{Retention, Topic};
 use simulator::anthropic::{Mutation, ROUND, Settings};
@@ -121,11 +120,7 @@ fn a_topic_deleted_or_made_anew_under_a_running_service_stops_it_with_the_topic_
         let polls = if topic == Topic::Changes || is_made_anew { 3 } else { 0 };
         for _ in 0..polls {
             world.run("producer", &["poll"]);
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while !running.has_ended() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(50));
-            }
-            if running.has_ended() {
+            if running.ends_within(Duration::from_secs(10)) {
                 break;
             }
         }
