@@ -14,6 +14,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use service::config::{Organization, SecretSource};
 use service::http::BaseUrl;
+use service::redaction::redact;
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -192,7 +193,7 @@ impl Admin {
                     if received.status == StatusCode::OK {
                         return self.taken(received);
                     }
-                    let failure = refusal(&received, self.hint());
+                    let failure = refusal(&received, self.key.expose_secret(), self.hint());
                     if received.status == StatusCode::UNAUTHORIZED {
                         if is_fresh_key || !self.read_key_again() {
                             return Err(Error::StopOrganization(failure));
@@ -234,8 +235,8 @@ impl Admin {
         if holds(&received.body, self.key.expose_secret()) {
             return Err(Error::FailListing(Failure::of_answer(
                 header(&received.headers, "request-id"),
-                "the answer holds the Admin API key, which is written into no topic; see who put it there, and make \
-                 another key",
+                "the answer holds the Admin API key or a part of it, which is written to no topic; see who put it \
+                 there, and create another key",
             )));
         }
         Ok(answer(received))
@@ -270,8 +271,9 @@ impl Admin {
         })?;
         key.set_sensitive(true);
         let request = self.http.get(url).header("x-api-key", key).header("anthropic-version", &self.version);
-        let response = request.send().await.map_err(|error| broken(&error))?;
-        let mut received = read(response).await?;
+        let lost = |error: reqwest::Error| broken(&error, self.key.expose_secret());
+        let response = request.send().await.map_err(lost)?;
+        let mut received = read(response, lost).await?;
         forget_quotes(&mut received.headers, self.key.expose_secret());
         Ok(received)
     }
@@ -341,10 +343,10 @@ fn answer(received: Received) -> Answer {
 }
 
 /// Reads the body, decompressed, up to the bound.
-async fn read(mut response: Response) -> Result<Received, Lost> {
+async fn read(mut response: Response, lost: impl Fn(reqwest::Error) -> Lost) -> Result<Received, Lost> {
     let (status, headers) = (response.status(), response.headers().clone());
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| broken(&error))? {
+    while let Some(chunk) = response.chunk().await.map_err(&lost)? {
         if body.len() + chunk.len() > MAX_PAGE_BYTES {
             return Err(Lost::ForGood(Failure {
                 status: Some(status.as_u16()),
@@ -357,8 +359,9 @@ async fn read(mut response: Response) -> Result<Received, Lost> {
     Ok(Received { status, headers, body })
 }
 
-/// No whole answer came. The URL is left out of the reason, as it stands beside it in the log.
-fn broken(error: &reqwest::Error) -> Lost {
+/// No whole answer came. The URL is left out of the reason, as it stands beside it in the log. A server may quote the
+/// key where it closes an HTTP/2 connection, and the cause repeats that.
+fn broken(error: &reqwest::Error, key: &str) -> Lost {
     let what = if error.is_timeout() {
         "no whole answer came in time"
     } else if error.is_connect() {
@@ -370,5 +373,6 @@ fn broken(error: &reqwest::Error) -> Lost {
     while let Some(deeper) = cause.and_then(std::error::Error::source) {
         cause = Some(deeper);
     }
-    Lost::Again(Failure::of(cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})"))))
+    let reason = cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})"));
+    Lost::Again(Failure::of(redact(&reason, key)))
 }

@@ -11,6 +11,7 @@ mod health;
 pub mod http;
 pub mod kafka;
 pub mod metrics;
+pub mod redaction;
 pub mod telemetry;
 
 pub use crate::exit::run_main;

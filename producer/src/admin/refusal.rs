@@ -2,6 +2,7 @@
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
+use service::redaction::quotes;
 
 use super::{Failure, KEYS_PAGE, Received, Unshown};
 
@@ -9,15 +10,14 @@ use super::{Failure, KEYS_PAGE, Received, Unshown};
 const SHOWN: [&str; 2] = ["request-id", "anthropic-organization-id"];
 /// Longest header that is shown (bytes): Anthropic's own have 36 at most.
 const MAX_SHOWN: usize = 200;
-/// So much of the key in a row is not shown (bytes): less of it says nothing.
-const SHOWN_OF_KEY: usize = 8;
 
 /// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
-pub(super) fn refusal(received: &Received, hint: &str) -> Failure {
+pub(super) fn refusal(received: &Received, key: &str, hint: &str) -> Failure {
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
     let status = received.status.as_u16();
-    let kind = error["type"].as_str().filter(|kind| is_name(kind)).unwrap_or_default();
+    let kind = error["type"].as_str().filter(|kind| is_name(kind) && !quotes(kind.as_bytes(), key));
+    let kind = kind.unwrap_or_default();
     let advice = match status {
         300..=399 => {
             "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
@@ -58,21 +58,15 @@ pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 /// was asked.
 pub(super) fn forget_quotes(headers: &mut HeaderMap, key: &str) {
     for name in SHOWN {
-        let parts = || key.as_bytes().windows(SHOWN_OF_KEY);
-        let quotes = headers.get(name).is_some_and(|value| {
-            value.as_bytes().windows(SHOWN_OF_KEY).any(|shown| parts().any(|part| part == shown))
-        });
-        if quotes {
+        if headers.get(name).is_some_and(|value| quotes(value.as_bytes(), key)) {
             headers.remove(name);
         }
     }
 }
 
-/// Whether JSON has the whole key in it, in a name or in a text, however its characters are escaped.
+/// Whether JSON has a part of the key in it, in a name or in a text, however its characters are escaped.
 pub(super) fn holds(body: &[u8], key: &str) -> bool {
-    let key = key.as_bytes();
-    let has = |text: &[u8]| !key.is_empty() && text.windows(key.len()).any(|part| part == key);
-    has(body) || (body.contains(&b'\\') && has(&unescaped(body)))
+    quotes(body, key) || (body.contains(&b'\\') && quotes(&unescaped(body), key))
 }
 
 /// The same with the characters in place of their escapes, as far as a key may have them: visible ASCII.
@@ -110,6 +104,7 @@ mod tests {
             (r#"{"name":"sk-ant-admin01-a/b\"c"}"#, true),
             (r#"{"sk-ant-admin01-a\/b\"c":1}"#, true),
             (r#"{"name":"x\u0073\u006B-ant-admin01-a\u002fb\u0022c"}"#, true),
+            (r#"{"name":"min01-a\/b"}"#, true),
             (r#"{"name":"sk-ant-admin01-…"}"#, false),
             (r#"{"name":"\u00zz \u12"}"#, false),
             (r"\", false),
@@ -123,9 +118,20 @@ mod tests {
     fn what_a_server_says_of_an_error_is_not_in_its_debug_form() {
         let body = r#"{"error":{"type":"invalid","message":"x-api-key: sk-ant-admin01-abc"}}"#;
         let (headers, body) = (HeaderMap::new(), body.as_bytes().to_vec());
-        let failure = refusal(&Received { status: StatusCode::BAD_REQUEST, headers, body }, "");
+        let failure = refusal(&Received { status: StatusCode::BAD_REQUEST, headers, body }, "", "");
         assert!(failure.complains_of("x-api-key"));
         assert!(!format!("{failure:?} {failure}").contains("sk-ant"), "{failure:?}");
+    }
+
+    #[test]
+    fn an_error_s_name_that_has_a_part_of_the_key_in_it_is_not_shown() {
+        let key = "sk-ant-admin01-abcdefghijklmnop";
+        for (kind, reason) in [("not_found_error", "404 not_found_error: "), ("my_efghijkl", "404: ")] {
+            let body = format!(r#"{{"error":{{"type":"{kind}"}}}}"#).into_bytes();
+            let received = Received { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body };
+            let failure = refusal(&received, key, "");
+            assert!(failure.reason.starts_with(reason), "{failure}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
+use service::redaction::redact;
 
 use super::error::Error;
 
@@ -15,8 +16,6 @@ const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 const MAX_MESSAGE: usize = 300;
 /// Longest id, status or code that JupiterOne may give (characters): its own have 36 at most.
 const MAX_NAME: usize = 128;
-/// So much of the key in a row is not shown (bytes): less of it says nothing.
-const SHOWN_OF_KEY: usize = 8;
 
 /// A sync job as JupiterOne tells of it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -223,8 +222,8 @@ pub(super) fn judge(status: u16, after: Option<Duration>, body: &[u8], key: &str
         _ => {
             let Envelope { error: Refusal { code, message } } =
                 serde_json::from_slice(body).unwrap_or_default();
-            let code = if is_name(&code) { without(key, &code) } else { String::new() };
-            Err(Failure::Status { status, code, message: without(key, &message) })
+            let code = if is_name(&code) { redact(&code, key) } else { String::new() };
+            Err(Failure::Status { status, code, message: redact(&message, key) })
         }
     }
 }
@@ -261,16 +260,6 @@ fn is_name(text: &str) -> bool {
     let is_dots = text.bytes().all(|byte| byte == b'.');
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     is_plain && !is_dots && text.len() <= MAX_NAME
-}
-
-/// The text's words, but those with a part of the key in them.
-fn without(key: &str, text: &str) -> String {
-    let parts: Vec<&[u8]> = key.as_bytes().windows(SHOWN_OF_KEY.min(key.len().max(1))).collect();
-    let has_key = |word: &str| {
-        word.as_bytes().windows(parts.first().map_or(1, |part| part.len())).any(|part| parts.contains(&part))
-    };
-    let words = text.split_whitespace().map(|word| if has_key(word) { "…" } else { word });
-    words.collect::<Vec<_>>().join(" ")
 }
 
 /// Seconds; the date form is not used by JupiterOne.

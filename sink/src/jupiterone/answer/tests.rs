@@ -58,5 +58,5 @@ fn a_job_s_id_that_would_lead_elsewhere_is_none() {
 fn a_refusal_that_quotes_the_request_is_shown_without_the_key() {
     let body = json!({"error": {"code": KEY, "message": format!("bad header 'Bearer {KEY}' of ada@x, {}", &KEY[9..])}});
     let Err(failure) = judge(400, None, body.to_string().as_bytes(), KEY) else { panic!("an answer") };
-    assert_eq!(failure.into_error().to_string(), "JupiterOne answered 400 … bad header 'Bearer … of … …");
+    assert_eq!(failure.into_error().to_string(), "JupiterOne answered 400 … bad header 'Bearer …' of … …");
 }
