@@ -1,18 +1,23 @@
 //! One world of the harness: both ends, a broker, and the three services between them.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use schemas::topics::partition;
+use simulator::jupiterone::{Effect, Fault, Route};
 use simulator::{anthropic, jupiterone};
 
 use crate::services::{Finished, Service};
-use crate::world::World;
+use crate::world::{PARTITIONS, World};
 
-/// Organizations of a world (count): more than partitions, so that two share one.
-const ORGANIZATIONS: u64 = 4;
+/// Organizations of a world (count): with three partitions, at least three of them share one.
+const ORGANIZATIONS: u64 = 7;
+/// Organizations of one partition (count): one that is paused, one that fails, and one that must not notice.
+const SHARING: usize = 3;
 /// The guard's limit (count): while a sink is killed over and over, more than usual goes away between two of its jobs.
 pub(super) const MAX_DELETED_COUNT: usize = 30;
 /// What the services' clients are told. Who starts anew waits for the session of the dead, which is short here.
@@ -28,8 +33,12 @@ const COMMAND_BOUND: Duration = Duration::from_mins(2);
 /// One world.
 pub(super) struct Arena {
     pub(super) world: World,
-    /// Where the services' programs lie.
+    /// Where the services' programs are.
     programs: PathBuf,
+    /// JupiterOne refuses this organization's key while it is troubled.
+    paused: usize,
+    /// JupiterOne answers 500 to every upload of this organization while it is troubled.
+    failing: usize,
 }
 
 impl Arena {
@@ -49,7 +58,24 @@ impl Arena {
         world.configure(&format!("requests_per_minute = 60000\nmax_deleted_count = {MAX_DELETED_COUNT}"));
         let mut file = OpenOptions::new().append(true).open(world.config()).context("no configuration")?;
         file.write_all(PROPERTIES.as_bytes())?;
-        Ok(Self { world, programs })
+        let (paused, failing) = troubled(&world).context("no partition has three organizations")?;
+        Ok(Self { world, programs, paused, failing })
+    }
+
+    /// Makes JupiterOne refuse one organization and fail another one, of the same partition. The organizations with
+    /// which they share it must not notice.
+    pub(super) fn trouble(&self) {
+        let scope = |number: usize| format!("anthropic-graph:{}", self.world.anthropic[number].organization_id());
+        let paused = Fault::new(Route::Any, Effect::Forbidden).of_scope(scope(self.paused));
+        let failing = Fault::new(Route::Entities, Effect::Status(500)).of_scope(scope(self.failing));
+        self.world.jupiterone.fault(paused);
+        self.world.jupiterone.fault(failing);
+    }
+
+    /// The numbers of the organizations that JupiterOne always serves.
+    pub(super) fn healthy(&self) -> Vec<usize> {
+        let all = 0..self.world.anthropic.len();
+        all.filter(|number| ![self.paused, self.failing].contains(number)).collect()
     }
 
     /// Starts a service with these failpoints armed.
@@ -67,4 +93,14 @@ impl Arena {
         }
         Ok(running.finish())
     }
+}
+
+/// Two organizations that share a partition with a third one.
+fn troubled(world: &World) -> Option<(usize, usize)> {
+    let mut sharing: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    for (number, end) in world.anthropic.iter().enumerate() {
+        sharing.entry(partition(&end.organization_id(), PARTITIONS)).or_default().push(number);
+    }
+    let crowd = sharing.into_values().find(|numbers| numbers.len() >= SHARING)?;
+    Some((crowd[0], crowd[1]))
 }

@@ -84,7 +84,7 @@ impl<'a> Killer<'a> {
             }
             thread::sleep(LOOK_PERIOD);
         }
-        running.kill();
+        self.tally.read(&running.kill());
     }
 
     /// What fails in a process that is not to stop at a place.
@@ -103,14 +103,14 @@ impl<'a> Killer<'a> {
         let deadline = Instant::now() + bound;
         loop {
             if marker.as_ref().is_some_and(|marker| running.has_logged(marker)) {
-                running.kill();
+                self.tally.read(&running.kill());
                 return Ended::Killed;
             }
             if running.has_ended() {
                 return Ended::ByItself(tail(running));
             }
             if Instant::now() >= deadline {
-                running.kill();
+                self.tally.read(&running.kill());
                 return if marker.is_some() { Ended::Missed } else { Ended::Killed };
             }
             thread::sleep(LOOK_PERIOD);

@@ -9,11 +9,13 @@ use std::time::Duration;
 use simulator::anthropic::{Answer, Anthropic, Event, Fault, Object, Op};
 use simulator::jupiterone::{self, Effect, Route};
 
+use super::arena::Arena;
 use super::dice::Dice;
-use crate::world::World;
 
 /// Pause between two things that happen: some in each poll.
 const PAUSE: Duration = Duration::from_millis(300);
+/// Events that may be a troubled organization's (of a hundred).
+const IN_TROUBLE: u64 = 15;
 
 /// What was gone at some time: organization, kind and id, of a membership `<workspace id>/<user id>`.
 #[derive(Debug, Default)]
@@ -37,10 +39,16 @@ impl Departures {
     }
 }
 
-/// Lives until it is stopped, and leaves no fault behind.
-pub(super) fn live(world: &World, departures: &Departures, mut dice: Dice, stop: &AtomicBool) {
+/// Lives until it is stopped, and leaves no fault but the arena's own trouble.
+pub(super) fn live(arena: &Arena, departures: &Departures, mut dice: Dice, stop: &AtomicBool) {
+    let (world, healthy) = (&arena.world, arena.healthy());
     while !stop.load(Ordering::Relaxed) {
-        let chosen = usize::try_from(dice.below(world.anthropic.len() as u64)).expect("it is an index");
+        // What changes while JupiterOne refuses an organization adds up, and must stay within the sink's guard.
+        let chosen = if dice.percent(IN_TROUBLE) {
+            index(&mut dice, world.anthropic.len() as u64)
+        } else {
+            healthy[index(&mut dice, healthy.len() as u64)]
+        };
         let end = &world.anthropic[chosen];
         end.live(1).iter().for_each(|event| departures.note(chosen, event));
         if dice.percent(12) {
@@ -53,6 +61,7 @@ pub(super) fn live(world: &World, departures: &Departures, mut dice: Dice, stop:
     }
     world.anthropic.iter().for_each(Anthropic::clear_faults);
     world.jupiterone.clear_faults();
+    arena.trouble();
 }
 
 fn anthropic_fault(dice: &mut Dice) -> Fault {

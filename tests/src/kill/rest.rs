@@ -23,6 +23,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(200);
 /// Nothing lives and no service runs. `is_last`: the world ends, so what does not heal may be tried too.
 pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_last: bool) {
     catch_up(arena, tally);
+    arena.world.jupiterone.clear_faults();
     round(arena, tally, &[0]);
     tally.violate(verified(arena));
     let found = checker::check(&arena.world, departures);
@@ -64,12 +65,12 @@ pub(super) fn command(
     tally.violate([Violation::new("recovery", text)]);
 }
 
-/// Without a hand: the services are started and left alone, until JupiterOne holds the truth.
+/// The services are started and left alone, until JupiterOne holds the truth of every organization that it serves.
 fn catch_up(arena: &Arena, tally: &Tally) {
     let mut running = SERVICES.map(|service| arena.start(service, &["run"], ""));
     let deadline = Instant::now() + CATCH_UP_BOUND;
     loop {
-        let differences: Vec<String> = (0..arena.world.anthropic.len())
+        let differences: Vec<String> = (arena.healthy().into_iter())
             .flat_map(|number| {
                 let truth = expected(&arena.world.anthropic[number].truth(), number);
                 let held = arena.world.graph(number);
@@ -91,7 +92,7 @@ fn catch_up(arena: &Arena, tally: &Tally) {
         thread::sleep(LOOK_PERIOD);
     }
     for service in running {
-        service.kill();
+        tally.read(&service.kill());
     }
 }
 

@@ -117,10 +117,11 @@ fn kill(
 ) -> Result<()> {
     let Stretch { kills, seed, deadline } = *stretch;
     let (stop, at_work) = (AtomicBool::new(false), AtomicUsize::new(SERVICES.len()));
+    arena.trouble();
     let of_broker = kills / BROKER_EVERY;
     let shares = shares(kills - of_broker);
     thread::scope(|scope| {
-        scope.spawn(|| live(&arena.world, departures, Dice::of(seed, "life"), &stop));
+        scope.spawn(|| live(arena, departures, Dice::of(seed, "life"), &stop));
         for (service, share) in SERVICES.into_iter().zip(shares) {
             let at_work = &at_work;
             scope.spawn(move || {

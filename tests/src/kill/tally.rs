@@ -7,10 +7,13 @@ use serde::Serialize;
 
 use super::checker::Violation;
 use super::places::{PLACES, is_inside};
+use crate::services::Finished;
 
 /// Least part of the kills that must be inside a transaction or a sync job (of a hundred): kills while idle prove
 /// nothing.
 const LEAST_INSIDE: u64 = 20;
+/// What a sink logs when it believes that another sink has its partition.
+const TAKEOVER: &str = "another sink took over";
 
 /// The counts of a run; threads share it.
 #[derive(Debug, Default)]
@@ -22,6 +25,7 @@ struct Counts {
     polls: u64,
     changes: u64,
     sync_jobs: u64,
+    false_takeovers: u64,
     violations: Vec<Violation>,
 }
 
@@ -40,6 +44,8 @@ pub struct Summary {
     pub changes: u64,
     /// Sync jobs that were started.
     pub sync_jobs: u64,
+    /// How often a sink took its own writes, or those of one that is dead, for another sink's.
+    pub false_takeovers: u64,
     /// What did not hold.
     pub violations: usize,
     /// Violations by the law that they break.
@@ -62,6 +68,17 @@ impl Tally {
         counts.polls += polls;
         counts.changes += changes;
         counts.sync_jobs += sync_jobs;
+    }
+
+    /// Reads the log of a process that has ended. The harness never runs two sinks at once, so that a sink that reports
+    /// another one is wrong.
+    pub(super) fn read(&self, finished: &Finished) {
+        let count = finished.stderr.lines().filter(|line| line.contains(TAKEOVER)).count();
+        if count > 0 {
+            self.lock().false_takeovers += count as u64;
+            let line = finished.stderr.lines().find(|line| line.contains(TAKEOVER)).unwrap_or_default();
+            self.violate([Violation::new("false-takeover", format!("{count} in one process, such as {line}"))]);
+        }
     }
 
     pub(super) fn violate(&self, violations: impl IntoIterator<Item = Violation>) {
@@ -107,6 +124,7 @@ impl Tally {
             polls: counts.polls,
             changes: counts.changes,
             sync_jobs: counts.sync_jobs,
+            false_takeovers: counts.false_takeovers,
             violations: usize::try_from(by_law.values().sum::<u64>()).unwrap_or(usize::MAX),
             by_law,
             seconds,
