@@ -62,8 +62,6 @@ where
         }
     };
     telemetry::init();
-    #[cfg(feature = "failpoints")]
-    let _armed = crate::failpoints::arm();
     info!(version = env!("CARGO_PKG_VERSION"), "{name} starts");
     let result = match Runtime::new() {
         Ok(runtime) => {

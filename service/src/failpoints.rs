@@ -1,4 +1,5 @@
-//! Places at which the kill harness ends the process. Only with the feature `failpoints`, which no release has.
+//! Places at which the kill harness ends the process. Only with the feature `failpoints`, which no release has, and
+//! only in a program that arms them, as the tests' own do.
 
 use std::io::{self, Write};
 use std::thread;

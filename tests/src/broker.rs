@@ -13,7 +13,7 @@ pub mod owner;
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc;
@@ -82,7 +82,7 @@ fn start(folder: &Path, owner: &Owner) -> Result<String, String> {
     let log = folder.join("keeper.log");
     let stderr = OpenOptions::new().create(true).append(true).open(&log);
     let stderr = stderr.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-    let program = keeper_program()?;
+    let program = binaries::folder().join("test-broker");
     let mut keeper = Command::new(&program)
         .arg(owner.pid().to_string())
         .arg(folder)
@@ -111,16 +111,4 @@ fn first_line(stdout: ChildStdout) -> Option<String> {
         let _receiver_gone = sender.send(read.map(|_| line.trim().to_owned()));
     });
     receiver.recv_timeout(START_TIMEOUT).ok()?.ok().filter(|line| !line.is_empty())
-}
-
-/// The keeper lies beside the test binaries' folder: cargo builds a package's binaries before its tests. A program
-/// that was built alone has it built.
-fn keeper_program() -> Result<PathBuf, String> {
-    let test =
-        std::env::current_exe().map_err(|error| format!("cannot tell where this test lies: {error}"))?;
-    let beside = test.ancestors().skip(1).take(2).map(|folder| folder.join("test-broker"));
-    Ok(beside
-        .into_iter()
-        .find(|program| program.is_file())
-        .unwrap_or_else(|| binaries::path("test-broker").to_owned()))
 }

@@ -4,6 +4,7 @@ pub mod broker;
 pub mod judge;
 pub mod kafka;
 pub mod kill;
+pub mod mutations;
 pub mod proxy;
 pub mod services;
 pub mod stub;

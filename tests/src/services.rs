@@ -53,14 +53,14 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts one of `producer`, `processor`, `sink`, `simulator`, with nothing of this test's own settings in its
+    /// Starts one of `producer`, `processor`, `sink`, with nothing of this test's own settings in its
     /// environment, and logs at INFO.
     pub fn spawn<A: AsRef<OsStr>>(
         name: &'static str,
         arguments: impl IntoIterator<Item = A>,
         environment: &[(&str, &str)],
     ) -> Self {
-        Self::start(name, binaries::path(name), arguments, environment)
+        Self::start(name, &binaries::path(name), arguments, environment)
     }
 
     /// Starts the program of that name that lies there.

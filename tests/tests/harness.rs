@@ -69,17 +69,17 @@ fn a_topic_is_read_to_its_end_and_folded_as_compaction_would() {
 }
 
 #[test]
-fn a_binary_is_built_started_awaited_and_stopped() {
-    let help = Service::run("simulator", ["--help"], &[]);
-    assert!(help.expect(0).stdout.contains("--write-config"), "{help:?}");
-    let usage = Service::run("simulator", ["--no-such-option"], &[]);
+fn a_binary_is_started_awaited_and_stopped() {
+    let help = Service::run("processor", ["--help"], &[]);
+    assert!(help.expect(0).stdout.contains("replay"), "{help:?}");
+    let usage = Service::run("processor", ["--no-such-option"], &[]);
     assert!(usage.expect(2).stderr.contains("--no-such-option"), "{usage:?}");
-    let mut simulator = Service::spawn("simulator", ["--seed", "7"], &[]);
-    assert!(simulator.printed("anthropic").contains("http://127.0.0.1:"));
-    simulator.printed("api key");
-    simulator.terminate().expect(0);
-    let killed = Service::spawn("simulator", ["--seed", "7"], &[]).kill();
-    assert_eq!(killed.code, None);
+    let script = "trap 'exit 7' TERM; echo began; while :; do sleep 0.01; done";
+    let start = || Service::start("script", Path::new("/bin/sh"), ["-c", script], &[]);
+    let mut running = start();
+    assert_eq!(running.printed("began"), "began");
+    running.terminate().expect(7);
+    assert_eq!(start().kill().code, None);
 }
 
 #[test]

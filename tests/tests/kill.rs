@@ -1,9 +1,9 @@
 //! A short run of the kill harness, and the patches that are to be caught by it.
 
-use std::process::Command;
 use std::time::Duration;
 
 use tests::kill::{Order, run};
+use tests::mutations::{mutated, patches};
 use tests::services::binaries;
 
 /// Each failpoint once, some moments and the broker; the long run is `cargo run --release -p tests --bin kill`.
@@ -11,13 +11,10 @@ const KILLS: u64 = 36;
 
 #[test]
 fn nothing_is_lost_doubled_or_invented_by_kills_at_every_failpoint() {
-    let programs = tempfile::tempdir().expect("a folder for the programs");
-    let (tree, target) = (binaries::workspace(), binaries::failpoint_target());
-    binaries::build_with_failpoints(tree, &target, programs.path()).expect("the services are built");
     let order = Order {
         kills: KILLS,
         seed: 7,
-        programs: programs.path().to_owned(),
+        programs: binaries::folder().to_owned(),
         longest: Duration::from_mins(10),
         stops_early: false,
     };
@@ -28,16 +25,13 @@ fn nothing_is_lost_doubled_or_invented_by_kills_at_every_failpoint() {
 
 #[test]
 fn every_mutation_still_applies_to_the_sources() {
-    let folder = binaries::workspace().join("tests/mutations");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).expect("the mutations are there") {
-        let patch = entry.expect("a patch").path();
-        let mut git = Command::new("git");
-        let checked = git.args(["apply", "--check"]).arg(&patch).current_dir(binaries::workspace()).output();
-        let checked = checked.expect("git starts");
-        let error = String::from_utf8_lossy(&checked.stderr);
-        assert!(checked.status.success(), "{}: make it anew: {error}", patch.display());
-        count += 1;
+    let patches = patches().expect("the mutations can be listed");
+    assert!(patches.len() >= 8, "{} mutations", patches.len());
+    for path in patches {
+        let patch = std::fs::read_to_string(&path).expect("a patch is text");
+        let (file, mutant) = mutated(&patch, binaries::workspace())
+            .unwrap_or_else(|error| panic!("{}: write it again: {error:#}", path.display()));
+        let source = std::fs::read_to_string(binaries::workspace().join(file)).expect("a source is text");
+        assert_ne!(source, mutant, "{} changes nothing", path.display());
     }
-    assert!(count >= 8, "{count} mutations");
 }

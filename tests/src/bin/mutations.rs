@@ -8,12 +8,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tests::kill::{Order, Summary, run};
+use tests::mutations::{mutated, patches};
 use tests::services::binaries;
 
 /// Kills of each build (count): each place once, and some.
@@ -22,6 +23,8 @@ const KILLS: u64 = 40;
 const LONGEST: Duration = Duration::from_mins(5);
 /// What a run of few kills may miss without anything being wrong with the build.
 const OF_THE_RUN: [&str; 2] = ["every-place", "not-idle"];
+/// What lies in the workspace and is not built from.
+const NOT_SOURCES: [&str; 3] = [".git", "target", "node_modules"];
 /// Begins the line of a patch that names the laws.
 const CAUGHT_BY: &str = "caught by: ";
 
@@ -48,9 +51,10 @@ fn main() -> Result<ExitCode> {
         }
         let text = fs::read_to_string(&patch)?;
         let expected = expected(&text).with_context(|| format!("{name} has no line {CAUGHT_BY:?}"))?;
-        apply(&patch, &[])?;
+        let (file, mutant) = mutated(&text, &tree).with_context(|| name.clone())?;
+        fs::write(tree.join(&file), mutant)?;
         let judged = judged(&tree, seed);
-        apply(&patch, &["--reverse"])?;
+        fs::copy(binaries::workspace().join(&file), tree.join(&file))?;
         let laws = laws(&judged?);
         let is_caught = laws.iter().any(|law| expected.contains(law.as_str()));
         mutations += 1;
@@ -71,8 +75,10 @@ fn main() -> Result<ExitCode> {
 /// The build of the tree, killed and judged.
 fn judged(tree: &Path, seed: u64) -> Result<Summary> {
     let programs = tempfile::tempdir()?;
-    let target = binaries::failpoint_target();
-    binaries::build_with_failpoints(tree, &target, programs.path()).map_err(anyhow::Error::msg)?;
+    // What the workspace is built from is built already; its own crates have another path here.
+    let target = binaries::folder().parent().context("a profile's folder lies in the target folder")?;
+    let built = binaries::build(tree, target).map_err(anyhow::Error::msg)?;
+    binaries::copy(&built, programs.path()).map_err(anyhow::Error::msg)?;
     let programs = programs.path().to_owned();
     run(&Order { kills: KILLS, seed, programs, longest: LONGEST, stops_early: true })
 }
@@ -91,36 +97,31 @@ fn expected(patch: &str) -> Option<BTreeSet<&str>> {
     (!laws.is_empty()).then_some(laws)
 }
 
-/// What git knows of the workspace, as it lies there, in a folder that cargo's own clean removes.
+/// The workspace's files, as they lie there, in a folder that cargo's own clean removes.
 fn copy_of_the_sources() -> Result<PathBuf> {
     let workspace = binaries::workspace();
     let tree = workspace.join("target/mutations");
     if tree.exists() {
         fs::remove_dir_all(&tree)?;
     }
-    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(workspace).output()?;
-    ensure!(listed.status.success(), "git ls-files: {}", String::from_utf8_lossy(&listed.stderr));
-    for file in String::from_utf8(listed.stdout)?.split('\0').filter(|file| !file.is_empty()) {
-        let (from, to) = (workspace.join(file), tree.join(file));
-        fs::create_dir_all(to.parent().context("a file lies in a folder")?)?;
-        fs::copy(&from, &to).with_context(|| format!("cannot copy {file}"))?;
-    }
+    copy(workspace, &tree)?;
     Ok(tree)
 }
 
-fn patches() -> Result<Vec<PathBuf>> {
-    let folder = binaries::workspace().join("tests/mutations");
-    let mut patches: Vec<_> = fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
-    patches.retain(|path| path.extension().is_some_and(|extension| extension == "patch"));
-    patches.sort();
-    Ok(patches)
-}
-
-fn apply(patch: &Path, how: &[&str]) -> Result<()> {
-    let mut git = Command::new("git");
-    git.args(["apply", "--directory=target/mutations"]).args(how).arg(patch);
-    let output = git.current_dir(binaries::workspace()).output()?;
-    ensure!(output.status.success(), "{}: {}", patch.display(), String::from_utf8_lossy(&output.stderr));
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), entry.path());
+        if NOT_SOURCES.iter().any(|folder| name == *folder) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            copy(&path, &to.join(&name))?;
+        } else {
+            fs::copy(&path, to.join(&name)).with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use schemas::topics::partition;
 use simulator::jupiterone::{Effect, Fault, Route};
 use simulator::{anthropic, jupiterone};
 
-use crate::services::{Finished, Service};
+use crate::services::{Finished, Service, binaries};
 use crate::world::{PARTITIONS, World};
 
 /// Organizations of a world (count): with three partitions, at least three of them share one.
@@ -82,7 +82,7 @@ impl Arena {
     pub(super) fn start(&self, service: &'static str, arguments: &[&str], failpoints: &str) -> Service {
         let config = self.world.config().display().to_string();
         let arguments = ["--config", &config].into_iter().chain(arguments.iter().copied());
-        Service::start(service, &self.programs.join(service), arguments, &[("FAILPOINTS", failpoints)])
+        Service::start(service, &binaries::in_folder(&self.programs, service), arguments, &[("FAILPOINTS", failpoints)])
     }
 
     /// Runs a command to its end; the error is what it wrote where it did not end in time.

@@ -36,7 +36,7 @@ pub struct Order {
     pub kills: u64,
     /// What the choices follow from.
     pub seed: u64,
-    /// The folder of the three programs, with failpoints.
+    /// The folder of the three programs.
     pub programs: PathBuf,
     /// After how long no kill is begun any more.
     pub longest: Duration,

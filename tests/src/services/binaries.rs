@@ -1,84 +1,69 @@
-//! The binaries under test, built as this test is.
+//! The services' programs under test: this package's own binaries `tested-…`, so cargo builds them with its tests.
 
-use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use serde_json::Value;
-
-const NAMES: [&str; 4] = ["producer", "processor", "sink", "simulator"];
-/// Those that have failpoints.
+/// The three services.
 pub const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
 
-static BUILT: OnceLock<Result<BTreeMap<String, PathBuf>, String>> = OnceLock::new();
+static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// Where a binary lies. The first question has cargo build all that are not as their sources are.
-pub fn path(name: &str) -> &'static Path {
-    built().get(name).unwrap_or_else(|| panic!("{name} is none of {NAMES:?}"))
+/// Where a service's program lies.
+pub fn path(service: &str) -> PathBuf {
+    in_folder(folder(), service)
 }
 
-/// Builds them, so that no test that measures a binary measures cargo.
-pub fn make_ready() {
-    built();
+/// Where a service's program lies in a folder of them.
+pub fn in_folder(folder: &Path, service: &str) -> PathBuf {
+    folder.join(format!("tested-{service}"))
 }
 
-/// Builds the three services of the workspace in `tree` with their failpoints, in the folder `target`, and copies them
-/// into `folder`, where no later build replaces them.
-pub fn build_with_failpoints(tree: &Path, target: &Path, folder: &Path) -> Result<(), String> {
+/// The folder of this package's binaries. Cargo has built all of them before an integration test runs; a binary, which
+/// may have been built alone, builds the others here.
+///
+/// # Panics
+/// Where cargo cannot build them, with what it says.
+pub fn folder() -> &'static Path {
+    FOLDER.get_or_init(|| {
+        let program = std::env::current_exe().expect("a program knows where it lies");
+        let folder = program.parent().expect("a program lies in a folder");
+        if folder.ends_with("deps") {
+            return folder.parent().expect("deps lies in a profile's folder").to_owned();
+        }
+        let target = folder.parent().expect("a profile's folder lies in the target folder");
+        build(workspace(), target).unwrap_or_else(|reason| panic!("the binaries cannot be built: {reason}"))
+    })
+}
+
+/// Builds the binaries of the workspace in `tree` in the folder `target`, as this program is built, and returns where
+/// they lie.
+pub fn build(tree: &Path, target: &Path) -> Result<PathBuf, String> {
+    let (profile, name) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--bins", "--message-format=json-render-diagnostics", "--profile", profile()]);
-    cargo.arg("--target-dir").arg(target);
-    for name in SERVICES {
-        cargo.args(["--package", name, "--features", &format!("{name}/failpoints")]);
+    cargo.args(["build", "--package", "tests", "--bins", "--profile", profile]);
+    // What cargo told this program about itself would make build scripts that watch it run again.
+    for (variable, _) in std::env::vars().filter(|(variable, _)| is_about_this_program(variable)) {
+        cargo.env_remove(variable);
     }
-    let built = run(cargo, tree)?;
-    std::fs::create_dir_all(folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    for name in SERVICES {
-        let program = built.get(name).ok_or_else(|| format!("cargo built no {name}"))?;
-        std::fs::copy(program, folder.join(name))
+    cargo.arg("--target-dir").arg(target).current_dir(tree).stdin(Stdio::null());
+    let output = cargo.output().map_err(|error| format!("cargo does not start: {error}"))?;
+    if output.status.success() {
+        Ok(target.join(name))
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+}
+
+/// Copies the services' programs to where no later build replaces them.
+pub fn copy(folder: &Path, into: &Path) -> Result<(), String> {
+    for service in SERVICES {
+        let program = in_folder(folder, service);
+        fs::copy(&program, in_folder(into, service))
             .map_err(|error| format!("cannot copy {}: {error}", program.display()))?;
     }
     Ok(())
-}
-
-/// Where the binaries with failpoints are built: those of the tests share the tests' folder, where all that they are
-/// built from is built already; no release is to have a failpoint, so a release has a folder of its own for them.
-pub fn failpoint_target() -> PathBuf {
-    let target = workspace().join("target");
-    if cfg!(debug_assertions) { target } else { target.join("failpoints") }
-}
-
-fn built() -> &'static BTreeMap<String, PathBuf> {
-    match BUILT.get_or_init(build) {
-        Ok(built) => built,
-        Err(reason) => panic!("the binaries cannot be built: {reason}"),
-    }
-}
-
-fn build() -> Result<BTreeMap<String, PathBuf>, String> {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--bins", "--message-format=json-render-diagnostics", "--profile", profile()]);
-    // The tests' package is named for its features: dependencies are shared with the build of this test.
-    for name in NAMES.into_iter().chain(["tests"]) {
-        cargo.args(["--package", name]);
-    }
-    run(cargo, workspace())
-}
-
-/// The binaries that cargo builds there, by name.
-fn run(mut cargo: Command, tree: &Path) -> Result<BTreeMap<String, PathBuf>, String> {
-    // What cargo told this test about itself would make build scripts that watch it run again.
-    for (variable, _) in std::env::vars().filter(|(variable, _)| is_about_this_test(variable)) {
-        cargo.env_remove(variable);
-    }
-    let output = cargo.current_dir(tree).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("cargo does not start: {error}"))?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    let lines = output.stdout.split(|byte| *byte == b'\n');
-    Ok(lines.filter_map(|line| executable(&serde_json::from_slice(line).ok()?)).collect())
 }
 
 /// The workspace's folder.
@@ -86,17 +71,7 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a member of the workspace")
 }
 
-/// The name and path of a binary that cargo has built.
-fn executable(message: &Value) -> Option<(String, PathBuf)> {
-    let name = message["target"]["name"].as_str()?;
-    Some((name.to_owned(), message["executable"].as_str()?.into()))
-}
-
-fn profile() -> &'static str {
-    if cfg!(debug_assertions) { "dev" } else { "release" }
-}
-
-fn is_about_this_test(variable: &str) -> bool {
+fn is_about_this_program(variable: &str) -> bool {
     let begins = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
     let whole = ["CARGO", "CARGO_PRIMARY_PACKAGE", "CARGO_TARGET_TMPDIR", "OUT_DIR"];
     begins.iter().any(|begin| variable.starts_with(begin)) || whole.contains(&variable)

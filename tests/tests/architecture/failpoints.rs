@@ -9,6 +9,8 @@ use crate::{sources, text, workspace};
 
 /// How a failpoint begins in a source.
 const CALL: &str = "service::failpoint!(\"";
+/// What a program does so that the places end it.
+const ARMING: &str = "failpoints::arm(";
 
 #[test]
 fn the_kill_harness_knows_every_failpoint_of_the_sources_and_no_other() {
@@ -19,19 +21,34 @@ fn the_kill_harness_knows_every_failpoint_of_the_sources_and_no_other() {
     assert_eq!(placed, known);
 }
 
+/// Of the default members, as `cargo build` without a package builds them, and of each product alone. Every crate that
+/// it asks about is one that `cargo test` has downloaded, so it needs no network.
 #[test]
 fn a_service_that_is_built_as_usual_has_no_failpoint() {
-    for service in ["producer", "processor", "sink"] {
-        let tree = |features: &[&str]| {
-            let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["tree", "--offline", "--edges", "normal", "--prefix", "none", "--package", service]);
-            let output = cargo.args(features).current_dir(workspace()).output().expect("cargo starts");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).expect("a tree is text")
-        };
-        assert!(!tree(&[]).contains("fail v"), "{service} is built from the crate fail");
-        assert!(tree(&["--features", "failpoints"]).contains("fail v"), "{service} cannot have failpoints");
+    let products = ["producer", "processor", "sink", "simulator", "quickstart"];
+    let alone = products.map(|product| vec!["--package", product]);
+    for packages in std::iter::once(vec![]).chain(alone) {
+        assert!(!is_built_from_fail(&packages), "cargo build {packages:?} builds the crate fail");
     }
+    assert!(is_built_from_fail(&["--package", "tests"]), "the tests' services have no failpoints");
+}
+
+/// A build of the whole workspace gives the products what the tests need.
+#[test]
+fn only_the_tests_programs_arm_failpoints() {
+    let arming = sources().into_iter().filter(|source| text(source).contains(ARMING));
+    let arming = arming.filter(|source| !source.ends_with("architecture/failpoints.rs"));
+    let programs = ["processor", "producer", "sink"].map(|service| format!("tests/src/bin/tested-{service}.rs"));
+    assert_eq!(arming.map(|source| source.display().to_string()).collect::<Vec<_>>(), programs);
+}
+
+fn is_built_from_fail(packages: &[&str]) -> bool {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--offline", "--edges", "normal", "--prefix", "none"]).args(packages);
+    let output = cargo.current_dir(workspace()).output().expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let tree = String::from_utf8(output.stdout).expect("a tree is text");
+    tree.lines().any(|line| line.starts_with("fail v"))
 }
 
 fn placed(source: &str) -> Vec<String> {

@@ -1,0 +1,8 @@
+//! The producer with its failpoints, for the tests.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let _armed = service::failpoints::arm();
+    service::run_main("producer", producer::cli::main)
+}
