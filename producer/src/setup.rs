@@ -1,6 +1,7 @@
 //! From the configuration to what polls: Kafka, topics, organizations.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -21,12 +22,20 @@ use crate::publish::group_id;
 const TOPICS: [Topic; 2] = [Topic::Raw, Topic::Graph];
 
 /// How to run.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Where secrets named by a variable are.
     pub environment: BTreeMap<String, String>,
     /// What broker it is.
     pub broker: Broker,
+}
+
+impl fmt::Debug for Options {
+    /// Without the environment, which holds the keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { environment: _, broker } = self;
+        formatter.debug_struct("Options").field("broker", broker).finish_non_exhaustive()
+    }
 }
 
 impl Options {

@@ -28,7 +28,7 @@ pub enum AdminError {
     /// Another process has the port.
     #[error(
         "another process listens on {0}, where admin_listen wants the admin endpoint; set admin_listen of this \
-         service to another address, or to \"\" for none"
+         service to another address, or to \"none\""
     )]
     Taken(SocketAddr),
     /// Any other reason.

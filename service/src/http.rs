@@ -10,6 +10,8 @@ use reqwest::{Certificate, Client, ClientBuilder, Url};
 use thiserror::Error;
 use tracing::warn;
 
+use crate::redaction::looks_like_key;
+
 /// Longest wait for a connection, TLS included (s): both ends are close to a network's edge everywhere.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unused connection is kept (s): a load balancer closes its side after 60 s or more.
@@ -32,7 +34,7 @@ pub struct Settings<'a> {
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The PEM file cannot be read.
-    #[error("cannot read http.root_certificate {}", path.display())]
+    #[error("cannot read http.root_certificate {}", shown(path))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -41,7 +43,7 @@ pub enum ClientError {
         source: std::io::Error,
     },
     /// The PEM file holds no certificate.
-    #[error("http.root_certificate {} holds no PEM certificate; it begins with -----BEGIN CERTIFICATE-----", .0.display())]
+    #[error("http.root_certificate {} holds no PEM certificate; it begins with -----BEGIN CERTIFICATE-----", shown(.0))]
     NoCertificate(PathBuf),
     /// TLS or the proxy's settings.
     #[error("cannot set up HTTP; check http.root_certificate and the proxy variables")]
@@ -78,6 +80,12 @@ fn without_certificates(builder: ClientBuilder) -> reqwest::Result<Client> {
         "this machine has no CA certificates, so https will fail; install ca-certificates or set http.root_certificate"
     );
     Ok(client)
+}
+
+/// The path, unless it is likelier a key that was pasted there.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    if looks_like_key(&text) { "(not shown: it looks like a key; write a path)".to_owned() } else { text }
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate>, ClientError> {
@@ -135,12 +143,12 @@ impl BaseUrl {
         Self(Url::parse("https://api.anthropic.com").expect("a URL"))
     }
 
-    /// JupiterOne's in a region, whose name is of letters, digits and `-`.
-    pub(crate) fn of_region(region: &str) -> Self {
-        Self(
-            Url::parse(&format!("https://api.{region}.jupiterone.io"))
-                .expect("a label of letters and digits"),
-        )
+    /// JupiterOne's in a region; `None` where the region cannot be a part of a host's name. Letters, digits and `-` are
+    /// not enough: `xn--a` is an invalid internationalized name.
+    pub(crate) fn of_region(region: &str) -> Option<Self> {
+        let is_legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let url = region.bytes().all(is_legal).then(|| format!("https://api.{region}.jupiterone.io"))?;
+        Url::parse(&url).ok().map(Self)
     }
 }
 

@@ -10,6 +10,10 @@ const PART: usize = 8;
 const ANTHROPIC: &str = "sk-ant-";
 /// So many characters after the public beginning may be shown with it (bytes).
 const HINT: usize = 3;
+/// A word of this length that has upper case and digits is likelier a key than a name (characters).
+const MIN_KEY: usize = 16;
+/// So many digits are not a number at a name's end (count).
+const MIN_DIGITS: usize = 2;
 /// What stands in the place of a quoted part.
 const HIDDEN: &str = "…";
 
@@ -31,6 +35,36 @@ pub fn redact(text: &str, secret: &str) -> String {
         rest = &rest[rest.ceil_char_boundary(part.end)..];
     }
     shown.push_str(rest);
+    shown
+}
+
+/// Whether a text that should be a name or a path is likelier a key: it has one of Anthropic's in it, or a word as long
+/// as no person's that has upper case and digits.
+pub(crate) fn looks_like_key(text: &str) -> bool {
+    let is_word = |character: char| character.is_ascii_alphanumeric() || "+=-".contains(character);
+    let is_random = |word: &str| {
+        word.len() >= MIN_KEY
+            && word.bytes().any(|byte| byte.is_ascii_uppercase())
+            && word.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS
+    };
+    text.contains(ANTHROPIC) || text.split(|character| !is_word(character)).any(is_random)
+}
+
+/// The text with each of Anthropic's keys in it cut after its public beginning.
+pub(crate) fn without_keys(text: &str) -> String {
+    let is_key = |character: char| character.is_ascii_alphanumeric() || "_-".contains(character);
+    let mut parts = text.split(ANTHROPIC);
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|character| !is_key(character)).unwrap_or(part.len());
+        let kind = part[..end].find('-').map_or(0, |dash| dash + 1);
+        shown.push_str(ANTHROPIC);
+        shown.push_str(&part[..kind]);
+        if kind < end {
+            shown.push_str(HIDDEN);
+        }
+        shown.push_str(&part[end..]);
+    }
     shown
 }
 
@@ -70,7 +104,7 @@ fn next_part(text: &[u8], Parts(parts): &Parts<'_>) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{quotes, redact};
+    use super::{looks_like_key, quotes, redact, without_keys};
 
     const KEY: &str = "sk-ant-admin01-aB3dE5fG7hJ9";
 
@@ -112,5 +146,36 @@ mod tests {
         let text = format!("'Bearer {KEY}' of {}, {}é", &KEY[15..25], &KEY[9..]);
         assert_eq!(redact(&text, KEY), "'Bearer sk-ant-admi…' of …, mi…é");
         assert_eq!(redact("nothing to  hide", KEY), "nothing to  hide");
+    }
+
+    #[test]
+    fn a_key_looks_otherwise_than_a_variable_s_name_or_a_path() {
+        for key in [
+            "sk-ant-admin01-x",
+            "/etc/keys/sk-ant-admin01-x",
+            "AKIAIOSFODNN7EXAMPL3",
+            "j1/aB3dE5fG7hJ9kL1m==",
+        ] {
+            assert!(looks_like_key(key), "{key}");
+        }
+        for name in [
+            "NIMBUS_ADMIN_KEY",
+            "KAFKA_PASSWORD_2",
+            "/run/secrets/nimbus-admin-key",
+            "/var/lib/3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e/key",
+        ] {
+            assert!(!looks_like_key(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_anthropic_key_in_a_message_is_cut_after_its_public_beginning() {
+        for (text, expected) in [
+            (format!("\"{KEY}\" is no name"), "\"sk-ant-admin01-…\" is no name"),
+            ("one such as sk-ant-admin01-…".to_owned(), "one such as sk-ant-admin01-…"),
+            ("sk-ant-abcdefghijkl, sk-ant-".to_owned(), "sk-ant-…, sk-ant-"),
+        ] {
+            assert_eq!(without_keys(&text), expected);
+        }
     }
 }

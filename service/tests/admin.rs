@@ -72,7 +72,7 @@ async fn a_taken_port_says_which_setting_to_change() {
         error.to_string(),
         format!(
             "another process listens on {address}, where admin_listen wants the admin endpoint; set admin_listen of \
-             this service to another address, or to \"\" for none"
+             this service to another address, or to \"none\""
         )
     );
 }

@@ -143,3 +143,72 @@ fn debug_shows_where_a_secret_is_and_never_what_it_is() {
         assert!(!shown.contains(secret), "{secret} is in {shown}");
     }
 }
+
+#[test]
+fn a_key_in_the_place_of_its_variable_s_name_or_its_file_is_not_shown() {
+    let no_variable = "env does not name an environment variable that is set; write the variable's name (A-Z, 0-9 and \
+                       _), such as NIMBUS_ADMIN_KEY, and set that variable to the key";
+    let no_file = "file does not name a file that can be read; write the file's path, such as /run/secrets/admin-key, \
+                   and write the key into that file";
+    for key in [
+        "sk-ant-admin01-abcdefghijkl",
+        "j1-secret-key-abcdefghijkl",
+        "0123456789abcdef0123456789abcdef",
+        "AKIAIOSFODNN7EXAMPL3",
+        "hunter2",
+    ] {
+        let fields = [("env", no_variable), ("file", no_file)];
+        for (field, expected) in fields {
+            let text = format!(
+                "kafka = {{ bootstrap_servers = \"b:9092\", properties = {{ \"sasl.password\" = {{ {field} = \"{key}\" }} }} }}\n\
+                 [[organizations]]\nname = \"nimbus\"\napi_key = {{ {field} = \"{key}\" }}"
+            );
+            let variable =
+                format!("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__{}", field.to_uppercase());
+            let variable = environment(&[(&variable, key)]);
+            let bare = "kafka.bootstrap_servers = \"b:9092\"";
+            for (text, folder, environment) in [
+                (&*text, "/etc/graph", &BTreeMap::new()),
+                (&*text, "", &BTreeMap::new()),
+                (bare, "", &variable),
+            ] {
+                let config =
+                    Config::from_toml(text, Path::new(folder), environment).expect("a configuration");
+                let error = config.admin_keys(environment).unwrap_err();
+                assert_eq!(error.to_string(), format!("organizations.nimbus.api_key: {expected}"));
+                let mut shown = format!("{error:?} {config:?}");
+                if let Err(error) = service::kafka::client_config(&config.kafka, environment) {
+                    let error = anyhow::Error::from(error);
+                    shown = format!("{shown} {error:?} {error:#}");
+                }
+                assert!(!shown.contains(key), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_variable_and_a_file_that_can_be_no_key_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty.key"), "").unwrap();
+    for (source, expected) in [
+        (
+            "env = \"NIMBUS_ADMIN_KEY\"",
+            "the environment variable NIMBUS_ADMIN_KEY is not set; set it to the key",
+        ),
+        ("file = \"empty.key\"", "the key file %/empty.key is empty; write the key and nothing else into it"),
+        (
+            "file = \"secrets/absent.key\"",
+            "cannot read the key file %/secrets/absent.key; check its path and permissions (No such file or directory \
+             (os error 2))",
+        ),
+    ] {
+        let text = format!(
+            "kafka.bootstrap_servers = \"b:9092\"\n[[organizations]]\nname = \"nimbus\"\napi_key = {{ {source} }}"
+        );
+        let config = Config::from_toml(&text, folder.path(), &BTreeMap::new()).expect("a configuration");
+        let expected = expected.replace('%', &folder.path().display().to_string());
+        let error = config.admin_keys(&BTreeMap::new()).unwrap_err().to_string();
+        assert_eq!(error, format!("organizations.nimbus.api_key: {expected}"));
+    }
+}

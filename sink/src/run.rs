@@ -4,6 +4,7 @@ mod member;
 mod once;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,7 @@ pub(crate) const TOPICS: [Topic; 2] = [Topic::Graph, Topic::Sync];
 const REACH_PAUSE: Duration = Duration::from_secs(5);
 
 /// How the sink runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Up to the graph topic's end as it is at the start, and no further.
     pub until_end: bool,
@@ -39,6 +40,15 @@ pub struct Options {
     pub environment: Arc<BTreeMap<String, String>>,
     /// What broker it is.
     pub broker: Broker,
+}
+
+impl fmt::Debug for Options {
+    /// Without the environment, which holds the keys.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { until_end, environment: _, broker } = self;
+        let mut shown = formatter.debug_struct("Options");
+        shown.field("until_end", until_end).field("broker", broker).finish_non_exhaustive()
+    }
 }
 
 /// Keeps JupiterOne equal to the graph topic, until the shutdown is asked for or, with [`Options::until_end`], once.

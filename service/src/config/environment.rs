@@ -1,7 +1,8 @@
 //! Overrides from the environment, laid over the file's table before anything is read from it.
 //!
 //! `ANTHROPIC_GRAPH__KAFKA__TOPIC_PREFIX` sets `kafka.topic_prefix`. An organization is named by its name in upper
-//! case with `_` for `-`; one that only the environment knows is created by it.
+//! case with `_` for `-`; one that only the environment knows is created by it. An empty variable is as if absent: what
+//! the file says stays.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +24,10 @@ const PROPERTIES_WITH_UNDERSCORE: [&str; 3] = ["ssl_key", "ssl_certificate", "ss
 pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>, context: &mut Context) {
     for (variable, value) in environment {
         let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        // A container's unused variables are empty.
+        if value.trim().is_empty() {
+            continue;
+        }
         let keys: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         if keys.iter().any(String::is_empty) {
             context.report(variable, "names no key; write ANTHROPIC_GRAPH__SECTION__KEY");
@@ -66,8 +71,6 @@ fn lay_over_organization(
     };
     let position = match organizations.iter().position(named) {
         Some(position) => position,
-        // A container's unused variables are empty: they make no organization.
-        None if value.is_empty() => return,
         None => {
             organizations
                 .push(Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))])));
@@ -111,19 +114,23 @@ impl Override<'_> {
             return;
         }
         let inner = table.entry(key.clone()).or_insert_with(|| Value::Table(Table::new()));
-        if !inner.is_table() {
-            *inner = Value::Table(Table::new());
-        }
-        if let Value::Table(inner) = inner {
-            self.set(inner, &format!("{path}{key}."), rest, context);
+        let path = format!("{path}{key}");
+        match inner {
+            Value::Table(inner) => self.set(inner, &format!("{path}."), rest, context),
+            // Variables come in the order of their names, so the shorter one has been here.
+            _ if context.variables.contains_key(&path) => {
+                context.report(&path, format!("{} is set as well; set one of the two", self.variable));
+            }
+            _ => {
+                let mut empty = Table::new();
+                self.set(&mut empty, &format!("{path}."), rest, context);
+                *inner = Value::Table(empty);
+            }
         }
     }
 
     /// What the file says gives way; what another variable says stays, and both are reported.
     fn remove_alternatives(self, table: &mut Table, path: &str, key: &str, context: &Context) {
-        if self.value.is_empty() {
-            return;
-        }
         let alternatives = ALTERNATIVES.iter().filter(|group| group.contains(&key)).copied().flatten();
         for alternative in alternatives {
             if !context.variables.contains_key(&format!("{path}{alternative}")) {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::redaction::without_keys;
+
 /// One problem: where, what, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Problem {
     /// The key's path, such as `organizations.nimbus.polling_interval`; where the value came from the environment,
     /// followed by the variable's name in parentheses.
@@ -14,7 +16,14 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.key, self.message)
+        // A key may stand where nobody expects one, such as an organization's name.
+        formatter.write_str(&without_keys(&format!("{}: {}", self.key, self.message)))
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Problem({self})")
     }
 }
 

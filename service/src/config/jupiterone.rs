@@ -72,7 +72,8 @@ impl JupiterOne {
             account_id: section.text("account_id"),
             api_key: section.secret("api_key"),
             base_url: base_url(&mut section, allow_http)
-                .unwrap_or_else(|| BaseUrl::of_region(DEFAULT_REGION)),
+                .or_else(|| BaseUrl::of_region(DEFAULT_REGION))
+                .expect("the default region is a part of a host's name"),
             allow_http,
             full_sync_interval: section
                 .parsed("full_sync_interval", parse_duration)
@@ -119,14 +120,8 @@ impl Target {
 
 fn base_url(section: &mut Section<'_>, allow_http: bool) -> Option<BaseUrl> {
     let region = section.parsed("region", |region| {
-        let legal = |character: char| {
-            character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-'
-        };
-        if region.chars().all(legal) {
-            Ok(BaseUrl::of_region(region))
-        } else {
-            Err("is no region; write \"us\" or \"eu\", or a base_url".to_owned())
-        }
+        BaseUrl::of_region(region)
+            .ok_or_else(|| "is no region; write \"us\" or \"eu\", or a base_url".to_owned())
     });
     let url =
         section.parsed("base_url", |text| check_url(text, allow_http).map_err(|error| error.to_string()));

@@ -51,7 +51,7 @@ pub struct Config {
     pub http: Http,
 }
 
-/// Where each service's admin endpoint listens; `None`, written `""`, is nowhere.
+/// Where each service's admin endpoint listens; `None`, written `"none"`, is nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AdminListen {
     /// By default `127.0.0.1:9101`.
@@ -135,16 +135,20 @@ impl AdminListen {
     }
 }
 
-/// An absent key is the default port on loopback; an empty one is no endpoint.
+/// An absent key is the default port on loopback; `none`, or an empty text in the file, is no endpoint.
 fn listen(section: &mut Section<'_>, key: &str, port: u16) -> Option<SocketAddr> {
     if !section.table.contains_key(key) {
         return Some(SocketAddr::from(([127, 0, 0, 1], port)));
     }
-    section.parsed(key, |text| {
-        text.parse().map_err(|_| {
-            format!("\"{text}\" is no address; write one such as \"127.0.0.1:9101\", or \"\" for no admin endpoint")
-        })
-    })
+    let address = section.parsed(key, |text| match text {
+        "none" => Ok(None),
+        text => text.parse().map(Some).map_err(|_| {
+            format!(
+                "\"{text}\" is no address; write one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint"
+            )
+        }),
+    });
+    address.flatten()
 }
 
 fn retention(root: &mut Section<'_>) -> Retention {

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use crate::redaction::looks_like_key;
+
 /// Largest key file that is read (bytes): a key has about a hundred; a wrong path may be anything.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
@@ -18,16 +20,25 @@ pub enum SecretSource {
     Env(String),
     /// In this file, with white space and newlines around it.
     File(PathBuf),
+    /// As [`Self::File`], where the file was written by its name alone. Without a separator it may as well be a key that
+    /// was pasted into the wrong place.
+    Beside(PathBuf),
     /// Given by a program that has no file and no environment (the quickstart); a configuration file cannot.
     Text(SecretString),
 }
 
-/// Why a secret cannot be had. Names the source, never the content.
+/// Why a secret cannot be had. Names the source only where that cannot be the secret itself.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is not set; set it to the key")]
     Unset(String),
+    /// What is given as a variable's name may be the key.
+    #[error(
+        "env does not name an environment variable that is set; write the variable's name (A-Z, 0-9 and _), such as \
+         NIMBUS_ADMIN_KEY, and set that variable to the key"
+    )]
+    NoVariable,
     /// The file cannot be read.
     #[error("cannot read the key file {}; check its path and permissions", path.display())]
     Unreadable {
@@ -37,6 +48,12 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
+    /// What is given as a file's path may be the key.
+    #[error(
+        "file does not name a file that can be read; write the file's path, such as /run/secrets/admin-key, and write \
+         the key into that file"
+    )]
+    NoFile,
     /// The file holds nothing, or something that is no key.
     #[error("the key file {} {reason}; write the key and nothing else into it", path.display())]
     Unusable {
@@ -57,11 +74,19 @@ impl SecretSource {
         match self {
             Self::Env(name) => match environment.get(name).map(|value| value.trim()) {
                 Some(value) if !value.is_empty() => Ok(value.into()),
-                _ => Err(SecretError::Unset(name.clone())),
+                _ if is_variable(name) => Err(SecretError::Unset(name.clone())),
+                _ => Err(SecretError::NoVariable),
             },
-            Self::File(path) => {
-                let unusable = |reason| SecretError::Unusable { path: path.clone(), reason };
-                let unreadable = |source| SecretError::Unreadable { path: path.clone(), source };
+            Self::File(path) | Self::Beside(path) => {
+                let is_shown = self.is_shown();
+                let unusable = |reason| match is_shown {
+                    true => SecretError::Unusable { path: path.clone(), reason },
+                    false => SecretError::NoFile,
+                };
+                let unreadable = |source| match is_shown {
+                    true => SecretError::Unreadable { path: path.clone(), source },
+                    false => SecretError::NoFile,
+                };
                 if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE_BYTES {
                     return Err(unusable("is larger than 64 KiB"));
                 }
@@ -83,8 +108,19 @@ impl SecretSource {
     pub(super) fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Env(one), Self::Env(two)) => one == two,
-            (Self::File(one), Self::File(two)) => one == two,
+            (Self::File(one) | Self::Beside(one), Self::File(two) | Self::Beside(two)) => one == two,
             _ => false,
+        }
+    }
+
+    /// Whether where it is may be shown: not what may be the key, pasted in the place of a variable's name or a file's
+    /// path.
+    fn is_shown(&self) -> bool {
+        match self {
+            Self::Env(name) => is_variable(name),
+            Self::File(path) => !looks_like_key(&path.to_string_lossy()),
+            Self::Beside(path) => path.exists() && !looks_like_key(&path.to_string_lossy()),
+            Self::Text(_) => false,
         }
     }
 }
@@ -92,11 +128,24 @@ impl SecretSource {
 impl fmt::Debug for SecretSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Env(name) => write!(formatter, "Env({name})"),
-            Self::File(path) => write!(formatter, "File({})", path.display()),
+            Self::Env(name) if self.is_shown() => write!(formatter, "Env({name})"),
+            Self::File(path) | Self::Beside(path) if self.is_shown() => {
+                write!(formatter, "File({})", path.display())
+            }
+            Self::Env(_) => formatter.write_str("Env(***)"),
+            Self::File(_) | Self::Beside(_) => formatter.write_str("File(***)"),
             Self::Text(_) => formatter.write_str("Text(***)"),
         }
     }
+}
+
+/// Whether a text can only be a variable's name. A key that has upper case and digits alone is told by its length.
+fn is_variable(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let is_ours = name.starts_with(super::environment::PREFIX);
+    name.bytes().all(is_legal)
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+        && (is_ours || !looks_like_key(name))
 }
 
 /// A value of `kafka.properties`: text as written, or a secret elsewhere.

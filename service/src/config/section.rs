@@ -161,9 +161,11 @@ impl<'a> Section<'a> {
             }
             Value::Table(table) => {
                 let mut source = Section::new(self.context, &path, table, &["env", "file"]);
+                let has_folder = source.has_separator("file");
                 match (source.text("env"), source.path("file")) {
                     (Some(name), None) => Some(SecretSource::Env(name)),
-                    (None, Some(path)) => Some(SecretSource::File(path)),
+                    (None, Some(path)) if has_folder => Some(SecretSource::File(path)),
+                    (None, Some(path)) => Some(SecretSource::Beside(path)),
                     (None, None) => None,
                     (Some(_), Some(_)) => {
                         self.report(key, "has both env and file; keep one of them");
@@ -184,6 +186,10 @@ impl<'a> Section<'a> {
         let from_environment = self.is_from_environment(key);
         let text = self.text(key)?;
         Some(if from_environment { PathBuf::from(text) } else { self.context.folder.join(text) })
+    }
+
+    fn has_separator(&self, key: &str) -> bool {
+        matches!(self.table.get(key), Some(Value::String(text)) if text.contains(std::path::is_separator))
     }
 
     fn is_from_environment(&self, key: &str) -> bool {

@@ -209,7 +209,7 @@ fn the_environment_overrides_the_file_and_can_stand_alone() {
     assert_eq!(nimbus.jupiterone.destination, Destination::Scope(Some("mine".to_owned())));
     assert_eq!(nimbus.jupiterone.base_url.as_str(), "https://j1.example");
     assert_eq!(stratus.polling_interval, PollingInterval::Every(Duration::from_hours(24)));
-    assert_eq!(stratus.base_url.as_str(), "https://api.anthropic.com");
+    assert_eq!(stratus.base_url.as_str(), "http://127.0.0.1:8080", "an empty variable changes nothing");
     assert_eq!(config.admin_listen.processor, Some("0.0.0.0:9000".parse().unwrap()));
 
     let alone = environment(&[
@@ -226,4 +226,54 @@ fn the_environment_overrides_the_file_and_can_stand_alone() {
     assert_eq!(config.admin_keys(&alone).unwrap()["nimbus-labs"].expose_secret(), "sk-ant-admin01-x");
     let access = &config.jupiterone_access(&alone).unwrap()["nimbus-labs"];
     assert_eq!((access.account_id.as_str(), access.api_key.expose_secret()), ("acme", "j1-key"));
+}
+
+#[test]
+fn an_empty_variable_leaves_what_the_file_says() {
+    let expected = format!("{:?}", parse(WHOLE, &[]).expect("a configuration"));
+    for key in [
+        "ADMIN_LISTEN",
+        "ADMIN_LISTEN__PRODUCER",
+        "HTTP__ROOT_CERTIFICATE",
+        "JUPITERONE__ACCOUNT_ID",
+        "JUPITERONE__API_KEY",
+        "JUPITERONE__API_KEY__FILE",
+        "KAFKA__PARTITIONS",
+        "KAFKA__PROPERTIES__CLIENT_ID",
+        "KAFKA__PROPERTIES__SASL_PASSWORD",
+        "KAFKA__PROPERTIES__SASL_PASSWORD__FILE",
+        "ORGANIZATIONS__NIMBUS__API_KEY__FILE",
+        "ORGANIZATIONS__NIMBUS__JUPITERONE__INTEGRATION_INSTANCE_ID",
+        "ORGANIZATIONS__NIMBUS__JUPITERONE__SCOPE",
+        "ORGANIZATIONS__NIMBUS__MAX_DELETED_COUNT",
+        "ORGANIZATIONS__NIMBUS__ORGANIZATION_ID",
+        "ORGANIZATIONS__STRATUS_LABS__POLLING_INTERVAL",
+        "ORGANIZATIONS__ANOTHER__API_KEY",
+        "RETENTION__RAW",
+    ] {
+        for empty in ["", " "] {
+            let config = parse(WHOLE, &[(&format!("ANTHROPIC_GRAPH__{key}"), empty)]).expect(key);
+            assert_eq!(format!("{config:?}"), expected, "{key}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_variable_does_not_take_the_place_of_a_key() {
+    let environment = environment(&[
+        ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY", "a-key"),
+        ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__ENV", ""),
+        ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__FILE", ""),
+    ]);
+    let config = Config::from_toml(&organization(""), Path::new(""), &environment).expect("a configuration");
+    assert_eq!(config.admin_keys(&environment).expect("a key")["nimbus"].expose_secret(), "a-key");
+}
+
+#[test]
+fn no_admin_endpoint_is_written_none() {
+    let none = [("ANTHROPIC_GRAPH__ADMIN_LISTEN", "none")];
+    let of_environment = parse(WHOLE, &none).expect("a configuration").admin_listen;
+    assert_eq!((of_environment.producer, of_environment.processor, of_environment.sink), (None, None, None));
+    let of_file = parse(&WHOLE.replace("0.0.0.0:9101", "none"), &[]).expect("a configuration").admin_listen;
+    assert_eq!((of_file.producer, of_file.sink), (None, None));
 }

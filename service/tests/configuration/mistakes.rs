@@ -17,6 +17,16 @@ fn each_mistake_in_an_organization_is_said_exactly() {
             "api_key: a secret does not belong into this file; write { env = \"NAME\" } or { file = \"PATH\" }",
         ),
         ("api_key = { env = \"A\", file = \"b\" }", "api_key: has both env and file; keep one of them"),
+        (
+            "base_url = \"sk-ant-admin01-x\"",
+            "base_url: is no URL; write one such as \"https://api.anthropic.com\"",
+        ),
+        (
+            "polling_interval = \"sk-ant-admin01-x\"",
+            "polling_interval: \"sk-ant-admin01-…\" is no interval; write a time of at least one second such as \"90s\", \
+             \"30m\", \"1h\" or \"1d\", or one of FIFTEEN_MINUTES, THIRTY_MINUTES, ONE_HOUR, FOUR_HOURS, EIGHT_HOURS, \
+             TWELVE_HOURS, ONE_DAY, ONE_WEEK, or \"DISABLED\"",
+        ),
         ("api_key = { path = \"b\" }", "api_key.path: unknown key; known here: env, file"),
         ("tag_account_name = \"yes\"", "tag_account_name: is a text; write true or false"),
         (
@@ -44,6 +54,11 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ),
         (
             "jupiterone = { region = \"a.b\" }",
+            "jupiterone.region: is no region; write \"us\" or \"eu\", or a base_url",
+        ),
+        // No host: an internationalized name that is cut off.
+        (
+            "jupiterone = { region = \"xn--a\" }",
             "jupiterone.region: is no region; write \"us\" or \"eu\", or a base_url",
         ),
         (
@@ -114,7 +129,7 @@ fn each_mistake_elsewhere_is_said_exactly() {
         ),
         (
             kafka("[admin_listen]\nsink = \"9103\""),
-            "admin_listen.sink: \"9103\" is no address; write one such as \"127.0.0.1:9101\", or \"\" for no admin endpoint",
+            "admin_listen.sink: \"9103\" is no address; write one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint",
         ),
         (
             kafka("[organizations]\nname = \"x\""),
@@ -231,6 +246,15 @@ fn a_mistake_from_the_environment_names_its_variable() {
     for (variable, expected) in table {
         assert_eq!(refused(&organization(""), &[variable]), expected);
     }
+    let both = [
+        ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY", "a-key"),
+        ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__FILE", "/run/secrets/key"),
+    ];
+    assert_eq!(
+        refused(&organization(""), &both),
+        "organizations.nimbus.api_key (ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY): \
+         ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__FILE is set as well; set one of the two"
+    );
     let both = [
         ("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", "https://j1.example"),
         ("ANTHROPIC_GRAPH__JUPITERONE__REGION", "eu"),

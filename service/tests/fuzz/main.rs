@@ -72,7 +72,12 @@ fn variables(text: &str) -> BTreeMap<String, String> {
 #[test]
 fn no_byte_that_is_missing_shows_a_secret() {
     let environments = [BTreeMap::new(), variables(include_str!("corpus/environment/whole"))];
-    let files = ["whole.toml", "secret_in_the_file.toml", "cut_in_a_secret.toml"];
+    let files = [
+        "whole.toml",
+        "secret_in_the_file.toml",
+        "cut_in_a_secret.toml",
+        "regions_and_keys_in_the_wrong_place.toml",
+    ];
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/toml");
     for file in files {
         let text = std::fs::read_to_string(folder.join(file)).expect("a file of the corpus");

@@ -68,7 +68,7 @@ impl World {
         let (account_id, url) = (jupiterone.account_id().to_owned(), jupiterone.url());
         let mut world = Self { _cluster: cluster, producer, jupiterone, environment: BTreeMap::new() };
         world.set("KAFKA__BOOTSTRAP_SERVERS", &servers);
-        world.set("ADMIN_LISTEN", "");
+        world.set("ADMIN_LISTEN", "none");
         world.set("JUPITERONE__ACCOUNT_ID", &account_id);
         world.set("JUPITERONE__BASE_URL", &url);
         world.set("JUPITERONE__API_KEY__ENV", "JUPITERONE_API_KEY");

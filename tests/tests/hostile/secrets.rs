@@ -228,6 +228,49 @@ fn mistakes_and_what_cannot_be_reached_show_no_key() {
 }
 
 #[test]
+fn a_key_in_the_place_of_its_variable_s_name_or_its_file_is_not_shown() {
+    let watched = Watched::start();
+    let (admin, jupiterone) = (watched.world.anthropic[0].admin_key(), watched.world.jupiterone.api_key());
+    let fields = [
+        ("ORGANIZATIONS__ORGANIZATION_1__API_KEY", admin),
+        ("JUPITERONE__API_KEY", jupiterone),
+        ("KAFKA__PROPERTIES__SASL_PASSWORD", PASSWORD),
+    ];
+    let check = |what: &str, environment: &[(&str, &str)]| {
+        let mut written = String::new();
+        for service in SERVICES {
+            // An empty variable is as if absent.
+            let no_password = [("ANTHROPIC_GRAPH__KAFKA__PROPERTIES__SASL_PASSWORD", "")];
+            let environment = [&no_password, environment].concat();
+            written.push_str(&watched.run(what, service, &["check"], &environment));
+        }
+        written
+    };
+    let file = std::fs::read_to_string(watched.world.config()).expect("a configuration");
+    for (form, advice) in
+        [("env", "env does not name an environment variable"), ("file", "file does not name a file")]
+    {
+        let variables =
+            fields.map(|(field, key)| (format!("ANTHROPIC_GRAPH__{field}__{}", form.to_uppercase()), key));
+        for (variable, key) in &variables {
+            let written = check("a key in a variable for its name", &[(&**variable, key)]);
+            assert!(written.contains(advice), "{variable}: {written}");
+        }
+        let pasted = file
+            .replace("{ file = \"admin-key-1\" }", &format!("{{ {form} = \"{admin}\" }}"))
+            .replace("{ file = \"jupiterone-key\" }", &format!("{{ {form} = \"{jupiterone}\" }}"))
+            .replace(
+                "[jupiterone]",
+                &format!("properties.\"sasl.password\" = {{ {form} = \"{PASSWORD}\" }}\n[jupiterone]"),
+            );
+        std::fs::write(watched.world.config(), pasted).expect("the configuration is written");
+        let written = check("a key in the file for its name", &[]);
+        assert!(written.matches(advice).count() >= SERVICES.len(), "{written}");
+        std::fs::write(watched.world.config(), &file).expect("the configuration is written");
+    }
+}
+
+#[test]
 fn what_runs_for_long_shows_no_key_at_its_admin_endpoint() {
     let watched = Watched::start();
     let mut running: Vec<_> = SERVICES.map(|service| (service, watched.spawn(service, &["run"], &[]))).into();
