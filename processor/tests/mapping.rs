@@ -248,6 +248,59 @@ fn only_a_user_is_linked_as_a_creator_and_an_expired_key_keeps_its_status() {
 }
 
 #[test]
+fn an_actor_is_the_same_in_whatever_form_the_api_names_it() {
+    let scope = Some(Scope { kind: text("organization"), workspace_id: None });
+    let with = |created_by: Option<Actor>, extra: &[(&str, &str)]| {
+        let extra = extra.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect();
+        let scope = scope.clone();
+        map_key(ApiKey {
+            principal: created_by.clone(),
+            created_by,
+            extra,
+            scope,
+            workspace_id: None,
+            ..api_key()
+        })
+    };
+    let first = with(Some(actor("user", "user_01")), &[]);
+    assert_eq!((first.len(), &first[0]["creatorType"]), (2, &json!("user")));
+    assert_eq!(with(Some(actor("user_actor", "user_01")), &[]), first);
+    assert_eq!(with(Some(actor("", "user_01")), &[]), first, "the ID tells the type that is missing");
+    let as_text = [("created_by", "\"user_01\""), ("principal", "\"user_01\"")];
+    assert_eq!(with(None, &as_text), first);
+    let service = with(Some(actor("service_account", "svac_01")), &[]);
+    assert_eq!((service.len(), &service[0]["creatorType"]), (1, &json!("service_account")));
+    assert_eq!(with(Some(actor("service_account_actor", "svac_01")), &[]), service);
+    // What is no actor's ID, or has a type of another kind, is not guessed at.
+    assert_eq!(with(None, &[("created_by", "\"system\""), ("principal", "7")])[0].get("createdBy"), None);
+    let odd = with(Some(actor("", "user_01")), &[("created_by.type", "[]"), ("principal.type", "[]")]);
+    assert_eq!((odd.len(), odd[0].get("creatorType")), (1, None));
+}
+
+#[test]
+fn a_scope_without_an_id_falls_back_to_the_workspace_of_the_key() {
+    let told = map_key(api_key());
+    let fallen = map_key(ApiKey { scope: Some(Scope::default()), ..api_key() });
+    assert_eq!(fallen, told);
+    let named = Some(Scope { kind: text("workspaces"), workspace_id: None });
+    let named = map_key(ApiKey { scope: named, ..api_key() });
+    assert_eq!((named.len(), &named[0]["scope"]), (3, &json!("workspaces")));
+    let whole = Some(Scope { kind: text("organization"), workspace_id: None });
+    assert_eq!(map_key(ApiKey { scope: whole, ..api_key() })[0].get("workspaceId"), None);
+}
+
+#[test]
+fn a_workspace_that_was_archived_at_whatever_is_not_active() {
+    for archived_at in ["1736942400", "true", "{\"at\":1}"] {
+        let extra = BTreeMap::from([("archived_at".to_owned(), archived_at.to_owned())]);
+        let workspace = Workspace { id: "wrkspc_01".to_owned(), extra, ..Workspace::default() };
+        let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
+        let entity = map(&Collection::Workspaces, false, resource).remove(0);
+        assert_eq!((&entity["active"], entity.get("archivedOn")), (&json!(false), None), "{archived_at}");
+    }
+}
+
+#[test]
 fn a_member_is_assigned_with_the_workspace_role() {
     let member = Member {
         user_id: "user_01".to_owned(),

@@ -13,13 +13,14 @@ use schemas::{
     raw::{Configuration, Member, Organization},
 };
 
+pub(crate) use api_key::tells_place;
 pub(crate) use size::too_large;
 pub use size::{MAX_ELEMENT_BYTES, MAX_KEY_BYTES};
 pub use timestamp::epoch_ms;
 
-/// Raised whenever the same resource maps to another element than before: everything is then mapped anew at the
-/// next whole listing.
-pub const VERSION: u32 = 1;
+/// Raised whenever the same resource maps to another element than before. The next whole listing then maps everything
+/// again.
+pub const VERSION: u32 = 2;
 
 const VENDOR: &str = "Anthropic";
 

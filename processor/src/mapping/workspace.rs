@@ -29,7 +29,8 @@ fn columns(workspace: &raw::Workspace, name: &str) -> Workspace {
         display_color: workspace.display_color.clone(),
         created_on: workspace.created_at.as_deref().and_then(epoch_ms),
         archived_on: workspace.archived_at.as_deref().and_then(epoch_ms),
-        active: workspace.archived_at.is_none(),
+        // A time of another JSON type has no column, and the workspace is archived all the same.
+        active: workspace.archived_at.is_none() && !workspace.extra.contains_key("archived_at"),
         workspace_geo: residency.workspace_geo,
         default_inference_geo: residency.default_inference_geo,
         allowed_inference_geos: residency.allowed_inference_geos,

@@ -9,7 +9,7 @@ use schemas::{
     state::State,
 };
 
-use crate::listing::Listing;
+use crate::{listing::Listing, mapping};
 
 /// A parameter that widens a listing: without it, what it had brought is absent for no reason of its own.
 const WIDENING_PARAMETERS: [&str; 2] = ["include_archived", INCLUDE_DEFAULT];
@@ -67,7 +67,7 @@ impl Licence {
 fn unscoped(listing: &Listing) -> impl Iterator<Item = String> {
     let resources = listing.resources.values().filter_map(|raw| raw.record.resource.as_ref());
     let api_keys = resources.filter_map(|resource| resource.api_key.as_ref());
-    api_keys.filter(|key| key.scope.is_none()).map(|key| ElementType::ApiKey.entity_key(&key.id))
+    api_keys.filter(|key| !mapping::tells_place(key)).map(|key| ElementType::ApiKey.entity_key(&key.id))
 }
 
 /// The key of the default workspace if the listing was made without it: it may be known from one that was not whole, or

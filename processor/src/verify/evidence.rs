@@ -8,7 +8,7 @@ use schemas::{
     raw::{Decision, Manifest, Mark, RawRecord, Resource},
 };
 
-use super::translation::{Place, elements, entity_key, origin};
+use super::translation::{Place, elements, entity_key, is_placeless, origin};
 
 /// Parameters that widen a listing: one without them does not show what one with them did.
 const WIDENING: [&str; 2] = ["include_archived", "include_default"];
@@ -139,7 +139,7 @@ impl Open {
         let mapped = mapped.map(|element| Element { digest: origin.clone(), ..element });
         let elements = mapped.map(|element| (element.key.clone(), element)).collect();
         let api_keys = resources.values().filter_map(|resource| resource.api_key.as_ref());
-        let unscoped = api_keys.filter(|api_key| api_key.scope.is_none());
+        let unscoped = api_keys.filter(|api_key| is_placeless(api_key));
         let unscoped = unscoped.map(|api_key| entity_key("anthropic_api_key", &api_key.id)).collect();
         let damage = damage.or(short);
         Listing { collection, id, manifest, elements, unscoped, damage, is_cut, is_past_cut }

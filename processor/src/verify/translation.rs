@@ -10,7 +10,7 @@ use schemas::{
 };
 
 /// The version of the mapping that this is: elements of another one are none of its business.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Whose resource it is, and which collection has it.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +146,7 @@ fn of_workspace(place: Place<'_>, workspace: &raw::Workspace) -> [Element; 2] {
         display_color: workspace.display_color.clone(),
         created_on: milliseconds(workspace.created_at.as_ref()),
         archived_on: milliseconds(workspace.archived_at.as_ref()),
-        active: workspace.archived_at.is_none(),
+        active: workspace.archived_at.as_ref().or(workspace.extra.get("archived_at")).is_none(),
         workspace_geo: residency.and_then(|it| it.workspace_geo.clone()),
         default_inference_geo: residency.and_then(|it| it.default_inference_geo.clone()),
         allowed_inference_geos: residency.map(|it| it.allowed_inference_geos.clone()).unwrap_or_default(),
@@ -176,16 +176,11 @@ fn tags(tags: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
     let name = named(api_key.name.as_ref(), &api_key.id);
-    let (creator, principal) = (api_key.created_by.as_ref(), api_key.principal.as_ref());
-    let workspace_id = match &api_key.scope {
-        Some(scope) => scope.workspace_id.clone(),
-        None => api_key.workspace_id.clone(),
-    };
-    let scope = match &api_key.scope {
-        Some(scope) => scope.kind.clone(),
-        None if workspace_id.is_some() => Some("workspace".to_owned()),
-        None => None,
-    };
+    let (created_by, creator_type) = who(api_key, "created_by", api_key.created_by.as_ref());
+    let (principal_id, principal_type) = who(api_key, "principal", api_key.principal.as_ref());
+    let workspace_id = workspace_of(api_key).cloned();
+    let told = api_key.scope.as_ref().and_then(|scope| scope.kind.clone());
+    let scope = if told.is_none() && workspace_id.is_some() { Some("workspace".to_owned()) } else { told };
     let columns = ApiKey {
         id: api_key.id.clone(),
         name: name.clone(),
@@ -194,17 +189,10 @@ fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
         active: api_key.status.as_deref() == Some("active"),
         created_on: milliseconds(api_key.created_at.as_ref()),
         expires_on: milliseconds(api_key.expires_at.as_ref()),
-        created_by: creator.and_then(|it| it.id.clone()),
-        creator_type: creator.and_then(|it| it.kind.clone()),
-        principal_id: principal.and_then(|it| it.id.clone()),
-        principal_type: principal.and_then(|it| it.kind.as_deref()).map(|kind| {
-            let kind = if kind == "user_actor" || kind == "service_account_actor" {
-                kind.trim_end_matches("_actor")
-            } else {
-                kind
-            };
-            kind.to_owned()
-        }),
+        created_by,
+        creator_type,
+        principal_id,
+        principal_type,
         scope,
         workspace_id: workspace_id.clone(),
     };
@@ -225,6 +213,43 @@ fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
         relationship(place, "anthropic_workspace_has_api_key", "HAS", workspace, key.clone())
     }));
     elements
+}
+
+/// The workspace to which a key belongs, if the resource names one.
+fn workspace_of(api_key: &raw::ApiKey) -> Option<&String> {
+    match &api_key.scope {
+        Some(raw::Scope { workspace_id: Some(id), .. }) => Some(id),
+        Some(scope) if scope.kind.as_deref() == Some("organization") => None,
+        _ => api_key.workspace_id.as_ref(),
+    }
+}
+
+/// Whether the resource does not say where the key belongs.
+pub(super) fn is_placeless(api_key: &raw::ApiKey) -> bool {
+    let kind = api_key.scope.as_ref().and_then(|scope| scope.kind.as_deref());
+    kind != Some("organization") && workspace_of(api_key).is_none()
+}
+
+/// ID and type of an actor. The API sends it as an object, or as a text that `extra` has.
+fn who(api_key: &raw::ApiKey, field: &str, object: Option<&raw::Actor>) -> (Option<String>, Option<String>) {
+    let text: Option<String> = api_key.extra.get(field).and_then(|json| serde_json::from_str(json).ok());
+    let (id, kind) = match (object, text) {
+        (Some(object), _) => (object.id.clone(), object.kind.clone()),
+        (None, Some(text)) if text.starts_with("user_") || text.starts_with("svac_") => (Some(text), None),
+        (None, _) => return (None, None),
+    };
+    let kind = match kind.as_deref() {
+        Some("user_actor") => Some("user".to_owned()),
+        Some("service_account_actor") => Some("service_account".to_owned()),
+        Some(_) => kind,
+        None if api_key.extra.contains_key(&format!("{field}.type")) => None,
+        None => match id.as_deref().and_then(|id| id.split_once('_')) {
+            Some(("user", _)) => Some("user".to_owned()),
+            Some(("svac", _)) => Some("service_account".to_owned()),
+            _ => None,
+        },
+    };
+    (id, kind)
 }
 
 fn assigned(place: Place<'_>, member: &raw::Member, workspace_id: &str) -> Element {

@@ -10,7 +10,7 @@ use processor::reconcile::{APPLIED, Position, VOID, reconcile_mark};
 use schemas::{
     change::reason,
     collection::Collection,
-    raw::{END, ListingOutcome, Mark, outcome},
+    raw::{END, ListingOutcome, Mark, Scope, outcome},
 };
 use world::{Book, PARTITIONS, World, assigned_key, ops, user_key, workspace_key};
 
@@ -115,7 +115,6 @@ fn a_workspace_that_goes_ends_its_members() {
     assert!(!book.state.graph().contains(&workspace_key("lab")));
     assert!(book.state.withheld().is_empty());
     assert!(!book.state.coverage().contains_key("members/lab"));
-    // Should the workspace return, its members are a snapshot again, not what they were.
     let late = book.listing(&world, &Collection::Members("lab".to_owned()));
     assert_eq!(book.take(&late).1, VOID);
 }
@@ -180,24 +179,31 @@ fn a_listing_without_the_default_workspace_deletes_it_not_even_if_only_a_partial
 }
 
 #[test]
-fn a_listing_without_scopes_deletes_no_has_of_a_key() {
-    let mut world = World::small();
-    let mut book = Book::of(&world);
-    let mut older = book.listing(&world, &Collection::ApiKeys);
-    for raw in older.resources.values_mut() {
-        let resource = raw.record.resource.as_mut().expect("a resource");
-        let api_key = resource.api_key.as_mut().expect("a key");
-        api_key.scope = None;
-        raw.resource_digest = schemas::codec::resource_digest(Some(resource));
+fn a_listing_that_does_not_say_where_a_key_belongs_deletes_no_has_of_it() {
+    let world = World::small();
+    let scope = |kind: Option<&str>| Some(Scope { kind: kind.map(str::to_owned), workspace_id: None });
+    let listed = |scope: Option<Scope>, workspace_id: Option<&str>| {
+        let mut book = Book::of(&world);
+        let mut listing = book.listing(&world, &Collection::ApiKeys);
+        for raw in listing.resources.values_mut() {
+            let resource = raw.record.resource.as_mut().expect("a resource");
+            let api_key = resource.api_key.as_mut().expect("a key");
+            (api_key.scope, api_key.workspace_id) = (scope.clone(), workspace_id.map(str::to_owned));
+            raw.resource_digest = schemas::codec::resource_digest(Some(resource));
+        }
+        let (changes, outcome) = book.take(&listing);
+        assert_eq!(outcome, outcome::WHOLE);
+        let deleted = changes.into_iter().filter(|change| change.op == "d").map(|it| it.element_key);
+        deleted.collect::<Vec<_>>()
+    };
+    for silent in [None, scope(None), scope(Some("workspace")), scope(Some("workspaces"))] {
+        assert_eq!(listed(silent.clone(), None), Vec::<String>::new(), "{silent:?}");
+        // Such a key belongs to the workspace that it names beside the scope.
+        assert_eq!(listed(silent.clone(), Some("prod")), Vec::<String>::new(), "{silent:?}");
+        assert_eq!(listed(silent, Some("lab")), ["anthropic_workspace:prod|has|anthropic_api_key:k1"]);
     }
-    let (changes, outcome) = book.take(&older);
-    assert_eq!(outcome, outcome::WHOLE);
-    assert_eq!(ops(&changes), [("u", "anthropic_api_key:k1")]);
-    // A listing with scopes licenses it again.
-    world.api_keys.insert("k1".to_owned(), ("ada".to_owned(), "lab".to_owned()));
-    let changes = book.list(&world, &Collection::ApiKeys);
-    assert!(ops(&changes).contains(&("d", "anthropic_workspace:prod|has|anthropic_api_key:k1")));
-    assert!(ops(&changes).contains(&("c", "anthropic_workspace:lab|has|anthropic_api_key:k1")));
+    let whole = listed(scope(Some("organization")), None);
+    assert_eq!(whole, ["anthropic_workspace:prod|has|anthropic_api_key:k1"]);
 }
 
 #[test]

@@ -66,7 +66,13 @@ pub(crate) fn listed(
     template: &RawRecord,
     manifest: Manifest,
 ) -> Listed {
-    let is_scoped = |resource: &Resource| resource.api_key.as_ref().is_some_and(|key| key.scope.is_some());
+    let is_scoped = |resource: &Resource| {
+        resource.api_key.as_ref().is_some_and(|key| {
+            let scope = key.scope.clone().unwrap_or_default();
+            let is_named = scope.workspace_id.is_some() || key.workspace_id.is_some();
+            is_named || scope.kind.as_deref() == Some("organization")
+        })
+    };
     let resources = world.resources(collection, true);
     let unscoped: BTreeSet<String> = resources
         .iter()

@@ -124,7 +124,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         (1, workspace.prop_map(Mutation::UnassignAll).boxed()),
         (
             2,
-            (1..=4u8, any::<bool>())
+            (1..=5u8, any::<bool>())
                 .prop_map(|(number, honours)| Mutation::Generation(number, honours))
                 .boxed(),
         ),

@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) api_keys: BTreeMap<u8, ApiKey>,
     /// Role by workspace and user.
     pub(crate) members: BTreeMap<(u8, u8), u8>,
-    /// Generation of the Admin API, 1 to 4.
+    /// Generation of the Admin API, 1 to 4; 5 is one that the API might become, which names actors and scopes otherwise.
     pub(crate) generation: u8,
     /// Whether generations 3 and 4 honour `include_default`.
     pub(crate) honours_default: bool,
@@ -205,11 +205,13 @@ impl World {
             id: format!("k{id}"),
             name: Some(format!("key {id}")),
             status: Some(["active", "inactive", "archived"][usize::from(key.status % 3)].to_owned()),
-            created_by: creator.map(|id| Actor { id: Some(id), kind: Some("user".to_owned()) }),
-            workspace_id: belongs.clone().filter(|id| generation <= 3 && id != DEFAULT_WORKSPACE),
+            created_by: creator
+                .map(|id| Actor { id: Some(id), kind: Some(user_type(generation).to_owned()) }),
+            workspace_id: belongs.clone().filter(|id| generation != 4 && id != DEFAULT_WORKSPACE),
             scope: (generation >= 3).then(|| Scope {
-                kind: Some(if belongs.is_some() { "workspace" } else { "organization" }.to_owned()),
-                workspace_id: belongs,
+                kind: Some(if belongs.is_some() { "workspace" } else { "organization" }.to_owned())
+                    .filter(|_| generation < 5),
+                workspace_id: belongs.filter(|_| generation < 5),
             }),
             ..raw::ApiKey::default()
         };
@@ -219,6 +221,10 @@ impl World {
 
 pub(crate) fn workspace_id(id: u8) -> String {
     format!("w{id}")
+}
+
+fn user_type(generation: u8) -> &'static str {
+    if generation < 5 { "user" } else { "user_actor" }
 }
 
 fn user_id(id: u8) -> String {
