@@ -54,8 +54,26 @@ impl Guarded {
     }
 }
 
+/// Keys of those among these elements, newly held, that a notice tells: each but the relationships that are held together
+/// with an entity of the same collection, which is told for all of them.
+pub(super) fn told<'a>(
+    state: &'a State,
+    listing: &'a Listing,
+    desired: &'a BTreeMap<String, Element>,
+    proposed: &'a [Hold],
+) -> BTreeSet<String> {
+    let new: BTreeSet<&str> = proposed.iter().map(|hold| hold.element_key.as_str()).collect();
+    let collection = listing.collection.to_string();
+    let is_held = |key: &str| {
+        let held_before = || state.holds().get(key).is_some_and(|hold| hold.collection == collection);
+        new.contains(key) || !desired.contains_key(key) && held_before()
+    };
+    let is_told = |key: &&&str| state.known(key).is_some_and(|element| !element.ends().any(is_held));
+    new.iter().filter(is_told).map(|key| (*key).to_owned()).collect()
+}
+
 /// Whether the element is one of those that a person counts: an entity, or of members the relationship.
-pub(super) fn is_primary(collection: &Collection, element: &Element) -> bool {
+fn is_primary(collection: &Collection, element: &Element) -> bool {
     element.is_relationship() == matches!(collection, Collection::Members(_))
 }
 
@@ -72,34 +90,60 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
     }
 }
 
-/// What the listing would do against the guard's limits. Elements already held count, but not those that a person
-/// keeps, neither as deleted nor among all: they are no deletion that anybody waits for, and no element that is left. One
-/// that the listing has again is.
+/// What the listing would do against the guard's limits, which each type of the collection's elements is held to: an API
+/// that tells its relationships in another way would end all of them while it lists every entity. Elements that are held
+/// already count. Those that a person keeps count neither as deleted nor among all, unless the listing has them again:
+/// nobody waits for their deletion, and they are no elements that are left.
 fn over(
     state: &State,
     listing: &Listing,
     desired: &BTreeMap<String, Element>,
     absent: &BTreeSet<String>,
 ) -> Option<String> {
-    let graph = state.graph();
+    if absent.is_empty() {
+        return None;
+    }
     let is_kept = |key: &str| {
         !desired.contains_key(key)
             && state.holds().get(key).is_some_and(|hold| hold.state == hold_state::REJECTED)
     };
-    let counts =
-        |key: &&str| graph.get(key).is_some_and(|it| is_primary(&listing.collection, it)) && !is_kept(key);
-    let all = state.owned_by(&listing.collection.to_string()).filter(counts).count();
-    let deleted = absent.iter().map(String::as_str).filter(counts).count();
-    if listing.collection == Collection::Users && deleted > 0 && deleted == all {
-        return Some(format!("delete every user ({all})"));
+    let counted = |key: &str| state.graph().get(key).filter(|_| !is_kept(key));
+    // What a person counts comes first.
+    let by_type = |element: &Element| (!is_primary(&listing.collection, element), element.kind.clone());
+    let mut counts: BTreeMap<(bool, String), Count> = BTreeMap::new();
+    for element in state.owned_by(&listing.collection.to_string()).filter_map(counted) {
+        counts.entry(by_type(element)).or_default().all += 1;
     }
-    let Configuration { max_deleted_fraction, max_deleted_count, .. } = listing.manifest.configuration;
-    let too_many = i64::try_from(deleted).is_ok_and(|deleted| deleted > max_deleted_count);
-    #[expect(clippy::cast_precision_loss, reason = "a fraction of fewer than 2^52 elements")]
-    let too_large = deleted as f64 > max_deleted_fraction * all as f64;
-    (too_many && too_large).then(|| {
-        format!(
-            "delete {deleted} of {all} (the guard allows {max_deleted_count}, or a fraction of {max_deleted_fraction})"
-        )
+    for element in absent.iter().filter_map(|key| counted(key)) {
+        counts.entry(by_type(element)).or_default().deleted += 1;
+    }
+    counts.iter().find_map(|((is_secondary, kind), count)| {
+        let Count { deleted, all } = *count;
+        if listing.collection == Collection::Users && !is_secondary && deleted > 0 && deleted == all {
+            return Some(format!("delete every user ({all})"));
+        }
+        let of_type = if *is_secondary { format!(" {kind}") } else { String::new() };
+        let Configuration { max_deleted_fraction, max_deleted_count, .. } = listing.manifest.configuration;
+        count.is_over(max_deleted_count, max_deleted_fraction).then(|| {
+            format!(
+                "delete {deleted} of {all}{of_type} (the guard allows {max_deleted_count}, or a fraction of \
+                 {max_deleted_fraction})"
+            )
+        })
     })
+}
+
+/// Elements of one type.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: i64,
+    deleted: i64,
+}
+
+impl Count {
+    fn is_over(self, max_count: i64, max_fraction: f64) -> bool {
+        #[expect(clippy::cast_precision_loss, reason = "a fraction of fewer than 2^52 elements")]
+        let is_large = self.deleted as f64 > max_fraction * self.all as f64;
+        self.deleted > max_count && is_large
+    }
 }

@@ -7,7 +7,7 @@ mod licence;
 mod mark;
 mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     change::{Envelope, reason},
@@ -113,6 +113,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     let licence = Licence::of(state, coverage, listing);
     let absent = licence.absent(state, &collection, &desired);
     let guarded = Guarded::of(state, listing, &desired, absent);
+    let told = guard::told(state, listing, &desired, &guarded.proposed);
     let targets = Targets::of(state, desired, guarded.deleted.clone());
     let holds = targets.proposed_left(&collection) + guarded.proposed.len();
     let (outcome, reason) = match licence.partial {
@@ -121,7 +122,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
         None => (outcome::WHOLE, None),
     };
     let reconciliation = Reconciliation { state, listing, collection: &collection, coverage };
-    let mut reconciled = reconciliation.write(targets, guarded.proposed);
+    let mut reconciled = reconciliation.write(targets, guarded.proposed, &told);
     (reconciled.outcome, reconciled.reason, reconciled.holds) = (outcome, reason, holds);
     reconciliation.write_coverage(&mut reconciled);
     write_poll(state, &mut reconciled, Position::of(listing), partition_count);
@@ -150,7 +151,7 @@ struct Reconciliation<'a> {
 }
 
 impl Reconciliation<'_> {
-    fn write(&self, targets: Targets, proposed: Vec<Hold>) -> Reconciled {
+    fn write(&self, targets: Targets, proposed: Vec<Hold>, told: &BTreeSet<String>) -> Reconciled {
         let origin = self.origin();
         let mut reconciled = written(self.state, targets, |targets, change, revision| {
             let cause = match (&change.before, &change.after) {
@@ -168,8 +169,8 @@ impl Reconciliation<'_> {
         });
         let revision = reconciled.changes.last().map_or(self.state.poll().revision, |(it, _)| it.revision);
         for hold in proposed {
-            let element = self.state.graph().get(&hold.element_key).expect("only what is shown is held");
-            if guard::is_primary(&self.listing.collection, element) {
+            if told.contains(&hold.element_key) {
+                let element = self.state.graph().get(&hold.element_key).expect("only what is shown is held");
                 reconciled.changes.push((origin.notice(element, revision), Cause::Live));
             }
             let key = GraphKey::Hold(hold.element_key.clone());

@@ -65,6 +65,47 @@ fn more_deletions_than_the_count_are_held_only_where_they_are_more_than_the_frac
     );
 }
 
+/// Thirty keys of Ada's in Production.
+fn many_keys() -> World {
+    let mut world = World::small();
+    let key = |id: usize| (format!("key{id:02}"), ("ada".to_owned(), "prod".to_owned()));
+    world.api_keys.extend((0..30).map(key));
+    world
+}
+
+#[test]
+fn relationships_of_one_type_are_held_though_every_entity_is_listed() {
+    let world = many_keys();
+    let mut book = Book::of(&world);
+    let mut listing = book.listing(&world, &Collection::ApiKeys);
+    let rename = |listing: &mut processor::listing::Listing, kind: &str| {
+        for raw in listing.resources.values_mut() {
+            let resource = raw.record.resource.as_mut().expect("a resource");
+            let creator = resource.api_key.as_mut().and_then(|key| key.created_by.as_mut());
+            creator.expect("a creator").kind = Some(kind.to_owned());
+            raw.resource_digest = schemas::codec::resource_digest(Some(resource));
+        }
+    };
+    rename(&mut listing, "person");
+    let (changes, outcome) = book.take(&listing);
+    assert_eq!(outcome, outcome::GUARDED);
+    let notices: Vec<_> = changes.iter().filter(|change| change.op == op::NOTICE).collect();
+    assert_eq!(notices.len(), 31, "each is told, for no entity is held that would tell of it");
+    assert!(notices.iter().all(|notice| notice.element_type == "anthropic_user_created_api_key"));
+    assert!(changes.iter().all(|change| change.op != op::DELETE));
+    let reason = book.state.coverage()["api_keys"].latest.as_ref().and_then(|latest| latest.reason.clone());
+    assert_eq!(
+        reason.as_deref(),
+        Some(
+            "31 deletions are held, for the listing would delete 31 of 31 anthropic_user_created_api_key (the guard \
+             allows 20, or a fraction of 0.3); `processor holds` lists them"
+        )
+    );
+    // The drift ends, and so do the holds.
+    book.list(&world, &Collection::ApiKeys);
+    assert!(book.state.holds().is_empty());
+}
+
 #[test]
 fn all_users_are_never_deleted_at_once_however_few_they_are() {
     let mut world = World::small();
