@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode},
-    element::{Element, ElementType},
+    element::Element,
     jupiterone::properties,
     state::GraphKey,
     topics::Topic,
@@ -106,7 +106,8 @@ fn graph(elements: impl Iterator<Item = Element>) -> Graph {
 /// One change as a person would predict it: op, image before, image after.
 pub type Predicted = (String, Option<Map<String, Value>>, Option<Map<String, Value>>);
 
-/// The changes that lead from one truth to another, by element key.
+/// The changes that lead from one truth to another, by element key. The members of a workspace that is new were created
+/// too: it is known when the workspace was not there.
 pub fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
     let (before, after) = (elements(before), elements(after));
     let keys = before.keys().chain(after.keys()).cloned();
@@ -114,7 +115,6 @@ pub fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
         .map(|key| {
             let images = (before.get(&key).cloned(), after.get(&key).cloned());
             let op = match &images {
-                (None, Some(element)) if is_snapshot(&before, element) => op::READ,
                 (None, _) => op::CREATE,
                 (Some(_), Some(_)) => op::UPDATE,
                 (Some(_), None) => op::DELETE,
@@ -122,13 +122,6 @@ pub fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
             (key, (op.to_owned(), images.0, images.1))
         })
         .collect()
-}
-
-/// The members of a workspace that was not there before are listed for the first time.
-fn is_snapshot(before: &BTreeMap<String, Map<String, Value>>, element: &Map<String, Value>) -> bool {
-    let workspace = element.get("_toEntityKey").and_then(Value::as_str);
-    element["_type"] == ElementType::UserAssignedWorkspace.name()
-        && workspace.is_some_and(|workspace| !before.contains_key(workspace))
 }
 
 fn elements(graph: &Graph) -> BTreeMap<String, Map<String, Value>> {

@@ -92,11 +92,12 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether two digests say that only the mapping or the configuration made the difference.
-pub fn same_resource(before: &Element, after: &Element) -> bool {
-    let resource =
-        |element: &Element| element.digest.split_once('.').map(|(resource, _)| resource.to_owned());
-    resource(before) == resource(after)
+/// Whether only the mapping or the configuration made the difference between two elements. The digest does not tell where
+/// fields that are not mapped have changed since it was taken, so a difference in the tag alone counts by itself.
+pub fn is_configured(before: &Element, after: &Element) -> bool {
+    let resource = |element: &Element| element.digest.split_once('.').map(|(own, _)| own.to_owned());
+    let retagged = || Element { account_name: after.account_name.clone(), ..before.clone() };
+    resource(before) == resource(after) || retagged().same_as(after)
 }
 
 /// The elements that one resource of the context's collection stands for: none if it is of another collection.

@@ -124,6 +124,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     let reconciliation = Reconciliation { state, listing, collection: &collection, coverage };
     let mut reconciled = reconciliation.write(targets, guarded.proposed, &told);
     (reconciled.outcome, reconciled.reason, reconciled.holds) = (outcome, reason, holds);
+    reconciliation.begin_members(&mut reconciled);
     reconciliation.write_coverage(&mut reconciled);
     write_poll(state, &mut reconciled, Position::of(listing), partition_count);
     reconciled
@@ -155,7 +156,7 @@ impl Reconciliation<'_> {
         let origin = self.origin();
         let mut reconciled = written(self.state, targets, |targets, change, revision| {
             let cause = match (&change.before, &change.after) {
-                (Some(before), Some(after)) if mapping::same_resource(before, after) => Cause::Config,
+                (Some(before), Some(after)) if mapping::is_configured(before, after) => Cause::Config,
                 _ => Cause::Live,
             };
             let key = change.key();
@@ -194,6 +195,26 @@ impl Reconciliation<'_> {
             not_before_ts_ms: whole_before.map(|whole| whole.started_ts_ms),
             not_after_ts_ms: Some(manifest.ended_ts_ms),
         }
+    }
+
+    /// The members of a workspace that is new since the last whole listing of the workspaces are known from the start:
+    /// by that listing there were none. So whoever is listed first is created within a known time, and the graph topic
+    /// still says so after a restore. Of a workspace that came with the first listing nothing is known.
+    fn begin_members(&self, reconciled: &mut Reconciled) {
+        let Some(whole) = self.coverage.and_then(|coverage| coverage.whole.as_ref()) else { return };
+        let created = reconciled.changes.iter().filter(|(change, _)| change.before.is_none());
+        let workspaces = created.filter_map(|(change, _)| change.after.as_ref()?.workspace.as_ref());
+        let begun = workspaces.map(|workspace| Coverage {
+            organization_id: self.listing.organization_id.clone(),
+            organization_name: self.listing.organization_name.clone(),
+            collection: Collection::Members(workspace.id.clone()).to_string(),
+            whole: Some(WholeListing { count: 0, parameters: BTreeMap::new(), ..whole.clone() }),
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: None,
+        });
+        let records: Vec<_> = begun.map(coverage_record).collect();
+        reconciled.records.extend(records);
     }
 
     /// A guarded listing was seen whole: what it lacks is known to be absent, deleted or held.

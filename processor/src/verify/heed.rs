@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     coverage::{Coverage, Latest},
-    raw::{END, outcome},
+    raw::{END, ListingOutcome, outcome},
 };
 
 use super::{
@@ -35,7 +35,7 @@ struct Missed {
 /// How far the graph has read the raw topic at least (offset). One transaction moves all of an organization's coverage
 /// in the order of raw, so whatever is not behind the newest was read.
 pub(super) fn horizon(books: &Books) -> i64 {
-    let polls = books.coverage.values().filter_map(|coverage| coverage.poll.as_ref()?.raw_offset).max();
+    let polls = books.poll.as_ref().and_then(|poll| poll.raw_offset);
     let listed = books.coverage.values().map(newest).max();
     listed.max(polls).unwrap_or(-1)
 }
@@ -82,6 +82,9 @@ impl Heed {
                 self.miss(collection, "last try", offset);
             }
         }
+        for name in mark.leaves_held(books, offset) {
+            self.miss(&name, "last try", offset);
+        }
     }
 
     /// Forgets what was said of a collection that ended, or of one that could not begin yet.
@@ -121,19 +124,39 @@ impl PollMark {
         lines.filter(|line| line.outcome != outcome::WHOLE).map(|line| line.collection.as_str())
     }
 
+    /// Members collections of which it says nothing, since their workspace is held and so nobody lists it.
+    fn leaves_held<'a>(&'a self, books: &'a Books, offset: i64) -> impl Iterator<Item = String> {
+        let is_silent = self.mark.kind == END && !self.names(ALL_MEMBERS);
+        let holds = books.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
+        let held = holds.filter_map(|(key, _)| books.elements.get(key)?.workspace.as_ref());
+        let members = held.map(|workspace| format!("{MEMBERS}{}", workspace.id));
+        members.filter(move |name| books.coverage.get(name).is_some_and(|it| self.freezes(it, offset)))
+    }
+
+    fn names(&self, collection: &str) -> bool {
+        self.mark.outcomes.iter().any(|line| line.collection == collection)
+    }
+
     /// Whether it says of a collection what the coverage has as its newest try.
     pub(super) fn tells(&self, collection: &str, latest: &Latest) -> bool {
         let is_its =
             |name: &str| name == collection || name == ALL_MEMBERS && collection.starts_with(MEMBERS);
+        // Nobody names the members of a workspace whose deletion is held.
+        let is_left = collection.starts_with(MEMBERS)
+            && latest.outcome == outcome::SKIPPED
+            && latest.reason.is_some()
+            && !self.names(ALL_MEMBERS)
+            && !self.names(collection);
+        let is_line = |line: &ListingOutcome| {
+            is_its(&line.collection)
+                && line.outcome != outcome::WHOLE
+                && line.outcome == latest.outcome
+                && line.reason == latest.reason
+        };
         self.mark.kind == END
             && self.poll_id == latest.poll_id
             && self.ts_ms == latest.ended_ts_ms
-            && self.mark.outcomes.iter().any(|line| {
-                is_its(&line.collection)
-                    && line.outcome != outcome::WHOLE
-                    && line.outcome == latest.outcome
-                    && line.reason == latest.reason
-            })
+            && (is_left || self.mark.outcomes.iter().any(is_line))
     }
 
     /// Whether a line for the members of all workspaces should have moved this coverage, and has not: what this poll
@@ -141,7 +164,7 @@ impl PollMark {
     fn freezes(&self, coverage: &Coverage, offset: i64) -> bool {
         coverage.collection.starts_with(MEMBERS)
             && offset > newest(coverage)
-            && self.mark.outcomes.iter().all(|line| line.collection != coverage.collection)
+            && !self.names(&coverage.collection)
             && coverage
                 .latest
                 .as_ref()

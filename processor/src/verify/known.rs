@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{coverage::Coverage, element::Element, raw::outcome};
+use schemas::{element::Element, raw::outcome};
 
 use super::{
     books::Books,
+    claims::{collection_of, judge_listing, judge_nobody},
     columns::different,
     evidence::{Listing, PollMark, is_default},
     heed::{Heed, is_of_unknown_beginning, newest},
@@ -87,6 +88,7 @@ impl Known {
         let partial = listing.damage.clone().or_else(|| listing.narrower(before));
         let is_unmeasured = listing.is_past_cut && before.is_none() && !listing.is_widest();
         judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
+        self.met_whole.extend(judge_nobody(listing, offset, partial.as_deref(), books, verdict));
         self.heed.take_listing(listing, offset, partial.as_deref(), books);
         let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
         if offset == whole {
@@ -190,51 +192,6 @@ impl Known {
                 });
             }
         }
-    }
-}
-
-/// The collection that owns an entity, by its key.
-pub(super) fn collection_of(entity_key: &str) -> &'static str {
-    match entity_key.split_once(':').map_or(entity_key, |(kind, _)| kind) {
-        "anthropic_account" => "organization",
-        "anthropic_user" => "users",
-        "anthropic_workspace" => "workspaces",
-        _ => "api_keys",
-    }
-}
-
-/// Holds what the coverage says of this listing to it.
-fn judge_listing(
-    coverage: &Coverage,
-    listing: &Listing,
-    offset: i64,
-    partial: Option<&str>,
-    verdict: &mut Verdict,
-) {
-    if listing.is_cut {
-        return;
-    }
-    let name = &listing.collection;
-    if let Some(whole) = coverage.whole.as_ref().filter(|whole| whole.raw_offset == offset) {
-        let manifest = &listing.manifest;
-        let is_it = whole.listing_id == listing.id
-            && whole.count == manifest.count
-            && whole.parameters == manifest.parameters
-            && (whole.started_ts_ms, whole.ended_ts_ms) == (manifest.started_ts_ms, manifest.ended_ts_ms);
-        let judgement = match partial {
-            _ if !is_it => Err(("what its manifest says".to_owned(), "something else".to_owned())),
-            Some(partial) => Err(("a whole listing".to_owned(), format!("one that is not: {partial}"))),
-            None => Ok(()),
-        };
-        let violation = |(expected, found)| Violation::new(name, expected, found).at_offset(offset);
-        verdict.judge(Law::Coverage, judgement.map_err(violation));
-    }
-    if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset) {
-        let is_partial = latest.outcome == outcome::PARTIAL;
-        verdict.hold(Law::Coverage, is_partial == partial.is_some(), || {
-            let expected = partial.unwrap_or("a whole or guarded listing");
-            Violation::new(name, expected, latest.outcome.as_str()).at_offset(offset)
-        });
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod audit;
 mod books;
+mod claims;
 mod columns;
 mod evidence;
 mod heed;

@@ -11,9 +11,10 @@ use schemas::{
 
 use super::{
     books::Books,
+    claims::collection_of,
     evidence::{Listing, is_default},
     heed::horizon,
-    known::{Reach, collection_of},
+    known::Reach,
     verdict::{Law, Verdict, Violation},
 };
 

@@ -1,5 +1,6 @@
 //! What a listing does to a graph, rule by rule.
 
+mod begun;
 mod decisions;
 mod holds;
 mod laws;
@@ -259,6 +260,29 @@ fn a_switched_on_tag_updates_every_entity_because_of_the_configuration() {
         assert_eq!(*cause, processor::reconcile::Cause::Config);
         assert_eq!(change.changed, ["tag.AccountName"]);
     }
+}
+
+#[test]
+fn a_tag_is_the_configuration_s_even_where_fields_without_a_property_came_before_it() {
+    let world = World::small();
+    let mut book = Book::of(&world);
+    let more = |listing: &mut processor::listing::Listing| {
+        for raw in listing.resources.values_mut() {
+            let resource = raw.record.resource.as_mut().expect("a resource");
+            let user = resource.user.as_mut().expect("a user");
+            user.extra.insert("new".to_owned(), "1".to_owned());
+            raw.resource_digest = schemas::codec::resource_digest(Some(resource));
+        }
+    };
+    let mut listing = book.listing(&world, &Collection::Users);
+    more(&mut listing);
+    assert_eq!(book.take(&listing).0, [], "no property has changed");
+    let mut listing = book.listing(&world, &Collection::Users);
+    more(&mut listing);
+    listing.manifest.configuration.tag_account_name = true;
+    let reconciled = processor::reconcile::reconcile(&book.state, &listing, PARTITIONS);
+    let causes: Vec<_> = reconciled.changes.iter().map(|(_, cause)| *cause).collect();
+    assert_eq!(causes, [processor::reconcile::Cause::Config; 2]);
 }
 
 fn failed(collection: &str) -> ListingOutcome {

@@ -31,6 +31,7 @@ pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Opt
             check_licence(happening, change, changes);
         }
     }
+    changes.iter().for_each(|change| check_envelope(happening, change));
     check_notices(happening, changes);
 }
 
@@ -179,22 +180,47 @@ fn is_true_of(happening: &Happening, listed: &Listed, element: &Element) -> bool
         .any(|it| it.key == element.key)
 }
 
-/// A notice for each primary element that is held from now on, and no other.
+/// A notice for each element that is held from now on, and no other: but for the relationships that are held with an
+/// entity of their collection.
 fn check_notices(happening: &Happening, changes: &[Envelope]) {
     let found: BTreeSet<&str> =
         changes.iter().filter(|it| !counts(it)).map(|it| it.element_key.as_str()).collect();
     let (before, after) = (&happening.before, &happening.after);
-    let is_primary = |key: &str, collection: &str| {
-        after.graph().get(key).is_some_and(|it| it.is_relationship() == collection.starts_with("members/"))
-    };
+    let graph = after.graph();
     let is_new = |(key, hold): &(&String, &schemas::coverage::Hold)| {
-        !before.holds.contains_key(*key) && is_primary(key, &hold.collection)
+        let is_with = |end: &str| after.holds.get(end).is_some_and(|it| it.collection == hold.collection);
+        !before.holds.contains_key(*key) && !graph[key.as_str()].ends().any(is_with)
     };
     let expected: BTreeSet<&str> = after.holds.iter().filter(is_new).map(|(key, _)| key.as_str()).collect();
     assert_eq!(expected, found, "notices of holds");
     for notice in changes.iter().filter(|it| !counts(it)) {
         assert_eq!(notice.reason.as_deref(), Some(reason::HELD));
         assert_eq!(notice.before, notice.after);
+    }
+}
+
+/// What a change of a listing says of itself: which listing, when, and since when it may have been so.
+fn check_envelope(happening: &Happening, change: &Envelope) {
+    let image = change.after.as_ref().or(change.before.as_ref()).expect("an image");
+    assert_eq!((&change.element_key, &change.element_type), (&image.key, &image.kind));
+    assert_eq!(change.kind, if image.is_relationship() { "relationship" } else { "entity" });
+    assert_eq!(change.op == op::UPDATE, !change.changed.is_empty(), "what changed of {}", image.key);
+    let source = &change.source;
+    let Event::Listing(listed) = &happening.event else {
+        assert_eq!((change.op.as_str(), source.snapshot.as_str()), (op::DELETE, "false"));
+        assert!(source.decision_by.is_some() && change.not_before_ts_ms.is_none());
+        return;
+    };
+    let collection = listed.collection.to_string();
+    let whole = happening.before.coverage.get(&collection).and_then(|coverage| coverage.whole.as_ref());
+    let ended = listed.manifest.ended_ts_ms;
+    assert_eq!((&source.name, &source.collection), (&happening.before.name, &collection));
+    assert_eq!((source.listing_id.as_ref(), &source.decision_by), (Some(&listed.listing_id), &None));
+    assert_eq!((change.ts_ms, source.ts_ms, change.not_after_ts_ms), (ended, ended, Some(ended)));
+    assert_eq!(change.not_before_ts_ms, whole.map(|whole| whole.started_ts_ms), "since when {}", image.key);
+    assert_eq!(source.snapshot, whole.is_none().to_string());
+    if change.before.is_none() {
+        assert_eq!(change.op, if whole.is_none() { op::READ } else { op::CREATE }, "how {} came", image.key);
     }
 }
 

@@ -5,6 +5,7 @@ mod auditor;
 mod corruptions;
 mod laws;
 mod permutations;
+mod polls;
 mod records;
 mod reference;
 mod script;

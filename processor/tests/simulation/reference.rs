@@ -7,7 +7,7 @@ use schemas::{
     collection::Collection,
     coverage::{Coverage, Hold, Latest, Poll, WholeListing, hold_state},
     element::{Element, ElementType},
-    raw::{Decision, Manifest, Mark, START, decision, outcome},
+    raw::{Decision, Manifest, Mark, decision, outcome},
 };
 
 /// A listing as its readable records tell it.
@@ -124,13 +124,36 @@ impl Organization {
                 }
             }
         }
+        let created = listed.elements.values().filter(|element| !known.contains_key(&element.key));
+        let created: Vec<String> = created.filter_map(|it| Some(it.workspace.as_ref()?.id.clone())).collect();
         known.extend(listed.elements.clone());
+        self.begin_members(&created);
         self.known.insert(name, known);
         self.cover_listing(listed, is_partial);
     }
 
+    /// The last whole listing of the workspaces did not have these: by then they had no members.
+    fn begin_members(&mut self, workspace_ids: &[String]) {
+        let whole = self.coverage.get("workspaces").and_then(|coverage| coverage.whole.clone());
+        let Some(whole) = whole else { return };
+        for id in workspace_ids {
+            let collection = format!("members/{id}");
+            let nobody = WholeListing { count: 0, parameters: BTreeMap::new(), ..whole.clone() };
+            let coverage = Coverage {
+                organization_id: self.id.clone(),
+                organization_name: self.name.clone(),
+                collection: collection.clone(),
+                whole: Some(nobody),
+                latest: None,
+                not_whole_since_ts_ms: None,
+                poll: None,
+            };
+            self.coverage.insert(collection, coverage);
+        }
+    }
+
     /// Members are listed of a workspace that is known; of all other collections there is one.
-    fn has_workspace_of(&self, collection: &Collection) -> bool {
+    pub(crate) fn has_workspace_of(&self, collection: &Collection) -> bool {
         let Collection::Members(workspace_id) = collection else { return true };
         self.graph().contains_key(ElementType::Workspace.entity_key(workspace_id).as_str())
     }
@@ -146,8 +169,8 @@ impl Organization {
         lost("include_archived") || lost("include_default")
     }
 
-    /// Whether the guard's limits are passed: by those of the collection's primary elements that nobody has decided to
-    /// keep.
+    /// Whether the guard's limits are passed by one type of the collection's elements, those left out that somebody has
+    /// decided to keep.
     fn is_over(
         &self,
         listed: &Listed,
@@ -155,21 +178,20 @@ impl Organization {
         absent: &[Element],
         visible: &BTreeSet<String>,
     ) -> bool {
-        let members = matches!(listed.collection, Collection::Members(_));
         let is_rejected =
             |key: &str| self.holds.get(key).is_some_and(|hold| hold.state == hold_state::REJECTED);
-        let counts = |element: &&Element| {
-            element.is_relationship() == members
-                && visible.contains(&element.key)
-                && !is_rejected(&element.key)
-        };
-        let all = count(known.values().filter(counts).count());
-        let deleted = count(absent.iter().filter(counts).count());
         let configuration = &listed.manifest.configuration;
-        #[expect(clippy::cast_precision_loss, reason = "a handful of elements")]
-        let too_large = deleted as f64 > configuration.max_deleted_fraction * all as f64;
-        let all_users = listed.collection == Collection::Users && deleted > 0 && deleted == all;
-        (deleted > configuration.max_deleted_count && too_large) || all_users
+        ElementType::ALL.iter().any(|kind| {
+            let counts = |element: &&Element| {
+                element.kind == kind.name() && visible.contains(&element.key) && !is_rejected(&element.key)
+            };
+            let all = count(known.values().filter(counts).count());
+            let deleted = count(absent.iter().filter(counts).count());
+            #[expect(clippy::cast_precision_loss, reason = "a handful of elements")]
+            let too_large = deleted as f64 > configuration.max_deleted_fraction * all as f64;
+            let all_users = *kind == ElementType::User && deleted > 0 && deleted == all;
+            (deleted > configuration.max_deleted_count && too_large) || all_users
+        })
     }
 
     fn cover_listing(&mut self, listed: &Listed, is_partial: bool) {
@@ -206,7 +228,7 @@ impl Organization {
         self.poll();
     }
 
-    fn cover(&mut self, collection: &str, latest: Latest) -> &mut Coverage {
+    pub(crate) fn cover(&mut self, collection: &str, latest: Latest) -> &mut Coverage {
         let coverage = self.coverage.entry(collection.to_owned()).or_insert_with(|| Coverage {
             organization_id: self.id.clone(),
             organization_name: self.name.clone(),
@@ -220,68 +242,8 @@ impl Organization {
         coverage
     }
 
-    fn poll(&mut self) -> &mut Poll {
+    pub(crate) fn poll(&mut self) -> &mut Poll {
         self.poll.get_or_insert_with(|| Poll { partition_count: 1, ..Poll::default() })
-    }
-
-    fn mark(&mut self, mark: &Mark, poll_id: Option<&String>, ts_ms: i64, offset: i64) {
-        self.poll().poll_id = poll_id.cloned();
-        if mark.kind == START {
-            self.poll().ended = false;
-            self.poll().started_ts_ms = Some(ts_ms);
-            return;
-        }
-        let mut incomplete: Vec<String> = mark.reason.iter().cloned().collect();
-        for line in &mark.outcomes {
-            let judged = self.coverage.get(&line.collection).and_then(|coverage| coverage.latest.as_ref());
-            let is_whole =
-                judged.is_none_or(|it| [outcome::WHOLE, outcome::GUARDED].contains(&it.outcome.as_str()));
-            match line.outcome.as_str() {
-                outcome::WHOLE if is_whole => continue,
-                outcome::GONE => {}
-                _ => incomplete.push(line.collection.clone()),
-            }
-            if line.outcome == outcome::WHOLE {
-                continue;
-            }
-            let latest = Latest {
-                outcome: line.outcome.clone(),
-                reason: line.reason.as_ref().map(|_| String::new()),
-                poll_id: poll_id.cloned(),
-                raw_offset: offset,
-                ended_ts_ms: ts_ms,
-            };
-            for name in self.told_of(mark, &line.collection, poll_id) {
-                let coverage = self.cover(&name, latest.clone());
-                if line.outcome == outcome::GONE {
-                    coverage.not_whole_since_ts_ms = None;
-                } else {
-                    coverage.not_whole_since_ts_ms.get_or_insert(ts_ms);
-                }
-            }
-        }
-        let poll = self.poll();
-        poll.ended = true;
-        poll.ended_ts_ms = Some(ts_ms);
-        poll.complete = mark.complete && incomplete.is_empty();
-        poll.incomplete = incomplete;
-    }
-
-    /// The collections that an end mark's line is about: the one that it names, or all members that the poll says
-    /// nothing else of and that are there to be listed.
-    fn told_of(&self, mark: &Mark, name: &str, poll_id: Option<&String>) -> Vec<String> {
-        let is_open = |(name, coverage): &(&String, &Coverage)| {
-            let latest = coverage.latest.as_ref().expect("what is covered was tried");
-            name.starts_with("members/")
-                && mark.outcomes.iter().all(|line| line.collection != **name)
-                && latest.poll_id.as_ref() != poll_id
-                && latest.outcome != outcome::GONE
-        };
-        match Collection::parse(name) {
-            Some(collection) if self.has_workspace_of(&collection) => vec![name.to_owned()],
-            Some(_) => Vec::new(),
-            None => self.coverage.iter().filter(is_open).map(|(name, _)| name.clone()).collect(),
-        }
     }
 
     fn decide(&mut self, decided: &Decision) {
