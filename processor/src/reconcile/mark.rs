@@ -11,6 +11,10 @@ use schemas::{
 
 use super::{Position, Reconciled, coverage_record, is_applied, poll_record};
 
+/// Why the members of a workspace are not listed whose deletion is held.
+const HELD_WORKSPACE: &str = "the deletion of the workspace is held, so its members are not listed; decide by what \
+                              `processor holds` lists";
+
 /// Reconciles a state with a poll's mark.
 pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_count: i32) -> Reconciled {
     if is_applied(state, position.offset) {
@@ -29,6 +33,7 @@ pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_
                 end_line(state, line, position, &mut reconciled, &mut incomplete);
             }
             members_line(state, mark, position, &mut reconciled);
+            held_workspaces(state, mark, position, &mut reconciled);
             Poll {
                 poll_id,
                 ended: true,
@@ -71,17 +76,44 @@ fn end_line(
 /// nothing was to be expected.
 fn members_line(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
     let Some(line) = mark.outcomes.iter().find(|line| line.collection == MEMBERS) else { return };
-    let is_told = |name: &str| mark.outcomes.iter().any(|line| line.collection == name);
-    let is_listed = |coverage: &Coverage| {
-        let latest = coverage.latest.as_ref();
-        latest.is_some_and(|it| it.outcome == outcome::GONE || it.poll_id.as_deref() == position.poll_id)
-    };
-    let members = state.coverage().iter().filter(|(name, _)| {
-        matches!(Collection::parse(name), Some(Collection::Members(_))) && !is_told(name)
+    let left = state.coverage().iter().filter(|(name, coverage)| {
+        matches!(Collection::parse(name), Some(Collection::Members(_)))
+            && is_untold(name, coverage, mark, position)
     });
-    let left = members.filter(|(_, coverage)| !is_listed(coverage));
     let records = left.map(|(name, coverage)| covered(name, Some(coverage), line, position));
     reconciled.records.extend(records);
+}
+
+/// A workspace whose deletion is held is not listed any more, and so its members are not either: they are known no better
+/// than when they were listed last.
+fn held_workspaces(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
+    if mark.outcomes.iter().any(|line| line.collection == MEMBERS) {
+        return;
+    }
+    let held = state.holds().keys().filter_map(|key| state.known(key)?.workspace.as_ref());
+    let members = held.map(|workspace| Collection::Members(workspace.id.clone()).to_string());
+    for name in members {
+        let Some(coverage) = state.coverage().get(&name) else { continue };
+        if is_untold(&name, coverage, mark, position) {
+            let line = ListingOutcome {
+                collection: name.clone(),
+                outcome: outcome::SKIPPED.to_owned(),
+                reason: Some(HELD_WORKSPACE.to_owned()),
+                http_status: None,
+                request_id: None,
+                listing_id: None,
+            };
+            reconciled.records.push(covered(&name, Some(coverage), &line, position));
+        }
+    }
+}
+
+/// Whether the poll says nothing of that members collection. What is gone needs no word.
+fn is_untold(name: &str, coverage: &Coverage, mark: &Mark, position: Position) -> bool {
+    let is_listed = coverage.latest.as_ref().is_some_and(|latest| {
+        latest.outcome == outcome::GONE || latest.poll_id.as_deref() == position.poll_id
+    });
+    !is_listed && mark.outcomes.iter().all(|line| line.collection != name)
 }
 
 /// Coverage of a collection of which an end mark's line tells.
