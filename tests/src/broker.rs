@@ -11,12 +11,11 @@ pub mod keeper;
 pub mod owner;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::OnceLock;
-use std::sync::mpsc;
+use std::sync::{Once, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -29,6 +28,10 @@ pub const BOOTSTRAP_SERVERS: &str = "KAFKA_BOOTSTRAP_SERVERS";
 /// The first start may fetch an image or jars over a slow line; a start from the cache takes 4 s.
 const START_TIMEOUT: Duration = Duration::from_mins(10);
 
+const NO_BROKER: &str = "no Kafka broker to test on: install Java 17 and Maven, or start a Docker engine, or set \
+                         KAFKA_BOOTSTRAP_SERVERS";
+
+static SAID: Once = Once::new();
 static SHARED: OnceLock<Result<String, String>> = OnceLock::new();
 
 /// The bootstrap servers of the test run's broker: the first that there is of `KAFKA_BOOTSTRAP_SERVERS`, a container
@@ -39,7 +42,13 @@ static SHARED: OnceLock<Result<String, String>> = OnceLock::new();
 pub fn bootstrap_servers() -> String {
     match SHARED.get_or_init(find_or_start) {
         Ok(address) => address.clone(),
-        Err(reason) => panic!("no Kafka broker to test on: {reason}"),
+        Err(reason) => {
+            // Past libtest, which captures what a test prints, and once: each test that fails says the way out only.
+            SAID.call_once(|| {
+                let _stderr_is_closed = writeln!(std::io::stderr(), "\n{NO_BROKER}\n{reason}");
+            });
+            panic!("{NO_BROKER}")
+        }
     }
 }
 
@@ -61,20 +70,21 @@ fn share(folder: &Path, owner: &Owner) -> Result<String, String> {
     fs::create_dir_all(folder).map_err(failed("cannot make"))?;
     let lock = File::create(folder.join("lock")).map_err(failed("cannot make a lock in"))?;
     lock.lock().map_err(failed("cannot lock"))?;
-    let (address, failure) = (folder.join("bootstrap_servers"), folder.join("failure"));
-    if let Ok(address) = fs::read_to_string(&address) {
+    let found = folder.join("bootstrap_servers");
+    if let Ok(address) = fs::read_to_string(&found) {
         return Ok(address);
     }
-    if let Ok(reason) = fs::read_to_string(&failure) {
-        return Err(reason);
+    match start(folder, owner) {
+        Ok(address) => {
+            fs::write(found, &address).map_err(failed("cannot write into"))?;
+            Ok(address)
+        }
+        Err(reason) => {
+            // No keeper is left to remove it at the run's end.
+            fs::remove_dir_all(folder).map_err(failed("cannot remove"))?;
+            Err(reason)
+        }
     }
-    let started = start(folder, owner);
-    let (path, text) = match &started {
-        Ok(text) => (address, text),
-        Err(text) => (failure, text),
-    };
-    fs::write(path, text).map_err(failed("cannot write into"))?;
-    started
 }
 
 /// Starts the keeper and waits for the address that it prints, or for its end.

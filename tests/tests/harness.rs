@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::broker::bootstrap_servers;
+use tests::broker::{BOOTSTRAP_SERVERS, bootstrap_servers};
 use tests::services::Service;
 use tests::world::World;
 use tests::{kafka, prefix};
@@ -45,6 +45,28 @@ fn all_threads_of_a_run_share_one_broker() {
     let threads: Vec<_> = (0..4).map(|_| thread::spawn(bootstrap_servers)).collect();
     let addresses: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(addresses.iter().all(|address| *address == bootstrap_servers()), "{addresses:?}");
+}
+
+#[test]
+fn without_a_broker_the_reason_is_said_once_and_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "all_threads_of_a_run_share_one_broker",
+            "a_topic_is_read_to_its_end_and_folded_as_compaction_would",
+        ])
+        .env("PATH", folder.path())
+        .env("TMPDIR", folder.path())
+        .env("DOCKER_HOST", "unix:///nowhere")
+        .env_remove(BOOTSTRAP_SERVERS)
+        .output()
+        .unwrap();
+    let said = [run.stdout, run.stderr].map(|said| String::from_utf8(said).unwrap()).concat();
+    assert!(!run.status.success(), "{said}");
+    assert_eq!(said.matches("no `java` on the path: install a Java 17").count(), 1, "{said}");
+    assert!(said.matches("no Kafka broker to test on: install Java 17 and Maven").count() > 1, "{said}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{said}");
 }
 
 #[test]

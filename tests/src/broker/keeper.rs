@@ -97,10 +97,7 @@ fn start(folder: &Path) -> Result<Broker> {
             Err(error) => no_jars = error,
         }
     }
-    bail!(
-        "set KAFKA_BOOTSTRAP_SERVERS, or start a Docker engine, or install Java 17 and Maven\n\
-         container: {no_container:#}\njars: {no_jars:#}"
-    )
+    bail!("container: {no_container:#}\njars: {no_jars:#}")
 }
 
 /// The broker, once it answers a client.
