@@ -14,7 +14,7 @@ use service::{
     answer,
     config::{Config, environment},
     exit::{Outcome, Shutdown},
-    kafka::{client_config, partition::is_permanent},
+    kafka::{client::Log, client_config, partition::is_permanent},
 };
 use tracing::{debug, error};
 
@@ -79,22 +79,23 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
     client.set("group.id", format!("{}.tail", config.kafka.topic_prefix));
     client.set("enable.auto.commit", "false").set("isolation.level", "read_committed");
     client.set("enable.partition.eof", "true").set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer = client.create().context("failed to make a consumer")?;
+    let consumer: BaseConsumer<Log> = client.create_with_context(Log).context("failed to make a consumer")?;
     let topic = Topic::Changes.name(&config.kafka.topic_prefix);
     let mut open = assign(&consumer, &topic, options.from)?;
     if !options.until_end {
         open.clear();
     }
+    let mut is_silent = true;
     while !shutdown.is_requested() {
         match consumer.poll(POLL_TIMEOUT) {
             Some(Ok(message)) => {
                 let value = message.payload().unwrap_or_default();
                 match decode::<Envelope>(value) {
-                    Ok(change) => {
-                        if !print(&change, options)? {
-                            return Ok(Outcome::Done);
-                        }
-                    }
+                    Ok(change) => match print(&change, options)? {
+                        Printed::Left => {}
+                        Printed::Line => is_silent = false,
+                        Printed::Nowhere => return Ok(Outcome::Done),
+                    },
                     Err(error) => {
                         let (partition, offset) = (message.partition(), message.offset());
                         let reason = anyhow::Error::new(error);
@@ -121,11 +122,14 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
             break;
         }
     }
+    if options.until_end && is_silent && !options.json {
+        return answer::print(["no changes"]);
+    }
     Ok(Outcome::Done)
 }
 
 /// Assigns all partitions, and returns the end of each that is not at its end already.
-fn assign(consumer: &BaseConsumer, topic: &str, from: Since) -> anyhow::Result<BTreeMap<i32, i64>> {
+fn assign(consumer: &BaseConsumer<Log>, topic: &str, from: Since) -> anyhow::Result<BTreeMap<i32, i64>> {
     let metadata = consumer
         .fetch_metadata(Some(topic), QUERY_TIMEOUT)
         .with_context(|| format!("failed to reach a broker that knows {topic}"))?;
@@ -165,10 +169,19 @@ fn assign(consumer: &BaseConsumer, topic: &str, from: Since) -> anyhow::Result<B
     Ok(ends)
 }
 
-/// Prints one change; `false` where the reader went away.
-fn print(change: &Envelope, options: &Options) -> anyhow::Result<bool> {
+/// What became of a change.
+enum Printed {
+    /// It is another organization's.
+    Left,
+    /// A line.
+    Line,
+    /// The reader went away.
+    Nowhere,
+}
+
+fn print(change: &Envelope, options: &Options) -> anyhow::Result<Printed> {
     if options.organization.as_ref().is_some_and(|name| *name != change.source.name) {
-        return Ok(true);
+        return Ok(Printed::Left);
     }
     let line = if options.json {
         serde_json::to_string(change).context("failed to write a change as JSON")?
@@ -176,5 +189,6 @@ fn print(change: &Envelope, options: &Options) -> anyhow::Result<bool> {
         let time = answer::time(change.ts_ms);
         format!("{time:<24} {} #{} {}", change.source.name, change.revision, narrate(change))
     };
-    answer::write(|stdout| writeln!(stdout, "{line}"))
+    let is_read = answer::write(|stdout| writeln!(stdout, "{line}"))?;
+    Ok(if is_read { Printed::Line } else { Printed::Nowhere })
 }

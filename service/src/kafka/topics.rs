@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use futures::executor::block_on;
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -16,7 +15,7 @@ use schemas::topics::{Retention, Topic};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use super::client::{log, log_error};
+use super::client::{Log, log, log_error};
 use crate::admin::Health;
 use crate::config::Config;
 use crate::exit::Shutdown;
@@ -338,8 +337,8 @@ impl Cluster {
         Error::Refused { action, topic: topic.to_owned(), source: source.into() }
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, Error> {
-        self.config.create().map_err(|error: KafkaError| Error::Unreachable {
+    fn admin(&self) -> Result<AdminClient<Log>, Error> {
+        self.config.create_with_context(Log).map_err(|error: KafkaError| Error::Unreachable {
             bootstrap_servers: self.servers.clone(),
             reason: error.to_string(),
         })
