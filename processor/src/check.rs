@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use rdkafka::ClientConfig;
 use schemas::{
     codec::GraphValue,
     coverage::{Coverage, hold_state},
@@ -14,37 +15,34 @@ use service::{
     check::{self, Line},
     config::{Config, environment},
     exit::Outcome,
-    kafka::{
-        client_config,
-        topics::{self, Broker},
-    },
+    kafka::{client_config, topics::Broker},
 };
 
 use crate::{run::wanted, stand::Stand};
 
-/// Prints one line per thing checked, and a note for each collection that is not whole or has deletions held.
+/// Prints one line per thing checked, and a note for each collection that is not complete or has deletions held.
 pub async fn check(config: Config) -> anyhow::Result<Outcome> {
     tokio::task::spawn_blocking(move || {
-        let mut lines = lines(&config)?;
-        let mut notes = Vec::new();
-        if lines.iter().all(Result::is_ok) {
-            match told(&config) {
-                Ok(told) => notes = told,
-                Err(error) => lines.push(Err(format!("graph: {error:#}"))),
+        let client = client_config(&config.kafka, &environment())?;
+        let mut lines = vec![check::configuration(config.organizations.len())];
+        lines.extend(check::kafka(&client, &wanted(&config, Broker::Kafka), "processor"));
+        if lines.iter().all(Line::is_good) {
+            match told(&config, &client) {
+                Ok(notes) => lines.extend(notes.into_iter().map(Line::Note)),
+                Err(error) => {
+                    lines.push(Line::Failed(format!("kafka: cannot read the graph topic: {error:#}")));
+                }
             }
         }
-        let outcome = check::print(&lines)?;
-        answer::print(notes)?;
-        Ok(outcome)
+        check::print(&lines)
     })
     .await
     .context("the checking thread ended")?
 }
 
 /// What the graph topic says that a person should know; nothing where there is no such topic yet.
-fn told(config: &Config) -> anyhow::Result<Vec<String>> {
-    let client = client_config(&config.kafka, &environment())?;
-    let Some(mut stand) = Stand::find(config, &client)? else { return Ok(Vec::new()) };
+fn told(config: &Config, client: &ClientConfig) -> anyhow::Result<Vec<String>> {
+    let Some(mut stand) = Stand::find(config, client)? else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
     for partition in 0..stand.partition_count() {
         let mut known = Known::default();
@@ -88,7 +86,7 @@ impl Known {
                 let outcome = latest.map_or("not listed", |latest| latest.outcome.as_str());
                 let since = time(since);
                 notes.push(format!(
-                    "note    {name}: {collection} not whole since {since}, {outcome}: {reason}"
+                    "organization {name}: {collection} is not complete since {since}, {outcome}: {reason}"
                 ));
             }
             let is_held = |((of, _), within): &(&(String, String), &String)| {
@@ -96,30 +94,13 @@ impl Known {
             };
             let held = self.held.iter().filter(is_held).count();
             if held > 0 {
-                notes.push(format!(
-                    "note    {name}: {collection} has {held} deletions held; `processor holds` lists them"
-                ));
+                let held = answer::count(held, "deletion");
+                notes
+                    .push(format!("organization {name}: {held} of {collection} held; see `processor holds`"));
             }
         }
         notes
     }
-}
-
-fn lines(config: &Config) -> anyhow::Result<Vec<Line>> {
-    let client = client_config(&config.kafka, &environment())?;
-    let mut lines = vec![Ok(format!("configuration: {} organizations", config.organizations.len()))];
-    match topics::check(&client, &wanted(config, Broker::Kafka)) {
-        Ok(findings) => {
-            lines.push(Ok(format!("broker: {}", config.kafka.bootstrap_servers)));
-            // A missing topic is made at the start, unless that is forbidden.
-            lines.extend(findings.into_iter().map(|finding| {
-                let is_good = finding.is_good || (finding.is_missing && config.kafka.create_topics);
-                if is_good { Ok(finding.line) } else { Err(finding.line) }
-            }));
-        }
-        Err(error) => lines.push(Err(format!("broker: {:#}", anyhow::Error::new(error)))),
-    }
-    Ok(lines)
 }
 
 #[cfg(test)]
@@ -177,8 +158,8 @@ mod tests {
         assert_eq!(
             known.notes(),
             [
-                "note    nimbus: users not whole since 1970-01-01T00:00:05Z, failed: 403 permission_error",
-                "note    nimbus: users has 1 deletions held; `processor holds` lists them",
+                "organization nimbus: users is not complete since 1970-01-01T00:00:05Z, failed: 403 permission_error",
+                "organization nimbus: 1 deletion of users held; see `processor holds`",
             ]
         );
         let (key, whole) = coverage(None);

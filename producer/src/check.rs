@@ -22,7 +22,7 @@ const TRIES: u32 = 2;
 pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
     let backoff = Backoff { tries: TRIES, ..Backoff::default() };
     let mut organizations = sources(&config, &options.environment, backoff)?;
-    let mut lines = vec![Ok(format!("configuration: {} organizations", organizations.len()))];
+    let mut lines = vec![check::configuration(organizations.len())];
     (lines, organizations) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         lines.extend(kafka(&config, &options, &mut organizations)?);
         Ok((lines, organizations))
@@ -39,28 +39,26 @@ pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> 
 fn kafka(config: &Config, options: &Options, organizations: &mut [Source]) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &options.environment)?;
     let wanted = wanted(config, options.broker);
-    let mut lines = match check::kafka(&client, &wanted, "producer") {
-        Ok(lines) => lines,
-        Err(line) => return Ok(vec![Err(line)]),
-    };
-    // A check makes no topics.
-    if let Ok(partition_count) = topics::ensure(&client, &Wanted { create: false, ..wanted })
+    let mut lines = check::kafka(&client, &wanted, "producer");
+    // A check creates no topics.
+    if lines.iter().all(Line::is_good)
+        && let Ok(partition_count) = topics::ensure(&client, &Wanted { create: false, ..wanted })
         && let Err(error) = pin(organizations, &client, &config.kafka.topic_prefix, partition_count)
     {
-        lines.push(Err(format!("kafka: cannot read the graph topic: {error:#}")));
+        lines.push(Line::Failed(format!("kafka: cannot read the graph topic: {error:#}")));
     }
     Ok(lines)
 }
 
 /// Whose key it is, and the four steps of a poll, each with one page of one row.
 async fn organization(source: &mut Source) -> Vec<Line> {
-    let name = source.organization().name.clone();
+    let name = format!("organization {}", source.organization().name);
     let identity = match source.identify().await {
         Ok(()) => {
-            let id = source.organization_id().unwrap_or("not said, since /me is refused");
-            Ok(format!("{name}: organization {id}"))
+            let id = source.organization_id().unwrap_or("not known, since /me is refused");
+            Line::Good(format!("{name}: the Admin API key is accepted; organization ID {id}"))
         }
-        Err(error) => Err(format!("{name}: organization: {}", chain(&error))),
+        Err(error) => Line::Failed(format!("{name}: {}", chain(&error))),
     };
     let mut steps = vec![identity];
     let admin = &mut source.admin;
@@ -80,8 +78,10 @@ async fn organization(source: &mut Source) -> Vec<Line> {
             });
             step(&name, "Fetch Workspace Members", members)
         }
-        None if is_empty => Ok(format!("{name}: Fetch Workspace Members: there is no workspace yet")),
-        None => Err(format!("{name}: Fetch Workspace Members: not asked, for no workspace could be listed")),
+        None if is_empty => Line::Good(format!("{name}: Fetch Workspace Members: there is no workspace yet")),
+        None => Line::Failed(format!(
+            "{name}: Fetch Workspace Members: not tried, because Fetch Workspaces failed"
+        )),
     });
     steps.push(step(&name, "Fetch Api Keys", one(admin, &Collection::ApiKeys, &[]).await));
     steps
@@ -106,10 +106,10 @@ async fn one(
 
 fn step(name: &str, title: &str, result: Result<Option<String>, Failure>) -> Line {
     match result {
-        Ok(_) => Ok(format!("{name}: {title}")),
+        Ok(_) => Line::Good(format!("{name}: {title}")),
         Err(failure) => {
             let request = failure.request_id.map(|id| format!(" ({id})")).unwrap_or_default();
-            Err(format!("{name}: {title}: {}{request}", failure.reason))
+            Line::Failed(format!("{name}: {title}: {}{request}", failure.reason))
         }
     }
 }

@@ -25,6 +25,11 @@ pub fn print(lines: impl IntoIterator<Item = impl Display>) -> anyhow::Result<Ou
     Ok(Outcome::Done)
 }
 
+/// A number of things, for people: `1 organization`, `2 organizations`.
+pub fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// A time as people and programs read it (ms since 1970).
 pub fn time(ts_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ts_ms).map_or_else(|_| ts_ms.to_string(), |time| time.to_string())
@@ -42,13 +47,19 @@ fn is_read(written: io::Result<()>) -> anyhow::Result<bool> {
 mod tests {
     use std::io;
 
-    use super::{is_read, time};
+    use super::{count, is_read, time};
 
     #[test]
     fn only_a_reader_that_went_away_is_forgiven() {
         assert!(is_read(Ok(())).expect("written"));
         assert!(!is_read(Err(io::ErrorKind::BrokenPipe.into())).expect("no failure"));
         is_read(Err(io::ErrorKind::StorageFull.into())).expect_err("a failure");
+    }
+
+    #[test]
+    fn one_thing_is_not_several() {
+        assert_eq!(count(1, "organization"), "1 organization");
+        assert_eq!([0, 2].map(|number| count(number, "change")), ["0 changes", "2 changes"]);
     }
 
     #[test]

@@ -1,39 +1,128 @@
 //! What the services' `check` commands print: one line per thing checked.
 
+use std::collections::BTreeMap;
+
 use rdkafka::ClientConfig;
 
 use crate::answer;
 use crate::exit::Outcome;
-use crate::kafka::topics::{self, Wanted};
+use crate::kafka::topics::{self, Finding, Wanted};
 
-/// One thing checked: what it is, and where it is not as it must be, what to do.
-pub type Line = Result<String, String>;
+/// One thing checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Line {
+    /// It is as it must be.
+    Good(String),
+    /// Something to know, and nothing to do before the service runs.
+    Note(String),
+    /// What it is, why it is not as it must be, and what to do.
+    Failed(String),
+}
 
-/// Prints the lines on stdout, each with `ok` or `failed` before it.
+impl Line {
+    /// Whether the check may end well with it.
+    pub fn is_good(&self) -> bool {
+        !matches!(self, Self::Failed(_))
+    }
+}
+
+impl std::fmt::Display for Line {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (state, line) = match self {
+            Self::Good(line) => ("ok", line),
+            Self::Note(line) => ("note", line),
+            Self::Failed(line) => ("failed", line),
+        };
+        write!(formatter, "{state:<6}  {line}")
+    }
+}
+
+/// Prints the lines on stdout.
 ///
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(lines: &[Line]) -> anyhow::Result<Outcome> {
-    let is_good = lines.iter().all(Result::is_ok);
-    answer::print(lines.iter().map(|line| match line {
-        Ok(line) => format!("ok      {line}"),
-        Err(line) => format!("failed  {line}"),
-    }))?;
-    Ok(if is_good { Outcome::Done } else { Outcome::Failed })
+    answer::print(lines)?;
+    Ok(if lines.iter().all(Line::is_good) { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Brokers and topics, without making any; a missing topic is well where `service` makes it at its start. The error is
-/// the one line there is of brokers that do not answer.
-pub fn kafka(client: &ClientConfig, wanted: &Wanted<'_>, service: &str) -> Result<Vec<Line>, String> {
-    let findings =
-        topics::check(client, wanted).map_err(|error| format!("kafka: {:#}", anyhow::Error::from(error)))?;
-    let servers = client.get("bootstrap.servers").unwrap_or_default();
-    let found = findings.into_iter().map(|finding| match finding.is_good {
-        true => Ok(finding.line),
-        false if finding.is_missing && wanted.create => {
-            Ok(format!("{} (or let `{service} run` make it)", finding.line))
+/// How many organizations are configured.
+pub fn configuration(organizations: usize) -> Line {
+    Line::Good(format!("configuration: {}", answer::count(organizations, "organization")))
+}
+
+/// Brokers and topics, without creating any; a missing topic is only noted where `service` creates it at its start.
+pub fn kafka(client: &ClientConfig, wanted: &Wanted<'_>, service: &str) -> Vec<Line> {
+    match topics::check(client, wanted) {
+        Ok(findings) => {
+            let servers = client.get("bootstrap.servers").unwrap_or_default();
+            let mut lines = vec![Line::Good(format!("kafka: {servers} answers"))];
+            lines.extend(of_topics(findings, wanted.create.then_some(service)));
+            lines
         }
-        false => Err(finding.line),
-    });
-    Ok(std::iter::once(Ok(format!("kafka: {servers} answers"))).chain(found).collect())
+        Err(error) => vec![Line::Failed(format!("kafka: {:#}", anyhow::Error::from(error)))],
+    }
+}
+
+/// What is good about a topic on one line, and each thing that is not on a line of its own.
+fn of_topics(findings: Vec<Finding>, creator: Option<&str>) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut good: BTreeMap<String, usize> = BTreeMap::new();
+    for finding in findings {
+        let (topic, what) = finding.line.split_once(": ").unwrap_or((&finding.line, ""));
+        let earlier = good.get(topic).map(|index| &mut lines[*index]);
+        match (finding.is_good, earlier, creator) {
+            (true, Some(Line::Good(line)), _) => {
+                line.push_str(", ");
+                line.push_str(what);
+            }
+            (true, ..) => {
+                good.insert(topic.to_owned(), lines.len());
+                lines.push(Line::Good(format!("topic {topic}: {what}")));
+            }
+            (false, _, Some(creator)) if finding.is_missing => {
+                lines.push(Line::Note(format!(
+                    "topic {topic}: does not exist yet; `{creator} run` creates it"
+                )));
+            }
+            (false, ..) => lines.push(Line::Failed(format!("topic {topic}: {what}"))),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Line, configuration, of_topics};
+    use crate::kafka::topics::Finding;
+
+    fn finding(is_good: bool, is_missing: bool, line: &str) -> Finding {
+        Finding { is_good, is_missing, line: line.to_owned() }
+    }
+
+    fn told(creator: Option<&str>) -> Vec<String> {
+        let findings = vec![
+            finding(true, false, "a.raw: 12 partitions"),
+            finding(true, false, "a.raw: cleanup.policy=delete"),
+            finding(false, false, "a.raw: retention.ms=1, should be at least 2: kafka-configs.sh"),
+            finding(false, true, "a.graph: missing; make it: kafka-topics.sh --config a=b"),
+        ];
+        of_topics(findings, creator).iter().map(Line::to_string).collect()
+    }
+
+    #[test]
+    fn a_topic_has_one_line_and_one_more_for_each_thing_that_is_wrong() {
+        let wrong = "failed  topic a.raw: retention.ms=1, should be at least 2: kafka-configs.sh";
+        let right = "ok      topic a.raw: 12 partitions, cleanup.policy=delete";
+        let noted = "note    topic a.graph: does not exist yet; `sink run` creates it";
+        assert_eq!(told(Some("sink")), [right, wrong, noted]);
+        let failed = "failed  topic a.graph: missing; make it: kafka-topics.sh --config a=b";
+        assert_eq!(told(None), [right, wrong, failed]);
+    }
+
+    #[test]
+    fn only_what_failed_fails_the_check() {
+        assert!(configuration(1).is_good() && Line::Note(String::new()).is_good());
+        assert!(!Line::Failed(String::new()).is_good());
+    }
 }

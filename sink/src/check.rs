@@ -14,9 +14,9 @@ use crate::sync_topic;
 /// Checks, and prints a line for each thing on stdout; the configuration's own mistakes are errors.
 pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
     let configured = configured::all(config, &options.environment)?;
-    let mut lines = vec![Ok(format!("configuration: {} organizations", configured.len()))];
+    let mut lines = vec![check::configuration(configured.len())];
     let kafka = kafka(config, options).await?;
-    let syncs = if kafka.iter().all(Result::is_ok) { syncs(config, options).await? } else { Vec::new() };
+    let syncs = if kafka.iter().all(Line::is_good) { syncs(config, options).await? } else { Vec::new() };
     lines.extend(kafka);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
@@ -28,7 +28,9 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
                 && organization.pin.as_ref().is_none_or(|pin| pin == organization_id)
         };
         let unsynced = syncs.iter().filter(is_its).filter_map(unsynced);
-        lines.extend(unsynced.map(|reason| Err(format!("organization {}: {reason}", organization.name))));
+        lines.extend(
+            unsynced.map(|reason| Line::Failed(format!("organization {}: {reason}", organization.name))),
+        );
     }
     check::print(&lines)
 }
@@ -37,7 +39,7 @@ async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> 
     let client = client_config(&config.kafka, &options.environment)?;
     let (config, broker) = (config.clone(), options.broker);
     let asked = move || check::kafka(&client, &wanted(&config, broker), "sink");
-    Ok(tokio::task::spawn_blocking(asked).await?.unwrap_or_else(|line| vec![Err(line)]))
+    Ok(tokio::task::spawn_blocking(asked).await?)
 }
 
 async fn syncs(config: &Config, options: &Options) -> anyhow::Result<Vec<Sync>> {
@@ -60,7 +62,7 @@ async fn jupiterone(organization: &Configured) -> Line {
         Destination::Scope(None) => "scope anthropic-graph:<organization id>".to_owned(),
     };
     match organization.client.check().await {
-        Ok(()) => Ok(format!("organization {name}: JupiterOne takes the API key; target {target}")),
-        Err(error) => Err(format!("organization {name}: {error}")),
+        Ok(()) => Line::Good(format!("organization {name}: JupiterOne accepts the API key; target {target}")),
+        Err(error) => Line::Failed(format!("organization {name}: {error}")),
     }
 }

@@ -1,5 +1,6 @@
 //! One request's answer, parsed.
 
+use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
@@ -233,7 +234,6 @@ fn said(status: u16) -> String {
 }
 
 fn unanswered(error: &reqwest::Error) -> Failure {
-    // The error's own text holds the URL, and nothing that helps more.
     let what = if error.is_connect() {
         "JupiterOne cannot be reached"
     } else if error.is_timeout() {
@@ -241,7 +241,20 @@ fn unanswered(error: &reqwest::Error) -> Failure {
     } else {
         "the connection to JupiterOne broke"
     };
-    Failure::Again { after: None, is_unclear: !error.is_connect(), reason: what.to_owned() }
+    // The host tells a wrong address, the innermost cause a proxy, a name or a certificate. The rest of the URL and of
+    // the error's own text helps no more.
+    let host = error.url().and_then(|url| {
+        Some(format!(" at {}:{}", url.host_str()?, url.port_or_known_default().unwrap_or_default()))
+    });
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    let cause = cause.map(|cause| format!(": {cause}"));
+    let advice =
+        if error.is_connect() { "; check region or base_url, the network and the proxy" } else { "" };
+    let reason = format!("{what}{}{}{advice}", host.unwrap_or_default(), cause.unwrap_or_default());
+    Failure::Again { after: None, is_unclear: !error.is_connect(), reason }
 }
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
