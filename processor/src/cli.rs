@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use schemas::raw::decision;
+use schemas::{raw::decision, topics::Topic};
 use service::{
+    answer,
     config::{Config, environment},
     exit::{Outcome, shutdown_signal},
     kafka::topics::Broker,
+    shell::Program,
 };
 
 use crate::{check, confirmation::Confirmation, decide, forget, holds, replay, reset, run, tail, verify};
@@ -77,10 +79,18 @@ enum Command {
 /// Does what the command line asks for.
 pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
     let config = Config::load(arguments.config.as_deref(), &environment())?;
+    let program = Program::running(arguments.config.as_deref());
     match arguments.command {
         Command::Run { until_end } => {
-            let options = run::Options { until_end, broker: Broker::Kafka };
-            run::run(config, options, shutdown_signal()?).await
+            let (options, shutdown) = (run::Options { until_end, broker: Broker::Kafka }, shutdown_signal()?);
+            let raw = Topic::Raw.name(&config.kafka.topic_prefix);
+            let outcome = run::run(config, options, shutdown.clone()).await?;
+            if until_end && outcome == Outcome::Done {
+                let done = !shutdown.is_requested();
+                let what = if done { "processed up to its end" } else { "stopped before its end; run again" };
+                answer::print([format!("{raw}: {what}")])?;
+            }
+            Ok(outcome)
         }
         Command::Check => check::check(config).await,
         Command::Tail { from, organization, json, until_end } => {
@@ -90,11 +100,11 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
         Command::Verify { organization, replayed, json } => {
             verify::verify(config, verify::Options { organization, replayed, json }).await
         }
-        Command::Holds(options) => holds::holds(config, arguments.config, options).await,
+        Command::Holds(options) => holds::holds(config, program, options).await,
         Command::Approve(options) => decide::decide(config, decision::APPROVE, options).await,
         Command::Reject(options) => decide::decide(config, decision::REJECT, options).await,
-        Command::Forget(options) => forget::forget(config, options).await,
-        Command::Reset(options) => reset::reset(config, options).await,
+        Command::Forget(options) => forget::forget(config, program, options).await,
+        Command::Reset(options) => reset::reset(config, program, options).await,
         Command::Replay(options) => replay::replay(config, options, shutdown_signal()?).await,
     }
 }

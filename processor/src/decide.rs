@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use schemas::{
     codec::encode,
     collection::{Collection, DECISION},
-    raw::{Decision, RawRecord},
+    raw::{Decision, RawRecord, decision},
     topics::{Topic, partition},
 };
 use serde_json::json;
 use service::{
     answer,
     config::{Config, environment},
-    exit::{Outcome, UsageError},
+    exit::{Outcome, UsageError, filled},
     kafka::{client_config, headers::of_raw, writer::Writer},
 };
 
@@ -92,14 +92,19 @@ pub(crate) async fn write(
         let key = record.key();
         let headers = of_raw(&record, &key, &record.observed_ts_ms.to_string());
         let offset = writer.write(partition, &key, &encode(&record), headers)?;
-        let decision = record.decision.as_ref().expect("it was put in");
+        let decided = record.decision.as_ref().expect("it was put in");
+        let next = if decided.kind == decision::FORGET {
+            ""
+        } else {
+            ", and `processor holds` then lists what is left"
+        };
         let line = if json {
             as_json(&record, &topic, partition, offset)?
         } else {
             let place = format!("{topic} partition {partition} offset {offset}");
             format!(
-                "wrote {} into {place}; the processor acts on it when it reads it",
-                told(&organization_id, decision)
+                "wrote {} to {place}; the processor carries it out when it reads it{next}",
+                told(&organization_id, decided)
             )
         };
         answer::print([line])
@@ -113,7 +118,10 @@ pub(crate) fn organization_id(config: &Config, whose: &Whose) -> anyhow::Result<
     if let Some(id) = &whose.organization_id {
         let id = filled("--organization-id", id.clone())?;
         if id.contains('/') {
-            return Err(UsageError("--organization-id: an organization's id has no slash".to_owned()).into());
+            return Err(UsageError(
+                "--organization-id: an organization ID must not contain a slash".to_owned(),
+            )
+            .into());
         }
         return Ok(id);
     }
@@ -126,10 +134,6 @@ pub(crate) fn organization_id(config: &Config, whose: &Whose) -> anyhow::Result<
         );
         UsageError(error).into()
     })
-}
-
-pub(crate) fn filled(flag: &str, text: String) -> Result<String, UsageError> {
-    if text.trim().is_empty() { Err(UsageError(format!("{flag}: is empty"))) } else { Ok(text) }
 }
 
 fn record(config: &Config, organization_id: &str, decision: Decision) -> RawRecord {

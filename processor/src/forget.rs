@@ -15,13 +15,14 @@ use serde_json::json;
 use service::{
     answer,
     config::{Config, environment},
-    exit::{Outcome, UsageError},
+    exit::{Outcome, UsageError, filled},
     kafka::client_config,
+    shell::{self, Program},
 };
 
 use crate::{
     confirmation::Confirmation,
-    decide::{self, Whose, filled},
+    decide::{self, Whose},
     stand::Stand,
 };
 
@@ -51,8 +52,8 @@ struct Known {
     withheld: BTreeSet<String>,
 }
 
-/// Shows what is deleted, or has it deleted.
-pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outcome> {
+/// Shows what is deleted, or has it deleted; `program` is for the command that is shown.
+pub async fn forget(config: Config, program: Program, arguments: Arguments) -> anyhow::Result<Outcome> {
     let Confirmation { confirm, json, .. } = arguments.confirmation;
     if confirm {
         let organization_id = decide::organization_id(&config, &arguments.whose)?;
@@ -81,7 +82,7 @@ pub async fn forget(config: Config, arguments: Arguments) -> anyhow::Result<Outc
         if json {
             answer::print([as_json(&organization_id, &known, is_configured)?])
         } else {
-            answer::print(told(&organization_id, &known, is_configured))
+            answer::print(told(&organization_id, &known, is_configured, &program))
         }
     })
     .await
@@ -93,17 +94,19 @@ fn find(config: &Config, stand: &mut Stand, whose: &Whose) -> anyhow::Result<(St
     let partitions = stand.partition_count();
     if let Ok(id) = decide::organization_id(config, whose) {
         let known = known(stand, partition(&id, partitions), &|it| it == id)?.remove(&id);
-        return known.map(|known| (id.clone(), known)).ok_or_else(|| {
-            UsageError(format!(
-                "nothing is known of the organization {id}; `processor tail` and the logs name ids"
-            ))
-            .into()
+        return known.filter(|known| !known.is_empty()).map(|known| (id.clone(), known)).ok_or_else(|| {
+            let error = format!(
+                "the graph topic has nothing of the organization {id}: it was forgotten already, or never polled; \
+                 `processor tail --from earliest` shows which organizations there were"
+            );
+            UsageError(error).into()
         });
     }
     let name = whose.organization.as_deref().unwrap_or_default();
     let mut found = BTreeMap::new();
     for partition in 0..partitions {
-        found.extend(known(stand, partition, &|_| true)?.into_iter().filter(|(_, known)| known.name == name));
+        let named = known(stand, partition, &|_| true)?.into_iter();
+        found.extend(named.filter(|(_, known)| known.name == name && !known.is_empty()));
     }
     if found.len() > 1 {
         let ids: Vec<String> = found.into_keys().collect();
@@ -111,7 +114,12 @@ fn find(config: &Config, stand: &mut Stand, whose: &Whose) -> anyhow::Result<(St
             format!("{name} is the name of {}; write one of them as --organization-id", ids.join(" and "));
         return Err(UsageError(error).into());
     }
-    found.pop_first().ok_or_else(|| UsageError(format!("nothing is known of an organization {name}")).into())
+    found.pop_first().ok_or_else(|| {
+        let error = format!(
+            "the graph topic has nothing of an organization {name}: it was forgotten already, or never polled"
+        );
+        UsageError(error).into()
+    })
 }
 
 fn known(
@@ -160,6 +168,12 @@ impl Known {
         counts
     }
 
+    /// Nothing is left to delete: of an organization that was forgotten, how its polls went stays.
+    fn is_empty(&self) -> bool {
+        let left = self.elements.len() + self.holds.len() + self.withheld.len() + self.collections();
+        left == 0
+    }
+
     /// What is known of collections; how the polls went stays.
     fn collections(&self) -> usize {
         self.coverage.iter().filter(|it| *it != POLL).count()
@@ -173,13 +187,17 @@ const LEFT: [&str; 3] = [
     "whoever may write to raw may have it listed again",
 ];
 
-fn told(organization_id: &str, known: &Known, is_configured: bool) -> Vec<String> {
+fn told(organization_id: &str, known: &Known, is_configured: bool, program: &Program) -> Vec<String> {
     let mut lines = vec![format!("forget {} ({organization_id}) would delete", known.name)];
     lines.extend(known.by_type().into_iter().map(|(kind, count)| format!("  {count:>8}  {kind}")));
-    lines.push(format!("  {:>8}  elements in all, each with a change of its own", known.elements.len()));
-    lines.push(format!("  {:>8}  collections' coverage", known.collections()));
-    lines.push(format!("  {:>8}  holds", known.holds.len()));
-    lines.push(format!("  {:>8}  withheld relationships", known.withheld.len()));
+    lines.push(format!("  {:>8}  in all, each with a change of its own", known.elements.len()));
+    let more = [
+        (known.collections(), "coverage record"),
+        (known.holds.len(), "hold"),
+        (known.withheld.len(), "withheld relationship"),
+    ];
+    let more = more.map(|(number, thing)| answer::count(number, thing)).join(", ");
+    lines.push(format!("  and {more}"));
     lines.extend(LEFT.iter().map(|line| format!("not done: {line}")));
     if is_configured {
         let name = &known.name;
@@ -187,9 +205,8 @@ fn told(organization_id: &str, known: &Known, is_configured: bool) -> Vec<String
             "first take {name} out of the producer's configuration: the next poll brings it back"
         ));
     }
-    lines.push(format!(
-        "nothing was written; to do it: processor forget --organization-id {organization_id} --by \"$USER\" --confirm"
-    ));
+    let forget = format!("forget --organization-id {} {} --confirm", shell::word(organization_id), shell::BY);
+    lines.push(format!("nothing was written; to do it: {}", program.command(&forget)));
     lines
 }
 

@@ -1,9 +1,6 @@
 //! `processor holds`: the deletions that the guard keeps back, and what is needed to decide about them.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use schemas::{
@@ -18,9 +15,10 @@ use service::{
     config::{Config, environment},
     exit::Outcome,
     kafka::client_config,
+    shell::{self, Program},
 };
 
-use crate::{shell, stand::Stand};
+use crate::stand::Stand;
 
 /// What to list.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,10 +39,12 @@ struct Held {
     why: String,
     element_type: String,
     display_name: String,
+    /// Keys of a relationship's ends.
+    ends: Vec<String>,
 }
 
-/// Lists the holds; `file` is the configuration's, for the commands that are shown.
-pub async fn holds(config: Config, file: Option<PathBuf>, arguments: Arguments) -> anyhow::Result<Outcome> {
+/// Lists the holds; `program` is for the commands that are shown.
+pub async fn holds(config: Config, program: Program, arguments: Arguments) -> anyhow::Result<Outcome> {
     if let Some(name) = &arguments.organization {
         config.organization(name)?;
     }
@@ -56,11 +56,11 @@ pub async fn holds(config: Config, file: Option<PathBuf>, arguments: Arguments) 
             all.extend(held(&mut stand, partition, arguments.organization.as_deref())?);
         }
         let lines = if arguments.json {
-            all.iter().map(|held| as_json(held, file.as_deref())).collect::<Result<_, _>>()?
+            all.iter().map(|held| as_json(held, &program)).collect::<Result<_, _>>()?
         } else if all.is_empty() {
-            vec!["no holds: the guard keeps no deletion back".to_owned()]
+            vec!["no holds: no deletion waits for a decision".to_owned()]
         } else {
-            told(&all, file.as_deref())
+            told(&all, &program)
         };
         answer::print(lines)
     })
@@ -89,9 +89,9 @@ fn held(stand: &mut Stand, partition: i32, name: Option<&str>) -> anyhow::Result
     for ((organization_id, key), hold) in holds {
         let coverage = known.get(&(organization_id.clone(), hold.collection.clone()));
         let (organization_name, why) = coverage.cloned().unwrap_or_default();
-        let why = why.unwrap_or_else(|| "the guard held it when it was proposed".to_owned());
-        let held =
-            Held { hold, organization_name, why, element_type: String::new(), display_name: String::new() };
+        let why = why.unwrap_or_else(|| "an earlier listing was over the guard's limits".to_owned());
+        let (element_type, display_name, ends) = Default::default();
+        let held = Held { hold, organization_name, why, element_type, display_name, ends };
         if name.is_none_or(|name| name == held.organization_name) {
             all.insert((organization_id, held.hold.collection.clone(), key), held);
         }
@@ -101,6 +101,7 @@ fn held(stand: &mut Stand, partition: i32, name: Option<&str>) -> anyhow::Result
             let Some(GraphValue::Element(element)) = value else { return };
             let key = (organization_id.to_owned(), element.collection.clone(), element.key.clone());
             if let Some(held) = all.get_mut(&key) {
+                held.ends = element.ends().map(str::to_owned).collect();
                 (held.element_type, held.display_name) = (element.kind, element.display_name);
             }
         })?;
@@ -108,13 +109,15 @@ fn held(stand: &mut Stand, partition: i32, name: Option<&str>) -> anyhow::Result
     Ok(all.into_values().collect())
 }
 
-/// The limits as the newest listing that left holds told them.
+/// What the newest listing that left holds would have done. Its reason begins with how many deletions were held then,
+/// of which some may be decided, and ends with the command that the person has just run.
 fn why(coverage: &Coverage) -> Option<String> {
-    let latest = coverage.latest.as_ref()?;
-    latest.reason.clone().filter(|_| latest.outcome == outcome::GUARDED)
+    let latest = coverage.latest.as_ref().filter(|latest| latest.outcome == outcome::GUARDED)?;
+    let (_, rest) = latest.reason.as_ref()?.split_once(", for ")?;
+    Some(rest.rsplit_once("; `processor holds`").map_or(rest, |(why, _)| why).to_owned())
 }
 
-fn told(all: &[Held], file: Option<&Path>) -> Vec<String> {
+fn told(all: &[Held], program: &Program) -> Vec<String> {
     let mut lines = Vec::new();
     for group in all.chunk_by(|one, other| place(one) == place(other)) {
         let first = &group[0];
@@ -123,36 +126,69 @@ fn told(all: &[Held], file: Option<&Path>) -> Vec<String> {
         lines.push(format!(
             "{} ({organization_id}), {collection}: {} held since {}",
             first.organization_name,
-            group.len(),
+            counted(group),
             time(since)
         ));
         lines.push(format!("  why: {}", first.why));
-        lines.extend(group.iter().map(|held| {
-            let hold = &held.hold;
-            format!(
-                "  {:<8}  {}  {:?}  since {}  listing {}",
-                hold.state,
-                hold.element_key.escape_debug(),
-                held.display_name,
-                time(hold.proposed_ts_ms),
-                hold.listing_id
-            )
-        }));
+        lines.extend(shown(group).map(line));
+        let beside = beside(group).count();
+        if beside > 0 {
+            lines.push(format!("  and {} of these", answer::count(beside, "relationship")));
+        }
         if let Some(newest) = newest(group) {
-            lines.push(format!("  to delete them: {}", command("approve", newest, None, file)));
-            lines.push(format!("  to keep them:   {}", command("reject", newest, None, file)));
+            lines.push(format!("  to delete them: {}", command("approve", newest, None, program)));
+            lines.push(format!("  to keep them:   {}", command("reject", newest, None, program)));
         }
         // A rejection ends only by the element's return, or by its own key.
-        let rejected = group.iter().map(|held| &held.hold).filter(|hold| hold.state == hold_state::REJECTED);
+        let rejected = shown(group).map(|held| &held.hold).filter(|hold| hold.state == hold_state::REJECTED);
         lines.extend(rejected.map(|hold| {
-            format!("  to delete after all: {}", command("approve", hold, Some(&hold.element_key), file))
+            format!("  to delete after all: {}", command("approve", hold, Some(&hold.element_key), program))
         }));
     }
-    lines.push(
-        "--key ELEMENT_KEY in place of all of a collection; what was held after that listing stays held"
-            .to_owned(),
-    );
+    lines.push("to decide about one element only: add --key ELEMENT_KEY".to_owned());
+    lines.push("what is held after the listing that a command names stays held".to_owned());
     lines
+}
+
+/// How many elements there are of each type, entities first.
+fn counted(group: &[Held]) -> String {
+    let mut counts: BTreeMap<(bool, &str), usize> = BTreeMap::new();
+    for held in group {
+        *counts.entry((!held.ends.is_empty(), held.element_type.as_str())).or_default() += 1;
+    }
+    let counts = counts.into_iter().map(|((_, kind), number)| format!("{number} {kind}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+/// What has a line of its own: entities, then the relationships that are held without one of their ends.
+fn shown(group: &[Held]) -> impl Iterator<Item = &Held> {
+    let alone = group.iter().filter(|held| !held.ends.is_empty() && !goes_with_an_end(held, group));
+    group.iter().filter(|held| held.ends.is_empty()).chain(alone)
+}
+
+/// The relationships that are held, in the same state, with one of their ends: a decision about it is one about them.
+fn beside(group: &[Held]) -> impl Iterator<Item = &Held> {
+    group.iter().filter(|held| goes_with_an_end(held, group))
+}
+
+fn goes_with_an_end(held: &Held, group: &[Held]) -> bool {
+    // The groups are sorted by key.
+    held.ends.iter().any(|key| {
+        let place = group.binary_search_by(|other| other.hold.element_key.cmp(key));
+        place.is_ok_and(|index| group[index].hold.state == held.hold.state)
+    })
+}
+
+fn line(one: &Held) -> String {
+    let hold = &one.hold;
+    format!(
+        "  {:<8}  {:?}  {}  since {}  listing {}",
+        hold.state,
+        one.display_name,
+        hold.element_key.escape_debug(),
+        time(hold.proposed_ts_ms),
+        hold.listing_id
+    )
 }
 
 fn place(held: &Held) -> (&str, &str) {
@@ -166,19 +202,18 @@ fn newest(group: &[Held]) -> Option<&Hold> {
 }
 
 /// The command that decides, as a shell takes it.
-fn command(kind: &str, hold: &Hold, key: Option<&str>, file: Option<&Path>) -> String {
-    let mut words = vec!["processor".to_owned()];
-    if let Some(file) = file {
-        words.extend(["--config".to_owned(), shell::word(&file.display().to_string())]);
-    }
-    words.extend([kind.to_owned(), "--organization-id".to_owned(), shell::word(&hold.organization_id)]);
-    words.extend(["--collection".to_owned(), shell::word(&hold.collection)]);
-    words.extend(key.into_iter().flat_map(|key| ["--key".to_owned(), shell::word(key)]));
-    words.extend(["--listing".to_owned(), shell::word(&hold.listing_id), "--by \"$USER\"".to_owned()]);
-    words.join(" ")
+fn command(kind: &str, hold: &Hold, key: Option<&str>, program: &Program) -> String {
+    let key = key.map(|key| format!(" --key {}", shell::word(key))).unwrap_or_default();
+    program.command(&format!(
+        "{kind} --organization-id {} --collection {}{key} --listing {} {}",
+        shell::word(&hold.organization_id),
+        shell::word(&hold.collection),
+        shell::word(&hold.listing_id),
+        shell::BY
+    ))
 }
 
-fn as_json(one: &Held, file: Option<&Path>) -> anyhow::Result<String> {
+fn as_json(one: &Held, program: &Program) -> anyhow::Result<String> {
     let hold = &one.hold;
     let line = json!({
         "organization_id": hold.organization_id,
@@ -192,8 +227,8 @@ fn as_json(one: &Held, file: Option<&Path>) -> anyhow::Result<String> {
         "why": one.why,
         "listing_id": hold.listing_id,
         "raw_offset": hold.raw_offset,
-        "approve": command("approve", hold, Some(&hold.element_key), file),
-        "reject": command("reject", hold, Some(&hold.element_key), file),
+        "approve": command("approve", hold, Some(&hold.element_key), program),
+        "reject": command("reject", hold, Some(&hold.element_key), program),
     });
     serde_json::to_string(&line).context("failed to write a hold as JSON")
 }

@@ -25,7 +25,6 @@ mod report;
 pub mod reset;
 mod restored;
 pub mod run;
-mod shell;
 mod stand;
 pub mod tail;
 pub mod task;

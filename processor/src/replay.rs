@@ -90,6 +90,7 @@ fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::
     make_targets(config, &client, &upkeep, &arguments.into, partition_count)?;
     let mut incomplete = Vec::new();
     let mut lines = Vec::new();
+    let (mut organizations, mut changes) = (0, 0);
     for (partition, start) in (0..).zip(starts) {
         settle(&client, &raw, partition)?;
         let end = upkeep.offsets(&raw, partition)?.1;
@@ -104,7 +105,21 @@ fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::
                 )
             })?;
         incomplete.extend(replayed.incomplete.iter().cloned());
-        lines.push(if arguments.json { replayed.as_json()? } else { replayed.told() });
+        if arguments.json {
+            lines.push(replayed.as_json()?);
+        } else if replayed.from < replayed.to {
+            lines.push(replayed.told());
+        }
+        organizations += replayed.organizations;
+        changes += replayed.changes;
+    }
+    if !arguments.json {
+        let organizations = answer::count(organizations, "organization");
+        let partitions = answer::count(usize::try_from(partition_count)?, "partition");
+        lines.push(format!(
+            "replayed {raw} ({partitions}) into {}: {organizations}, {changes} changes",
+            arguments.into
+        ));
     }
     let outcome = answer::print(lines)?;
     if incomplete.is_empty() {
@@ -279,9 +294,8 @@ impl<'a> Replay<'a> {
 impl Replayed {
     fn told(&self) -> String {
         let Self { partition, from, to, changes, organizations, .. } = self;
-        format!(
-            "partition {partition}: raw offsets {from} to {to}, {organizations} organizations, {changes} changes"
-        )
+        let organizations = answer::count(*organizations, "organization");
+        format!("partition {partition}: raw offsets {from} to {to}, {organizations}, {changes} changes")
     }
 
     fn as_json(&self) -> anyhow::Result<String> {

@@ -22,6 +22,7 @@ use service::{
     config::{Config, environment},
     exit::Outcome,
     kafka::{client_config, restore::RestoreError, upkeep::Upkeep},
+    shell::Program,
 };
 
 use crate::{confirmation::Confirmation, stand::Stand};
@@ -31,8 +32,8 @@ const DELETED: [Topic; 2] = [Topic::Changes, Topic::Graph];
 /// So many collections of an organization are named (count): the rest are counted.
 const NAMED: usize = 5;
 
-/// Shows what is deleted, or deletes it.
-pub async fn reset(config: Config, confirmation: Confirmation) -> anyhow::Result<Outcome> {
+/// Shows what is deleted, or deletes it; `program` is for the commands that are shown.
+pub async fn reset(config: Config, program: Program, confirmation: Confirmation) -> anyhow::Result<Outcome> {
     tokio::task::spawn_blocking(move || {
         let client = client_config(&config.kafka, &environment())?;
         let mut reset = Reset::look(&config, &client)?;
@@ -40,7 +41,7 @@ pub async fn reset(config: Config, confirmation: Confirmation) -> anyhow::Result
         if confirm {
             reset.work(&Upkeep::new(&client)?)?;
         }
-        let lines = if json { vec![reset.as_json(confirm)?] } else { reset.told(confirm) };
+        let lines = if json { vec![reset.as_json(confirm)?] } else { reset.told(confirm, &program) };
         answer::print(lines)
     })
     .await
@@ -117,7 +118,7 @@ impl Reset {
         )
     }
 
-    fn told(&self, is_done: bool) -> Vec<String> {
+    fn told(&self, is_done: bool, program: &Program) -> Vec<String> {
         let verb = if is_done { "deleted" } else { "would delete" };
         let mut lines =
             vec![format!("reset {verb}: the committed offsets of the group {}", self.groups.processor)];
@@ -153,11 +154,13 @@ impl Reset {
             lines.push(format!("refused for now: {}", self.refusal()));
         }
         lines.push(if is_done {
-            "next: processor run --until-end, then the services, and the sink approve that the sink asks for where the \
-             graph is another one"
-                .to_owned()
+            let run = program.command("run --until-end");
+            format!(
+                "next: {run}, then start the services; where the graph is another one than JupiterOne holds, the sink \
+                 asks for a `sink approve`"
+            )
         } else {
-            "nothing was deleted; to do it: processor reset --confirm".to_owned()
+            format!("nothing was deleted; to do it: {}", program.command("reset --confirm"))
         });
         lines
     }

@@ -69,7 +69,9 @@ pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow
     let (metrics, registry) = Metrics::new("processor");
     let health = Arc::new(Health::default());
     health.set("kafka", Err("not reached yet".to_owned()));
-    let _admin = admin::serve(config.admin_listen.processor, Arc::clone(&health), Arc::new(registry)).await?;
+    // A run until the end is over before anybody asks, and works beside a service that has the address.
+    let listen = config.admin_listen.processor.filter(|_| !options.until_end);
+    let _admin = admin::serve(listen, Arc::clone(&health), Arc::new(registry)).await?;
     tokio::task::spawn_blocking(move || {
         let Some(partition_count) = reach(&config, &client, options, &health, &shutdown)? else {
             return Ok(Outcome::Done);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use service::answer;
 use service::config::Config;
 use service::exit::{Outcome, shutdown_signal};
 
@@ -41,7 +42,15 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.command {
         Command::Run => run::run(config, options, shutdown_signal()?).await,
         Command::Poll { organization } => {
-            manual::poll(config, options, organization.as_deref(), shutdown_signal()?).await
+            let polled = match &organization {
+                Some(name) => name.clone(),
+                None => answer::count(config.organizations.len(), "organization"),
+            };
+            let outcome = manual::poll(config, options, organization.as_deref(), shutdown_signal()?).await?;
+            if outcome == Outcome::Done {
+                answer::print([format!("polled {polled}: every collection is complete")])?;
+            }
+            Ok(outcome)
         }
         Command::Check => check::check(config, options).await,
     }

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::admin::AdminError;
 use crate::kafka::client::ConfigError;
 use crate::{config, telemetry};
 
@@ -46,6 +47,11 @@ impl Outcome {
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
+
+/// The value of an option that must say something.
+pub fn filled(option: &str, value: String) -> Result<String, UsageError> {
+    if value.trim().is_empty() { Err(UsageError(format!("{option}: is empty"))) } else { Ok(value) }
+}
 
 /// Runs a service: parses its arguments, starts telemetry and the runtime, waits for `run`, says how it ended.
 pub fn run_main<Arguments, Run>(name: &str, run: impl FnOnce(Arguments) -> Run) -> ExitCode
@@ -95,7 +101,10 @@ fn is_usage(error: &anyhow::Error) -> bool {
         || error.is::<config::Errors>()
         || error.is::<ConfigError>()
         || error.chain().any(|cause| {
-            cause.is::<UsageError>() || cause.is::<config::Errors>() || cause.is::<ConfigError>()
+            cause.is::<UsageError>()
+                || cause.is::<config::Errors>()
+                || cause.is::<ConfigError>()
+                || matches!(cause.downcast_ref(), Some(AdminError::Taken(_)))
         })
 }
 
@@ -159,6 +168,8 @@ impl Shutdown {
 mod tests {
     use anyhow::{Context, anyhow};
 
+    use crate::admin::AdminError;
+
     use super::{Outcome, UsageError, ending, shutdown};
     use crate::config::Errors;
 
@@ -174,6 +185,12 @@ mod tests {
             (Err(anyhow!("refused").context("failed to write")), 1, "failed to write: refused"),
             (Err(usage().into()), 2, "--organization names none; configured: nimbus"),
             (Err(two.into()), 2, "kafka.bootstrap_servers: is missing"),
+            (
+                Err(AdminError::Taken(([127, 0, 0, 1], 9102).into()).into()),
+                2,
+                "another process listens on 127.0.0.1:9102, where admin_listen wants the admin endpoint; set \
+                 admin_listen of this service to another address, or to \"none\"",
+            ),
             (
                 Err::<Outcome, _>(usage()).context("failed to poll"),
                 2,

@@ -12,6 +12,7 @@ pub mod http;
 pub mod kafka;
 pub mod metrics;
 pub mod redaction;
+pub mod shell;
 pub mod telemetry;
 
 pub use crate::exit::run_main;

@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 use schemas::sync::{Approval, Sync, found};
 use service::answer;
 use service::config::Config;
-use service::exit::{Outcome, UsageError};
+use service::exit::{Outcome, UsageError, filled};
 use service::kafka::settle;
+use service::shell::{self, Program};
 
 use crate::configured::{self, Configured};
 use crate::organization::Organization;
@@ -30,6 +31,8 @@ pub struct Approve {
     pub by: Option<String>,
     /// Why.
     pub why: Option<String>,
+    /// For the command that is shown.
+    pub program: Program,
 }
 
 /// An organization as the topics have it.
@@ -45,7 +48,8 @@ struct Found {
 
 /// Shows on stdout what a sync job of the organization would delete, or records that it may: no more than is shown,
 /// and against the same finished job only. A sink that runs beside it takes its partition back and goes on.
-pub async fn approve(config: Config, approve: Approve, options: Options) -> anyhow::Result<Outcome> {
+pub async fn approve(config: Config, mut approve: Approve, options: Options) -> anyhow::Result<Outcome> {
+    approve.by = approve.by.map(|by| filled("--by", by)).transpose()?;
     let setup = run::set_up_to_decide(&config, &options).await?;
     tokio::task::spawn_blocking(move || decide(&setup, &approve)).await?
 }
@@ -76,7 +80,7 @@ fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
         );
     }
     record(setup, found)?;
-    Ok(Outcome::Done)
+    answer::print([format!("approved: the next sync job of revision {revision} may delete that")])
 }
 
 fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> {
@@ -140,9 +144,9 @@ fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
     }
     if approve.revision.is_none() {
         let take = if holder.is_some() { " --take-target" } else { "" };
-        lines.push(format!(
-            "to allow it: sink approve --organization {name} --revision {revision} --by YOUR_NAME{take}"
-        ));
+        let (name, by, program) = (shell::word(name), shell::BY, &approve.program);
+        let command = format!("approve --organization {name} --revision {revision} {by}{take}");
+        lines.push(format!("to allow it: {}", program.command(&command)));
     }
     answer::print(lines)?;
     Ok(())

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use service::config::Config;
 use service::exit::{Outcome, shutdown_signal};
 use service::kafka::topics::Broker;
+use service::shell::Program;
 
 use crate::approve::Approve;
 use crate::run::{self, Options};
@@ -84,7 +85,8 @@ pub async fn execute(arguments: Arguments) -> anyhow::Result<Outcome> {
             crate::parked::parked(config, organization, json, options).await
         }
         Command::Approve { organization, revision, take_target: takes_target, by, why } => {
-            let approve = Approve { organization, revision, takes_target, by, why };
+            let program = Program::running(arguments.config.as_deref());
+            let approve = Approve { organization, revision, takes_target, by, why, program };
             crate::approve::approve(config, approve, options).await
         }
     }

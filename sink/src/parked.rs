@@ -30,6 +30,10 @@ pub async fn parked(
         let line = if is_json { json_line } else { line };
         sync.parked.iter().map(move |parked| line(sync, parked))
     });
+    let mut lines: Vec<String> = lines.collect();
+    if lines.is_empty() && !is_json {
+        lines.push("no parked objects: JupiterOne refuses none".to_owned());
+    }
     answer::print(lines)
 }
 

@@ -257,7 +257,7 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
     let revision = poll.revision;
     let Some(finished) = &sync.finished else { return first::refused(sync, revision) };
     let way_out = format!(
-        "if that is right, run `sink approve --organization {} --revision {revision} --by YOUR_NAME`",
+        "if that is right, run `sink approve --organization {} --revision {revision} --by $(id -un)`",
         sync.organization_name
     );
     let deletions = guard::deletions(finished, state, partial_types);

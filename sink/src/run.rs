@@ -55,7 +55,9 @@ impl fmt::Debug for Options {
 pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
     let (metrics, registry) = Metrics::new("sink");
     let health = Arc::new(Health::default());
-    let _admin = admin::serve(config.admin_listen.sink, Arc::clone(&health), Arc::new(registry)).await?;
+    // A run until the end is over before anybody asks, and works beside a service that has the address.
+    let listen = config.admin_listen.sink.filter(|_| !options.until_end);
+    let _admin = admin::serve(listen, Arc::clone(&health), Arc::new(registry)).await?;
     let patience = if options.until_end { None } else { Some(&shutdown) };
     let Some(setup) = set_up(&config, &options, metrics, health, patience).await? else {
         return Ok(Outcome::Done);

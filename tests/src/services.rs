@@ -92,6 +92,12 @@ impl Service {
         Self::spawn(name, arguments, environment).finish()
     }
 
+    /// Runs a command that a service has shown, as a person who pastes it into a shell, and whose name is ada.
+    pub fn paste(command: &str) -> Finished {
+        let command = command.replace("$(id -un)", "ada");
+        Self::start("shell", Path::new("/bin/sh"), ["-c", &command], &[]).finish()
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()

@@ -136,25 +136,31 @@ impl Deciding<'_> {
 
     /// The holds that the decision is about: none that was proposed after what the person saw.
     fn seen(&self, is_meant: impl Fn(&Hold) -> bool) -> Result<Vec<&Hold>, String> {
-        let Some(seen) = self.seen_offset() else {
-            return Err("it names no listing that is known here; decide again by what `processor holds` \
-                        lists now"
-                .to_owned());
-        };
         let of_collection = |hold: &&Hold| {
             self.decision.collection.as_ref().is_none_or(|collection| *collection == hold.collection)
         };
         let holds = self.state.holds().values().filter(of_collection);
         let meant: Vec<&Hold> = holds.filter(|hold| is_meant(hold)).collect();
-        let is_later = !meant.is_empty();
-        let seen: Vec<&Hold> = meant.into_iter().filter(|hold| hold.raw_offset <= seen).collect();
-        match seen.is_empty() {
-            false => Ok(seen),
-            true if is_later => Err("what it names was held only after the listing that the person saw; \
-                                     decide again by what `processor holds` lists now"
-                .to_owned()),
-            true => Err("nothing that it names is held".to_owned()),
+        if meant.is_empty() {
+            // First: the listing of what was decided before may be known no more.
+            return Err("nothing that it names waits for a decision: it was decided before, or it returned"
+                .to_owned());
         }
+        let Some(seen) = self.seen_offset() else {
+            return Err(
+                "no hold is of the listing that it names; decide again by what `processor holds` lists now"
+                    .to_owned(),
+            );
+        };
+        let seen: Vec<&Hold> = meant.into_iter().filter(|hold| hold.raw_offset <= seen).collect();
+        if seen.is_empty() {
+            return Err(
+                "what it names was held only after the listing that the person saw; decide again by what \
+                        `processor holds` lists now"
+                    .to_owned(),
+            );
+        }
+        Ok(seen)
     }
 
     fn is_named(&self, hold: &Hold) -> bool {

@@ -24,7 +24,7 @@ mod verdict;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use rdkafka::{
     ClientConfig,
     consumer::{BaseConsumer, Consumer as _},
@@ -117,10 +117,13 @@ impl Topics {
             ensure_replayed(&client, prefix)?;
         }
         let ensure = |topics: &[Topic], prefix: &str| {
-            topics::ensure(
-                &client,
-                &Wanted { create: false, prefix, ..Wanted::of(config, topics, Broker::Kafka) },
-            )
+            let wanted = Wanted { create: false, prefix, ..Wanted::of(config, topics, Broker::Kafka) };
+            topics::ensure(&client, &wanted).map_err(|error| match error {
+                topics::Error::Missing { .. } if config.kafka.create_topics => {
+                    anyhow!("not all topics of {prefix} exist; `processor run` creates the missing ones")
+                }
+                error => error.into(),
+            })
         };
         let (source, partition_count) = (ensure(&SOURCE, &raw_prefix)?, ensure(&JUDGED, &judged_prefix)?);
         if source != partition_count {

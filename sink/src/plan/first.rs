@@ -28,7 +28,7 @@ pub(crate) fn refused(sync: &Sync, revision: i64) -> Option<String> {
     Some(format!(
         "{what} the first sync job under this kafka.topic_prefix, and nothing tells which of the two is newer; nothing \
          was deleted; if the graph at revision {revision} is the right one, run `sink approve --organization \
-         {organization_name} --revision {revision} --by YOUR_NAME`"
+         {organization_name} --revision {revision} --by $(id -un)`"
     ))
 }
 

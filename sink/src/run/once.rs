@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use service::answer;
 use service::exit::{Outcome, Shutdown, UsageError};
 use service::kafka::settle;
 use tokio::runtime::Handle;
@@ -59,7 +60,19 @@ pub(super) async fn run(
             warn!(organization.name = name, "the graph topic knows nothing of the organization yet");
         }
     }
-    ending(&report)
+    let outcome = ending(&report)?;
+    if outcome == Outcome::Done {
+        answer::print([done(report.len())])?;
+    }
+    Ok(outcome)
+}
+
+/// What became of that many organizations.
+fn done(organizations: usize) -> String {
+    match organizations {
+        0 => "nothing to do: the graph topic has no configured organization yet".to_owned(),
+        _ => format!("JupiterOne has the newest graph of {}", answer::count(organizations, "organization")),
+    }
 }
 
 fn ending(report: &Report) -> anyhow::Result<Outcome> {

@@ -134,6 +134,7 @@ impl World {
             takes_target: false,
             by: Some("ada".to_owned()),
             why: None,
+            program: service::shell::Program::new("sink", None),
         };
         approve(self.config(), allowed, self.options(false)).await
     }

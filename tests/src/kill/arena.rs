@@ -65,7 +65,8 @@ impl Arena {
     /// Makes JupiterOne refuse one organization and fail another one, of the same partition. The organizations with
     /// which they share it must not notice.
     pub(super) fn trouble(&self) {
-        let scope = |number: usize| format!("anthropic-graph:{}", self.world.anthropic[number].organization_id());
+        let scope =
+            |number: usize| format!("anthropic-graph:{}", self.world.anthropic[number].organization_id());
         let paused = Fault::new(Route::Any, Effect::Forbidden).of_scope(scope(self.paused));
         let failing = Fault::new(Route::Entities, Effect::Status(500)).of_scope(scope(self.failing));
         self.world.jupiterone.fault(paused);
@@ -82,7 +83,12 @@ impl Arena {
     pub(super) fn start(&self, service: &'static str, arguments: &[&str], failpoints: &str) -> Service {
         let config = self.world.config().display().to_string();
         let arguments = ["--config", &config].into_iter().chain(arguments.iter().copied());
-        Service::start(service, &binaries::in_folder(&self.programs, service), arguments, &[("FAILPOINTS", failpoints)])
+        Service::start(
+            service,
+            &binaries::in_folder(&self.programs, service),
+            arguments,
+            &[("FAILPOINTS", failpoints)],
+        )
     }
 
     /// Runs a command to its end; the error is what it wrote where it did not end in time.

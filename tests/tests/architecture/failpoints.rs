@@ -38,7 +38,8 @@ fn a_service_that_is_built_as_usual_has_no_failpoint() {
 fn only_the_tests_programs_arm_failpoints() {
     let arming = sources().into_iter().filter(|source| text(source).contains(ARMING));
     let arming = arming.filter(|source| !source.ends_with("architecture/failpoints.rs"));
-    let programs = ["processor", "producer", "sink"].map(|service| format!("tests/src/bin/tested-{service}.rs"));
+    let programs =
+        ["processor", "producer", "sink"].map(|service| format!("tests/src/bin/tested-{service}.rs"));
     assert_eq!(arming.map(|source| source.display().to_string()).collect::<Vec<_>>(), programs);
 }
 

@@ -13,8 +13,19 @@ fn check_is_content_before_the_first_run_and_changes_nothing() {
     let world = World::start();
     for service in ["producer", "processor", "sink"] {
         let checked = world.run(service, &["check"]);
-        checked.expect(0);
-        assert!(!checked.stdout.is_empty(), "{service}");
+        let mut lines = checked.expect(0).stdout.lines();
+        assert_eq!(lines.next(), Some("ok      configuration: 1 organization"), "{service}");
+        let answers = format!("ok      kafka: {} answers", world.bootstrap_servers);
+        assert_eq!(lines.next(), Some(answers.as_str()), "{service}");
+        let of_topics = lines.clone().filter(|line| line.contains("topic "));
+        let creates = format!("does not exist yet; `{service} run` creates it");
+        for line in of_topics {
+            assert!(line.starts_with("note    topic ") && line.ends_with(&creates), "{service}: {line}");
+        }
+        let of_organization = lines.filter(|line| !line.contains("topic "));
+        for line in of_organization {
+            assert!(line.starts_with("ok      organization organization-1: "), "{service}: {line}");
+        }
     }
     for topic in Topic::ALL {
         let count = kafka::partition_count(&world.bootstrap_servers, &world.topic(topic));
@@ -52,7 +63,55 @@ fn tail_tells_people_and_programs_what_changed() {
         .collect();
     assert_eq!(ops, changes.iter().map(|change| change.op.clone()).collect::<Vec<_>>());
     let none = world.run("processor", &["tail", "--from", "latest", "--until-end"]);
-    assert_eq!(none.expect(0).stdout, "");
+    assert_eq!(none.expect(0).stdout, "no changes\n");
+    assert!(!told.stderr.contains("PartitionEOF") && !told.stderr.contains("ERROR"), "{}", told.stderr);
+}
+
+#[test]
+fn a_command_that_succeeds_says_so_in_one_line() {
+    let world = World::start();
+    let raw = world.topic(Topic::Raw);
+    let commands: [(&str, &[&str], &str); 5] = [
+        ("producer", &["poll"], "polled 1 organization: every collection is complete"),
+        ("processor", &["run", "--until-end"], &format!("{raw}: processed up to its end")),
+        ("sink", &["run", "--until-end"], "JupiterOne has the newest graph of 1 organization"),
+        ("sink", &["parked"], "no parked objects: JupiterOne refuses none"),
+        ("processor", &["holds"], "no holds: no deletion waits for a decision"),
+    ];
+    for (service, arguments, line) in commands {
+        assert_eq!(world.run(service, arguments).expect(0).stdout, format!("{line}\n"));
+    }
+    assert_eq!(world.run("sink", &["parked", "--json"]).expect(0).stdout, "");
+}
+
+#[test]
+fn a_run_until_the_end_works_beside_a_service_that_has_the_admin_address_and_a_second_service_is_usage() {
+    let world = World::start();
+    world.run("producer", &["poll"]).expect(0);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = taken.local_addr().expect("its address").to_string();
+    let text = fs::read_to_string(world.config()).expect("the configuration");
+    let config = world.folder().join("taken.toml");
+    fs::write(&config, text.replace("\"127.0.0.1:0\"", &format!("\"{address}\""))).expect("a file");
+    let config = config.display().to_string();
+    for service in ["processor", "sink"] {
+        Service::run(service, ["--config", &config, "run", "--until-end"], &[]).expect(0);
+    }
+    for service in ["producer", "processor", "sink"] {
+        let refused = Service::run(service, ["--config", &config, "run"], &[]);
+        assert!(refused.expect(2).stderr.contains(&address), "{service}: {}", refused.stderr);
+    }
+}
+
+#[test]
+fn a_check_that_cannot_reach_jupiterone_says_which_host_and_why() {
+    let world = World::start();
+    let text = fs::read_to_string(world.config()).expect("the configuration");
+    let config = world.folder().join("no-jupiterone.toml");
+    fs::write(&config, text.replace(&world.jupiterone.url(), "http://127.0.0.1:1")).expect("a file");
+    let checked = Service::run("sink", ["--config", &config.display().to_string(), "check"], &[]);
+    let line = "failed  organization organization-1: JupiterOne cannot be reached at 127.0.0.1:1: Connection refused";
+    assert!(checked.expect(1).stdout.contains(line), "{}", checked.stdout);
 }
 
 #[test]

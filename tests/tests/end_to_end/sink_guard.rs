@@ -7,7 +7,7 @@ use serde_json::Value;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::GraphView;
 use tests::judge::agree;
-use tests::services::{Finished, PATIENCE};
+use tests::services::{Finished, PATIENCE, Service};
 use tests::world::World;
 
 /// How often a metric is looked at.
@@ -63,6 +63,9 @@ fn many_deletions_of_several_polls_wait_for_a_person_who_sees_them_first() {
     assert!(shown.expect(0).stdout.contains(&format!("30 of {held} anthropic_user")), "{}", shown.stdout);
     let seen = revision(&line);
     assert_eq!(revision(&shown.stdout), seen);
+    assert!(shown.stdout.contains("--by $(id -un)") && shown.stdout.contains("--config"), "{}", shown.stdout);
+    let nobody = ["approve", "--organization", "organization-1", "--revision", &seen, "--by", " "];
+    assert!(world.run("sink", &nobody).expect(2).stderr.contains("--by: is empty"));
     approve(&world, "1").expect(1);
     world.run("sink", &["approve", "--organization", "organization-1", "--revision", &seen]).expect(2);
     world.run("sink", &["run", "--until-end"]).expect(3);
@@ -73,7 +76,9 @@ fn many_deletions_of_several_polls_wait_for_a_person_who_sees_them_first() {
     world.run("sink", &["run", "--until-end"]).expect(3);
     assert_eq!(world.graph(0).entities, before.entities);
     let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
-    approve(&world, &revision(&shown.stdout)).expect(0);
+    let command =
+        shown.stdout.lines().find_map(|line| line.split_once("to allow it: ")).expect("a command").1;
+    assert!(Service::paste(command).expect(0).stdout.contains("approved: "));
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
 }

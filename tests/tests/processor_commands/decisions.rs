@@ -69,9 +69,7 @@ fn holds_are_listed_with_the_commands_that_decide_about_them() {
     // The command is ready to paste.
     let command =
         listed.stdout.lines().find_map(|line| line.split_once("to delete them: ")).expect("a command").1;
-    let words: Vec<String> =
-        command.replace("\"$USER\"", "ada").split(' ').skip(1).map(str::to_owned).collect();
-    Service::run("processor", &words, &[]).expect(0);
+    Service::paste(command).expect(0);
     let (record, decision) = decisions(&world).pop().expect("a decision");
     assert_eq!(record.partition, partition(&hold.organization_id, PARTITIONS));
     assert_eq!(record.key_text(), format!("{}/decision/decision", hold.organization_id));
@@ -170,7 +168,8 @@ fn whoever_forgets_sees_first_what_goes_and_what_stays() {
     }
     assert_eq!(decisions(&world).len(), 0);
     world.run("processor", &["forget", "--organization-id", "of-nobody"]).expect(2);
-    world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
+    let command = told.stdout.lines().find_map(|line| line.split_once("to do it: ")).expect("a command").1;
+    Service::paste(command).expect(0);
     let (_, decision) = decisions(&world).pop().expect("a decision");
     assert_eq!((decision.kind.as_str(), decision.listing_id), (decision::FORGET, None));
 }

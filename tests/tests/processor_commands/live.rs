@@ -19,13 +19,7 @@ fn known(world: &World) -> BTreeSet<String> {
 /// Runs a printed command as a shell would.
 fn paste(listed: &str, before: &str) {
     let command = listed.lines().find_map(|line| line.split_once(before)).expect("a command").1;
-    let words: Vec<String> = command
-        .replace("\"$USER\"", "ada")
-        .split(' ')
-        .skip(1)
-        .map(|word| word.trim_matches('\'').to_owned())
-        .collect();
-    Service::run("processor", &words, &[]).expect(0);
+    Service::paste(command).expect(0);
 }
 
 #[test]
@@ -46,6 +40,8 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     assert!(gone.iter().all(|key| before.contains(key) && known(&world).contains(key)), "held");
     let listed = world.run("processor", &["holds"]);
     assert!(listed.expect(0).stdout.contains("the guard allows"), "the limits: {}", listed.stdout);
+    assert!(!listed.stdout.contains("processor holds"), "this is it: {}", listed.stdout);
+    assert_eq!(listed.stdout.matches("\"HAS\"").count(), 0, "counted, not listed: {}", listed.stdout);
     // One of them stays; the rest goes.
     let kept = gone.first().expect("thirty");
     let lines = world.run("processor", &["holds", "--json"]);
@@ -58,6 +54,10 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     paste(one["reject"].as_str().expect("a command"), "");
     paste(&listed.stdout, "to delete them: ");
     world.run("processor", &["run", "--until-end"]);
+    // Once more: nothing is left of it.
+    paste(&listed.stdout, "to delete them: ");
+    let again = world.run("processor", &["run", "--until-end"]);
+    assert!(again.stderr.contains("it was decided before"), "{}", again.stderr);
     let after = known(&world);
     assert!(gone.iter().filter(|key| *key != kept).all(|key| !after.contains(key)), "approved");
     assert!(after.contains(kept), "rejected");
@@ -77,6 +77,8 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
     world.run("processor", &["run", "--until-end"]);
     assert_eq!(known(&world), BTreeSet::new());
+    let nothing = world.run("processor", &["forget", "--organization-id", &id]);
+    assert!(nothing.expect(2).stderr.contains("forgotten already"), "{}", nothing.stderr);
     let forgotten =
         changes(&world, 0).into_iter().filter(|it| it.reason.as_deref() == Some(reason::FORGOTTEN));
     assert_eq!(forgotten.count(), after.len());

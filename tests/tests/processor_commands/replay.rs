@@ -66,7 +66,14 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         let arguments = ["replay", "--from", "earliest", "--into", &into];
         let run = world
             .run("processor", &[&arguments[..], &["--transaction-records", transaction_records]].concat());
-        run.expect(3);
+        let last = run.expect(3).stdout.lines().last().expect("a line");
+        assert!(
+            last.starts_with(&format!(
+                "replayed {} (3 partitions) into {into}: 2 org",
+                world.topic(Topic::Raw)
+            ))
+        );
+        assert!(!run.stdout.contains("offsets 0 to 0"), "an empty partition is no news: {}", run.stdout);
         for topic in TARGETS {
             let replayed = read(&world, topic, &into);
             assert!(said(live[&topic].clone()) == said(replayed), "{topic:?} differs, {transaction_records}");

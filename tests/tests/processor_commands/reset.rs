@@ -13,6 +13,7 @@ use tests::{
     judge::agree,
     kafka,
     proxy::{Fate, Proxy, Request},
+    services::Service,
     world::{PARTITIONS, World},
 };
 
@@ -40,13 +41,19 @@ fn a_processor_that_was_reset_comes_to_the_same_topics() {
         }
         assert!(read() == before && !committed().is_empty(), "a dry run changes nothing");
     }
-    let done = world.run("processor", &["reset", "--confirm", "--json"]);
+    let shown = world.run("processor", &["reset"]);
+    let command = shown.stdout.lines().find_map(|line| line.split_once("to do it: ")).expect("a command").1;
+    let done = Service::paste(&format!("{command} --json"));
     let line: Value = serde_json::from_str(&done.expect(0).stdout).expect("a JSON line");
     assert_eq!((&line["deleted"], &line["lost_until_next_poll"]), (&true.into(), &serde_json::json!({})));
     assert_eq!(committed(), BTreeMap::new());
     for topic in [Topic::Changes, Topic::Graph] {
         assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(topic)), 0, "{topic:?}");
     }
+    // Topics may be created: nothing says that they may not.
+    let verified = world.run("processor", &["verify"]);
+    assert!(verified.expect(1).stderr.contains("`processor run` creates"), "{}", verified.stderr);
+    assert!(!verified.stderr.contains("create_topics"), "{}", verified.stderr);
     world.run("processor", &["run", "--until-end"]).expect(0);
     assert!(read() == before, "the topics differ from before");
     world.run("sink", &["run", "--until-end"]).expect(0);
