@@ -153,6 +153,7 @@ impl Known {
             (GraphKey::Coverage(key), value) => ((&mut self.coverage, value.is_some()), key),
             (GraphKey::Hold(key), value) => ((&mut self.holds, value.is_some()), key),
             (GraphKey::Withheld(key), value) => ((&mut self.withheld, value.is_some()), key),
+            (GraphKey::Barrier, _) => return,
         };
         match set {
             (set, true) => drop(set.insert(key)),

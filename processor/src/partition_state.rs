@@ -1,5 +1,7 @@
 //! The state of a task's partition: restored, checked, folded on. Pure.
 
+use std::collections::BTreeMap;
+
 use schemas::{
     codec::GraphValue,
     state::{FoldError, GraphKey, States},
@@ -78,6 +80,23 @@ pub enum Unfit {
         changes: i64,
         /// Where the partition of the changes topic ends.
         end: i64,
+    },
+    /// The newest change of an organization is another one than the last that its graph has had.
+    #[error(
+        "the graph of organization {organization_id} in partition {partition} is at revision {graph}, and its newest change \
+         in the changes topic has revision {log}: one of the two topics has lost records, and new changes would continue \
+         the wrong one; restore the topic that is short from a backup, or rebuild both from what raw has: with \
+         `processor reset`, or beside the old ones with `processor replay --from earliest --into PREFIX`"
+    )]
+    Revision {
+        /// Whose.
+        organization_id: String,
+        /// Which.
+        partition: i32,
+        /// Of the graph.
+        graph: i64,
+        /// Of the newest change.
+        log: i64,
     },
     /// Nobody knows any more what of raw was read, and what it has begins behind what certainly was.
     #[error(
@@ -187,8 +206,26 @@ impl PartitionState {
         Ok(())
     }
 
+    /// Checks that the graph has had just the changes that the log has: `newest` is the revision of the newest change of
+    /// each organization that the end of the log tells of.
+    pub fn check_revisions(&self, newest: &BTreeMap<String, i64>) -> Result<(), Unfit> {
+        for (organization_id, log) in newest {
+            let graph = self.states.get(organization_id).map_or(0, |state| state.poll().revision);
+            if graph != *log {
+                let (organization_id, partition) = (organization_id.clone(), self.partition);
+                return Err(Unfit::Revision { organization_id, partition, graph, log: *log });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether no organization that has had changes is missing there.
+    pub fn has_no_other_change(&self, newest: &BTreeMap<String, i64>) -> bool {
+        self.states.iter().all(|(id, state)| state.poll().revision == 0 || newest.contains_key(id))
+    }
+
     /// Checks that nothing is missing between what was read of raw and its beginning, where the group has no offset any
-    /// more. A transaction's marker may stand between two records.
+    /// more. A transaction's marker may stand between two records ([`Self::maybe_unread`]).
     pub fn check_unread(&self, group: &str, topic: &str, beginning: i64) -> Result<(), Unfit> {
         let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max();
         match read {
@@ -201,6 +238,13 @@ impl PartitionState {
             }),
             _ => Ok(()),
         }
+    }
+
+    /// The offset between what was read of raw and its beginning, where there is one. It held a marker of the last
+    /// transaction, or a decision that nobody read.
+    pub fn maybe_unread(&self, beginning: i64) -> Option<i64> {
+        let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max()?;
+        (beginning == read + 2).then_some(read + 1)
     }
 
     /// Checks that the raw partition, which ends there, has all that was read of it.
@@ -274,89 +318,4 @@ impl PartitionState {
 }
 
 #[cfg(test)]
-mod tests {
-    use schemas::{
-        codec::GraphValue,
-        collection::POLL,
-        coverage::{Coverage, Latest, Poll},
-        raw::outcome,
-        state::GraphKey,
-    };
-
-    use super::{PartitionState, Unfit};
-
-    #[test]
-    fn a_raw_topic_that_ends_before_what_was_read_of_it_is_refused() {
-        let mut state = PartitionState::new(0, 1);
-        let coverage = Coverage {
-            organization_id: "o".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: "users".to_owned(),
-            whole: None,
-            latest: Some(Latest {
-                outcome: outcome::WHOLE.to_owned(),
-                reason: None,
-                poll_id: None,
-                raw_offset: 7,
-                ended_ts_ms: 1,
-            }),
-            not_whole_since_ts_ms: None,
-            poll: None,
-        };
-        let key = GraphKey::Coverage("users".to_owned());
-        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
-        assert_eq!(state.check_raw_end(8), Ok(()));
-        let refused = Unfit::RawOffset { organization_id: "o".to_owned(), read: 7, end: 7 };
-        assert_eq!(state.check_raw_end(7), Err(refused));
-    }
-
-    #[test]
-    fn a_log_that_has_no_room_for_what_the_graph_has_had_is_refused() {
-        let mut state = PartitionState::new(0, 1);
-        assert!(state.is_blank());
-        assert_eq!(state.check_log(0), Ok(()));
-        let coverage = Coverage {
-            organization_id: "o".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: POLL.to_owned(),
-            whole: None,
-            latest: None,
-            not_whole_since_ts_ms: None,
-            poll: Some(Poll { revision: 3, ..Poll::default() }),
-        };
-        let key = GraphKey::Coverage(POLL.to_owned());
-        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
-        assert!(!state.is_blank());
-        assert_eq!(state.check_log(4), Ok(()));
-        for end in [0, 2] {
-            let refused = state.check_log(end).unwrap_err();
-            assert!(
-                refused.to_string().contains("3 changes")
-                    && refused.to_string().contains("kafka.topic_prefix"),
-                "{refused}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_what_was() {
-        let mut state = PartitionState::new(0, 1);
-        let check = |state: &PartitionState, beginning| state.check_unread("g", "t", beginning);
-        assert_eq!(check(&state, 99), Ok(()), "nothing was ever read");
-        let coverage = Coverage {
-            organization_id: "o".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: POLL.to_owned(),
-            whole: None,
-            latest: None,
-            not_whole_since_ts_ms: None,
-            poll: Some(Poll { raw_offset: Some(7), ..Poll::default() }),
-        };
-        let key = GraphKey::Coverage(POLL.to_owned());
-        state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
-        assert_eq!(check(&state, 9), Ok(()), "only the marker of the transaction is gone");
-        let refused = check(&state, 10).unwrap_err().to_string();
-        assert!(refused.contains("up to offset 7") && refused.contains("begins at 10"), "{refused}");
-        assert!(refused.contains("--group g --topic t:0 --reset-offsets --to-earliest"), "{refused}");
-    }
-}
+mod tests;

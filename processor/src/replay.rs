@@ -239,7 +239,7 @@ impl<'a> Replay<'a> {
 
     fn run(mut self, shutdown: &Shutdown) -> anyhow::Result<Replayed> {
         let mut idle = 0;
-        while self.reader.position() < self.end && !self.reader.is_at_end() {
+        while self.reader.position() < self.end {
             if shutdown.is_requested() {
                 bail!("it was asked to end");
             }

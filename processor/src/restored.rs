@@ -1,16 +1,23 @@
 //! A partition's state as the graph topic has it.
 
 use std::{
+    cell::Cell,
+    collections::BTreeMap,
+    convert::Infallible,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
-use schemas::{codec::decode_raw, topics::Topic};
+use schemas::{
+    change::Envelope,
+    codec::{decode, decode_raw},
+    topics::Topic,
+};
 use service::{
     admin::Heartbeat,
     kafka::{
-        partition::{PartitionReader, Start, hurried},
-        restore::{self, RestoreError},
+        partition::{PartitionReader, Record, Start, hurried},
+        restore::{RestoreError, restore_to},
         transaction::TransactionalProducer,
     },
 };
@@ -22,17 +29,20 @@ use crate::{
     task::{Error, Shared},
 };
 
-/// One wait for a record.
-const LOOK_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long one record is waited for: brokers that are slower are as slow for the task itself, which then tells.
+/// How long the record where the newest whole listing ended is waited for: brokers that are slower are as slow for the
+/// task itself, which then tells.
 const LOOK_BOUND: Duration = Duration::from_secs(10);
+/// How far behind the end of the log the newest change of each organization is looked for (offsets): first where most
+/// are, then as far as a second's reading. An organization that has changed nothing for longer is not compared.
+const LOOK_BACK: [i64; 2] = [500, 20_000];
 
-/// Restores the partition's state from the graph topic, and refuses one that is not what was written. What the producer
-/// writes from now on has to come behind what is there.
+/// Restores the partition's state from the graph topic up to the barrier, and refuses one that is not what was written.
+/// What the producer writes from now on has to come behind what is there.
 pub(crate) fn restored(
     shared: &Shared,
     partition: i32,
     producer: &TransactionalProducer,
+    barrier: i64,
     heartbeat: &Heartbeat,
     stop: &AtomicBool,
 ) -> Result<PartitionState, Error> {
@@ -40,32 +50,32 @@ pub(crate) fn restored(
     let mut state = PartitionState::new(partition, shared.partition_count);
     let client = hurried(&shared.client);
     let mut reader = PartitionReader::open(&client, &shared.group_id, &topic, partition, Start::Beginning)?;
+    let end = barrier + 1;
     let is_stopped = || stop.load(Ordering::Relaxed);
-    let restored = restore::restore_unless(&mut reader, is_stopped, |record| {
+    let is_there = restore_to(&mut reader, end, is_stopped, |record| {
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
         let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
         state.restore(&key, record.value.as_deref())
     });
-    match restored {
-        Ok(None) => return Err(Error::Stopped),
-        Ok(Some(end)) => {
-            state.check()?;
-            producer.expect_behind(&topic, partition, end);
-            // Written together, so either both were ever written or neither.
-            let changes = Topic::Changes.name(&shared.prefix);
-            reader.turn_to(&changes, partition, Start::Beginning)?;
-            let end = reader.end_offset()?;
-            state.check_log(end)?;
-            if state.is_blank() && end > 0 && has_record(&mut reader)? {
-                return Err(Unfit::GraphMadeAnew { partition }.into());
-            }
-            producer.expect_behind(&changes, partition, end);
-        }
-        Err(RestoreError::Read(error)) => return Err(error.into()),
-        Err(error @ RestoreError::Stalled { .. }) => return Err(Error::Reopen(error.into())),
-        Err(error @ RestoreError::Apply { .. }) => return Err(Error::Fatal(error.into())),
+    if !is_there.map_err(failed)? {
+        return Err(Error::Stopped);
     }
+    state.check()?;
+    producer.expect_behind(&topic, partition, end);
+    // Graph and changes are written together, so they tell of the same changes.
+    let changes = Topic::Changes.name(&shared.prefix);
+    reader.turn_to(&changes, partition, Start::Beginning)?;
+    let end = reader.end_offset()?;
+    state.check_log(end)?;
+    if state.is_blank() {
+        if has_record(&mut reader, end)? {
+            return Err(Unfit::GraphMadeAnew { partition }.into());
+        }
+    } else {
+        state.check_revisions(&newest_revisions(&mut reader, end, &state, heartbeat)?)?;
+    }
+    producer.expect_behind(&changes, partition, end);
     for (organization_id, state) in state.states().iter() {
         let poll = state.poll();
         info!(
@@ -80,15 +90,53 @@ pub(crate) fn restored(
     Ok(state)
 }
 
-/// Whether there is a record at all: the offsets of aborted transactions tell of none.
-fn has_record(reader: &mut PartitionReader) -> Result<bool, Error> {
-    let deadline = Instant::now() + LOOK_BOUND;
-    while !reader.is_at_end() && Instant::now() < deadline {
-        if reader.next(LOOK_TIMEOUT)?.is_some() {
-            return Ok(true);
+/// Whether there is a record at all before the end: the offsets of aborted transactions tell of none.
+fn has_record(reader: &mut PartitionReader, end: i64) -> Result<bool, Error> {
+    let has_record = Cell::new(false);
+    let note = |_| {
+        has_record.set(true);
+        Ok::<(), Infallible>(())
+    };
+    restore_to(reader, end, || has_record.get(), note).map_err(failed)?;
+    Ok(has_record.get())
+}
+
+/// The revision of the newest change of each organization, as far as the log's last offsets have one. The reader is at
+/// the log's beginning.
+fn newest_revisions(
+    reader: &mut PartitionReader,
+    end: i64,
+    state: &PartitionState,
+    heartbeat: &Heartbeat,
+) -> Result<BTreeMap<String, i64>, Error> {
+    let mut newest: BTreeMap<String, i64> = BTreeMap::new();
+    let beginning = reader.position();
+    for back in LOOK_BACK {
+        let start = beginning.max(end - back);
+        reader.seek(start)?;
+        let note = |record: Record| {
+            heartbeat.beat();
+            // What nobody can read, no organization's graph was written with.
+            if let Ok(change) = decode::<Envelope>(record.value.as_deref().unwrap_or_default()) {
+                let revision = newest.entry(change.source.organization_id).or_default();
+                *revision = change.revision.max(*revision);
+            }
+            Ok::<(), Infallible>(())
+        };
+        restore_to(reader, end, || false, note).map_err(failed)?;
+        if start == beginning || state.has_no_other_change(&newest) {
+            break;
         }
     }
-    Ok(false)
+    Ok(newest)
+}
+
+fn failed<E: std::error::Error + Send + Sync + 'static>(error: RestoreError<E>) -> Error {
+    match error {
+        RestoreError::Read(error) => error.into(),
+        RestoreError::Stalled { .. } => Error::Reopen(error.into()),
+        RestoreError::Apply { .. } => Error::Fatal(error.into()),
+    }
 }
 
 /// Checks that the raw partition is the one that was read: it reaches as far, and has the manifest of the newest whole
@@ -113,15 +161,17 @@ pub(crate) fn check_raw(
         Start::Offset(read),
     )?;
     let deadline = Instant::now() + LOOK_BOUND;
-    let record = loop {
-        match look.next(LOOK_TIMEOUT)? {
-            Some(record) => break record,
-            None if look.is_at_end() || Instant::now() >= deadline => return Ok(()),
-            None => {}
-        }
+    let mut record = None;
+    let keep = |found| {
+        record = Some(found);
+        Ok::<(), Infallible>(())
     };
-    let found = record.value.as_deref().and_then(|value| decode_raw(value).ok());
-    let is_same =
-        record.offset == read && found.is_some_and(|raw| raw.record.listing_id.as_ref() == Some(&listing_id));
+    let is_there = restore_to(&mut look, read + 1, || Instant::now() >= deadline, keep).map_err(failed)?;
+    if !is_there {
+        return Ok(());
+    }
+    // None where the offset belongs to another record, or to a transaction marker.
+    let found = record.and_then(|record| decode_raw(&record.value?).ok());
+    let is_same = found.is_some_and(|raw| raw.record.listing_id.as_ref() == Some(&listing_id));
     if is_same { Ok(()) } else { Err(Unfit::RawRecord { organization_id, listing_id, read }.into()) }
 }

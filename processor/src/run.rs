@@ -39,6 +39,9 @@ const HEARTBEAT_BOUND: Duration = Duration::from_mins(3);
 /// Pause before a task is opened anew, doubled up to the bound: the brokers need time to elect leaders.
 const REOPEN_PAUSE: Duration = Duration::from_millis(500);
 const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How long a run until the end goes on while a task cannot be opened or worked on: longer than a leader election, and a
+/// scheduler's next run tries again.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 /// How long after it was fenced a partition is taken back that is still assigned to this process: one that another
 /// member took over is revoked within a session's timeout, so it was the coordinator, for a transaction that took too
 /// long, or a command that is done by then.
@@ -325,6 +328,7 @@ fn keep_running(
 ) -> Result<Ended, task::Error> {
     let mut pause = REOPEN_PAUSE;
     let mut end = None;
+    let mut failing_since: Option<Instant> = None;
     loop {
         shared.health.set(partition_name(partition), Err("restoring".to_owned()));
         let result = Task::open(shared, partition, Arc::clone(group), stop).and_then(|mut task| {
@@ -334,9 +338,16 @@ fn keep_running(
             }
             shared.health.set(partition_name(partition), Ok(()));
             pause = REOPEN_PAUSE;
+            failing_since = None;
             task.run(stop, end)
         });
         match result {
+            Err(task::Error::Reopen(error))
+                if shared.until_end
+                    && failing_since.get_or_insert_with(Instant::now).elapsed() >= GIVE_UP_AFTER =>
+            {
+                return Err(task::Error::Fatal(error));
+            }
             Err(task::Error::Reopen(error)) if !stop.load(Ordering::Relaxed) => {
                 let error = format!("{:#}", anyhow!(error));
                 warn!(partition, error, "the task is opened anew");

@@ -63,6 +63,9 @@ impl Stand {
             let Some((organization_id, graph_key)) = GraphKey::parse(&key) else {
                 return Err(FoldError::Key(key));
             };
+            if graph_key == GraphKey::Barrier {
+                return Ok(());
+            }
             let value = record.value.as_deref().map(GraphValue::decode).transpose();
             let value = value.map_err(|source| FoldError::Value { key: key.clone(), source })?;
             show(organization_id, graph_key, value);

@@ -10,11 +10,11 @@ use std::{
 
 use anyhow::anyhow;
 use rdkafka::{ClientConfig, consumer::ConsumerGroupMetadata};
-use schemas::topics::Topic;
+use schemas::{state::barrier_key, topics::Topic};
 use service::{
     admin::{Health, Heartbeat},
     kafka::{
-        partition::{self, PartitionReader, Start},
+        partition::{self, PartitionReader, Start, warn_of_unread},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
@@ -129,7 +129,8 @@ pub struct Task<'a> {
 
 impl<'a> Task<'a> {
     /// Fences the predecessor, restores, and goes to the committed offset, in this order: only once the
-    /// predecessor's transaction has ended are the graph and the offset what they stay.
+    /// predecessor's transaction has ended are the graph and the offset what they stay. The restore ends at a barrier
+    /// that the task itself has written.
     ///
     /// A stop is noticed before the first step and all through the restore: whoever waits for the partition, or for the
     /// process's end, does not wait for the whole of it.
@@ -146,13 +147,20 @@ impl<'a> Task<'a> {
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
         service::failpoint!("processor::after_init_transactions");
-        let state = restored(shared, partition, &producer, &heartbeat, stop)?;
+        let graph = Topic::Graph.name(&shared.prefix);
+        let key = barrier_key(partition, shared.partition_count);
+        let barrier = producer.write_barrier(&graph, partition, &key)?;
+        service::failpoint!("processor::after_barrier");
+        let state = restored(shared, partition, &producer, barrier, &heartbeat, stop)?;
         service::failpoint!("processor::after_restore");
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
         if !reader.resume()? {
             state.check_unread(&shared.group_id, &raw, reader.position())?;
+            if let Some(offset) = state.maybe_unread(reader.position()) {
+                warn_of_unread(&raw, partition, offset);
+            }
         }
         check_raw(shared, partition, &reader, &state)?;
         info!(partition, offset = reader.position(), "task opened");
@@ -173,7 +181,7 @@ impl<'a> Task<'a> {
         let mut lag_asked: Option<Instant> = None;
         loop {
             self.heartbeat.beat();
-            let is_over = end.is_some_and(|end| self.reader.position() >= end || self.reader.is_at_end());
+            let is_over = end.is_some_and(|end| self.reader.position() >= end);
             if is_over {
                 self.intake.drop_open(self.reader.position());
             }
@@ -189,12 +197,15 @@ impl<'a> Task<'a> {
             if self.intake.batch().is_full() {
                 self.commit()?;
             }
-            if self.reader.is_at_end() {
+            if self.reader.is_idle() && end.is_none() {
                 self.shared.metrics.set_lag(self.partition, 0);
             } else if lag_asked.is_none_or(|asked| asked.elapsed() >= LAG_INTERVAL) {
-                // A question for people: that it has no answer is no reason to begin anew.
-                if let Ok(end) = self.reader.end_offset() {
-                    self.shared.metrics.set_lag(self.partition, end - self.reader.position());
+                // A question for people: that it has no answer is no reason to open the task again.
+                match self.reader.end_offset() {
+                    Ok(end) => self.shared.metrics.set_lag(self.partition, end - self.reader.position()),
+                    // Who runs until the end waits for records that may never come.
+                    Err(error) if end.is_some() => return Err(error.into()),
+                    Err(_) => {}
                 }
                 lag_asked = Some(Instant::now());
             }

@@ -8,11 +8,16 @@ use crate::{
     coverage::{Coverage, Hold, Poll, Withheld},
     element::Element,
     graph::Graph,
+    topics::partition,
 };
 
 const COVERAGE: &str = "coverage/";
 const HOLD: &str = "hold/";
 const WITHHELD: &str = "withheld/";
+/// No element's key: those begin with their type.
+const BARRIER: &str = "barrier";
+/// Begins what a barrier's key has in the place of an organization id.
+const BARRIER_OWNER: &str = "anthropic-graph.";
 
 /// A key of the graph topic, without its organization.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +30,19 @@ pub enum GraphKey {
     Hold(String),
     /// Key of the withheld relationship.
     Withheld(String),
+    /// A tombstone that the partition's writer reads back to know that it has read everything. It says nothing of any
+    /// organization.
+    Barrier,
+}
+
+/// The key of a partition's barrier, always the same one, so that compaction leaves the newest.
+///
+/// Readers from before barriers take it for the tombstone of an unknown element, of an organization whose id belongs in
+/// this partition, and pass it.
+pub fn barrier_key(of: i32, partition_count: i32) -> String {
+    let mut owners = (0_u32..).map(|number| format!("{BARRIER_OWNER}{number}"));
+    let owner = owners.find(|owner| partition(owner, partition_count) == of);
+    GraphKey::Barrier.format(&owner.expect("a hash meets each partition"))
 }
 
 impl GraphKey {
@@ -35,6 +53,7 @@ impl GraphKey {
             Self::Coverage(collection) => format!("{organization_id}/{COVERAGE}{collection}"),
             Self::Hold(key) => format!("{organization_id}/{HOLD}{key}"),
             Self::Withheld(key) => format!("{organization_id}/{WITHHELD}{key}"),
+            Self::Barrier => format!("{organization_id}/{BARRIER}"),
         }
     }
 
@@ -47,6 +66,8 @@ impl GraphKey {
             Self::Hold(element_key.to_owned())
         } else if let Some(element_key) = rest.strip_prefix(WITHHELD) {
             Self::Withheld(element_key.to_owned())
+        } else if rest == BARRIER {
+            Self::Barrier
         } else {
             Self::Element(rest.to_owned())
         };
@@ -158,6 +179,8 @@ impl State {
                 Ok(())
             }
             (GraphKey::Coverage(key) | GraphKey::Hold(key), Some(_)) => Err(FoldError::Kind(key.clone())),
+            (GraphKey::Barrier, None) => Ok(()),
+            (GraphKey::Barrier, Some(_)) => Err(FoldError::Kind(BARRIER.to_owned())),
         }
     }
 
@@ -240,6 +263,9 @@ impl States {
             .map(GraphValue::decode)
             .transpose()
             .map_err(|source| FoldError::Value { key: key.to_owned(), source })?;
-        self.entry(organization_id).fold(&graph_key, value)
+        match (&graph_key, &value) {
+            (GraphKey::Barrier, None) => Ok(()),
+            _ => self.entry(organization_id).fold(&graph_key, value),
+        }
     }
 }

@@ -117,7 +117,7 @@ impl Task {
                 }
             }
             // A compacted topic makes sense at its end only.
-            is_at_end = self.reader.is_at_end();
+            is_at_end = self.reader.is_idle();
             if is_at_end {
                 // Asked before: a process that slept meets an end that it had met before it fell asleep.
                 self.check_not_behind()?;

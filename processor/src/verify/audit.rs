@@ -23,6 +23,9 @@ use super::{
 /// changes is read again for each further slice of the ids.
 pub(super) const IDS_A_PASS: i64 = 4_000_000;
 
+/// What the key of a partition's barrier has in the place of an element's.
+const BARRIER: &str = "barrier";
+
 /// The audit of one partition.
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -100,6 +103,10 @@ impl Audit {
     pub(super) fn take_graph(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) {
         let key = String::from_utf8_lossy(key).into_owned();
         let (organization_id, rest) = key.split_once('/').unwrap_or(("", &key));
+        // The partition's writer marks with it how far it has to read; it says nothing of an organization.
+        if rest == BARRIER && value.is_none() {
+            return;
+        }
         let file = self.file(organization_id);
         file.books.enter(rest, value, offset, &mut file.verdict);
     }

@@ -14,10 +14,12 @@ use tracing::{debug, error, info, trace, warn};
 use crate::config::{self, SecretError};
 
 /// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
-pub(crate) const RESERVED: [&str; 16] = [
+pub(crate) const RESERVED: [&str; 17] = [
     "acks",
     "auto.offset.reset",
     "bootstrap.servers",
+    // Every reader fetches from the leader: a follower's end lags.
+    "client.rack",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.gapless.guarantee",

@@ -1,22 +1,28 @@
 //! Reading: one partition, from an offset on, committed records only.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use thiserror::Error;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use super::client::{Log, with};
+use super::client::with;
 
+mod error;
+mod met;
 mod record;
 
+pub use error::{Error, is_permanent};
+use met::Met;
 pub use record::Record;
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
+/// Pause between two tries of a question that no leader answered.
+const QUERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Set where the user does not say otherwise. The bounds on memory are per partition and a process may read from
 /// dozens: librdkafka's own (64 MiB queued, 50 MiB a fetch) are made for one consumer.
@@ -35,8 +41,10 @@ const DEFAULTS: [(&str, &str); 5] = [
 /// The same in milliseconds for who reads to the end and no further.
 const HURRIED_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
 
-const PROMISES: [(&str, &str); 5] = [
+const PROMISES: [(&str, &str); 6] = [
     ("isolation.level", "read_committed"),
+    // Fetch from the leader: a follower's end lags, and each reader here waits for the leader's.
+    ("client.rack", ""),
     // A task's offset that is gone is a gap in the history: jumping over it is a person's decision.
     ("auto.offset.reset", "error"),
     ("enable.auto.commit", "false"),
@@ -50,51 +58,6 @@ pub fn hurried(base: &ClientConfig) -> ClientConfig {
     with(base, &[HURRIED_WAIT], &[])
 }
 
-/// What went wrong, by what the caller does next.
-#[derive(Debug, Error)]
-pub enum Error {
-    /// The next offset is no longer, or not yet, in the topic: records are lost to this reader. A person decides.
-    #[error(
-        "{topic} partition {partition} has the offsets {beginning} to {end}, and the next to read is {committed}: \
-         records were deleted before they were read, or the topic was made anew; to go on with what there is, stop \
-         the service and reset its group's offset with kafka-consumer-groups.sh --reset-offsets --to-earliest"
-    )]
-    OffsetOutOfRange {
-        /// Of the partition.
-        topic: String,
-        /// Its number.
-        partition: i32,
-        /// The next offset to read.
-        committed: i64,
-        /// The first offset there is.
-        beginning: i64,
-        /// The end offset.
-        end: i64,
-    },
-    /// The brokers did not answer in time. Try again later.
-    #[error("no broker answered for {topic} partition {partition} within {} s; check that they are up and reachable", QUERY_TIMEOUT.as_secs())]
-    Unreachable {
-        /// Of the partition.
-        topic: String,
-        /// Its number.
-        partition: i32,
-        /// The last try's error.
-        #[source]
-        source: Box<KafkaError>,
-    },
-    /// Nothing helps but a person: no such partition, no permission, a wrong configuration. Stop.
-    #[error("cannot read {topic} partition {partition}")]
-    Fatal {
-        /// Of the partition.
-        topic: String,
-        /// Its number.
-        partition: i32,
-        /// librdkafka's error.
-        #[source]
-        source: Box<KafkaError>,
-    },
-}
-
 /// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
@@ -106,13 +69,13 @@ pub enum Start {
 
 /// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
 pub struct PartitionReader {
-    consumer: BaseConsumer<Log>,
+    consumer: BaseConsumer<Met>,
     topic: String,
     partition: i32,
     start: Start,
     position: i64,
     is_fetching: bool,
-    is_at_end: bool,
+    is_idle: bool,
     /// A record that was read and not yet wanted.
     kept: Option<Record>,
 }
@@ -128,10 +91,8 @@ impl PartitionReader {
     ) -> Result<Self, Error> {
         let mut config = with(base, &DEFAULTS, &PROMISES);
         config.set("group.id", group_id);
-        let consumer = config.create_with_context(Log).map_err(|source: KafkaError| Error::Fatal {
-            topic: topic.to_owned(),
-            partition,
-            source: source.into(),
+        let consumer = config.create_with_context(Met::default()).map_err(|source: KafkaError| {
+            Error::Fatal { topic: topic.to_owned(), partition, source: source.into() }
         })?;
         let mut reader = Self {
             consumer,
@@ -140,7 +101,7 @@ impl PartitionReader {
             start,
             position: 0,
             is_fetching: false,
-            is_at_end: false,
+            is_idle: false,
             kept: None,
         };
         reader.begin(start)?;
@@ -156,7 +117,7 @@ impl PartitionReader {
         self.begin(start)
     }
 
-    /// The next record; none where the timeout is over or the partition's end was met ([`Self::is_at_end`]).
+    /// The next record. `None` when the timeout is over, or when a broker had no more ([`Self::is_idle`]).
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Record>, Error> {
         if let Some(record) = self.kept.take() {
             return Ok(Some(self.passed(record)));
@@ -170,8 +131,11 @@ impl PartitionReader {
                     drop(message);
                     return Ok(Some(self.passed(record)));
                 }
+                // What the broker knows ends here, and all of it has been delivered. It need not know all there is.
                 Some(Err(KafkaError::PartitionEOF(_))) => {
-                    self.is_at_end = true;
+                    let end = self.consumer.context().take();
+                    self.position = end.map_or(self.position, |end| end.max(self.position));
+                    self.is_idle = true;
                     return Ok(None);
                 }
                 Some(Err(error)) => self.judge(error)?,
@@ -183,18 +147,27 @@ impl PartitionReader {
         }
     }
 
-    /// The next offset to read. Behind the last record there may be transaction markers, which occupy offsets and are
-    /// never delivered: whether the reader is at the end is for [`Self::is_at_end`] to say.
+    /// The next offset to read: every committed record before it has been returned. Behind the last record there may
+    /// be transaction markers, which occupy offsets and are never returned; the position passes them when a broker says
+    /// that it has no more.
     pub fn position(&self) -> i64 {
         self.position
     }
 
-    /// Whether the end of the partition was met behind the last record read.
-    pub fn is_at_end(&self) -> bool {
-        self.is_at_end
+    /// Whether the broker that was asked last had nothing behind the last record. A hint, no proof: a broker that was
+    /// elected a moment ago does not know yet what its predecessor committed. [`Self::is_at_end`] asks.
+    pub fn is_idle(&self) -> bool {
+        self.is_idle
     }
 
-    /// The end of what is committed (the last stable offset): one past the last offset readable now.
+    /// Whether every record that is committed now has been returned. Asks the leader.
+    pub fn is_at_end(&self) -> Result<bool, Error> {
+        Ok(self.position >= self.end_offset()?)
+    }
+
+    /// The end of what is committed (the last stable offset): one past the last offset readable now. The leader answers,
+    /// and one that was elected a moment ago only once it knows (KIP-207), so a reader whose [`Self::position`] is there
+    /// has read everything that was committed before the question.
     pub fn end_offset(&self) -> Result<i64, Error> {
         self.watermarks().map(|(_, end)| end)
     }
@@ -221,13 +194,17 @@ impl PartitionReader {
     /// Goes to the offset that the group has committed; without one it stays where it is and says `false`.
     ///
     /// Asks where the partition begins and ends, since a reader beyond the end would merely wait. An offset just before
-    /// the beginning has lost nothing: what is missing is the marker behind the last record read, for no transaction
-    /// fits into one offset.
+    /// the beginning has most likely lost nothing: retention left the next transaction's first record, and what is
+    /// missing is the marker behind the last record read. But a record that was written outside any transaction, such as
+    /// a person's decision, takes one offset too, and nothing tells the two apart any more: so a warning says it.
     pub fn resume(&mut self) -> Result<bool, Error> {
         let Some(committed) = self.committed()? else { return Ok(false) };
         let (beginning, end) = self.watermarks()?;
         if committed > end || committed + 1 < beginning {
             return Err(self.out_of_range(committed, beginning, end));
+        }
+        if committed < beginning {
+            warn_of_unread(&self.topic, self.partition, committed);
         }
         self.seek(committed.max(beginning))?;
         Ok(true)
@@ -250,10 +227,10 @@ impl PartitionReader {
         &self.topic
     }
 
-    /// Forgets what was fetched, the meeting of the end among it, and begins again at the position.
-    pub(super) fn restart(&mut self) -> Result<(), Error> {
+    /// Forgets what was fetched, and begins again at the position.
+    fn restart(&mut self) -> Result<(), Error> {
         self.kept = None;
-        self.is_at_end = false;
+        self.is_idle = false;
         if self.is_fetching {
             self.start = Start::Offset(self.position);
             self.is_fetching = false;
@@ -265,13 +242,8 @@ impl PartitionReader {
     /// Gives a record back to be the next one.
     pub(super) fn keep(&mut self, record: Record) {
         self.position = record.offset;
-        self.is_at_end = false;
+        self.is_idle = false;
         self.kept = Some(record);
-    }
-
-    /// Moves the position over offsets known to hold no records.
-    pub(super) fn pass_to(&mut self, offset: i64) {
-        self.position = self.position.max(offset);
     }
 
     fn begin(&mut self, start: Start) -> Result<(), Error> {
@@ -285,7 +257,7 @@ impl PartitionReader {
 
     fn passed(&mut self, record: Record) -> Record {
         self.position = record.offset + 1;
-        self.is_at_end = false;
+        self.is_idle = false;
         record
     }
 
@@ -304,10 +276,22 @@ impl PartitionReader {
         Ok(())
     }
 
+    /// Repeated while a new leader takes over, which its predecessor and librdkafka learn a moment later.
     fn watermarks(&self) -> Result<(i64, i64), Error> {
-        self.consumer
-            .fetch_watermarks(&self.topic, self.partition, QUERY_TIMEOUT)
-            .map_err(|error| self.failed(error))
+        let deadline = Instant::now() + QUERY_TIMEOUT;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.fetch_watermarks(&self.topic, self.partition, left) {
+                Ok(offsets) => return Ok(offsets),
+                Err(error) if is_permanent(&error) || Instant::now() + QUERY_PAUSE >= deadline => {
+                    return Err(self.failed(error));
+                }
+                Err(error) => {
+                    debug!(topic = self.topic, partition = self.partition, %error, "asking for the offsets again");
+                    thread::sleep(QUERY_PAUSE);
+                }
+            }
+        }
     }
 
     /// Sorts what `poll` reports: librdkafka mends most of it by itself.
@@ -342,30 +326,20 @@ impl PartitionReader {
     }
 }
 
+/// Says that one offset of a raw partition is gone that may have had a record nobody read.
+pub fn warn_of_unread(topic: &str, partition: i32, offset: i64) {
+    warn!(
+        topic,
+        partition,
+        offset,
+        "retention deleted one offset that was not read yet; it most likely held a transaction marker, but it may have \
+         held a decision: check `processor holds`, and repeat an approve, reject or forget that had no effect"
+    );
+}
+
 /// In whole milliseconds, upward: rdkafka cuts the rest off and spins through it. Nor may one poll be longer than its
 /// interval for events, or a rest comes of that.
 fn whole(timeout: Duration) -> Duration {
     let milliseconds = u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds).min(Duration::from_secs(1))
-}
-
-/// Whether what a consumer reports is for a person to mend. librdkafka mends the rest by itself, such as a broker that
-/// went away.
-pub fn is_permanent(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::MessageConsumptionFatal(_))
-        || matches!(
-            error.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::UnknownTopic
-                    | RDKafkaErrorCode::UnknownPartition
-                    | RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::TopicAuthorizationFailed
-                    | RDKafkaErrorCode::GroupAuthorizationFailed
-                    | RDKafkaErrorCode::ClusterAuthorizationFailed
-                    | RDKafkaErrorCode::Authentication
-                    | RDKafkaErrorCode::SaslAuthenticationFailed
-                    | RDKafkaErrorCode::InvalidArgument
-                    | RDKafkaErrorCode::State
-            )
-        )
 }

@@ -36,7 +36,8 @@ pub enum RestoreError<E> {
     },
     /// Nothing came any more. Try again later.
     #[error(
-        "restoring {topic} partition {partition} stands still at offset {position} of {end} since {} s; check the brokers",
+        "restoring {topic} partition {partition} has made no progress at offset {position} of {end} for {} s; check that \
+         the partition's leader is up, and that no transaction hangs in it (kafka-transactions.sh find-hanging)",
         IDLE_BOUND.as_secs()
     )]
     Stalled {
@@ -79,37 +80,37 @@ pub fn read<E>(
 /// Applies every record from the reader's position to the partition's end as it is now, and returns that end. What
 /// comes behind it is left for [`PartitionReader::next`].
 ///
-/// Under `read_committed` the end is the last stable offset: open the transactional producer first, which ends the
-/// predecessor's transaction, or the restore stops short of it.
+/// The end is the last stable offset that the leader names: an open transaction hides what is behind it. For a topic
+/// that the caller does not write, [`super::settle`] first waits for what others have open. Whoever is the one writer of
+/// the partition restores to a record of its own with [`restore_to`].
 pub fn restore<E>(
     reader: &mut PartitionReader,
     apply: impl FnMut(Record) -> Result<(), E>,
 ) -> Result<i64, RestoreError<E>> {
-    Ok(restore_unless(reader, || false, apply)?.expect("nobody stops it"))
+    let end = reader.end_offset()?;
+    restore_to(reader, end, || false, apply)?;
+    Ok(end)
 }
 
-/// The same, given up with `None` as soon as it `is_stopped`: with each record, and while none comes.
-pub fn restore_unless<E>(
+/// Applies every record from the reader's position up to this offset, and says whether it came so far: `false` as soon
+/// as it `is_stopped`, which is asked with each record and while none comes.
+///
+/// It ends only once the position is there. That a broker has no more says nothing: a follower's end lags, and so does
+/// that of a leader that was elected a moment ago.
+pub fn restore_to<E>(
     reader: &mut PartitionReader,
+    end: i64,
     is_stopped: impl Fn() -> bool,
     mut apply: impl FnMut(Record) -> Result<(), E>,
-) -> Result<Option<i64>, RestoreError<E>> {
-    let end = reader.end_offset()?;
-    // An end met before now may be an older one.
-    reader.restart()?;
+) -> Result<bool, RestoreError<E>> {
     let mut last_progress = Instant::now();
     let mut last_line = Instant::now();
-    // Transaction markers and compacted records leave offsets that no record ever has: the end is reached by a record
-    // at or behind it, or by meeting the partition's end, whichever is first.
-    while reader.position() < end && !reader.is_at_end() {
+    while reader.position() < end {
         if is_stopped() {
-            return Ok(None);
+            return Ok(false);
         }
         match reader.next(POLL_TIMEOUT)? {
-            Some(record) if record.offset >= end => {
-                reader.keep(record);
-                return Ok(Some(end));
-            }
+            Some(record) if record.offset >= end => reader.keep(record),
             Some(record) => {
                 let offset = record.offset;
                 apply(record).map_err(|source| RestoreError::Apply {
@@ -137,6 +138,5 @@ pub fn restore_unless<E>(
             );
         }
     }
-    reader.pass_to(end);
-    Ok(Some(end))
+    Ok(true)
 }

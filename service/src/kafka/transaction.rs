@@ -18,6 +18,7 @@ use tracing::warn;
 
 use super::client::with;
 
+mod barrier;
 mod polled;
 
 use polled::{BUSY_PAUSE, Deliveries, Failure, PolledProducer};

@@ -18,7 +18,7 @@ topic_prefix = "claude"
 partitions = 3
 replication_factor = 1
 create_topics = false
-properties = { "client.id" = "one", "socket.timeout.ms" = 5000, "client.rack" = "", "sasl.password" = { env = "PASSWORD" } }
+properties = { "client.id" = "one", "socket.timeout.ms" = 5000, "broker.address.family" = "", "sasl.password" = { env = "PASSWORD" } }
 
 [[organizations]]
 name = "nimbus"
@@ -90,7 +90,10 @@ fn every_value_of_the_file_arrives() {
     assert!(
         matches!(&config.kafka.properties["socket.timeout.ms"], SecretOrText::Text(text) if text == "5000")
     );
-    assert!(!config.kafka.properties.contains_key("client.rack"), "empty means librdkafka's default");
+    assert!(
+        !config.kafka.properties.contains_key("broker.address.family"),
+        "empty means librdkafka's default"
+    );
     assert!(matches!(config.kafka.properties["sasl.password"], SecretOrText::Secret(_)));
     assert_eq!(config.retention.raw_ms, Some(7 * 24 * 60 * 60 * 1000));
     assert_eq!(config.retention.deadletters_ms, None);

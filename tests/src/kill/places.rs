@@ -1,7 +1,7 @@
 //! The failpoints: where in the services the harness can end a process.
 
 /// Every failpoint of the sources at which a process can be ended; a test holds the list to them.
-pub const PLACES: [&str; 27] = [
+pub const PLACES: [&str; 28] = [
     "producer::before_start_mark",
     "producer::after_start_mark",
     "producer::after_init_transactions",
@@ -11,6 +11,7 @@ pub const PLACES: [&str; 27] = [
     "producer::after_commit",
     "producer::before_end_mark",
     "processor::after_init_transactions",
+    "processor::after_barrier",
     "processor::mid_restore",
     "processor::after_restore",
     "processor::before_begin",

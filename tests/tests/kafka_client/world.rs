@@ -93,7 +93,7 @@ pub(crate) fn wait_for_offset(topic: &str, end: i64) {
 pub(crate) fn read_to_end(reader: &mut PartitionReader) -> Vec<Record> {
     let deadline = Instant::now() + PATIENCE;
     let mut records = Vec::new();
-    while !reader.is_at_end() {
+    while !reader.is_at_end().unwrap() {
         assert!(Instant::now() < deadline, "the end of the partition was not met");
         records.extend(reader.next(Duration::from_millis(500)).unwrap());
     }

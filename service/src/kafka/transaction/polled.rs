@@ -121,6 +121,13 @@ impl Deliveries {
         self.delivered().note(topic, partition, end - 1);
     }
 
+    /// The newest offset that was delivered to the partition, where a broker said it.
+    pub(super) fn newest(&self, topic: &str, partition: i32) -> Option<i64> {
+        let delivered = self.delivered();
+        let mut newest = delivered.newest.iter();
+        newest.find(|(name, number, _)| name == topic && *number == partition).map(|(_, _, offset)| *offset)
+    }
+
     pub(super) fn forget(&self) {
         self.delivered().failure = None;
     }
