@@ -170,7 +170,8 @@ fn supervise(shared: &Arc<Shared>, shutdown: &Shutdown) -> anyhow::Result<Outcom
             health.clear(&partition_name(*partition));
             metrics.forget_partition(*partition);
         }
-    })?;
+    })?
+    .watched(&shared.health);
     let mut supervisor = Supervisor {
         shared: Arc::clone(shared),
         member: Arc::new(member),

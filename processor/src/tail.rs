@@ -14,7 +14,11 @@ use service::{
     answer,
     config::{Config, environment},
     exit::{Outcome, Shutdown},
-    kafka::{client::Log, client_config, partition::is_permanent},
+    kafka::{
+        client::{Log, fresh},
+        client_config,
+        partition::is_permanent,
+    },
 };
 use tracing::{debug, error};
 
@@ -74,7 +78,7 @@ pub async fn tail(config: Config, options: Options, shutdown: Shutdown) -> anyho
 }
 
 fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
-    let mut client: ClientConfig = client_config(&config.kafka, &environment())?;
+    let mut client: ClientConfig = fresh(&client_config(&config.kafka, &environment())?);
     // No group: nothing is committed, and every reader sees everything.
     client.set("group.id", format!("{}.tail", config.kafka.topic_prefix));
     client.set("enable.auto.commit", "false").set("isolation.level", "read_committed");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use service::admin::Health;
 use service::config::PollingInterval;
 use service::exit::Shutdown;
 use tokio::time::Instant;
@@ -16,6 +17,8 @@ use crate::run::Running;
 
 /// Longest wait before what failed for want of Kafka or of the network is tried again; a shorter interval wins.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
+/// Longest time until a partition that was lost with Kafka has an owner again: a session's timeout and a rebalance.
+const HANDOVER_BOUND: Duration = Duration::from_mins(1);
 /// Largest part of an interval that chance takes away, so that organizations are not all polled at once (of 1).
 const JITTER: f64 = 0.05;
 
@@ -24,15 +27,36 @@ pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Sh
     let PollingInterval::Every(interval) = source.organization().polling_interval else { return };
     let Some(organization_id) = identify(&mut source, interval, running, shutdown).await else { return };
     let partition = running.context.publisher.partition(&organization_id);
+    let mut is_shown = false;
     while !shutdown.is_requested() {
         let hold = tokio::select! {
             hold = running.assignment.hold(partition) => hold,
             () = shutdown.requested() => return,
+            () = given_away(&running.health), if is_shown => {
+                source.show_only(&BTreeSet::new(), &running.context.metrics);
+                is_shown = false;
+                continue;
+            }
         };
         polls(&mut source, interval, running, hold.leave()).await;
         running.context.publisher.release(&organization_id).await;
-        source.show_only(&BTreeSet::new(), &running.context.metrics);
+        // Where Kafka went away nobody has the partition, and the ages must go on growing for whoever watches them.
+        is_shown = !running.health.holds("kafka");
+        if !is_shown {
+            source.show_only(&BTreeSet::new(), &running.context.metrics);
+        }
         running.health.clear(&check_name(&source));
+        info!(organization.name = source.organization().name, "not polled here any more");
+    }
+}
+
+/// Waits until Kafka has answered for so long that a partition that did not come back is another process's.
+async fn given_away(health: &Health) {
+    loop {
+        tokio::time::sleep(HANDOVER_BOUND).await;
+        if health.holds("kafka") {
+            return;
+        }
     }
 }
 
@@ -86,7 +110,6 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, leave
         let name = check_name(source);
         wait = match result {
             Ok(report) => {
-                running.health.set("kafka", Ok(()));
                 running.health.set(name, report.stopped.map_or(Ok(()), Err));
                 jittered(interval).saturating_sub(started.elapsed())
             }
@@ -100,10 +123,7 @@ fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Ru
     let organization = &source.organization().name;
     let reason = chain(problem);
     error!(organization.name = organization, "not polled: {reason}");
-    match problem {
-        Error::Kafka(_) => running.health.set("kafka", Err(reason)),
-        _ => running.health.set(check_name(source), Err(reason)),
-    }
+    running.health.set(check_name(source), Err(reason));
     match problem {
         Error::Kafka(_) | Error::Unknown(_) => TRY_AGAIN.min(interval),
         Error::OtherOrganization(_) | Error::Refused(_) => interval,

@@ -147,7 +147,8 @@ fn belong(running: &Arc<Running>, raw: &str, shutdown: &Shutdown) -> anyhow::Res
     let assignment = running.assignment.clone();
     let member = Member::join(&running.client, &running.group, raw, move |_, partitions| {
         assignment.withdraw(partitions);
-    })?;
+    })?
+    .watched(&running.health);
     while !shutdown.is_requested() {
         heartbeat.beat();
         for event in member.poll(MEMBER_POLL)? {

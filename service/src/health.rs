@@ -41,6 +41,11 @@ impl Health {
         self.state().checks.remove(name);
     }
 
+    /// Whether a named check holds. One that was never set, or was cleared, does not.
+    pub fn holds(&self, name: &str) -> bool {
+        self.state().checks.get(name).is_some_and(Result::is_ok)
+    }
+
     /// Begins a loop's heartbeat: beyond `bound` without a beat the process counts as dead.
     pub fn heartbeat(self: &Arc<Self>, name: impl Into<String>, bound: Duration) -> Heartbeat {
         let mut state = self.state();
@@ -131,7 +136,9 @@ mod tests {
             health.readiness(),
             Err("kafka: 127.0.0.1:9092 does not answer\nnimbus: 401: the Admin key was refused".to_owned())
         );
+        assert!(!health.holds("kafka"));
         health.set("kafka", Ok(()));
+        assert!(health.holds("kafka") && !health.holds("sink"));
         health.clear("nimbus");
         assert_eq!(health.readiness(), Ok(()));
     }

@@ -157,6 +157,18 @@ impl Service {
         self.until("become unready", |_| get(&address, "/readyz").is_ok_and(|(status, _)| status == 503));
     }
 
+    /// Waits until `/readyz` says that it is not, for this reason; all that it says then.
+    pub fn unready_for(&mut self, reason: &str) -> String {
+        let address = self.admin();
+        let mut said = String::new();
+        self.until(&format!("become unready for {reason:?}"), |_| {
+            let Ok((503, body)) = get(&address, "/readyz") else { return false };
+            said = body;
+            said.contains(reason)
+        });
+        said
+    }
+
     /// Waits until something that it does has come to pass.
     ///
     /// # Panics

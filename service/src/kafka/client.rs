@@ -7,11 +7,11 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaConfRes;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tracing::{debug, error, info, trace, warn};
 
-use crate::config::{self, SecretError};
+use crate::config::{self, SecretError, SecretOrText, SecretSource};
 
 /// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
 pub(crate) const RESERVED: [&str; 17] = [
@@ -46,6 +46,9 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("socket.timeout.ms", "10000"),
 ];
 
+/// Begins an entry that is no property of librdkafka's: it names the file that a property's secret is in.
+const FILE: &str = "anthropic-graph.file.";
+
 /// Why the configuration of the Kafka clients is refused: all are for a person to mend.
 #[derive(Debug, Error)]
 pub enum ConfigError {
@@ -77,7 +80,8 @@ pub enum ConfigError {
 }
 
 /// The configuration that all clients of a process begin with: bootstrap servers, client id, the user's properties.
-/// `environment` is where secrets named by a variable are.
+/// `environment` is where secrets named by a variable are. It remembers which secrets are in files: whoever makes a
+/// client of it takes [`fresh`].
 pub fn client_config(
     kafka: &config::Kafka,
     environment: &BTreeMap<String, String>,
@@ -89,20 +93,25 @@ pub fn client_config(
         if RESERVED.contains(&name.as_str()) {
             return Err(ConfigError::Reserved(name.clone()));
         }
-        let value = value
+        let secret = value
             .resolve(environment)
             .map_err(|source| ConfigError::Secret { property: name.clone(), source })?;
-        if !cfg!(feature = "tls") && needs_tls(name, value.expose_secret()) {
+        if !cfg!(feature = "tls") && needs_tls(name, secret.expose_secret()) {
             return Err(ConfigError::NoTls(name.clone()));
         }
         if name == "debug" {
             config.set_log_level(RDKafkaLogLevel::Debug);
         }
-        config.set(name, value.expose_secret());
+        config.set(name, secret.expose_secret());
+        if let SecretOrText::Secret(SecretSource::File(path) | SecretSource::Beside(path)) = value
+            && let Some(path) = path.to_str()
+        {
+            config.set(format!("{FILE}{name}"), path);
+        }
     }
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
     // Here, so that a wrong property is found before any client is made. The error's own text holds the value.
-    match config.create_native_config() {
+    match fresh(&config).create_native_config() {
         Ok(_) => Ok(config),
         Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, _, name, _)) => {
             Err(ConfigError::Unknown(name))
@@ -110,6 +119,45 @@ pub fn client_config(
         Err(KafkaError::ClientConfig(_, _, name, _)) => Err(ConfigError::Invalid(name)),
         Err(_) => Err(ConfigError::Invalid("bootstrap.servers".to_owned())),
     }
+}
+
+/// The configuration as a client is made with it: secrets that are in files are read again, so that a rotated password
+/// is used from the next client on. One that cannot be read now stays what it was.
+pub fn fresh(base: &ClientConfig) -> ClientConfig {
+    let mut config = base.clone();
+    for entry in base.config_map().into_keys().filter(|entry| entry.starts_with(FILE)) {
+        config.remove(entry);
+    }
+    for (property, secret) in files(base) {
+        match secret {
+            Ok(secret) => drop(config.set(property, secret.expose_secret())),
+            Err(error) => warn!(property, "cannot read the secret again: {:#}", anyhow::Error::from(error)),
+        }
+    }
+    config
+}
+
+/// A property whose file has another secret now than the one that a client of that configuration used.
+pub(super) fn changed_secret(base: &ClientConfig, used: &ClientConfig) -> Option<String> {
+    files(base).into_iter().find_map(|(property, secret)| {
+        let secret = secret.ok()?;
+        (used.get(&property) != Some(secret.expose_secret())).then_some(property)
+    })
+}
+
+/// The properties whose secrets are in files, with what the files hold now.
+fn files(base: &ClientConfig) -> Vec<(String, Result<SecretString, SecretError>)> {
+    let read = |path: &str| SecretSource::File(path.into()).resolve(&BTreeMap::new());
+    let entries = base.config_map().into_iter();
+    entries.filter_map(|(entry, path)| Some((entry.strip_prefix(FILE)?.to_owned(), read(path)))).collect()
+}
+
+/// Whether a broker rejected the credentials. The next client may have others.
+pub(super) fn is_rejection(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
+    )
 }
 
 /// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM and OAUTHBEARER, which need its hashes.
@@ -128,7 +176,7 @@ pub(super) fn with(
     defaults: &[(&str, &str)],
     promises: &[(&str, &str)],
 ) -> ClientConfig {
-    let mut config = base.clone();
+    let mut config = fresh(base);
     for (name, value) in defaults {
         if base.get(name).is_none() {
             config.set(*name, *value);
@@ -189,7 +237,7 @@ mod tests {
 
     use rdkafka::ClientConfig;
 
-    use super::{ConfigError, client_config, with};
+    use super::{ConfigError, changed_secret, client_config, with};
     use crate::config::{Kafka, SecretOrText, SecretSource};
 
     fn checked(properties: &[(&str, &str)]) -> Result<ClientConfig, ConfigError> {
@@ -237,6 +285,25 @@ mod tests {
         assert!(refusal(&[("sesion.timeout.ms", "1")]).contains("\"sesion.timeout.ms\" is no property"));
         let refusal = refusal(&[("session.timeout.ms", "hunter2")]);
         assert!(refusal.contains("session.timeout.ms") && !refusal.contains("hunter2"), "{refusal}");
+    }
+
+    #[test]
+    fn a_secret_in_a_file_is_read_again_for_each_client() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("password");
+        std::fs::write(&path, "first\n").unwrap();
+        let secret = SecretOrText::Secret(SecretSource::File(path.clone()));
+        let properties = BTreeMap::from([("sasl.password".to_owned(), secret)]);
+        let base = client_config(&kafka(properties), &BTreeMap::new()).unwrap();
+        assert_eq!(changed_secret(&base, &base), None);
+        std::fs::write(&path, "second\n").unwrap();
+        assert_eq!(changed_secret(&base, &base).as_deref(), Some("sasl.password"));
+        let config = with(&base, &[], &[]);
+        assert_eq!(config.get("sasl.password"), Some("second"));
+        assert_eq!(changed_secret(&base, &config), None);
+        config.create_native_config().expect("properties of librdkafka's alone");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(with(&base, &[], &[]).get("sasl.password"), Some("first"), "no file: as it was");
     }
 
     #[cfg(not(feature = "tls"))]

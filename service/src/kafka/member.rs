@@ -1,7 +1,7 @@
 //! Membership in a consumer group, for its assignment alone: who runs which partition's task.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -14,6 +14,8 @@ use thiserror::Error;
 use tracing::{debug, error, info, warn};
 
 use super::client::{log, log_error, with};
+use super::watch::{Made, Trouble, Watch};
+use crate::admin::Health;
 
 /// `session.timeout.ms`: a member that died is replaced after this; shorter than a broker's least (6 s) is refused, and
 /// a member that is merely slow for seconds must not lose its partitions.
@@ -73,6 +75,15 @@ pub enum Error {
         #[source]
         source: Box<KafkaError>,
     },
+    /// The credentials were rejected, and others have been written into their file since. A new process reads those.
+    #[error(
+        "Kafka rejected the credentials of the consumer group {group_id}, and their file has changed since this \
+         process read it: the process ends, to be started again with the new ones"
+    )]
+    Rotated {
+        /// The group.
+        group_id: String,
+    },
 }
 
 type Close = Box<dyn FnMut(Withdrawal, &[i32]) + Send>;
@@ -81,7 +92,12 @@ type Close = Box<dyn FnMut(Withdrawal, &[i32]) + Send>;
 ///
 /// One thread polls it, at least every [`MAX_POLL_INTERVAL`]; any thread may ask for the group's metadata.
 pub struct Member {
-    consumer: BaseConsumer<Rebalances>,
+    /// Before the consumer, which it uses: fields are dropped in order.
+    watch: Option<Watch>,
+    consumer: Arc<BaseConsumer<Rebalances>>,
+    /// What the consumer was made of, and with: the secrets as they were then.
+    base: ClientConfig,
+    used: ClientConfig,
     group_id: String,
     topic: String,
 }
@@ -107,16 +123,37 @@ impl Member {
             ("max.poll.interval.ms", &milliseconds(MAX_POLL_INTERVAL)),
             ("queued.max.messages.kbytes", QUEUED_KBYTES),
         ];
-        let mut config = with(base, &defaults, &PROMISES);
-        config.set("group.id", group_id);
-        let rebalances = Rebalances { close: Mutex::new(Box::new(close)), events: Mutex::default() };
-        let consumer: BaseConsumer<Rebalances> = config.create_with_context(rebalances).map_err(refused)?;
+        let mut used = with(base, &defaults, &PROMISES);
+        used.set("group.id", group_id);
+        let (trouble, events) = (Trouble::default(), Mutex::default());
+        let rebalances = Rebalances { close: Mutex::new(Box::new(close)), events, trouble };
+        let consumer: BaseConsumer<Rebalances> = used.create_with_context(rebalances).map_err(refused)?;
         consumer.subscribe(&[topic]).map_err(refused)?;
-        Ok(Self { consumer, group_id: group_id.to_owned(), topic: topic.to_owned() })
+        Ok(Self {
+            watch: None,
+            consumer: Arc::new(consumer),
+            base: base.clone(),
+            used,
+            group_id: group_id.to_owned(),
+            topic: topic.to_owned(),
+        })
+    }
+
+    /// Says in `health`, from now on, whether Kafka answers and accepts the credentials.
+    #[must_use]
+    pub fn watched(mut self, health: &Arc<Health>) -> Self {
+        let trouble = self.consumer.context().trouble.clone();
+        let made = Made { base: self.base.clone(), used: self.used.clone() };
+        self.watch =
+            Some(Watch::start(Arc::clone(&self.consumer), &self.topic, made, trouble, Arc::clone(health)));
+        self
     }
 
     /// What became of the partitions, as soon as something did; empty where the timeout is over.
     pub fn poll(&self, timeout: Duration) -> Result<Vec<Event>, Error> {
+        if self.watch.as_ref().is_some_and(Watch::is_rotated) {
+            return Err(Error::Rotated { group_id: self.group_id.clone() });
+        }
         if let Some(Err(source)) = self.consumer.poll(timeout) {
             if is_permanent(&source) {
                 let (group_id, topic) = (self.group_id.clone(), self.topic.clone());
@@ -157,6 +194,7 @@ fn is_permanent(error: &KafkaError) -> bool {
 struct Rebalances {
     close: Mutex<Close>,
     events: Mutex<VecDeque<Event>>,
+    trouble: Trouble,
 }
 
 impl Rebalances {
@@ -237,6 +275,7 @@ impl ClientContext for Rebalances {
 
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
+        self.trouble.note(&error, reason);
     }
 }
 

@@ -13,6 +13,7 @@ pub mod settle;
 pub mod topics;
 pub mod transaction;
 pub mod upkeep;
+mod watch;
 pub mod writer;
 
 pub use client::client_config;

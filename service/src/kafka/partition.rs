@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
-use super::client::with;
+use super::client::{is_rejection, with};
 
 mod error;
 mod met;
@@ -318,7 +318,10 @@ impl PartitionReader {
 
     fn failed(&self, source: KafkaError) -> Error {
         let (topic, partition) = (self.topic.clone(), self.partition);
-        if is_permanent(&source) || source.rdkafka_error_code().is_none() {
+        // A new reader reads the credentials again, which may have been rotated.
+        if is_rejection(&source) {
+            Error::Unreachable { topic, partition, source: source.into() }
+        } else if is_permanent(&source) || source.rdkafka_error_code().is_none() {
             Error::Fatal { topic, partition, source: source.into() }
         } else {
             Error::Unreachable { topic, partition, source: source.into() }

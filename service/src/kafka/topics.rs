@@ -15,7 +15,7 @@ use schemas::topics::{Retention, Topic};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use super::client::{Log, log, log_error};
+use super::client::{Log, fresh, log, log_error};
 use crate::admin::Health;
 use crate::config::Config;
 use crate::exit::Shutdown;
@@ -211,6 +211,7 @@ struct Cluster {
 
 impl Cluster {
     fn reach(config: &ClientConfig) -> Result<Self, Error> {
+        let config = fresh(config);
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let unreachable = |reason| Error::Unreachable { bootstrap_servers: servers.clone(), reason };
         let consumer: BaseConsumer<LastError> = config
@@ -218,7 +219,7 @@ impl Cluster {
             .map_err(|error| unreachable(error.to_string()))?;
         // A topic that is unlikely to exist keeps the answer small on a cluster of thousands.
         match consumer.fetch_metadata(Some("anthropic-graph.none"), REACH_TIMEOUT) {
-            Ok(_) => Ok(Self { servers, config: config.clone(), consumer }),
+            Ok(_) => Ok(Self { servers, config, consumer }),
             Err(error) => {
                 // One poll serves one event; why a connection failed is among the first.
                 for _ in 0..EVENTS_READ {

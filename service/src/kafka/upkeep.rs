@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use thiserror::Error;
 
-use super::client::{Log, with};
+use super::client::{Log, fresh, with};
 
 /// How long one question to the brokers may take: a person waits for it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
@@ -66,7 +66,7 @@ impl Upkeep {
         let consumer = with(client, &[], &[("isolation.level", "read_committed")])
             .create_with_context(Log)
             .map_err(|source: KafkaError| refused("use", &bootstrap_servers, source))?;
-        Ok(Self { bootstrap_servers, client: client.clone(), consumer })
+        Ok(Self { bootstrap_servers, client: fresh(client), consumer })
     }
 
     /// How many partitions a topic has; `None` where it does not exist.

@@ -34,7 +34,8 @@ fn serve(setup: &Arc<Setup>, shutdown: &Shutdown) -> anyhow::Result<()> {
     let member = Member::join(&setup.kafka, &setup.group_id, &setup.graph_topic, move |_, partitions| {
         closing.close(partitions);
     })
-    .context("failed to join the consumer group")?;
+    .context("failed to join the consumer group")?
+    .watched(&setup.health);
     let mut result = Ok(());
     while result.is_ok() && !shutdown.is_requested() {
         match member.poll(POLL_TIMEOUT) {

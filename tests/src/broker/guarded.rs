@@ -1,9 +1,10 @@
 //! A broker that asks who a client is, and lets it do what it was granted.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::jars::{JarBroker, More, free_ports};
 
@@ -16,6 +17,7 @@ const JAAS: &str = "listener.name.sasl_plaintext.plain.sasl.jaas.config=\
 pub struct GuardedBroker {
     broker: JarBroker,
     guarded: u16,
+    properties: PathBuf,
 }
 
 impl GuardedBroker {
@@ -35,7 +37,17 @@ impl GuardedBroker {
         properties.push_str(";\n");
         let listener = format!(",SASL_PLAINTEXT://127.0.0.1:{guarded}");
         let broker = JarBroker::start_with(folder, &More { listener, properties })?;
-        Ok(Self { broker, guarded })
+        Ok(Self { broker, guarded, properties: folder.join("server.properties") })
+    }
+
+    /// Kills the broker, and starts it again with another password for a user.
+    pub fn rotate(&mut self, user: &str, old: &str, new: &str) -> Result<()> {
+        self.broker.kill()?;
+        let entry = |password: &str| format!("user_{user}=\"{password}\"");
+        let properties = fs::read_to_string(&self.properties)?;
+        ensure!(properties.contains(&entry(old)), "{user} has no password {old}");
+        fs::write(&self.properties, properties.replace(&entry(old), &entry(new)))?;
+        self.broker.start_again()
     }
 
     /// Lets a user do this with a topic.

@@ -8,6 +8,7 @@ mod listings;
 mod offsets;
 mod processors;
 mod producers;
+mod readiness;
 mod sinks;
 mod topics;
 

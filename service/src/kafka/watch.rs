@@ -1,0 +1,165 @@
+//! Watching the brokers while a service runs: whether one answers, and whether they accept the credentials.
+//!
+//! librdkafka says that all brokers are down, but not that one is back, and says nothing while a network swallows
+//! packets. So a thread, one for the whole process, keeps asking with the member's client.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use tracing::{error, info};
+
+use super::client::{changed_secret, is_rejection};
+use crate::admin::Health;
+use crate::redaction::redact;
+
+/// The check that the watch sets.
+const CHECK: &str = "kafka";
+/// Pause between two questions. With [`ANSWER_BOUND`] it is less than the session's ten seconds, so that the reason is
+/// known before the assignment is lost.
+const PAUSE: Duration = Duration::from_secs(3);
+/// How long an answer may take: a broker needs milliseconds, and a slow one a second or two.
+const ANSWER_BOUND: Duration = Duration::from_secs(4);
+
+/// Why the client's last connection failed. Its context writes it, the watch reads it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trouble(Arc<Mutex<Option<Failure>>>);
+
+#[derive(Debug, Clone)]
+struct Failure {
+    /// Whether a broker rejected the credentials.
+    is_rejection: bool,
+    reason: String,
+}
+
+impl Trouble {
+    /// Remembers an error of the client as a whole. That all brokers are down says less than why the last one is.
+    pub(super) fn note(&self, error: &KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if !matches!(code, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::PartitionEOF)) {
+            let failure = Failure { is_rejection: is_rejection(error), reason: reason.to_owned() };
+            *self.failure() = Some(failure);
+        }
+    }
+
+    fn forget(&self) {
+        *self.failure() = None;
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+        // It is whole between any two calls.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the watched client was made.
+pub(super) struct Made {
+    /// Of which configuration.
+    pub(super) base: ClientConfig,
+    /// With which one: secrets as they were in their files then.
+    pub(super) used: ClientConfig,
+}
+
+/// The thread that asks. Dropping it waits for the thread's end: one question at most.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_stopping: AtomicBool,
+    is_rotated: AtomicBool,
+}
+
+impl Watch {
+    /// Begins to ask with that consumer about its topic, and says in `health` what comes of it.
+    pub(super) fn start<C: ConsumerContext + 'static>(
+        consumer: Arc<BaseConsumer<C>>,
+        topic: &str,
+        made: Made,
+        trouble: Trouble,
+        health: Arc<Health>,
+    ) -> Self {
+        let shared = Arc::<Shared>::default();
+        let (topic, seen) = (topic.to_owned(), Arc::clone(&shared));
+        let thread = thread::Builder::new()
+            .name("kafka watch".to_owned())
+            .spawn(move || {
+                let mut watching = Watching { made, trouble, last_answer: Timestamp::now(), is_down: false };
+                while !seen.is_stopping.load(Ordering::Acquire) {
+                    let answer = consumer.fetch_metadata(Some(&topic), ANSWER_BOUND).map(drop);
+                    if seen.is_stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                    health.set(CHECK, watching.judge(answer, &seen));
+                    thread::park_timeout(PAUSE);
+                }
+            })
+            .expect("the system has a thread left");
+        Self { shared, thread: Some(thread) }
+    }
+
+    /// Whether the credentials were rejected and have been replaced since: a new client would use the new ones.
+    pub(super) fn is_rotated(&self) -> bool {
+        self.shared.is_rotated.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.is_stopping.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic was logged.
+            drop(thread.join());
+        }
+    }
+}
+
+struct Watching {
+    made: Made,
+    trouble: Trouble,
+    last_answer: Timestamp,
+    is_down: bool,
+}
+
+impl Watching {
+    fn judge(&mut self, answer: Result<(), KafkaError>, shared: &Shared) -> Result<(), String> {
+        let Err(error) = answer else {
+            self.trouble.forget();
+            self.last_answer = Timestamp::now();
+            if std::mem::take(&mut self.is_down) {
+                info!("Kafka answers again");
+            }
+            return Ok(());
+        };
+        let failure = self.trouble.failure().clone();
+        let failure = failure
+            .unwrap_or_else(|| Failure { is_rejection: is_rejection(&error), reason: error.to_string() });
+        let password = self.made.used.get("sasl.password").unwrap_or_default();
+        let (reason, since) = (redact(&failure.reason, password), self.last_answer);
+        let text = if failure.is_rejection {
+            if changed_secret(&self.made.base, &self.made.used).is_some() {
+                shared.is_rotated.store(true, Ordering::Release);
+            }
+            format!(
+                "Kafka rejects the credentials and has not answered since {since:.0} ({reason}); check sasl.username \
+                 and sasl.password in kafka.properties"
+            )
+        } else {
+            format!(
+                "no broker has answered since {since:.0} ({reason}); check that the brokers are up and reachable"
+            )
+        };
+        if !std::mem::replace(&mut self.is_down, true) {
+            error!("{text}");
+        }
+        Err(text)
+    }
+}
