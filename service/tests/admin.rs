@@ -1,10 +1,11 @@
 //! The admin endpoint over HTTP.
 
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use service::admin::{self, Admin, Health};
+use service::admin::{self, Admin, Health, MAX_CONNECTIONS, MAX_LIFE};
 use service::http::{self, Settings, check_url};
 use service::metrics::Metrics;
 
@@ -82,4 +83,64 @@ async fn an_empty_setting_serves_nothing() {
     let (_, registry) = Metrics::new("sink");
     let admin = admin::serve(None, Arc::default(), Arc::new(registry)).await.expect("nothing to fail");
     assert_eq!(admin.address(), None);
+}
+
+/// Sends these bytes, and reads until the endpoint closes the connection; longer than it lets one live.
+fn answer_to(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(4 * MAX_LIFE)).expect("a timeout");
+    stream.write_all(bytes.as_bytes()).expect("it reads");
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "not closed: {error}"),
+    }
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_request_holds_a_connection_for_a_bounded_time_and_keeps_nobody_out_for_longer() {
+    let health = Arc::new(Health::default());
+    let admin = served(&health).await;
+    let address = admin.address().expect("bound");
+    let slow: Vec<_> = (0..MAX_CONNECTIONS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).expect("it listens");
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: loc").expect("the system takes it");
+            stream
+        })
+        .collect();
+    let asked = std::time::Instant::now();
+    let asking = move || answer_to(address, "GET /readyz HTTP/1.0\r\n\r\n");
+    let answer = tokio::task::spawn_blocking(asking).await.expect("no panic");
+    assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
+    assert!(asked.elapsed() >= MAX_LIFE, "the connections are not bounded");
+    drop(slow);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loopback_answers_only_where_it_is_asked_for_by_its_own_name() {
+    let health = Arc::new(Health::default());
+    health.set("kafka", Ok(()));
+    let admin = served(&health).await;
+    let address = admin.address().expect("bound");
+    for (host, status) in [
+        ("localhost", "200"),
+        ("LOCALHOST:9101", "200"),
+        ("127.0.0.1:9101", "200"),
+        ("[::1]:9101", "200"),
+        ("10.1.2.3", "200"),
+        ("attacker.example", "421"),
+        ("attacker.example:9101", "421"),
+        ("127.0.0.1.attacker.example", "421"),
+        ("localhost.attacker.example:9101", "421"),
+        ("", "421"),
+    ] {
+        for path in ["/readyz", "/metrics"] {
+            let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\nHost: {host}\r\n\r\n");
+            let asking = move || answer_to(address, &request);
+            let answer = tokio::task::spawn_blocking(asking).await.expect("no panic");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        }
+    }
 }

@@ -77,7 +77,10 @@ impl Tally {
         if count > 0 {
             self.lock().false_takeovers += count as u64;
             let line = finished.stderr.lines().find(|line| line.contains(TAKEOVER)).unwrap_or_default();
-            self.violate([Violation::new("false-takeover", format!("{count} in one process, such as {line}"))]);
+            self.violate([Violation::new(
+                "false-takeover",
+                format!("{count} in one process, such as {line}"),
+            )]);
         }
     }
 
