@@ -32,6 +32,8 @@ pub struct Metrics {
     sync_jobs: Family<SyncJobLabels, Counter>,
     paused: Family<OrganizationLabels, Gauge>,
     parked: Family<ParkedLabels, Gauge>,
+    takeovers: Family<PartitionLabels, Counter>,
+    false_takeovers: Family<PartitionLabels, Counter>,
     dead_letters: Family<PartitionLabels, Counter>,
 }
 
@@ -91,6 +93,16 @@ impl Metrics {
         registry.register("sync_jobs", "JupiterOne sync jobs by outcome", self.sync_jobs.clone());
         registry.register("paused", "Whether the sink starts no sync job", self.paused.clone());
         registry.register("parked_objects", "Objects that JupiterOne refuses", self.parked.clone());
+        registry.register(
+            "takeovers",
+            "Times that another sink took the partition over",
+            self.takeovers.clone(),
+        );
+        registry.register(
+            "false_takeovers",
+            "Takeovers without another sink, which are a bug",
+            self.false_takeovers.clone(),
+        );
         registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
     }
 
@@ -161,6 +173,25 @@ impl Metrics {
             let count = parked.iter().filter(|parked| parked.state == state).count();
             self.parked.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+    }
+
+    /// Another process has the organization: how it stands is that process's to show.
+    pub fn forget_organization(&self, organization: &str) {
+        self.paused.remove(&OrganizationLabels { organization: organization.to_owned() });
+        for state in [parked::PARKED, parked::STRIPPED] {
+            let labels = ParkedLabels { organization: organization.to_owned(), state: state.to_owned() };
+            self.parked.remove(&labels);
+        }
+    }
+
+    /// Another sink took the partition over.
+    pub fn count_takeover(&self, partition: i32) {
+        self.takeovers.get_or_create(&PartitionLabels { partition }).inc();
+    }
+
+    /// A takeover turned out to be none.
+    pub fn count_false_takeover(&self, partition: i32) {
+        self.false_takeovers.get_or_create(&PartitionLabels { partition }).inc();
     }
 
     /// Dead letters were written.
@@ -321,6 +352,10 @@ mod tests {
         metrics.count_dead_letters(7, 1);
         metrics.set_paused("nimbus", true);
         metrics.set_parked("nimbus", &[Parked { state: "stripped".to_owned(), ..Parked::default() }]);
+        metrics.set_paused("gone", true);
+        metrics.set_parked("gone", &[]);
+        metrics.forget_organization("gone");
+        metrics.count_takeover(7);
         let mut text = String::new();
         encode(&mut text, &registry).expect("text");
         for line in [
@@ -337,6 +372,7 @@ mod tests {
             "anthropic_graph_sync_jobs_total{organization=\"nimbus\",outcome=\"finished\"} 1",
             "anthropic_graph_dead_letters_total{partition=\"7\"} 1",
             "anthropic_graph_paused{organization=\"nimbus\"} 1",
+            "anthropic_graph_takeovers_total{partition=\"7\"} 1",
             "anthropic_graph_parked_objects{organization=\"nimbus\",state=\"parked\"} 0",
             "anthropic_graph_parked_objects{organization=\"nimbus\",state=\"stripped\"} 1",
             "anthropic_graph_build_info{service=\"processor\",version=\"",

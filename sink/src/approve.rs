@@ -86,7 +86,7 @@ fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
 fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> {
     for partition in 0..setup.partitions {
         settle(&setup.kafka, &setup.graph_topic, partition)?;
-        let (_, states) = task::restored(setup, partition, || {})?;
+        let (_, states) = task::restored(setup, partition)?;
         for (id, state) in states.iter() {
             let configured =
                 task::name_of(state).and_then(|name| configured::matching(&setup.configured, id, name));

@@ -151,9 +151,7 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
         sync.intent = None;
     }
     sync.paused = paused;
-    if sync != work.sync
-        && let Err(error) = work.sync_topic.write(sync.clone()).await
-    {
+    if let Err(error) = work.sync_topic.write(sync.clone()).await {
         return End::Lost(error);
     }
     match halt {

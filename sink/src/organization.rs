@@ -43,6 +43,17 @@ pub(crate) struct Organization {
     refused: Option<Refused>,
 }
 
+/// What an organization's next task goes on with when its partition is opened again.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    /// The record as the task had written it.
+    written: Option<Sync>,
+    refusal: Option<String>,
+    failure: Option<String>,
+    failures: u32,
+    rest: Option<Rest>,
+}
+
 /// When and of which revision a plan was refused.
 #[derive(Debug)]
 struct Refused {
@@ -80,6 +91,24 @@ impl Organization {
             failures: 0,
             rest: None,
             refused: None,
+        }
+    }
+
+    /// Ends the work on it; its failures and pauses go on in the next task.
+    pub(crate) fn carry(self, written: Option<Sync>) -> Carried {
+        let Self { refusal, failure, failures, rest, .. } = self;
+        Carried { written, refusal, failure, failures, rest }
+    }
+
+    /// Goes on with what the task before knew. What a person or another sink has written since is a reason to try at
+    /// once.
+    #[must_use]
+    pub(crate) fn with(self, carried: Carried, read: Option<&Sync>) -> Self {
+        let Carried { written, refusal, failure, failures, rest } = carried;
+        if written.as_ref() == read {
+            Self { refusal, failure, failures, rest, ..self }
+        } else {
+            Self { refusal, ..self }
         }
     }
 

@@ -255,11 +255,21 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
 fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> Option<String> {
     let Situation { state, sync, rules, .. } = *situation;
     let revision = poll.revision;
-    let Some(finished) = &sync.finished else { return first::refused(sync, revision) };
     let way_out = format!(
         "if that is right, run `sink approve --organization {} --revision {revision} --by $(id -un)`",
         sync.organization_name
     );
+    let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
+    if let Some(intent) = sync.intent.as_ref().filter(|intent| intent.revision > revision)
+        && !is_approved
+    {
+        return Some(format!(
+            "the graph is at revision {revision}, and the unfinished sync job {} is of revision {}: records of the graph \
+             topic are missing, or the topic was re-created; {way_out}",
+            intent.job_id, intent.revision
+        ));
+    }
+    let Some(finished) = &sync.finished else { return first::refused(sync, revision) };
     let deletions = guard::deletions(finished, state, partial_types);
     let refused = guard::refused(sync, state, rules, &deletions);
     if !refused.is_empty() {
@@ -271,7 +281,6 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
             much.join(" and ")
         ));
     }
-    let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
     if is_remade(sync, poll) && !is_approved {
         return Some(format!(
             "the graph is at revision {revision} with {} elements, and JupiterOne holds revision {} with {} \

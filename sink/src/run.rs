@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use schemas::codec::DecodeError;
 use schemas::topics::Topic;
 use service::admin::{self, Health};
 use service::config::Config;
 use service::exit::{Outcome, Shutdown};
 use service::kafka::client_config;
 use service::kafka::partition::{self, hurried};
+use service::kafka::restore::RestoreError;
 use service::kafka::topics::{self, Broker, Wanted};
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
@@ -116,8 +118,9 @@ async fn set_up(
     };
     loop {
         let ready = {
-            let (config, broker) = (config.clone(), options.broker);
-            tokio::task::spawn_blocking(move || prepare(setup, &config, broker)).await?
+            let (config, broker, end) = (config.clone(), options.broker, patience.cloned());
+            let is_stopped = move || end.as_ref().is_some_and(Shutdown::is_requested);
+            tokio::task::spawn_blocking(move || prepare(setup, &config, broker, is_stopped)).await?
         };
         let error;
         (setup, error) = match ready {
@@ -135,13 +138,20 @@ async fn set_up(
 }
 
 /// Makes the topics, and reads from the sync topic which organization holds which target.
-fn prepare(mut setup: Setup, config: &Config, broker: Broker) -> Result<Setup, Box<(Setup, anyhow::Error)>> {
+fn prepare(
+    mut setup: Setup,
+    config: &Config,
+    broker: Broker,
+    is_stopped: impl Fn() -> bool,
+) -> Result<Setup, Box<(Setup, anyhow::Error)>> {
     let wanted = wanted(config, broker);
     let result = topics::ensure(&setup.kafka, &wanted).map_err(anyhow::Error::from).and_then(|partitions| {
         setup.partitions = partitions;
-        let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, 0..partitions)
+        let Setup { kafka, group_id, sync_topic, .. } = &setup;
+        let records = sync_topic::read_unless(kafka, group_id, sync_topic, 0..partitions, is_stopped)
             .context("failed to read the sync topic")?;
-        for sync in records.values() {
+        // Where it was stopped, nothing is begun any more.
+        for sync in records.unwrap_or_default().values() {
             setup.directory.learn(sync);
         }
         Ok(())
@@ -164,6 +174,7 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         matches!(cause.downcast_ref(), Some(topics::Error::Unreachable { .. }))
             || matches!(cause.downcast_ref(), Some(partition::Error::Unreachable { .. }))
+            || matches!(cause.downcast_ref(), Some(RestoreError::<DecodeError>::Stalled { .. }))
     })
 }
 

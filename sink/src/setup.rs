@@ -6,9 +6,11 @@ use rdkafka::ClientConfig;
 use service::admin::Health;
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
+use tracing::error;
 
 use crate::configured::Configured;
 use crate::directory::Directory;
+use crate::sync_topic::Records;
 
 /// What all tasks of the process share.
 pub(crate) struct Setup {
@@ -25,4 +27,15 @@ pub(crate) struct Setup {
     pub(crate) metrics: Metrics,
     /// Where sync jobs run.
     pub(crate) runtime: Handle,
+}
+
+impl Setup {
+    /// Counts a takeover that was none: the records are what the task before had written, although it found others in
+    /// their place.
+    pub(crate) fn tell_whether_overwritten(&self, partition: i32, before: Option<&Records>, now: &Records) {
+        if before.is_some_and(|before| before == now) {
+            self.metrics.count_false_takeover(partition);
+            error!(partition, "false takeover: no other sink had written to the partition; please report it");
+        }
+    }
 }

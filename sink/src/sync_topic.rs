@@ -1,7 +1,7 @@
 //! Writing and reading the sync topic: what JupiterOne holds, by organization and target.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context;
 use rdkafka::ClientConfig;
@@ -11,7 +11,9 @@ use schemas::topics::Topic;
 use service::config::Config;
 use service::kafka::client_config;
 use service::kafka::headers::{AVRO, CONTENT_TYPE, owned};
-use service::kafka::restore::{self, RestoreError};
+use service::kafka::partition::{PartitionReader, Start, hurried};
+use service::kafka::restore::{RestoreError, restore_to};
+use service::kafka::settle;
 use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
 
@@ -27,6 +29,8 @@ pub(crate) struct SyncTopic {
     group_id: String,
     topic: String,
     partition: i32,
+    /// The records as they were read by [`SyncTopic::restore`] or written since.
+    written: Mutex<Records>,
 }
 
 impl SyncTopic {
@@ -37,20 +41,73 @@ impl SyncTopic {
         topic: &str,
         partition: i32,
     ) -> Result<Self, Error> {
+        let opened = Self::open_unless(base, group_id, topic, partition, || false)?;
+        Ok(opened.expect("nobody stops it"))
+    }
+
+    /// The same, given up with `None` as soon as it `is_stopped`.
+    pub(crate) fn open_unless(
+        base: &ClientConfig,
+        group_id: &str,
+        topic: &str,
+        partition: i32,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Option<Self>, Error> {
         let transactional_id = format!("{group_id}-{partition}");
-        let producer = TransactionalProducer::open(base, &transactional_id, TRANSACTION_TIMEOUT)?;
-        Ok(Self {
+        let opened =
+            TransactionalProducer::open_unless(base, &transactional_id, TRANSACTION_TIMEOUT, is_stopped)?;
+        Ok(opened.map(|producer| Self {
             producer: Mutex::new(producer),
             base: base.clone(),
             group_id: group_id.to_owned(),
             topic: topic.to_owned(),
             partition,
-        })
+            written: Mutex::default(),
+        }))
+    }
+
+    /// Reads the records that the predecessors left; `None` where it `is_stopped`. Nobody else writes between this and
+    /// the first record of this writer.
+    pub(crate) fn restore(
+        &self,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Option<Records>, RestoreError<DecodeError>> {
+        let records = read_unless(&self.base, &self.group_id, &self.topic, [self.partition], is_stopped)?;
+        if let Some(records) = &records {
+            self.written().clone_from(records);
+        }
+        Ok(records)
     }
 
     /// All records of the partition as they are now.
     pub(crate) fn read(&self) -> Result<Records, RestoreError<DecodeError>> {
         read(&self.base, &self.group_id, &self.topic, [self.partition])
+    }
+
+    /// Whether another writer wrote one of the records with these keys. They are compared with what this writer wrote
+    /// last and not with what its owner means to write.
+    pub(crate) fn is_overwritten(&self, keys: &[String]) -> Result<bool, RestoreError<DecodeError>> {
+        if !self.has_others(keys, &self.read()?) {
+            return Ok(false);
+        }
+        // A commit is answered before its markers are in the partition, so the last record may not have been readable.
+        settle(&self.base, &self.topic, self.partition).map_err(RestoreError::Read)?;
+        Ok(self.has_others(keys, &self.read()?))
+    }
+
+    /// What was written last.
+    pub(crate) fn last(&self) -> Records {
+        self.written().clone()
+    }
+
+    fn has_others(&self, keys: &[String], read: &Records) -> bool {
+        let written = self.written();
+        keys.iter().any(|key| read.get(key).is_some_and(|record| written.get(key) != Some(record)))
+    }
+
+    fn written(&self) -> MutexGuard<'_, Records> {
+        // The records are complete between any two calls.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the record in a transaction of its own, without blocking the caller's thread.
@@ -61,8 +118,15 @@ impl SyncTopic {
             .expect("writing a record does not panic, and nobody cancels it")
     }
 
-    /// Writes the record in a transaction of its own.
+    /// Writes the record in a transaction of its own, unless that is what the topic has.
     pub(crate) fn write_now(&self, sync: &Sync) -> Result<(), Error> {
+        let is_written = match self.written().get(&sync.key()) {
+            Some(written) => written == sync,
+            None => is_blank(sync),
+        };
+        if is_written {
+            return Ok(());
+        }
         // A thread that panicked left at most an open transaction, which `begin` refuses.
         let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         producer.begin()?;
@@ -73,8 +137,17 @@ impl SyncTopic {
         if let Err(Error::Abortable { .. } | Error::TooLarge { .. }) = &result {
             producer.abort()?;
         }
+        if result.is_ok() {
+            self.written().insert(sync.key(), sync.clone());
+        }
         result
     }
+}
+
+/// Whether the record would say nothing: no job was started, and nothing keeps one from being started.
+fn is_blank(sync: &Sync) -> bool {
+    let Sync { organization_id, organization_name, target, .. } = sync.clone();
+    *sync == Sync { organization_id, organization_name, target, ..Sync::default() }
 }
 
 /// All records of the topic, for a command that reads only; none where no sink has made it yet.
@@ -98,18 +171,43 @@ pub(crate) fn read(
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<Records, RestoreError<DecodeError>> {
+    Ok(read_unless(base, group_id, topic, partitions, || false)?.expect("nobody stops it"))
+}
+
+/// The same, given up with `None` as soon as it `is_stopped`.
+pub(crate) fn read_unless(
+    base: &ClientConfig,
+    group_id: &str,
+    topic: &str,
+    partitions: impl IntoIterator<Item = i32>,
+    is_stopped: impl Fn() -> bool,
+) -> Result<Option<Records>, RestoreError<DecodeError>> {
     let mut records = Records::new();
-    restore::read(base, group_id, topic, partitions, |record| {
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-        match record.value {
-            Some(value) => {
-                records.insert(key, decode(&value)?);
-            }
-            None => {
-                records.remove(&key);
-            }
+    let mut partitions = partitions.into_iter();
+    let Some(first) = partitions.next() else { return Ok(Some(records)) };
+    let mut reader = PartitionReader::open(&hurried(base), group_id, topic, first, Start::Beginning)?;
+    let mut next = Some(first);
+    while let Some(partition) = next {
+        if partition != first {
+            reader.turn_to(topic, partition, Start::Beginning)?;
         }
-        Ok(())
-    })?;
-    Ok(records)
+        let end = reader.end_offset()?;
+        let is_complete = restore_to(&mut reader, end, &is_stopped, |record| {
+            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+            match record.value {
+                Some(value) => {
+                    records.insert(key, decode(&value)?);
+                }
+                None => {
+                    records.remove(&key);
+                }
+            }
+            Ok::<_, DecodeError>(())
+        })?;
+        if !is_complete {
+            return Ok(None);
+        }
+        next = partitions.next();
+    }
+    Ok(Some(records))
 }

@@ -12,17 +12,17 @@ use schemas::collection::POLL;
 use schemas::state::{FoldError, State, States};
 use schemas::topics::MIN_COMPACTION_LAG_MS;
 use service::admin::Heartbeat;
-use service::exit::{Shutdown, ShutdownTrigger, shutdown};
+use service::exit::{Shutdown, ShutdownTrigger};
 use service::kafka::partition::{PartitionReader, Record, Start};
-use service::kafka::restore::restore;
+use service::kafka::restore::restore_to;
 
 pub(crate) use self::error::{TaskError, read_failed};
 use self::error::{restore_failed, write_failed};
 use self::jobs::check_name;
 use crate::configured;
-use crate::organization::Organization;
+use crate::organization::{Carried, Organization};
 use crate::setup::Setup;
-use crate::sync_topic::{self, Records, SyncTopic};
+use crate::sync_topic::{Records, SyncTopic};
 
 /// Longest wait for a record: how soon an ended job or the task's end is noticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -47,10 +47,12 @@ pub(crate) enum Considered {
     Started,
 }
 
-/// The writer of the partition's sync records and what they said when it was opened.
-struct Writer {
-    topic: Arc<SyncTopic>,
-    records: Records,
+/// What the task of a partition leaves to the next one in the same process.
+#[derive(Debug, Default)]
+pub(crate) struct Legacy {
+    organizations: BTreeMap<String, Carried>,
+    /// The records as the task had written them, where others were found in their place.
+    overwritten: Option<Records>,
 }
 
 /// One partition's task.
@@ -61,7 +63,12 @@ pub(crate) struct Task {
     states: States,
     /// By id; those that the configuration lists.
     pub(crate) organizations: BTreeMap<String, Organization>,
-    writer: Option<Writer>,
+    topic: Arc<SyncTopic>,
+    /// What the sync topic said when the task was opened.
+    records: Records,
+    carried: BTreeMap<String, Carried>,
+    /// Whether others' records were found in the place of its own.
+    is_overwritten: bool,
     heartbeat: Heartbeat,
     /// When the records were read last.
     looked: Instant,
@@ -73,27 +80,51 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Restores the graphs. The partition's sync records are taken over once it has an organization to synchronize.
-    pub(crate) fn open(setup: Arc<Setup>, partition: i32) -> Result<Self, TaskError> {
+    /// Fences the predecessor, reads the sync records, and restores the graphs, in this order: a predecessor that is
+    /// not fenced may upload a newer graph than the one that was restored. `None` where it was stopped before it was
+    /// open.
+    pub(crate) fn open(
+        setup: Arc<Setup>,
+        partition: i32,
+        legacy: &mut Legacy,
+        shutdown: &Shutdown,
+    ) -> Result<Option<Self>, TaskError> {
         let heartbeat = setup.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
-        let (trigger, stopping) = shutdown();
+        let is_stopped = || {
+            heartbeat.beat();
+            shutdown.is_requested()
+        };
+        let Setup { kafka, group_id, sync_topic, .. } = setup.as_ref();
+        let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, is_stopped);
+        let Some(topic) = opened.map_err(|error| write_failed(partition, error))? else { return Ok(None) };
+        service::failpoint!("sink::after_fencing");
+        let records = topic.restore(is_stopped).map_err(|error| restore_failed(partition, error))?;
+        let Some(records) = records else { return Ok(None) };
+        setup.tell_whether_overwritten(partition, legacy.overwritten.take().as_ref(), &records);
+        for sync in records.values() {
+            setup.directory.learn(sync);
+        }
         let at_end_ms = now_ms();
-        let (reader, states) = restored(&setup, partition, || heartbeat.beat())?;
+        let Some((reader, states)) = restored_unless(&setup, partition, is_stopped)? else { return Ok(None) };
+        let (trigger, stopping) = service::exit::shutdown();
         let mut task = Self {
             setup,
             partition,
             reader,
             states,
             organizations: BTreeMap::new(),
-            writer: None,
+            topic: Arc::new(topic),
+            records,
+            carried: std::mem::take(&mut legacy.organizations),
+            is_overwritten: false,
             heartbeat,
             looked: Instant::now(),
             at_end_ms,
             trigger,
             stopping,
         };
-        task.meet()?;
-        Ok(task)
+        task.meet();
+        Ok(Some(task))
     }
 
     /// Keeps JupiterOne equal until the end is asked for.
@@ -123,7 +154,7 @@ impl Task {
                 self.check_not_behind()?;
                 self.at_end_ms = now_ms();
                 self.setup.metrics.set_lag(self.partition, 0);
-                self.meet()?;
+                self.meet();
             }
         }
         Ok(())
@@ -139,17 +170,25 @@ impl Task {
         Ok(())
     }
 
-    /// Ends the sync jobs that run, each within its bound.
-    pub(crate) fn close(&mut self) {
+    /// Ends the sync jobs that run, each within its bound. What it gives back is for the partition's next task in this
+    /// process.
+    pub(crate) fn close(self) -> Legacy {
         self.trigger.ask();
-        for organization in self.organizations.values_mut() {
+        let mut legacy = Legacy { organizations: self.carried, overwritten: None };
+        for (id, mut organization) in self.organizations {
             if let Some(running) = organization.running.take() {
                 // How it ended no longer matters to this task; the sync topic says it.
                 let _ = self.setup.runtime.block_on(running);
             }
-            self.setup.health.clear(&check_name(&organization.configured.name));
+            let name = &organization.configured.name;
+            self.setup.health.clear(&check_name(name));
+            self.setup.metrics.forget_organization(name);
+            let written = self.topic.last().remove(&organization.sync.key());
+            legacy.organizations.insert(id, organization.carry(written));
         }
         self.setup.metrics.forget_partition(self.partition);
+        legacy.overwritten = self.is_overwritten.then(|| self.topic.last());
+        legacy
     }
 
     /// Folds a record that was written after the restore.
@@ -174,8 +213,8 @@ impl Task {
         Ok(())
     }
 
-    /// Takes up the organizations that the configuration lists; the first one makes this the partition's one sink.
-    fn meet(&mut self) -> Result<(), TaskError> {
+    /// Takes up the organizations that the configuration lists.
+    fn meet(&mut self) {
         let mut found = Vec::new();
         for (id, state) in self.states.iter() {
             let Some(name) = name_of(state) else { continue };
@@ -186,54 +225,37 @@ impl Task {
                 found.push((id.to_owned(), Arc::clone(configured)));
             }
         }
-        if found.is_empty() {
-            return Ok(());
-        }
-        let writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => self.take_over()?,
-        };
         for (id, configured) in found {
-            let key = format!("{id}/{}", configured.target(&id));
-            let organization = Organization::new(configured, &id, writer.records.get(&key).cloned());
+            let read = self.records.get(&format!("{id}/{}", configured.target(&id)));
+            let mut organization = Organization::new(configured, &id, read.cloned());
+            if let Some(carried) = self.carried.remove(&id) {
+                organization = organization.with(carried, read);
+            }
             self.setup.metrics.set_parked(&organization.configured.name, &organization.sync.parked);
             self.organizations.insert(id, organization);
         }
-        self.writer = Some(writer);
-        Ok(())
-    }
-
-    fn take_over(&self) -> Result<Writer, TaskError> {
-        let Setup { kafka, group_id, sync_topic, .. } = self.setup.as_ref();
-        let topic = SyncTopic::open(kafka, group_id, sync_topic, self.partition)
-            .map_err(|error| write_failed(self.partition, error))?;
-        service::failpoint!("sink::after_fencing");
-        // After the predecessor is fenced: nobody writes between the reading and the first record of ours.
-        let records = sync_topic::read(kafka, group_id, sync_topic, [self.partition])
-            .map_err(|error| restore_failed(self.partition, error))?;
-        for sync in records.values() {
-            self.setup.directory.learn(sync);
-        }
-        Ok(Writer { topic: Arc::new(topic), records })
     }
 }
 
 /// The states of the partition's organizations at its end, and the reader that goes on from there.
-pub(crate) fn restored(
+pub(crate) fn restored(setup: &Setup, partition: i32) -> Result<(PartitionReader, States), TaskError> {
+    Ok(restored_unless(setup, partition, || false)?.expect("nobody stops it"))
+}
+
+/// The same, given up with `None` as soon as it `is_stopped`.
+fn restored_unless(
     setup: &Setup,
     partition: i32,
-    beat: impl Fn(),
-) -> Result<(PartitionReader, States), TaskError> {
+    is_stopped: impl Fn() -> bool,
+) -> Result<Option<(PartitionReader, States)>, TaskError> {
     let Setup { kafka, group_id, graph_topic, .. } = setup;
     let mut reader = PartitionReader::open(kafka, group_id, graph_topic, partition, Start::Beginning)
         .map_err(|error| read_failed(partition, error))?;
     let mut states = States::default();
-    restore(&mut reader, |record| {
-        beat();
-        fold(&mut states, &record)
-    })
-    .map_err(|error| restore_failed(partition, error))?;
-    Ok((reader, states))
+    let end = reader.end_offset().map_err(|error| read_failed(partition, error))?;
+    let is_complete = restore_to(&mut reader, end, is_stopped, |record| fold(&mut states, &record))
+        .map_err(|error| restore_failed(partition, error))?;
+    Ok(is_complete.then_some((reader, states)))
 }
 
 fn is_behind(at_end_ms: i64, now_ms: i64) -> bool {

@@ -21,6 +21,8 @@ pub enum Request {
     Produce,
     /// A question for records.
     Fetch,
+    /// The fencing of a transactional id's earlier producers.
+    InitProducerId,
     /// The end of a transaction, by commit or abort.
     EndTransaction,
     /// The deletion of topics.
@@ -34,6 +36,7 @@ impl Request {
             0 => Some(Self::Produce),
             1 => Some(Self::Fetch),
             20 => Some(Self::DeleteTopics),
+            22 => Some(Self::InitProducerId),
             26 => Some(Self::EndTransaction),
             _ => None,
         }
@@ -70,6 +73,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     rules: Vec<(Request, Fate)>,
+    /// How many requests were struck (count).
+    struck: usize,
     /// Of ends of transactions that were asked for: whether by commit.
     ends: Vec<bool>,
     is_holding: bool,
@@ -131,6 +136,20 @@ impl Proxy {
         while !state.rules.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "not struck within {PATIENCE:?}: {:?}", state.rules);
+            state = self.shared.wait(state, left);
+        }
+    }
+
+    /// Waits until one request was struck.
+    ///
+    /// # Panics
+    /// Where that takes a minute.
+    pub fn await_first_struck(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut state = self.shared.state();
+        while state.struck == 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "nothing was struck within {PATIENCE:?}");
             state = self.shared.wait(state, left);
         }
     }
@@ -239,6 +258,7 @@ impl Shared {
         }
         let rule = state.rules.iter().position(|(struck, _)| *struck == request)?;
         let (_, fate) = state.rules.remove(rule);
+        state.struck += 1;
         drop(state);
         self.news.notify_all();
         Some(fate)

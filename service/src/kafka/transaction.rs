@@ -36,6 +36,8 @@ const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
 /// bound.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same while a producer is opened: a stop is noticed between two tries.
+const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Set where the user does not say otherwise.
 const DEFAULTS: [(&str, &str); 4] = [
     // The elements of an organization repeat each other: a third of the bytes for little CPU.
@@ -130,6 +132,17 @@ impl TransactionalProducer {
         transactional_id: &str,
         transaction_timeout: Duration,
     ) -> Result<Self, Error> {
+        let opened = Self::open_unless(base, transactional_id, transaction_timeout, || false)?;
+        Ok(opened.expect("nobody stops it"))
+    }
+
+    /// The same, given up with `None` as soon as it `is_stopped`. The predecessor may have been fenced by then.
+    pub fn open_unless(
+        base: &ClientConfig,
+        transactional_id: &str,
+        transaction_timeout: Duration,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Option<Self>, Error> {
         let timeout_ms = transaction_timeout.as_millis().to_string();
         let promises = [("transactional.id", transactional_id), ("enable.idempotence", "true")];
         // Brokers may allow less (`transaction.max.timeout.ms`), so the user may.
@@ -143,11 +156,12 @@ impl TransactionalProducer {
         };
         let init_transactions = || {
             // Asked before a broker is connected, librdkafka waits for half a second before it asks again.
-            let _connected = this.producer().client().fetch_cluster_id(CALL_TIMEOUT);
-            this.producer().init_transactions(CALL_TIMEOUT)
+            let _connected = this.producer().client().fetch_cluster_id(OPEN_CALL_TIMEOUT);
+            this.producer().init_transactions(OPEN_CALL_TIMEOUT)
         };
-        match this.repeat(OPEN_BOUND, init_transactions) {
-            Ok(()) => Ok(this),
+        match this.repeat_unless(OPEN_BOUND, &is_stopped, init_transactions) {
+            Ok(()) => Ok(Some(this)),
+            Err(_) if is_stopped() => Ok(None),
             Err(source) if is_retriable(&source) => {
                 Err(this.unreachable("init_transactions", OPEN_BOUND, source))
             }
@@ -299,10 +313,19 @@ impl TransactionalProducer {
 
     /// Repeats a call that may be resumed while its error says so.
     fn repeat(&self, bound: Duration, call: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+        self.repeat_unless(bound, || false, call)
+    }
+
+    fn repeat_unless(
+        &self,
+        bound: Duration,
+        is_stopped: impl Fn() -> bool,
+        call: impl Fn() -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
         let deadline = Instant::now() + bound;
         loop {
             match call() {
-                Err(error) if is_retriable(&error) && Instant::now() < deadline => {
+                Err(error) if is_retriable(&error) && Instant::now() < deadline && !is_stopped() => {
                     warn!(transactional.id = self.transactional_id, %error, "repeating a transaction call");
                     thread::sleep(BUSY_PAUSE);
                 }

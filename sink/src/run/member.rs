@@ -12,7 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::pause;
 use crate::setup::Setup;
-use crate::task::{Task, TaskError};
+use crate::task::{Legacy, Task, TaskError};
 
 /// One wait for news of the group: how soon the end is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -125,21 +125,27 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<(), TaskError> {
     let check = format!("partition {partition}");
     setup.health.set(&check, Err("restoring".to_owned()));
+    let mut legacy = Legacy::default();
     while !shutdown.is_requested() {
-        let result = Task::open(Arc::clone(setup), partition).and_then(|mut task| {
-            setup.health.set(&check, Ok(()));
-            match task.organizations.len() {
-                0 => debug!(partition, "restored; it has no configured organization"),
-                organizations => info!(partition, organizations, "restored"),
+        let result = match Task::open(Arc::clone(setup), partition, &mut legacy, shutdown) {
+            Ok(None) => break,
+            Ok(Some(mut task)) => {
+                setup.health.set(&check, Ok(()));
+                match task.organizations.len() {
+                    0 => debug!(partition, "restored; it has no configured organization"),
+                    organizations => info!(partition, organizations, "restored"),
+                }
+                let result = task.run(shutdown);
+                legacy = task.close();
+                result
             }
-            let result = task.run(shutdown);
-            task.close();
-            result
-        });
+            Err(error) => Err(error),
+        };
         let rest = match result {
             Ok(()) => break,
             Err(error @ TaskError::Fatal { .. }) => return Err(error),
             Err(error @ TaskError::Fenced(_)) => {
+                setup.metrics.count_takeover(partition);
                 warn!(partition, "{error}; it is taken back in {} s", FENCED_PAUSE.as_secs());
                 FENCED_PAUSE
             }

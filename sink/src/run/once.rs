@@ -15,7 +15,7 @@ use super::pause;
 use crate::organization::Organization;
 use crate::plan::Urgency;
 use crate::setup::Setup;
-use crate::task::{Considered, STOPPED, Task, TaskError, now_ms, read_failed};
+use crate::task::{Considered, Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer.
 const PARTITIONS_AT_ONCE: i32 = 8;
@@ -129,7 +129,8 @@ fn one(
     shutdown: &Shutdown,
 ) -> Result<Report, TaskError> {
     settle(&setup.kafka, &setup.graph_topic, partition).map_err(|error| read_failed(partition, error))?;
-    let mut task = Task::open(Arc::clone(setup), partition)?;
+    let opened = Task::open(Arc::clone(setup), partition, &mut Legacy::default(), shutdown)?;
+    let Some(mut task) = opened else { return Ok(Report::new()) };
     let result = synchronize(&mut task, &setup.runtime, urgency, only, shutdown);
     task.close();
     result

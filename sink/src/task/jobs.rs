@@ -43,17 +43,16 @@ impl Task {
     /// never notice: now and then it looks whether the records are still its own.
     fn look_for_decisions(&mut self) -> Result<(), TaskError> {
         let is_paused = self.organizations.values().any(|organization| organization.refusal.is_some());
-        let Some(writer) =
-            self.writer.as_ref().filter(|_| is_paused && self.looked.elapsed() >= LOOK_INTERVAL)
-        else {
+        if !is_paused || self.looked.elapsed() < LOOK_INTERVAL {
             return Ok(());
-        };
+        }
         self.looked = Instant::now();
-        let records = writer.topic.read().map_err(|error| restore_failed(self.partition, error))?;
+        // A job that runs writes records while they are read.
         let idle = self.organizations.values().filter(|organization| organization.running.is_none());
-        let is_another =
-            idle.into_iter().any(|it| records.get(&it.sync.key()).is_some_and(|record| *record != it.sync));
-        if is_another { Err(TaskError::Fenced(self.partition)) } else { Ok(()) }
+        let keys: Vec<String> = idle.map(|organization| organization.sync.key()).collect();
+        self.is_overwritten =
+            self.topic.is_overwritten(&keys).map_err(|error| restore_failed(self.partition, error))?;
+        if self.is_overwritten { Err(TaskError::Fenced(self.partition)) } else { Ok(()) }
     }
 
     pub(super) fn take_ended(&mut self) -> Result<(), TaskError> {
@@ -180,9 +179,7 @@ impl Task {
             account,
             events,
             sync: organization.sync.clone(),
-            sync_topic: Arc::clone(
-                &self.writer.as_ref().expect("opened when the organization was met").topic,
-            ),
+            sync_topic: Arc::clone(&self.topic),
         };
         organization.running = Some(self.setup.runtime.spawn(job::run(work, self.stopping.clone())));
         Ok(Considered::Started)
@@ -238,9 +235,7 @@ impl Task {
 
     fn record(&mut self, id: &str, sync: Sync) -> Result<(), TaskError> {
         let organization = self.organizations.get_mut(id).expect("only known organizations are recorded");
-        let Some(writer) = self.writer.as_ref().filter(|_| organization.sync != sync) else { return Ok(()) };
-        let written = self.setup.runtime.block_on(writer.topic.write(sync.clone()));
-        written.map_err(|error| write_failed(self.partition, error))?;
+        self.topic.write_now(&sync).map_err(|error| write_failed(self.partition, error))?;
         organization.sync = sync;
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 mod embedded;
 mod first;
+mod neighbors;
 mod unwritten;
 
 use std::collections::BTreeMap;
@@ -153,6 +154,14 @@ impl World {
             objects.map(|object| object["_key"].as_str().expect("a key").to_owned()).collect();
         keys.sort();
         keys
+    }
+
+    /// Statuses of the jobs of the organization's default scope.
+    fn statuses_of(&self, organization: &Organization) -> Vec<String> {
+        let scope = format!("anthropic-graph:{}", organization.id);
+        let jobs = self.jupiterone.jobs();
+        let of_scope = jobs.iter().filter(|job| job["scope"] == *scope);
+        of_scope.map(|job| job["status"].as_str().expect("a status").to_owned()).collect()
     }
 
     fn statuses(&self) -> Vec<String> {

@@ -9,7 +9,7 @@ use simulator::anthropic::{Mutation, ROUND};
 use simulator::jupiterone::{Effect, Fault, Route, SecondOpenJob};
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
-use tests::world::World;
+use tests::world::{PARTITIONS, World};
 
 use super::content;
 
@@ -114,4 +114,35 @@ fn a_sink_whose_commits_are_not_answered_uploads_once() {
     content(&world);
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert_eq!(world.jupiterone.jobs().len(), 2, "what was recorded is found again");
+}
+
+#[test]
+fn a_sink_that_takes_over_does_not_upload_a_graph_older_than_its_predecessor_s() {
+    let world = World::start();
+    world.round();
+    let finished = || {
+        let jobs = world.jupiterone.jobs();
+        jobs.iter().filter(|job| job["status"] == "FINISHED").count()
+    };
+    let mut running = world.spawn("sink", &["run"]);
+    running.ready();
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    // One for each partition.
+    proxy.strike(Request::InitProducerId, Fate::Held, PARTITIONS.unsigned_abs() as usize);
+    let resync = world.spawn_through(&proxy, "sink", &["resync"]);
+    proxy.await_first_struck();
+    // While the other sink is about to take over, the running one uploads a newer graph.
+    let user = Mutation::AddUser { id: Some("user_new".to_owned()), email: None, name: None, role: None };
+    world.anthropic[0].mutate(user).expect("a new user");
+    let before = finished();
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    running.until("upload the new user", |_| finished() > before);
+    proxy.heal();
+    resync.finish().expect(0);
+    running.terminate().expect(0);
+    let deleted: Vec<Value> =
+        world.jupiterone.jobs().iter().map(|job| job["numEntitiesDeleted"].clone()).collect();
+    assert!(deleted.iter().all(|count| *count == 0), "objects that exist were deleted: {deleted:?}");
+    content(&world);
 }

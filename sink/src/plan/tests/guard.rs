@@ -1,4 +1,4 @@
-use schemas::sync::Approval;
+use schemas::sync::{Approval, Intent};
 
 use super::{Case, ID, NOW_MS, Organization};
 use crate::plan::{Plan, Urgency, deletions, newly_held};
@@ -28,6 +28,32 @@ fn leave(organization: &mut Organization, numbers: std::ops::Range<usize>) {
         let user = format!("anthropic_user:user{number}");
         organization.remove(&format!("anthropic_account:{ID}|has|{user}"));
         organization.remove(&user);
+    }
+}
+
+#[test]
+fn no_job_starts_for_a_lower_revision_than_an_unfinished_job_s_unless_a_person_says_so() {
+    for is_first in [true, false] {
+        let mut case = if is_first { Case::whole() } else { Case::whole().finished_ago(0) };
+        case.organization.user("eve");
+        case.sync.organization_name = "nimbus".to_owned();
+        let revision = case.organization.revision();
+        let intent = |revision| Intent { job_id: "open".to_owned(), revision, started_ts_ms: 1, asks: false };
+        case.sync.intent = Some(intent(revision));
+        assert_eq!(case.job().revision, revision);
+        case.sync.intent = Some(intent(revision + 1));
+        let refusal = case.refusal();
+        assert!(refusal.contains("sync job open") && refusal.contains("sink approve"), "{refusal}");
+        case.sync.approval = Some(Approval {
+            revision,
+            finished_job_id: case.sync.finished.as_ref().map(|finished| finished.job_id.clone()),
+            deletions: [].into(),
+            takes_target: false,
+            by: "ada".to_owned(),
+            why: None,
+            approved_ts_ms: NOW_MS,
+        });
+        assert_eq!(case.job().revision, revision);
     }
 }
 

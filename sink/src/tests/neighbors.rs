@@ -1,0 +1,104 @@
+//! Organizations of one partition, of which one is paused.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use simulator::jupiterone::{Effect, Fault, Route};
+
+use super::{World, keys};
+use crate::fixture::{Organization, PARTITIONS};
+
+/// Organizations of the names, all in partition 0.
+fn neighbors(names: &[&str]) -> Vec<Organization> {
+    let mut ids = (0..).map(|number| format!("3f0b6c1e-9a52-4d0f-8c7e-{number:012}"));
+    let mut next = || ids.by_ref().find(|id| schemas::topics::partition(id, PARTITIONS) == 0).expect("endless");
+    names.iter().map(|name| Organization::whole(&next(), name)).collect()
+}
+
+/// The metrics endpoint of the sink under test.
+struct Metrics(SocketAddr);
+
+impl Metrics {
+    fn of(world: &mut World) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        world.set("ADMIN_LISTEN", &address.to_string());
+        Self(address)
+    }
+
+    /// None of the metrics, where the endpoint answers, has this in it.
+    fn lack(&self, text: &str) {
+        let mut answer = String::new();
+        let asked = TcpStream::connect(self.0).and_then(|mut stream| {
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)
+        });
+        assert!(asked.is_err() || !answer.contains(text), "{answer}");
+    }
+}
+
+fn fault(world: &World, organization: &Organization, route: Route, effect: Effect) {
+    let scope = format!("anthropic-graph:{}", organization.id);
+    world.jupiterone.fault(Fault::new(route, effect).of_scope(scope));
+}
+
+/// How many sync jobs of the organization were started.
+fn starts(world: &World, organization: &Organization) -> usize {
+    world.statuses_of(organization).len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paused_and_a_failing_organization_do_not_keep_a_third_from_a_job_that_takes_long() {
+    let mut world = World::new(&["paused", "failing", "healthy"]).await;
+    let metrics = Metrics::of(&mut world);
+    let organizations = neighbors(&["paused", "failing", "healthy"]);
+    let [paused, failing, healthy] = &organizations[..] else { panic!("three") };
+    organizations.iter().for_each(|organization| world.write(organization));
+    world.until_end().await.expect("all are synchronized");
+    fault(&world, paused, Route::Start, Effect::Forbidden);
+    fault(&world, failing, Route::Entities, Effect::RateLimited { retry_after: Some(60) });
+    // Longer than the time between two looks for decisions.
+    fault(&world, healthy, Route::Entities, Effect::Slow(15_000));
+    let changed = [paused, failing, healthy].map(|organization| {
+        let mut changed = organization.clone();
+        changed.user("eve");
+        world.write(&changed);
+        changed
+    });
+    let (trigger, sink) = world.run();
+    world.eventually("the change", |world| world.keys(healthy) == keys(&changed[2])).await;
+    assert!(world.statuses_of(failing).contains(&"ABORTED".to_owned()), "it has failed meanwhile");
+    assert!(!world.statuses_of(healthy).contains(&"ABORTED".to_owned()), "{:?}", world.statuses_of(healthy));
+    metrics.lack("takeovers_total{");
+    trigger.ask();
+    sink.await.expect("no panic").expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renamed_organization_beside_a_paused_one_is_not_taken_for_another_sink_s() {
+    let mut world = World::new(&["paused", "old"]).await;
+    let metrics = Metrics::of(&mut world);
+    let organizations = neighbors(&["paused", "old"]);
+    let [paused, renamed] = &organizations[..] else { panic!("two") };
+    organizations.iter().for_each(|organization| world.write(organization));
+    world.until_end().await.expect("both are synchronized");
+    world.environment.retain(|name, _| !name.contains("ORGANIZATIONS__OLD"));
+    world.set("ORGANIZATIONS__NEW__NAME", "new");
+    world.set("ORGANIZATIONS__NEW__ORGANIZATION_ID", &renamed.id);
+    fault(&world, paused, Route::Start, Effect::Forbidden);
+    let mut changed = paused.clone();
+    changed.user("eve");
+    world.write(&changed);
+    let (trigger, sink) = world.run();
+    let begun = Instant::now();
+    world
+        .eventually("two looks for decisions", |_| {
+            metrics.lack("takeovers_total{");
+            begun.elapsed() > Duration::from_secs(22)
+        })
+        .await;
+    trigger.ask();
+    sink.await.expect("no panic").expect("no failure");
+    assert_eq!(starts(&world, paused), 2, "a question and a job before the pause");
+}
