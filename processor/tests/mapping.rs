@@ -122,6 +122,7 @@ fn an_archived_workspace_of_a_later_generation_keeps_all_it_has() {
             ("AccountName".to_owned(), "theirs".to_owned()),
         ]),
         inference_data_retention: text("disabled"),
+        user_profile_id: text("uprof_01"),
         ..Workspace::default()
     };
     let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
@@ -132,8 +133,8 @@ fn an_archived_workspace_of_a_later_generation_keeps_all_it_has() {
             "id": "wrkspc_01", "name": "Claude Code", "displayName": "Claude Code", "displayColor": "#D97757",
             "active": false, "createdOn": 1_748_860_200_000_i64, "archivedOn": 1_768_478_400_000_i64,
             "compartmentId": "c", "externalKeyId": "ekey_01", "workspaceGeo": "us", "defaultInferenceGeo": "global",
-            "allowedInferenceGeos": ["unrestricted"], "inferenceDataRetention": "disabled", "tag.cost-center": "7",
-            "tag.AccountName": "nimbus-prod",
+            "allowedInferenceGeos": ["unrestricted"], "inferenceDataRetention": "disabled",
+            "userProfileId": "uprof_01", "tag.cost-center": "7", "tag.AccountName": "nimbus-prod",
         })
     );
 }

@@ -2,8 +2,11 @@
 //!
 //! A value is `C3 01`, the CRC-64-AVRO fingerprint of its schema's parsing canonical form (8 bytes, little endian),
 //! and the Avro binary encoding (Avro specification 1.12, "Single-object encoding").
+//!
+//! Values are written with the current schema, `avro/*.avsc`. They are read with the schema that wrote them, which the
+//! fingerprint names: the current one, or one of an earlier release (`avro/released`).
 
-use std::{io::Read, sync::LazyLock};
+use std::sync::LazyLock;
 
 use apache_avro::{
     Schema, rabin::Rabin, reader::datum::GenericDatumReader, util::max_allocation_bytes,
@@ -39,8 +42,13 @@ pub enum DecodeError {
     /// The value does not begin as a framed Avro value does.
     #[error("the value is no single-object encoded Avro (it should begin with c3 01)")]
     NotFramed,
-    /// The fingerprint is of no schema that this version knows.
-    #[error("the value's schema fingerprint {0:016x} is unknown here; a newer version may have written it")]
+    /// The fingerprint is of no schema that this version knows: the reader is outdated, and the value is good.
+    #[error(
+        "the value has a schema that version {} does not know (fingerprint {:016x}), so a newer version wrote it; \
+         upgrade this service, which then continues with this value",
+        env!("CARGO_PKG_VERSION"),
+        .0.swap_bytes()
+    )]
     UnknownSchema(u64),
     /// The value is of a known schema, but not of one that belongs here.
     #[error("the value is a {found}, which does not belong here")]
@@ -75,41 +83,100 @@ pub struct Registered {
     pub text: &'static str,
     /// Its CRC-64-AVRO fingerprint.
     pub fingerprint: u64,
+    /// What earlier releases wrote its values with.
+    pub released: Vec<Released>,
     reader: GenericDatumReader<'static>,
     writer: GenericDatumWriter<'static>,
 }
 
+/// The schema of an earlier release.
+pub struct Released {
+    /// Its text.
+    pub text: &'static str,
+    /// Its CRC-64-AVRO fingerprint.
+    pub fingerprint: u64,
+    reader: GenericDatumReader<'static>,
+}
+
+impl Released {
+    fn new(text: &'static str) -> Self {
+        Self { text, fingerprint: fingerprint(text), reader: reader(text) }
+    }
+}
+
 impl Registered {
-    fn new(name: &'static str, text: &'static str) -> Self {
+    /// The schema of that text. `released` are the texts that earlier releases had in its place.
+    pub fn new(name: &'static str, text: &'static str, released: &[&'static str]) -> Self {
         // Avro keeps the limit that was set first; every way into the codec passes here.
         max_allocation_bytes(MAX_ALLOCATION);
-        let schema: &'static Schema = Box::leak(Box::new(parse(text)));
-        let canonical = parse(&without_logical_types(text));
-        let digest: [u8; 8] =
-            canonical.fingerprint::<Rabin>().bytes.try_into().expect("a Rabin fingerprint has 8 bytes");
         Self {
             name,
             text,
-            fingerprint: u64::from_le_bytes(digest),
-            reader: GenericDatumReader::builder(schema).build().expect("the schema is complete"),
-            writer: GenericDatumWriter::builder(schema).build().expect("the schema is complete"),
+            fingerprint: fingerprint(text),
+            released: released.iter().map(|text| Released::new(text)).collect(),
+            reader: reader(text),
+            writer: GenericDatumWriter::builder(leaked(text)).build().expect("the schema is complete"),
         }
     }
 
-    fn read<T: DeserializeOwned>(&self, body: &mut impl Read) -> Result<T, DecodeError> {
-        self.reader
-            .read_deser(body)
-            .map_err(|source| DecodeError::Malformed { schema: self.name, source: Box::new(source) })
+    /// The value's bytes in single-object encoding.
+    ///
+    /// # Panics
+    /// If the value does not fit the schema.
+    pub fn encode<T: Serialize>(&self, value: &T) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(256);
+        bytes.extend_from_slice(&MARKER);
+        bytes.extend_from_slice(&self.fingerprint.to_le_bytes());
+        self.writer.write_ser(&mut bytes, value).expect("the type fits its schema");
+        bytes
     }
 
-    fn read_all<T: DeserializeOwned>(&self, mut body: &[u8]) -> Result<T, DecodeError> {
-        let value = self.read(&mut body)?;
-        if body.is_empty() {
-            Ok(value)
+    /// The value of these bytes.
+    pub fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T, DecodeError> {
+        let (fingerprint, body) = split(bytes)?;
+        self.read(fingerprint, body).unwrap_or_else(|| Err(unexpected(fingerprint)))
+    }
+
+    /// The value of this body; `None` where the fingerprint is of no version of this schema.
+    ///
+    /// A schema gains nullable fields whose default is null, and nothing else. So reading with the writer's schema, where
+    /// serde fills in null for what is not there, is what Avro's schema resolution would give. A test compares the two.
+    /// apache-avro 0.22 can resolve its generic values only, which costs several times as much, and takes a value that
+    /// is cut off for one whose last fields are null.
+    fn read<T: DeserializeOwned>(&self, fingerprint: u64, mut body: &[u8]) -> Option<Result<T, DecodeError>> {
+        let reader = if fingerprint == self.fingerprint {
+            &self.reader
         } else {
-            Err(DecodeError::TrailingBytes { schema: self.name, left: body.len() })
-        }
+            &self.released.iter().find(|released| released.fingerprint == fingerprint)?.reader
+        };
+        Some(match reader.read_deser(&mut body) {
+            Err(source) => Err(DecodeError::Malformed { schema: self.name, source: Box::new(source) }),
+            Ok(_) if !body.is_empty() => {
+                Err(DecodeError::TrailingBytes { schema: self.name, left: body.len() })
+            }
+            Ok(value) => Ok(value),
+        })
     }
+
+    fn knows(&self, fingerprint: u64) -> bool {
+        fingerprint == self.fingerprint
+            || self.released.iter().any(|released| released.fingerprint == fingerprint)
+    }
+}
+
+fn leaked(text: &str) -> &'static Schema {
+    Box::leak(Box::new(parse(text)))
+}
+
+fn reader(text: &str) -> GenericDatumReader<'static> {
+    GenericDatumReader::builder(leaked(text)).build().expect("the schema is complete")
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let canonical = parse(&without_logical_types(text));
+    let digest: [u8; 8] =
+        canonical.fingerprint::<Rabin>().bytes.try_into().expect("a Rabin fingerprint has 8 bytes");
+    u64::from_le_bytes(digest)
 }
 
 /// The schema's text without its logical types, which the Parsing Canonical Form has not: apache-avro 0.22 takes the
@@ -142,11 +209,13 @@ pub trait Record: Serialize + DeserializeOwned {
 }
 
 macro_rules! record {
-    ($type:ty, $name:literal, $file:literal) => {
+    ($type:ty, $name:literal, $file:literal $(, $release:literal)*) => {
         impl Record for $type {
             fn schema() -> &'static Registered {
-                static REGISTERED: LazyLock<Registered> =
-                    LazyLock::new(|| Registered::new($name, include_str!(concat!("../avro/", $file))));
+                static REGISTERED: LazyLock<Registered> = LazyLock::new(|| {
+                    let released = [$(include_str!(concat!("../avro/released/", $release, "/", $file))),*];
+                    Registered::new($name, include_str!(concat!("../avro/", $file)), &released)
+                });
                 &REGISTERED
             }
         }
@@ -154,11 +223,11 @@ macro_rules! record {
 }
 
 record!(RawRecord, "anthropic_graph.raw.RawRecord", "raw_record.avsc");
-record!(Envelope, "anthropic_graph.changes.Envelope", "envelope.avsc");
-record!(Element, "anthropic_graph.graph.Element", "element.avsc");
+record!(Envelope, "anthropic_graph.changes.Envelope", "envelope.avsc", "1");
+record!(Element, "anthropic_graph.graph.Element", "element.avsc", "1");
 record!(Coverage, "anthropic_graph.graph.Coverage", "coverage.avsc");
 record!(Hold, "anthropic_graph.graph.Hold", "hold.avsc");
-record!(Withheld, "anthropic_graph.graph.Withheld", "withheld.avsc");
+record!(Withheld, "anthropic_graph.graph.Withheld", "withheld.avsc", "1");
 record!(Sync, "anthropic_graph.sync.Sync", "sync.avsc");
 
 /// Every schema.
@@ -179,19 +248,20 @@ pub fn schemas() -> [&'static Registered; 7] {
 /// # Panics
 /// If the type does not fit its schema, which a test rules out.
 pub fn encode<T: Record>(value: &T) -> Vec<u8> {
-    let schema = T::schema();
-    let mut bytes = Vec::with_capacity(256);
-    bytes.extend_from_slice(&MARKER);
-    bytes.extend_from_slice(&schema.fingerprint.to_le_bytes());
-    schema.writer.write_ser(&mut bytes, value).expect("the type fits its schema");
-    bytes
+    T::schema().encode(value)
 }
 
 /// The value of these bytes.
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, DecodeError> {
-    let (fingerprint, body) = split(bytes)?;
-    let schema = T::schema();
-    if fingerprint == schema.fingerprint { schema.read_all(body) } else { Err(unexpected(fingerprint)) }
+    T::schema().decode(bytes)
+}
+
+/// Refuses a value that a newer version wrote ([`DecodeError::UnknownSchema`]). Any other value passes, whatever it is.
+pub fn check_known(bytes: &[u8]) -> Result<(), DecodeError> {
+    match split(bytes) {
+        Ok((fingerprint, _)) if !is_known(fingerprint) => Err(DecodeError::UnknownSchema(fingerprint)),
+        _ => Ok(()),
+    }
 }
 
 /// A value of the graph topic.
@@ -221,19 +291,12 @@ impl GraphValue {
     /// The value of these bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (fingerprint, body) = split(bytes)?;
-        if fingerprint == Element::schema().fingerprint {
-            return Ok(Self::Element(Box::new(Element::schema().read_all(body)?)));
-        }
-        if fingerprint == Coverage::schema().fingerprint {
-            return Ok(Self::Coverage(Box::new(Coverage::schema().read_all(body)?)));
-        }
-        if fingerprint == Withheld::schema().fingerprint {
-            return Ok(Self::Withheld(Box::new(Withheld::schema().read_all(body)?)));
-        }
-        if fingerprint == Hold::schema().fingerprint {
-            return Ok(Self::Hold(Box::new(Hold::schema().read_all(body)?)));
-        }
-        Err(unexpected(fingerprint))
+        let element = Element::schema().read(fingerprint, body).map(|it| it.map(Self::Element));
+        element
+            .or_else(|| Some(Coverage::schema().read(fingerprint, body)?.map(Self::Coverage)))
+            .or_else(|| Some(Withheld::schema().read(fingerprint, body)?.map(Self::Withheld)))
+            .or_else(|| Some(Hold::schema().read(fingerprint, body)?.map(Self::Hold)))
+            .unwrap_or_else(|| Err(unexpected(fingerprint)))
     }
 }
 
@@ -259,7 +322,7 @@ pub fn decode_raw(bytes: &[u8]) -> Result<Raw, DecodeError> {
 /// If the type does not fit its schema, which a test rules out.
 pub fn resource_digest(resource: Option<&Resource>) -> String {
     static RESOURCE: LazyLock<Registered> =
-        LazyLock::new(|| Registered::new("anthropic_graph.raw.RawRecord.resource", resource_schema()));
+        LazyLock::new(|| Registered::new("anthropic_graph.raw.RawRecord.resource", resource_schema(), &[]));
     let mut body = Vec::with_capacity(256);
     RESOURCE.writer.write_ser(&mut body, &resource).expect("the type fits its schema");
     digest([body.as_slice()])
@@ -300,10 +363,14 @@ fn split(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     }
 }
 
+fn is_known(fingerprint: u64) -> bool {
+    schemas().into_iter().any(|schema| schema.knows(fingerprint))
+}
+
 fn unexpected(fingerprint: u64) -> DecodeError {
     schemas()
         .into_iter()
-        .find(|schema| schema.fingerprint == fingerprint)
+        .find(|schema| schema.knows(fingerprint))
         .map_or(DecodeError::UnknownSchema(fingerprint), |schema| DecodeError::WrongSchema {
             found: schema.name,
         })

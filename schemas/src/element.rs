@@ -179,6 +179,7 @@ pub struct Workspace {
     pub compartment_id: Option<String>,
     pub external_key_id: Option<String>,
     pub inference_data_retention: Option<String>,
+    pub user_profile_id: Option<String>,
     pub tags: BTreeMap<String, String>,
 }
 

@@ -120,6 +120,7 @@ fn workspace_properties(properties: &mut Properties, workspace: &Workspace) {
     properties.set_some("compartmentId", workspace.compartment_id.as_deref());
     properties.set_some("externalKeyId", workspace.external_key_id.as_deref());
     properties.set_some("inferenceDataRetention", workspace.inference_data_retention.as_deref());
+    properties.set_some("userProfileId", workspace.user_profile_id.as_deref());
     for (name, value) in &workspace.tags {
         properties.set(&format!("tag.{name}"), value.as_str());
     }

@@ -189,9 +189,10 @@ fn workspace(generation: u8, workspace: &Workspace) -> Map<String, Value> {
         put(&mut entity, "externalKeyId", workspace.external_key_id.as_ref());
         put_tags(&mut entity, &workspace.tags);
     }
-    // Generation 2 did not send this.
+    // Generation 2 did not send these.
     if generation >= 3 {
         put(&mut entity, "inferenceDataRetention", workspace.inference_data_retention.as_ref());
+        put(&mut entity, "userProfileId", workspace.user_profile_id.as_ref());
     }
     entity
 }

@@ -109,6 +109,7 @@ def workspace(workspace):
         "compartmentId": workspace["compartment_id"],
         "externalKeyId": workspace["external_key_id"],
         "inferenceDataRetention": workspace["inference_data_retention"],
+        "userProfileId": workspace["user_profile_id"],
         **tags(workspace["tags"]),
     })
 

@@ -16,9 +16,9 @@ MARKER = b"\xc3\x01"  # Avro's single-object encoding: marker, 8 bytes of finger
 
 
 def load_schemas(folder):
-    """The schemas by what their values begin with."""
+    """The schemas by what their values begin with, those of earlier releases included."""
     schemas = {}
-    for path in pathlib.Path(folder).glob("*.avsc"):
+    for path in pathlib.Path(folder).rglob("*.avsc"):
         schema = json.loads(path.read_text())
         # In hexadecimal, and already with the lowest byte first.
         rabin = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")

@@ -82,6 +82,7 @@ fn workspace_texts(workspace: &raw::Workspace, all: impl Fn(&[&Option<String>]) 
         &workspace.compartment_id,
         &workspace.external_key_id,
         &workspace.inference_data_retention,
+        &workspace.user_profile_id,
     ];
     let residency = residency.map_or(0, |it| all(&[&it.workspace_geo, &it.default_inference_geo]));
     workspace.id.len() + all(&own) + residency + geos + tags

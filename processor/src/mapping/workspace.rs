@@ -37,6 +37,7 @@ fn columns(workspace: &raw::Workspace, name: &str) -> Workspace {
         compartment_id: workspace.compartment_id.clone(),
         external_key_id: workspace.external_key_id.clone(),
         inference_data_retention: workspace.inference_data_retention.clone(),
+        user_profile_id: workspace.user_profile_id.clone(),
         tags: accepted_tags(&workspace.tags),
     }
 }

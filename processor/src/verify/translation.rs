@@ -153,6 +153,7 @@ fn of_workspace(place: Place<'_>, workspace: &raw::Workspace) -> [Element; 2] {
         compartment_id: workspace.compartment_id.clone(),
         external_key_id: workspace.external_key_id.clone(),
         inference_data_retention: workspace.inference_data_retention.clone(),
+        user_profile_id: workspace.user_profile_id.clone(),
         tags: tags(&workspace.tags),
     };
     let entity = Element {

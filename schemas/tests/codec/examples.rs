@@ -168,6 +168,7 @@ pub(crate) fn element() -> Element {
             tags: map(&[("env", "prod")]),
             archived_on: Some(2),
             allowed_inference_geos: vec!["us".to_owned()],
+            user_profile_id: some("uprof_01"),
             ..Workspace::default()
         })),
         api_key: Some(Box::new(ApiKey { status: some("active"), expires_on: Some(3), ..ApiKey::default() })),
