@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rdkafka::message::OwnedHeaders;
 use schemas::{codec::encode, topics::Topic};
 use service::kafka::{
-    headers::{AVRO, CONTENT_TYPE, CloudEvent, owned},
+    headers::{CloudEvent, of_state, owned},
     partition::Record,
     transaction::{self, TransactionalProducer},
 };
@@ -193,7 +193,7 @@ impl Output {
                 }
                 .headers()
             }
-            About::State => owned([(CONTENT_TYPE, AVRO)]),
+            About::State => of_state(),
             About::DeadLetter(headers) => owned(headers.iter().map(|(name, value)| (name, value))),
         }
     }

@@ -17,7 +17,7 @@ use service::{
     config::{Config, environment, parse_prefix},
     exit::{Outcome, Shutdown, UsageError},
     kafka::{
-        client_config,
+        check_known, client_config,
         partition::{PartitionReader, Start, hurried},
         settle,
         topics::{self, Broker, Wanted},
@@ -248,6 +248,7 @@ impl<'a> Replay<'a> {
                 Some(record) if record.offset >= self.end => break,
                 Some(record) => {
                     idle = 0;
+                    check_known(self.reader.topic(), self.partition, &record)?;
                     self.intake.take(record);
                     if self.intake.batch().len() >= self.arguments.transaction_records {
                         self.commit()?;

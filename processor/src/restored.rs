@@ -10,12 +10,13 @@ use std::{
 
 use schemas::{
     change::Envelope,
-    codec::{decode, decode_raw},
+    codec::{DecodeError, decode, decode_raw},
     topics::Topic,
 };
 use service::{
     admin::Heartbeat,
     kafka::{
+        check_known,
         partition::{PartitionReader, Record, Start, hurried},
         restore::{RestoreError, restore_to},
         transaction::TransactionalProducer,
@@ -116,12 +117,16 @@ fn newest_revisions(
         reader.seek(start)?;
         let note = |record: Record| {
             heartbeat.beat();
-            // What nobody can read, no organization's graph was written with.
-            if let Ok(change) = decode::<Envelope>(record.value.as_deref().unwrap_or_default()) {
-                let revision = newest.entry(change.source.organization_id).or_default();
-                *revision = change.revision.max(*revision);
+            match decode::<Envelope>(record.value.as_deref().unwrap_or_default()) {
+                Ok(change) => {
+                    let revision = newest.entry(change.source.organization_id).or_default();
+                    *revision = change.revision.max(*revision);
+                }
+                Err(error @ DecodeError::UnknownSchema(_)) => return Err(error),
+                // What nobody can read, no organization's graph was written with.
+                Err(_) => {}
             }
-            Ok::<(), Infallible>(())
+            Ok(())
         };
         restore_to(reader, end, || false, note).map_err(failed)?;
         if start == beginning || state.has_no_other_change(&newest) {
@@ -135,7 +140,7 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(error: RestoreError<E>) 
     match error {
         RestoreError::Read(error) => error.into(),
         RestoreError::Stalled { .. } => Error::Reopen(error.into()),
-        RestoreError::Apply { .. } => Error::Fatal(error.into()),
+        RestoreError::Apply { .. } | RestoreError::Newer(_) => Error::Fatal(error.into()),
     }
 }
 
@@ -169,6 +174,9 @@ pub(crate) fn check_raw(
     let is_there = restore_to(&mut look, read + 1, || Instant::now() >= deadline, keep).map_err(failed)?;
     if !is_there {
         return Ok(());
+    }
+    if let Some(record) = &record {
+        check_known(raw, partition, record)?;
     }
     // None where the offset belongs to another record, or to a transaction marker.
     let found = record.and_then(|record| decode_raw(&record.value?).ok());

@@ -9,7 +9,11 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use schemas::{change::Envelope, codec::decode, topics::Topic};
+use schemas::{
+    change::Envelope,
+    codec::{DecodeError, decode},
+    topics::Topic,
+};
 use service::{
     answer,
     config::{Config, environment},
@@ -100,6 +104,13 @@ fn follow(config: &Config, options: &Options, shutdown: &Shutdown) -> anyhow::Re
                         Printed::Line => is_silent = false,
                         Printed::Nowhere => return Ok(Outcome::Done),
                     },
+                    Err(error @ DecodeError::UnknownSchema(_)) => {
+                        let (partition, offset) = (message.partition(), message.offset());
+                        let place = format!(
+                            "cannot read the change at offset {offset} of {topic} partition {partition}"
+                        );
+                        return Err(error).context(place);
+                    }
                     Err(error) => {
                         let (partition, offset) = (message.partition(), message.offset());
                         let reason = anyhow::Error::new(error);

@@ -14,6 +14,7 @@ use schemas::{state::barrier_key, topics::Topic};
 use service::{
     admin::{Health, Heartbeat},
     kafka::{
+        NewerRecord, check_known,
         partition::{self, PartitionReader, Start, warn_of_unread},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
@@ -98,6 +99,12 @@ impl From<partition::Error> for Error {
                 Self::Fatal(error.into())
             }
         }
+    }
+}
+
+impl From<NewerRecord> for Error {
+    fn from(error: NewerRecord) -> Self {
+        Self::Fatal(error.into())
     }
 }
 
@@ -190,7 +197,13 @@ impl<'a> Task<'a> {
                 return Ok(Ended { incomplete: self.intake.incomplete(self.dead_letters) });
             }
             match self.reader.next(POLL_TIMEOUT)? {
-                Some(record) => self.intake.take(record),
+                Some(record) => {
+                    if let Err(newer) = check_known(self.reader.topic(), self.partition, &record) {
+                        self.commit()?;
+                        return Err(newer.into());
+                    }
+                    self.intake.take(record);
+                }
                 // Nothing more waits to share the transaction.
                 None => self.commit()?,
             }

@@ -1,10 +1,9 @@
 //! What earlier polls left in the graph topic: whose name an organization's is, and when it was last polled.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 
 use rdkafka::ClientConfig;
-use schemas::codec::GraphValue;
+use schemas::codec::{DecodeError, GraphValue};
 use schemas::collection::POLL;
 use schemas::state::GraphKey;
 use service::kafka::partition::Record;
@@ -36,12 +35,9 @@ pub fn read(
     group: &str,
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
-) -> Result<BTreeMap<String, LastPoll>, RestoreError<Infallible>> {
+) -> Result<BTreeMap<String, LastPoll>, RestoreError<DecodeError>> {
     let mut polls: BTreeMap<String, (String, LastPoll)> = BTreeMap::new();
-    restore::read(client, group, topic, partitions, |record| {
-        note(&mut polls, record);
-        Ok(())
-    })?;
+    restore::read(client, group, topic, partitions, |record| note(&mut polls, record))?;
     let mut newest: BTreeMap<String, LastPoll> = BTreeMap::new();
     for (name, poll) in polls.into_values() {
         if newest.get(&name).is_none_or(|other| other.started_ts_ms < poll.started_ts_ms) {
@@ -52,19 +48,22 @@ pub fn read(
 }
 
 /// By organization id, since a name may have moved to another organization.
-fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) {
+/// A coverage that a newer version wrote is an error: it may say that the key belongs to another organization.
+fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) -> Result<(), DecodeError> {
     let key = record.key.and_then(|key| String::from_utf8(key).ok()).unwrap_or_default();
-    let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(&key) else { return };
+    let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(&key) else {
+        return Ok(());
+    };
     if collection != POLL {
-        return;
+        return Ok(());
     }
     let Some(value) = record.value else {
         polls.remove(organization_id);
-        return;
+        return Ok(());
     };
     match GraphValue::decode(&value) {
         Ok(GraphValue::Coverage(coverage)) => {
-            let Some(poll) = coverage.poll else { return };
+            let Some(poll) = coverage.poll else { return Ok(()) };
             let last = LastPoll {
                 organization_id: coverage.organization_id.clone(),
                 poll_id: poll.poll_id,
@@ -76,8 +75,10 @@ fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) {
             polls.insert(coverage.organization_id, (coverage.organization_name, last));
         }
         Ok(_) => warn!(offset = record.offset, "a record of the graph topic is no coverage, as its key says"),
+        Err(error @ DecodeError::UnknownSchema(_)) => return Err(error),
         Err(error) => warn!(offset = record.offset, "a coverage cannot be read: {}", chain(&error)),
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -110,13 +111,13 @@ mod tests {
     fn the_newest_poll_is_kept_and_a_tombstone_forgets_it() {
         let mut polls = BTreeMap::new();
         let poll = |started, ended| Poll { started_ts_ms: Some(started), ended, ..Poll::default() };
-        note(&mut polls, record("one", "poll", Some(poll(5, true))));
-        note(&mut polls, record("one", "users", Some(poll(9, true))));
-        note(&mut polls, record("one", "poll", Some(poll(7, false))));
-        note(&mut polls, record("two", "poll", Some(poll(1, true))));
+        note(&mut polls, record("one", "poll", Some(poll(5, true)))).expect("of this version");
+        note(&mut polls, record("one", "users", Some(poll(9, true)))).expect("of this version");
+        note(&mut polls, record("one", "poll", Some(poll(7, false)))).expect("of this version");
+        note(&mut polls, record("two", "poll", Some(poll(1, true)))).expect("of this version");
         let (name, last) = &polls["one"];
         assert_eq!((name.as_str(), last.started_ts_ms, last.ended), ("nimbus", 7, false));
-        note(&mut polls, record("one", "poll", None));
+        note(&mut polls, record("one", "poll", None)).expect("of this version");
         assert_eq!(polls.keys().collect::<Vec<_>>(), ["two"]);
     }
 }

@@ -10,7 +10,7 @@ use schemas::sync::Sync;
 use schemas::topics::Topic;
 use service::config::Config;
 use service::kafka::client_config;
-use service::kafka::headers::{AVRO, CONTENT_TYPE, owned};
+use service::kafka::headers::of_state;
 use service::kafka::partition::{PartitionReader, Start, hurried};
 use service::kafka::restore::{RestoreError, restore_to};
 use service::kafka::settle;
@@ -130,7 +130,7 @@ impl SyncTopic {
         // A thread that panicked left at most an open transaction, which `begin` refuses.
         let producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
         producer.begin()?;
-        let headers = owned([(CONTENT_TYPE, AVRO)]);
+        let headers = of_state();
         let result = producer
             .send(&self.topic, self.partition, &sync.key(), Some(&encode(sync)), headers)
             .and_then(|()| producer.commit());

@@ -13,6 +13,7 @@ use schemas::state::{FoldError, State, States};
 use schemas::topics::MIN_COMPACTION_LAG_MS;
 use service::admin::Heartbeat;
 use service::exit::{Shutdown, ShutdownTrigger};
+use service::kafka::check_known;
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::restore_to;
 
@@ -194,6 +195,8 @@ impl Task {
     /// Folds a record that was written after the restore.
     fn follow(&mut self, record: &Record) -> Result<(), TaskError> {
         self.check_not_behind()?;
+        check_known(&self.setup.graph_topic, self.partition, record)
+            .map_err(|newer| TaskError::Fatal { partition: self.partition, source: newer.into() })?;
         fold(&mut self.states, record).map_err(|source| TaskError::Fatal {
             partition: self.partition,
             source: anyhow::Error::from(source)

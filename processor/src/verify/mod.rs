@@ -34,6 +34,7 @@ use service::{
     config::{Config, environment, parse_prefix},
     exit::{Outcome, UsageError},
     kafka::{
+        NewerRecord, check_known,
         client::Log,
         client_config,
         partition::{PartitionReader, Record, Start, hurried},
@@ -225,9 +226,11 @@ impl Topics {
             );
         }
         let beginning = self.reader.position();
+        // What a newer version wrote would look like a violation.
         let end = restore::restore(&mut self.reader, |record| {
+            check_known(&name, partition, &record)?;
             take(record);
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), NewerRecord>(())
         })?;
         Ok(Reach { beginning, end })
     }

@@ -22,12 +22,20 @@ pub const TIME: &str = "ce_time";
 pub const CAUSE: &str = "ce_cause";
 /// W3C trace context.
 pub const TRACEPARENT: &str = "traceparent";
+/// The version of anthropic-graph that wrote the record. A reader that does not know the value's schema says it.
+pub const WRITER: &str = "anthropic_graph.version";
 
 /// The version of `CloudEvents` that the headers speak
 /// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md>).
 pub const CLOUD_EVENTS_VERSION: &str = "1.0";
 /// Content type of Avro's binary encoding.
 pub const AVRO: &str = "avro/binary";
+
+/// This version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Longest version that is shown (bytes): the header may have been written by anyone.
+const MAX_VERSION: usize = 64;
 
 /// `ce_type` of a raw record.
 const RAW_TYPE: &str = "anthropic_graph.raw";
@@ -78,6 +86,7 @@ impl<'a> CloudEvent<'a> {
             (SUBJECT, self.subject),
             (TIME, self.time),
             (CONTENT_TYPE, AVRO),
+            (WRITER, VERSION),
         ];
         pairs.extend(self.cause.map(|cause| (CAUSE, cause)));
         pairs.extend(self.traceparent.map(|traceparent| (TRACEPARENT, traceparent)));
@@ -87,6 +96,23 @@ impl<'a> CloudEvent<'a> {
     /// The headers as rdkafka takes them.
     pub fn headers(&self) -> OwnedHeaders {
         owned(self.pairs())
+    }
+}
+
+/// The headers of a record that is no event: state in a compacted topic.
+pub fn of_state() -> OwnedHeaders {
+    owned([(CONTENT_TYPE, AVRO), (WRITER, VERSION)])
+}
+
+/// Who wrote a record, for people: the version of anthropic-graph where the headers tell it. Versions before 0.2.0 wrote
+/// no such header.
+pub fn writer(headers: &[(String, Option<Vec<u8>>)]) -> String {
+    let version = headers.iter().find(|(name, _)| name == WRITER).and_then(|(_, value)| value.as_deref());
+    match version {
+        Some(version) if version.len() <= MAX_VERSION => {
+            format!("anthropic-graph {:?}", String::from_utf8_lossy(version))
+        }
+        _ => "a version that it does not name".to_owned(),
     }
 }
 
@@ -114,7 +140,7 @@ pub fn owned<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, 
 mod tests {
     use rdkafka::message::Headers;
 
-    use super::{CloudEvent, traceparent};
+    use super::{CloudEvent, WRITER, traceparent, writer};
 
     #[test]
     fn a_cloud_event_has_its_attributes_in_order_and_leaves_out_what_it_lacks() {
@@ -139,10 +165,20 @@ mod tests {
                 "ce_subject",
                 "ce_time",
                 "content-type",
+                "anthropic_graph.version",
                 "ce_cause"
             ]
         );
         assert_eq!(headers.get(0).value, Some("1.0".as_bytes()));
+    }
+
+    #[test]
+    fn a_record_says_which_version_wrote_it_where_it_has_the_header() {
+        let of = |value: &str| writer(&[(WRITER.to_owned(), Some(value.as_bytes().to_vec()))]);
+        assert_eq!(of("0.3.0"), "anthropic-graph \"0.3.0\"");
+        for unnamed in [writer(&[]), writer(&[(WRITER.to_owned(), None)]), of(&"9".repeat(65))] {
+            assert_eq!(unnamed, "a version that it does not name");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod client;
 pub mod headers;
 pub mod member;
+pub mod newer;
 pub mod partition;
 pub mod restore;
 pub mod settle;
@@ -17,5 +18,6 @@ mod watch;
 pub mod writer;
 
 pub use client::client_config;
+pub use newer::{NewerRecord, check_known};
 pub use restore::restore;
 pub use settle::settle;

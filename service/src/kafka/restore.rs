@@ -6,7 +6,10 @@ use rdkafka::ClientConfig;
 use thiserror::Error;
 use tracing::info;
 
-use super::partition::{self, PartitionReader, Record, Start, hurried};
+use super::{
+    newer::{NewerRecord, check_known},
+    partition::{self, PartitionReader, Record, Start, hurried},
+};
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -34,6 +37,9 @@ pub enum RestoreError<E> {
         #[source]
         source: E,
     },
+    /// A newer version wrote the record that was not taken. Upgrade this service.
+    #[error("cannot restore {} partition {}", .0.topic, .0.partition)]
+    Newer(#[source] NewerRecord),
     /// Nothing came any more. Try again later.
     #[error(
         "restoring {topic} partition {partition} has made no progress at offset {position} of {end} for {} s; check that \
@@ -112,12 +118,16 @@ pub fn restore_to<E>(
         match reader.next(POLL_TIMEOUT)? {
             Some(record) if record.offset >= end => reader.keep(record),
             Some(record) => {
+                let newer = check_known(reader.topic(), reader.partition(), &record).err();
                 let offset = record.offset;
-                apply(record).map_err(|source| RestoreError::Apply {
-                    topic: reader.topic().to_owned(),
-                    partition: reader.partition(),
-                    offset,
-                    source,
+                apply(record).map_err(|source| match newer {
+                    Some(newer) => RestoreError::Newer(newer),
+                    None => RestoreError::Apply {
+                        topic: reader.topic().to_owned(),
+                        partition: reader.partition(),
+                        offset,
+                        source,
+                    },
                 })?;
                 last_progress = Instant::now();
             }

@@ -42,7 +42,9 @@ pub(super) fn restore_failed<E: std::error::Error + Send + Sync + 'static>(
     match error {
         RestoreError::Read(error) => read_failed(partition, error),
         RestoreError::Stalled { .. } => TaskError::Reopen { partition, source: error.into() },
-        RestoreError::Apply { .. } => TaskError::Fatal { partition, source: error.into() },
+        RestoreError::Apply { .. } | RestoreError::Newer(_) => {
+            TaskError::Fatal { partition, source: error.into() }
+        }
     }
 }
 
