@@ -42,6 +42,12 @@ pub(super) fn apply(truth: &mut Truth, dice: &mut Dice, mut what: Mutation) -> R
             workspace.tags.clone_from(tags);
             Ok(vec![Effect::updated(Object::Workspace, id, &["tags"])])
         }
+        Mutation::SetUserProfile { id, user_profile_id } => {
+            let workspace =
+                truth.workspaces.get_mut(id).ok_or_else(|| Unknown(Object::Workspace, id.clone()))?;
+            workspace.user_profile_id.clone_from(user_profile_id);
+            Ok(vec![Effect::updated(Object::Workspace, id, &["user_profile_id"])])
+        }
         Mutation::MakeKey { .. } => make_key(truth, dice, now, &mut what),
         Mutation::SetKeyStatus { id, status } => {
             edit_key(truth, id, "status", |key| key.status.clone_from(status))

@@ -109,7 +109,7 @@ pub(super) fn new_workspace(dice: &mut Dice, now: Timestamp, number: usize) -> W
         },
         tags: tags(number),
         inference_data_retention: dice.one_in(2).then(|| "disabled".to_owned()),
-        user_profile_id: None,
+        user_profile_id: (number % 6 == 4).then(|| format!("uprof_{number:02}")),
     }
 }
 

@@ -43,6 +43,8 @@ pub enum Answer {
     NotFound,
     /// Any status, with Anthropic's envelope.
     Status(u16),
+    /// 400 with the error code `organization_on_hold` in the error's details.
+    OnHold,
     /// 429, with the headers that are given.
     RateLimited {
         /// Seconds or an HTTP date.

@@ -41,7 +41,8 @@ pub use fault::{Answer, Fault, When};
 pub use life::ROUND;
 pub use mutation::{Event, Mutation, MutationError};
 pub use settings::{
-    ArchivedMembers, DefaultMembers, IncludeDefault, Order, Settings, Switches, UnknownCursor,
+    ApiVersion, ArchivedMembers, DefaultMembers, IncludeDefault, Order, Settings, Switches, UnknownCursor,
+    UnknownVersion,
 };
 pub use truth::{Actor, ApiKey, DataResidency, Organization, ROLES, Truth, User, WORKSPACE_ROLES, Workspace};
 pub use world::LoggedRequest;

@@ -105,6 +105,13 @@ pub enum Mutation {
         /// The new name.
         name: String,
     },
+    /// A workspace gets another user profile, or none.
+    SetUserProfile {
+        /// The workspace.
+        id: String,
+        /// Its profile.
+        user_profile_id: Option<String>,
+    },
     /// A workspace's tags are replaced.
     TagWorkspace {
         /// The workspace.

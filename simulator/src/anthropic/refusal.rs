@@ -8,11 +8,18 @@ pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) kind: String,
     pub(super) message: String,
+    /// `details.error_code`: what exactly is wrong, as a name.
+    pub(super) error_code: Option<&'static str>,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, message: &str) -> Self {
-        Self { status, kind: kind(status).to_owned(), message: message.to_owned() }
+        Self { status, kind: kind(status).to_owned(), message: message.to_owned(), error_code: None }
+    }
+
+    /// The same with an error code.
+    pub(super) fn coded(self, error_code: &'static str) -> Self {
+        Self { error_code: Some(error_code), ..self }
     }
 
     /// 400 `invalid_request_error`.
@@ -26,11 +33,11 @@ impl Refusal {
     }
 
     pub(super) fn body(&self, request_id: &str) -> Value {
-        json!({
-            "type": "error",
-            "error": { "type": self.kind, "message": self.message },
-            "request_id": request_id,
-        })
+        let mut error = json!({ "type": self.kind, "message": self.message });
+        if let Some(error_code) = self.error_code {
+            error["details"] = json!({ "error_code": error_code });
+        }
+        json!({ "type": "error", "error": error, "request_id": request_id })
     }
 }
 

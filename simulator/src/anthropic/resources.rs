@@ -2,7 +2,7 @@
 
 use super::page::{self, Query, array, boolean, parameter};
 use super::refusal::Refusal;
-use super::settings::{ArchivedMembers, DefaultMembers, IncludeDefault, Order};
+use super::settings::{ApiVersion, ArchivedMembers, DefaultMembers, IncludeDefault, Order};
 use super::truth::{ApiKey, Truth, User, Workspace, instant};
 use super::wire;
 use jiff::Timestamp;
@@ -32,7 +32,7 @@ fn segments(path: &str) -> Vec<Cow<'_, str>> {
 }
 
 /// What the API answers to a GET.
-pub(super) fn get(truth: &Truth, path: &str, query: &Query) -> Answer {
+pub(super) fn get(truth: &Truth, version: ApiVersion, path: &str, query: &Query) -> Answer {
     let segments = segments(path);
     match segments.iter().map(AsRef::as_ref).collect::<Vec<&str>>().as_slice() {
         ["v1", "organizations", "me"] => Ok(wire::organization(truth)),
@@ -50,10 +50,10 @@ pub(super) fn get(truth: &Truth, path: &str, query: &Query) -> Answer {
             let role = truth.members.get(*id).and_then(|members| members.get(*user_id));
             role.map(|role| wire::member(id, user_id, role)).ok_or_else(|| unknown("User", user_id))
         }
-        ["v1", "organizations", "api_keys"] => api_keys(truth, query),
+        ["v1", "organizations", "api_keys"] => api_keys(truth, version, query),
         ["v1", "organizations", "api_keys", id] => {
             let key = truth.api_keys.get(*id).ok_or_else(|| unknown("API key", id))?;
-            Ok(wire::api_key(truth, key))
+            Ok(wire::api_key(truth, version, key))
         }
         _ => Err(Refusal::not_found("Not found")),
     }
@@ -132,7 +132,7 @@ fn members(truth: &Truth, id: &str, query: &Query) -> Answer {
     })
 }
 
-fn api_keys(truth: &Truth, query: &Query) -> Answer {
+fn api_keys(truth: &Truth, version: ApiVersion, query: &Query) -> Answer {
     let status = parameter(query, "status");
     if status.is_some_and(|status| !["active", "inactive", "archived", "expired"].contains(&status)) {
         return Err(Refusal::invalid(
@@ -149,7 +149,9 @@ fn api_keys(truth: &Truth, query: &Query) -> Answer {
     let rows = truth.api_keys.values().filter(wanted);
     let rows = rows.map(|key| (key.id.as_str(), instant(&key.created_at))).collect();
     let ids = sorted(rows, truth.switches.order);
-    page::page(&ids, query, truth.switches.unknown_cursor, |id| wire::api_key(truth, &truth.api_keys[id]))
+    page::page(&ids, query, truth.switches.unknown_cursor, |id| {
+        wire::api_key(truth, version, &truth.api_keys[id])
+    })
 }
 
 fn sorted(mut rows: Vec<(&str, Timestamp)>, order: Order) -> Vec<&str> {

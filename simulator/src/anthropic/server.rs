@@ -52,7 +52,7 @@ async fn api(
         raw_query: raw_query.unwrap_or_default(),
         query,
         key: text("x-api-key").or(bearer).map(str::to_owned),
-        has_version: text("anthropic-version").is_some_and(|version| !version.is_empty()),
+        version: text("anthropic-version").filter(|version| !version.is_empty()).map(str::to_owned),
     };
     let reply = shared.world().exchange(&request);
     deliver(reply, &scissors)

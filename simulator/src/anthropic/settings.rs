@@ -13,7 +13,8 @@ pub struct Settings {
     pub workspaces: usize,
     /// API keys at the start, of every status.
     pub api_keys: usize,
-    /// Generation of the wire format, 1 to 4.
+    /// Generation of the wire format, 1 to 4. Generation 4 answers in the API version that the request names
+    /// ([`ApiVersion`]), the others know one version.
     pub generation: u8,
     /// What the workspace list does with `include_default`; `None`: what the generation did.
     pub include_default: Option<IncludeDefault>,
@@ -29,6 +30,8 @@ pub struct Settings {
     pub order: Order,
     /// What an unknown `after_id` or `before_id` gets.
     pub unknown_cursor: UnknownCursor,
+    /// What an unknown `anthropic-version` gets.
+    pub unknown_version: UnknownVersion,
 }
 
 impl Default for Settings {
@@ -46,6 +49,7 @@ impl Default for Settings {
             default_members: DefaultMembers::Empty,
             order: Order::NewestFirst,
             unknown_cursor: UnknownCursor::BadRequest,
+            unknown_version: UnknownVersion::BadRequest,
         }
     }
 }
@@ -61,6 +65,7 @@ impl Settings {
             default_members: self.default_members,
             order: self.order,
             unknown_cursor: self.unknown_cursor,
+            unknown_version: self.unknown_version,
         }
     }
 }
@@ -85,6 +90,8 @@ pub struct Switches {
     pub order: Order,
     /// See [`Settings::unknown_cursor`].
     pub unknown_cursor: UnknownCursor,
+    /// See [`Settings::unknown_version`].
+    pub unknown_version: UnknownVersion,
 }
 
 impl Switches {
@@ -96,6 +103,36 @@ impl Switches {
             IncludeDefault::Ignored
         })
     }
+}
+
+/// A version of the API, by the request's header `anthropic-version`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApiVersion {
+    /// `2023-06-01`. An API key has `workspace_id` beside `scope`.
+    V20230601,
+    /// `2026-10-21`. An API key has `scope` only.
+    V20261021,
+}
+
+impl ApiVersion {
+    /// The version of that name, if an API of this generation knows it.
+    pub fn parse(name: &str, generation: u8) -> Option<Self> {
+        match name {
+            "2023-06-01" => Some(Self::V20230601),
+            "2026-10-21" if generation >= 4 => Some(Self::V20261021),
+            _ => None,
+        }
+    }
+}
+
+/// What an unknown `anthropic-version` gets. Anthropic does not document it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnknownVersion {
+    /// 400.
+    BadRequest,
+    /// An answer in version `2023-06-01`.
+    Ignored,
 }
 
 /// What the workspace list does with `include_default`.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::settings::ApiVersion;
 use super::truth::{Actor, ApiKey, Truth, User, Workspace};
 
 /// The status of a key past its end, unknown to generation 1.
@@ -68,8 +69,9 @@ pub(super) fn member(workspace_id: &str, user_id: &str, role: &str) -> Value {
     })
 }
 
-/// An API key: 8 fields in generation 1, 10 in 2, 11 in 3; 4 has `scope` in place of `workspace_id`.
-pub(super) fn api_key(truth: &Truth, key: &ApiKey) -> Value {
+/// An API key: 8 fields in generation 1, 10 in 2, 11 in 3. Since generation 4 the version decides: `2023-06-01` has 11,
+/// `2026-10-21` has 10, with `scope` in place of `workspace_id`.
+pub(super) fn api_key(truth: &Truth, version: ApiVersion, key: &ApiKey) -> Value {
     let generation = truth.switches.generation;
     let mut fields = Map::new();
     fields.insert("id".to_owned(), json!(key.id));
@@ -87,7 +89,7 @@ pub(super) fn api_key(truth: &Truth, key: &ApiKey) -> Value {
             json!(key.principal.as_ref().map(|actor| principal(generation, actor))),
         );
     }
-    if generation <= 3 {
+    if version == ApiVersion::V20230601 {
         let ordinary = key.workspace_id.as_ref().filter(|id| **id != truth.default_workspace_id);
         fields.insert("workspace_id".to_owned(), json!(ordinary));
     }

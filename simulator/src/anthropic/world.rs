@@ -15,7 +15,7 @@ use super::mutation::{Event, Mutation, MutationError};
 use super::page::{Query, parameter};
 use super::refusal::Refusal;
 use super::resources;
-use super::settings::Settings;
+use super::settings::{ApiVersion, Settings, UnknownVersion};
 use super::truth::Truth;
 
 /// Requests that the log keeps; older ones are dropped, so that a long life does not fill the memory.
@@ -29,7 +29,8 @@ pub(super) struct Request {
     pub(super) query: Vec<(String, String)>,
     /// `x-api-key`, or the bearer token.
     pub(super) key: Option<String>,
-    pub(super) has_version: bool,
+    /// `anthropic-version`.
+    pub(super) version: Option<String>,
 }
 
 /// Headers of an answer.
@@ -155,8 +156,8 @@ impl World {
             }
             Some(_) => return refuse(401, "invalid x-api-key"),
         }
-        if !request.has_version {
-            return refuse(400, "anthropic-version: header is required");
+        if let Err(refusal) = self.version(request) {
+            return Err((refusal, Vec::new()));
         }
         if !self.truth.switches.enforce_rate_limit {
             return Ok(Vec::new());
@@ -170,6 +171,20 @@ impl World {
                 headers.push(("retry-after", wait.to_string()));
                 let message = "This request would exceed your organization's rate limit for the Admin API.";
                 Err((Refusal::new(429, message), headers))
+            }
+        }
+    }
+
+    fn version(&self, request: &Request) -> Result<ApiVersion, Refusal> {
+        let switches = &self.truth.switches;
+        let Some(name) = &request.version else {
+            return Err(Refusal::invalid("anthropic-version: header is required"));
+        };
+        match (ApiVersion::parse(name, switches.generation), switches.unknown_version) {
+            (Some(version), _) => Ok(version),
+            (None, UnknownVersion::Ignored) => Ok(ApiVersion::V20230601),
+            (None, UnknownVersion::BadRequest) => {
+                Err(Refusal::invalid(&format!("anthropic-version: \"{name}\" is not a valid version")))
             }
         }
     }
@@ -190,7 +205,10 @@ impl World {
             return refused(&Refusal::new(405, "Method Not Allowed"), request_id, headers);
         }
         let query: &Query = &request.query;
-        match resources::get(&self.truth, &request.path, query) {
+        let answer = self
+            .version(request)
+            .and_then(|version| resources::get(&self.truth, version, &request.path, query));
+        match answer {
             Ok(body) => Reply { status: 200, headers, body, delivery: Delivery::Whole },
             Err(refusal) => refused(&refusal, request_id, headers),
         }
@@ -212,6 +230,10 @@ impl World {
             }
             Answer::NotFound => status(404, "Not found", headers),
             Answer::Status(code) => status(*code, "This fault was asked for.", headers),
+            Answer::OnHold => {
+                let refusal = Refusal::invalid("This organization is on hold.").coded("organization_on_hold");
+                refused(&refusal, request_id, headers)
+            }
             Answer::RateLimited { retry_after, retry_after_ms, reset } => {
                 let given = [
                     ("retry-after", retry_after),

@@ -32,9 +32,18 @@ pub(crate) async fn client(settings: Settings) -> Client {
 impl Client {
     /// A GET below `/v1/organizations/` with key and version.
     pub(crate) async fn try_get(&self, path: &str) -> reqwest::Result<Answer> {
+        self.try_get_in("2023-06-01", path).await
+    }
+
+    async fn try_get_in(&self, version: &str, path: &str) -> reqwest::Result<Answer> {
         let url = format!("{}/v1/organizations/{path}", self.anthropic.url());
         let request = self.http.get(url).header("x-api-key", self.anthropic.admin_key());
-        read(request.header("anthropic-version", "2023-06-01").send().await?).await
+        read(request.header("anthropic-version", version).send().await?).await
+    }
+
+    /// The same in another version of the API.
+    pub(crate) async fn get_in(&self, version: &str, path: &str) -> Answer {
+        self.try_get_in(version, path).await.expect("the request is answered with JSON")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

@@ -1,6 +1,8 @@
 use reqwest::Method;
 use serde_json::json;
-use simulator::anthropic::{ArchivedMembers, DefaultMembers, IncludeDefault, Settings, UnknownCursor};
+use simulator::anthropic::{
+    self, ArchivedMembers, DefaultMembers, Fault, IncludeDefault, Settings, UnknownCursor,
+};
 
 use crate::client::{Answer, Client, client, read};
 
@@ -74,6 +76,16 @@ async fn parameters_that_make_no_sense_are_400() {
     }
     client.anthropic.switch(|switches| switches.unknown_cursor = UnknownCursor::Empty);
     assert_eq!(client.get("users?after_id=user_nobody").await.body["data"], json!([]));
+}
+
+#[tokio::test]
+async fn an_error_may_have_a_code_in_its_details() {
+    let client = client(Settings::default()).await;
+    assert_eq!(client.get("users/user_x").await.body["error"].get("details"), None);
+    client.anthropic.fault(Fault::on("users", anthropic::Answer::OnHold));
+    let answer = client.get("users").await;
+    assert_eq!(answer.status.as_u16(), 400);
+    assert_eq!(answer.body["error"]["details"], json!({ "error_code": "organization_on_hold" }));
 }
 
 #[tokio::test]

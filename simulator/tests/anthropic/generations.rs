@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use simulator::anthropic::{Mutation, ROLES, Settings};
+use simulator::anthropic::{Mutation, ROLES, Settings, UnknownVersion};
 
 use crate::client::client;
 
@@ -22,8 +22,12 @@ const API_KEY: [&str; 4] = [
     "created_at created_by id name partial_key_hint status type workspace_id",
     "created_at created_by expires_at id name partial_key_hint principal status type workspace_id",
     "created_at created_by expires_at id name partial_key_hint principal scope status type workspace_id",
-    "created_at created_by expires_at id name partial_key_hint principal scope status type",
+    "created_at created_by expires_at id name partial_key_hint principal scope status type workspace_id",
 ];
+
+/// In version 2026-10-21.
+const NEWER_API_KEY: &str =
+    "created_at created_by expires_at id name partial_key_hint principal scope status type";
 
 #[tokio::test]
 async fn each_generation_sends_exactly_its_fields() {
@@ -43,6 +47,41 @@ async fn each_generation_sends_exactly_its_fields() {
             assert_eq!(fields(key), API_KEY[index], "generation {generation}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_version_of_the_request_decides_what_an_api_key_has_and_nothing_else() {
+    let client = client(Settings::default()).await;
+    let default = client.anthropic.truth().default_workspace_id;
+    let default = format!("workspaces/{default}");
+    for path in ["me", "users?limit=1000", "workspaces?limit=1000&include_archived=true", &default] {
+        let older = client.get_in("2023-06-01", path).await.body;
+        assert_eq!(older, client.get_in("2026-10-21", path).await.body, "{path}");
+    }
+    let older = client.get_in("2023-06-01", "api_keys?limit=1000").await.body;
+    let newer = client.get_in("2026-10-21", "api_keys?limit=1000").await.body;
+    let rows = |page: &Value| page["data"].as_array().expect("keys").clone();
+    for (older, mut newer) in rows(&older).into_iter().zip(rows(&newer)) {
+        assert_eq!((fields(&older).as_str(), fields(&newer).as_str()), (API_KEY[3], NEWER_API_KEY));
+        newer["workspace_id"] = older["workspace_id"].clone();
+        assert_eq!(older, newer);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_version_is_refused_or_ignored() {
+    let client = client(Settings::default()).await;
+    let refused = client.get_in("2026-10-22", "me").await;
+    assert_eq!(
+        (refused.status.as_u16(), &refused.body["error"]["type"]),
+        (400, &json!("invalid_request_error"))
+    );
+    client.anthropic.switch(|switches| switches.unknown_version = UnknownVersion::Ignored);
+    let older = client.get("api_keys").await.body;
+    assert_eq!(client.get_in("2026-10-22", "api_keys").await.body, older);
+    // An API of generation 3 does not know the newer version.
+    client.anthropic.switch(|switches| switches.generation = 3);
+    assert_eq!(client.get_in("2026-10-21", "api_keys").await.body, older);
 }
 
 #[tokio::test]
@@ -115,6 +154,7 @@ async fn an_organization_has_every_oddity_from_the_start() {
     let workspaces = || truth.workspaces.values();
     assert!(workspaces().any(|workspace| workspace.archived_at.is_some()));
     assert!(workspaces().any(|workspace| workspace.tags.keys().any(|name| name.contains('_'))));
+    assert!(workspaces().any(|workspace| workspace.user_profile_id.is_some()));
     assert!(workspaces().any(|workspace| workspace.data_residency.allowed_inference_geos.is_some()));
     let keys = || truth.api_keys.values();
     for status in ["active", "inactive", "archived", "expired"] {
