@@ -104,8 +104,8 @@ pub fn of_state() -> OwnedHeaders {
     owned([(CONTENT_TYPE, AVRO), (WRITER, VERSION)])
 }
 
-/// Who wrote a record, for people: the version of anthropic-graph where the headers tell it. Versions before 0.2.0 wrote
-/// no such header.
+/// Who wrote a record, for people: the version of anthropic-graph where the headers tell it. The first version
+/// wrote no such header.
 pub fn writer(headers: &[(String, Option<Vec<u8>>)]) -> String {
     let version = headers.iter().find(|(name, _)| name == WRITER).and_then(|(_, value)| value.as_deref());
     match version {

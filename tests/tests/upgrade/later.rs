@@ -1,0 +1,122 @@
+//! Records of a version that has one more field than this one: nothing is skipped, and no offset moves past them.
+
+use schemas::{
+    codec::{Record, Registered, decode},
+    raw::{Decision, RawRecord, decision},
+    topics::{Topic, partition},
+};
+use serde::Serialize;
+use tests::{
+    judge::agree,
+    kafka,
+    services::Finished,
+    world::{PARTITIONS, World},
+};
+
+/// What the later version says of itself in a header.
+const LATER: &str = "9.9.9";
+
+#[derive(Serialize)]
+struct Later<T> {
+    later: Option<&'static str>,
+    #[serde(flatten)]
+    record: T,
+}
+
+/// The value as a version writes it whose schema has one more field.
+fn of_later_version<T: Record>(record: T) -> Vec<u8> {
+    let field =
+        r#""fields": [{"name": "later", "type": ["null", "string"], "default": null, "doc": "Later."},"#;
+    let text = T::schema().text.replacen("\"fields\": [", field, 1);
+    let schema = Registered::new(T::schema().name, text.leak(), &[]);
+    schema.encode(&Later { later: Some("a value"), record })
+}
+
+/// Writes a record of the later version into the first organization's partition, and returns its offset.
+fn write_later(world: &World, topic: Topic, key: &str, value: &[u8]) -> i64 {
+    let headers: [(&str, &[u8]); 1] = [("anthropic_graph.version", LATER.as_bytes())];
+    kafka::write(&world.bootstrap_servers, &world.topic(topic), home(world), key, Some(value), &headers)
+}
+
+fn home(world: &World) -> i32 {
+    partition(&world.anthropic[0].organization_id(), PARTITIONS)
+}
+
+/// A decision as a command of the later version writes it.
+fn decision_of_later_version(world: &World) -> (String, Vec<u8>) {
+    let record = RawRecord {
+        organization_id: world.anthropic[0].organization_id(),
+        organization_name: "organization-1".to_owned(),
+        collection: "decisions".to_owned(),
+        poll_id: None,
+        listing_id: None,
+        observed_ts_ms: 1,
+        mark: None,
+        manifest: None,
+        decision: Some(Decision {
+            kind: decision::APPROVE.to_owned(),
+            collection: None,
+            element_key: None,
+            listing_id: None,
+            by: "ada".to_owned(),
+            why: None,
+            decided_ts_ms: 1,
+        }),
+        resource: None,
+    };
+    (record.key(), of_later_version(record))
+}
+
+/// That it ended with an error which names the record and the version that wrote it, and says what to do.
+#[track_caller]
+fn asks_for_upgrade(finished: &Finished, topic: &str, offset: i64) {
+    let Finished { code, stdout, stderr } = finished;
+    assert_eq!(*code, Some(1), "stdout:\n{stdout}\nstderr:\n{stderr}");
+    for said in [topic, LATER, "upgrade this service", &format!("offset {offset}")] {
+        assert!(stderr.contains(said), "{said:?} is not in:\n{stderr}");
+    }
+}
+
+#[test]
+fn a_raw_record_of_a_later_version_is_no_dead_letter_and_no_offset_moves_past_it() {
+    let world = World::start();
+    world.round();
+    let (key, value) = decision_of_later_version(&world);
+    let raw = world.topic(Topic::Raw);
+    let offset = write_later(&world, Topic::Raw, &key, &value);
+    // What is behind it waits with it.
+    world.run("producer", &["poll"]).expect(0);
+    let group = format!("{}.processor", world.prefix);
+    for _ in 0..2 {
+        asks_for_upgrade(&world.run("processor", &["run", "--until-end"]), &raw, offset);
+        let committed = kafka::committed(&world.bootstrap_servers, &group, &raw)[&home(&world)];
+        assert!(committed <= offset, "{committed} is past {offset}");
+    }
+    assert_eq!(world.read(Topic::DeadLetters).len(), 0);
+    let replay = ["replay", "--from", "earliest", "--into", &format!("{}-replay", world.prefix)];
+    asks_for_upgrade(&world.run("processor", &replay), &raw, offset);
+    asks_for_upgrade(&world.run("processor", &["verify"]), &raw, offset);
+
+    // The way out where it is of no version at all: a person goes past it.
+    kafka::commit(&world.bootstrap_servers, &group, &raw, home(&world), offset + 1);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
+fn a_graph_record_of_a_later_version_is_folded_by_nobody() {
+    let world = World::start();
+    world.round();
+    let graph = world.topic(Topic::Graph);
+    let records = kafka::fold(world.read(Topic::Graph)).into_values();
+    let coverages = records.filter(|record| record.key_text().ends_with("/coverage/poll"));
+    let poll = coverages.last().expect("a poll was made");
+    let coverage: schemas::coverage::Coverage =
+        decode(poll.value.as_deref().expect("a fold has no tombstones")).expect("a coverage");
+    let offset = write_later(&world, Topic::Graph, poll.key_text(), &of_later_version(coverage));
+    asks_for_upgrade(&world.run("processor", &["run", "--until-end"]), &graph, offset);
+    asks_for_upgrade(&world.run("processor", &["verify"]), &graph, offset);
+    asks_for_upgrade(&world.run("processor", &["holds"]), &graph, offset);
+    asks_for_upgrade(&world.run("sink", &["run", "--until-end"]), &graph, offset);
+    asks_for_upgrade(&world.run("producer", &["poll"]), &graph, offset);
+}

@@ -1,0 +1,4 @@
+//! Versions that meet on one set of topics (docs/upgrade.md).
+
+mod earlier;
+mod later;
