@@ -140,7 +140,7 @@ fn failed<E: std::error::Error + Send + Sync + 'static>(error: RestoreError<E>) 
     match error {
         RestoreError::Read(error) => error.into(),
         RestoreError::Stalled { .. } => Error::Reopen(error.into()),
-        RestoreError::Apply { .. } | RestoreError::Newer(_) => Error::Fatal(error.into()),
+        RestoreError::Apply { .. } | RestoreError::Newer(_) => Error::Closed(error.into()),
     }
 }
 

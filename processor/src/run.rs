@@ -178,6 +178,7 @@ fn supervise(shared: &Arc<Shared>, shutdown: &Shutdown) -> anyhow::Result<Outcom
         threads: threads.clone(),
         ended: BTreeMap::new(),
         fenced: BTreeMap::new(),
+        closed: BTreeMap::new(),
         assigned: BTreeSet::new(),
     };
     let result = supervisor.work(shutdown);
@@ -206,6 +207,9 @@ struct Supervisor {
     ended: BTreeMap<i32, Ended>,
     /// Tasks that were fenced, by partition.
     fenced: BTreeMap<i32, Instant>,
+    /// Why tasks were closed that need a person, by partition. They stay assigned: the next member would meet the same
+    /// state.
+    closed: BTreeMap<i32, String>,
     assigned: BTreeSet<i32>,
 }
 
@@ -224,14 +228,15 @@ impl Supervisor {
                         self.assigned.retain(|partition| !partitions.contains(partition));
                         self.ended.retain(|partition, _| !partitions.contains(partition));
                         self.fenced.retain(|partition, _| !partitions.contains(partition));
+                        self.closed.retain(|partition, _| !partitions.contains(partition));
                     }
                 }
             }
             self.collect()?;
             self.take_back()?;
             if self.shared.until_end {
-                if !self.assigned.is_empty() && self.assigned.iter().all(|it| self.ended.contains_key(it)) {
-                    return Ok(self.outcome());
+                if !self.assigned.is_empty() && self.assigned.iter().all(|it| self.is_over(*it)) {
+                    return self.outcome();
                 }
                 if !self.assigned.is_empty() {
                     last_assigned = Instant::now();
@@ -260,6 +265,7 @@ impl Supervisor {
         }
         self.assigned.insert(partition);
         self.ended.remove(&partition);
+        self.closed.remove(&partition);
         let stop = Arc::new(AtomicBool::new(false));
         let member = Arc::downgrade(&self.member);
         let group: GroupMetadata = Arc::new(move || {
@@ -301,6 +307,7 @@ impl Supervisor {
                     let incomplete = vec![format!("partition {partition}: another process took over")];
                     self.ended.insert(partition, Ended { incomplete });
                 }
+                Err(task::Error::Closed(error)) => self.close(partition, format!("{:#}", anyhow!(error))),
                 Err(error) => {
                     return Err(anyhow!(error).context(format!("the task of partition {partition} failed")));
                 }
@@ -309,14 +316,34 @@ impl Supervisor {
         Ok(())
     }
 
-    fn outcome(&self) -> Outcome {
+    /// Leaves a partition closed, and says so.
+    fn close(&mut self, partition: i32, reason: String) {
+        error!(
+            partition,
+            reason,
+            "the partition is closed; the other partitions keep running; resolve the reason, then restart the processor"
+        );
+        self.shared.health.set(partition_name(partition), Err(format!("closed: {reason}")));
+        self.shared.metrics.set_closed(partition, true);
+        self.closed.insert(partition, reason);
+    }
+
+    /// Whether a run until the end has nothing left to do in the partition.
+    fn is_over(&self, partition: i32) -> bool {
+        self.ended.contains_key(&partition) || self.closed.contains_key(&partition)
+    }
+
+    /// How a run until the end went.
+    fn outcome(&self) -> anyhow::Result<Outcome> {
         let lines: Vec<&str> =
             self.ended.values().flat_map(|ended| ended.incomplete.iter().map(String::as_str)).collect();
-        if lines.is_empty() {
-            Outcome::Done
-        } else {
-            Outcome::Incomplete(format!("incomplete: {}", lines.join("; ")))
+        let incomplete = (!lines.is_empty()).then(|| format!("incomplete: {}", lines.join("; ")));
+        if !self.closed.is_empty() {
+            let closed = self.closed.iter().map(|(it, reason)| format!("partition {it} is closed: {reason}"));
+            let lines: Vec<String> = incomplete.into_iter().chain(closed).collect();
+            bail!(lines.join("\n"));
         }
+        Ok(incomplete.map_or(Outcome::Done, Outcome::Incomplete))
     }
 }
 
@@ -338,6 +365,7 @@ fn keep_running(
                 end = Some(task.raw_end()?);
             }
             shared.health.set(partition_name(partition), Ok(()));
+            shared.metrics.set_closed(partition, false);
             pause = REOPEN_PAUSE;
             failing_since = None;
             task.run(stop, end)

@@ -72,7 +72,10 @@ pub enum Error {
     /// The task was stopped while it restored: nothing is committed, and nothing is lost.
     #[error("it was stopped before it was open")]
     Stopped,
-    /// A person has to mend something. Stop the process.
+    /// The state or the data of this partition needs a person. Close the partition; the others keep running.
+    #[error("the partition is closed")]
+    Closed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A person has to mend something that concerns every partition. Stop the process.
     #[error("a person has to look at this")]
     Fatal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -84,9 +87,8 @@ impl From<transaction::Error> for Error {
             transaction::Error::Abortable { .. }
             | transaction::Error::OutcomeUnknown { .. }
             | transaction::Error::Unreachable { .. } => Self::Reopen(error.into()),
-            transaction::Error::TooLarge { .. } | transaction::Error::Fatal { .. } => {
-                Self::Fatal(error.into())
-            }
+            transaction::Error::TooLarge { .. } => Self::Closed(error.into()),
+            transaction::Error::Fatal { .. } => Self::Fatal(error.into()),
         }
     }
 }
@@ -95,9 +97,8 @@ impl From<partition::Error> for Error {
     fn from(error: partition::Error) -> Self {
         match error {
             partition::Error::Unreachable { .. } => Self::Reopen(error.into()),
-            partition::Error::OffsetOutOfRange { .. } | partition::Error::Fatal { .. } => {
-                Self::Fatal(error.into())
-            }
+            partition::Error::OffsetOutOfRange { .. } => Self::Closed(error.into()),
+            partition::Error::Fatal { .. } => Self::Fatal(error.into()),
         }
     }
 }
@@ -110,7 +111,7 @@ impl From<NewerRecord> for Error {
 
 impl From<Unfit> for Error {
     fn from(error: Unfit) -> Self {
-        Self::Fatal(error.into())
+        Self::Closed(error.into())
     }
 }
 

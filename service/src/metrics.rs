@@ -29,6 +29,7 @@ pub struct Metrics {
     listings: Family<ListingLabels, Counter>,
     changes: Family<ChangeLabels, Counter>,
     lag: Family<PartitionLabels, Gauge>,
+    closed: Family<PartitionLabels, Gauge>,
     sync_jobs: Family<SyncJobLabels, Counter>,
     paused: Family<OrganizationLabels, Gauge>,
     parked: Family<ParkedLabels, Gauge>,
@@ -90,6 +91,8 @@ impl Metrics {
         registry.register("listings", "Listings by outcome", self.listings.clone());
         registry.register("changes", "Changes by op", self.changes.clone());
         registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
+        let closed = "Whether a partition is closed until a person resolves the reason in /readyz";
+        registry.register("partition_closed", closed, self.closed.clone());
         registry.register("sync_jobs", "JupiterOne sync jobs by outcome", self.sync_jobs.clone());
         registry.register("paused", "Whether the sink starts no sync job", self.paused.clone());
         registry.register("parked_objects", "Objects that JupiterOne refuses", self.parked.clone());
@@ -149,9 +152,15 @@ impl Metrics {
         self.lag.get_or_create(&PartitionLabels { partition }).set(records);
     }
 
+    /// Whether a partition is closed until a person resolves why.
+    pub fn set_closed(&self, partition: i32, is_closed: bool) {
+        self.closed.get_or_create(&PartitionLabels { partition }).set(i64::from(is_closed));
+    }
+
     /// Another process has the partition.
     pub fn forget_partition(&self, partition: i32) {
         self.lag.remove(&PartitionLabels { partition });
+        self.closed.remove(&PartitionLabels { partition });
     }
 
     /// A sync job ended, such as `finished`, `aborted`, `failed`, `refused`.
@@ -347,6 +356,7 @@ mod tests {
         metrics.count_changes("nimbus", "c", 3);
         metrics.set_lag(7, 42);
         metrics.set_lag(8, 42);
+        metrics.set_closed(7, true);
         metrics.forget_partition(8);
         metrics.count_sync_job("nimbus", "finished");
         metrics.count_dead_letters(7, 1);
@@ -369,6 +379,7 @@ mod tests {
             "anthropic_graph_listings_total{organization=\"nimbus\",collection=\"members\",outcome=\"whole\"} 2",
             "anthropic_graph_changes_total{organization=\"nimbus\",op=\"c\"} 3",
             "anthropic_graph_lag_records{partition=\"7\"} 42",
+            "anthropic_graph_partition_closed{partition=\"7\"} 1",
             "anthropic_graph_sync_jobs_total{organization=\"nimbus\",outcome=\"finished\"} 1",
             "anthropic_graph_dead_letters_total{partition=\"7\"} 1",
             "anthropic_graph_paused{organization=\"nimbus\"} 1",

@@ -4,8 +4,10 @@
 mod access;
 mod brokers;
 mod clocks;
+mod closed;
 mod listings;
 mod offsets;
+mod pace;
 mod processors;
 mod producers;
 mod readiness;
