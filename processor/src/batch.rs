@@ -16,6 +16,11 @@ use crate::reconcile::{CONNECTOR, Cause, Reconciled};
 /// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
 /// transaction may be larger by one listing.
 pub(crate) const FULL_AT: usize = 10_000;
+/// The same for the bytes of its keys and values: what a task holds in memory beside its state.
+const FULL_BYTES: usize = 32 * 1024 * 1024;
+/// Raw records that one transaction may stand for before no further unit joins it (count): a few seconds of work that a
+/// kill would undo.
+const FULL_RAW_RECORDS: usize = 20_000;
 
 /// So much of a failed record's value and key becomes a dead letter (bytes): its headers need room in the message
 /// too, and the record itself is still in the raw topic.
@@ -42,12 +47,19 @@ impl Refusal {
     }
 }
 
-/// The next transaction.
+/// The next transaction, and what waits behind it for the end of an open listing.
 #[derive(Debug, Default)]
 pub struct Batch {
     outputs: Vec<Output>,
+    /// Of the outputs' keys and values.
+    bytes: usize,
+    /// How many raw records were read for it.
+    raw_records: usize,
     /// The next raw offset to read once this is committed; `None`: there is nothing to commit.
     next_offset: Option<i64>,
+    /// How many outputs come from before that offset. The others, such as dead letters met in an open listing, are
+    /// read again by whoever begins there.
+    settled: usize,
 }
 
 /// One record to write into the task's partition.
@@ -85,9 +97,26 @@ impl Batch {
         self.next_offset
     }
 
-    /// Whether the transaction is large enough.
+    /// Whether something can be committed, and is enough for a transaction.
     pub fn is_full(&self) -> bool {
-        self.len() >= FULL_AT
+        let is_enough = self.settled >= FULL_AT
+            || self.bytes >= FULL_BYTES
+            || self.raw_records >= FULL_RAW_RECORDS;
+        is_enough && self.next_offset.is_some()
+    }
+
+    /// Takes what can be committed, if there is anything, and leaves what waits for the end of an open listing.
+    pub fn take_settled(&mut self) -> Option<Self> {
+        let next_offset = self.next_offset.take()?;
+        let waiting = self.outputs.split_off(self.settled);
+        let settled = Self {
+            outputs: std::mem::replace(&mut self.outputs, waiting),
+            next_offset: Some(next_offset),
+            ..Self::default()
+        };
+        self.bytes = self.outputs.iter().map(Output::bytes).sum();
+        (self.settled, self.raw_records) = (0, 0);
+        Some(settled)
     }
 
     /// How many records it writes.
@@ -103,6 +132,12 @@ impl Batch {
     /// Everything before this offset is dealt with.
     pub fn advance(&mut self, next_offset: i64) {
         self.next_offset = Some(next_offset);
+        self.settled = self.outputs.len();
+    }
+
+    /// Counts a raw record that was read.
+    pub(crate) fn count_raw_record(&mut self) {
+        self.raw_records += 1;
     }
 
     /// Adds changes and state, in the order: changes, then state, so that whoever sees the state can see the changes.
@@ -112,7 +147,7 @@ impl Batch {
         let changes = std::mem::take(&mut reconciled.changes);
         self.outputs.reserve(changes.len() + reconciled.records.len());
         for (change, cause) in changes {
-            self.outputs.push(Output {
+            self.push(Output {
                 topic: Topic::Changes,
                 key: change.key(),
                 value: Some(encode(&change)),
@@ -125,7 +160,7 @@ impl Batch {
             });
         }
         for (key, value) in &reconciled.records {
-            self.outputs.push(Output {
+            self.push(Output {
                 topic: Topic::Graph,
                 key: key.format(organization_id),
                 value: value.as_ref().map(schemas::codec::GraphValue::encode),
@@ -152,16 +187,25 @@ impl Batch {
                 refusal.message.chars().take(MAX_REASON).collect(),
             ),
         ];
-        self.outputs.push(Output {
+        self.push(Output {
             topic: Topic::DeadLetters,
             key: String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned(),
             value: record.value,
             about: About::DeadLetter(headers),
         });
     }
+
+    fn push(&mut self, output: Output) {
+        self.bytes += output.bytes();
+        self.outputs.push(output);
+    }
 }
 
 impl Output {
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+    }
+
     /// Sends it into the partition of its topic under that prefix, within the producer's transaction.
     pub fn send(
         &self,

@@ -48,6 +48,11 @@ impl Touched {
         }
     }
 
+    /// Adds what another one has noted.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.names.append(&mut other.names);
+    }
+
     /// Shows them as they are in the states now.
     pub(crate) fn show(self, metrics: &Metrics, states: &States) {
         for ((organization_id, collection), name) in self.names {

@@ -26,14 +26,17 @@ pub struct Intake {
     batch: Batch,
     /// Of the next transaction.
     report: Report,
+    /// Of what waits for the end of an open listing.
+    waiting: Report,
     is_replay: bool,
 }
 
 impl Intake {
     /// Of the raw topic's partition, on top of that state.
     pub fn new(topic: String, partition: i32, state: PartitionState) -> Self {
-        let (assembler, batch, report) = (Assembler::default(), Batch::default(), Report::default());
-        Self { topic, partition, state, assembler, batch, report, is_replay: false }
+        let (assembler, batch) = (Assembler::default(), Batch::default());
+        let (report, waiting) = (Report::default(), Report::default());
+        Self { topic, partition, state, assembler, batch, report, waiting, is_replay: false }
     }
 
     /// As [`Self::new`], with nothing known yet and changes that say that they were replayed.
@@ -64,9 +67,21 @@ impl Intake {
             Err(refusal) => self.refuse(record, &refusal),
         }
         self.report_leftovers();
+        self.batch.count_raw_record();
         if self.assembler.is_at_rest() {
-            self.batch.advance(offset + 1);
+            self.settle(offset + 1);
         }
+    }
+
+    /// Whether no listing is open.
+    pub fn is_at_rest(&self) -> bool {
+        self.assembler.is_at_rest()
+    }
+
+    /// Everything before that offset may be committed.
+    fn settle(&mut self, next_offset: i64) {
+        self.batch.advance(next_offset);
+        self.report.append(std::mem::take(&mut self.waiting));
     }
 
     /// Drops the listing that is open before `position`: below an end every transaction is whole, so a listing that is
@@ -75,14 +90,13 @@ impl Intake {
         if !self.assembler.is_at_rest() {
             self.assembler.drop_open();
             self.report_leftovers();
-            self.batch.advance(position);
+            self.settle(position);
         }
     }
 
-    /// What the next transaction writes, if there is anything: not in the midst of a listing.
+    /// What the next transaction writes, if there is anything: of an open listing nothing, and what was whole before it.
     pub fn take_batch(&mut self) -> Option<Batch> {
-        let is_ready = self.batch.next_offset().is_some() && self.assembler.is_at_rest();
-        is_ready.then(|| std::mem::take(&mut self.batch))
+        self.batch.take_settled()
     }
 
     /// What is to be told once it is committed.
@@ -158,15 +172,15 @@ impl Intake {
             self.assembler.spoil(organization_id, collection, reason);
         }
         self.batch.add_dead_letter(&self.topic, self.partition, record, refusal);
-        self.report.add_dead_letter();
+        self.waiting.add_dead_letter();
     }
 
     fn reconcile(&mut self, unit: Unit, traceparent: Option<&str>) {
         let mut reconciled = self.state.reconcile(&unit);
         match &unit {
-            Unit::Listing(listing) => self.report.add(listing, &reconciled),
+            Unit::Listing(listing) => self.waiting.add(listing, &reconciled),
             Unit::Decision { decision, offset, .. } => {
-                self.report.add_decision(unit.organization_id(), decision, *offset, &reconciled);
+                self.waiting.add_decision(unit.organization_id(), decision, *offset, &reconciled);
             }
             Unit::Mark { .. } => {}
         }
@@ -177,7 +191,7 @@ impl Intake {
         // A first listing may be large, and what it led to is larger.
         drop(unit);
         let state = self.state.states().get(&organization_id);
-        self.report.touch(&organization_id, state, &reconciled.records);
+        self.waiting.touch(&organization_id, state, &reconciled.records);
         self.batch.add(&organization_id, &mut reconciled, traceparent);
         self.state.fold(&organization_id, reconciled.records);
     }

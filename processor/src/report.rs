@@ -104,6 +104,14 @@ impl Report {
         self.dead_letters += 1;
     }
 
+    /// Adds what another one has.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.listings.append(&mut other.listings);
+        self.decisions.append(&mut other.decisions);
+        self.touched.append(other.touched);
+        self.dead_letters += other.dead_letters;
+    }
+
     /// Tells, counts and shows it, now that it is in the states, and returns how many dead letters there are.
     pub(crate) fn tell(self, metrics: &Metrics, partition: i32, states: &States) -> u64 {
         self.touched.show(metrics, states);

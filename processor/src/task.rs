@@ -15,7 +15,7 @@ use service::{
     admin::{Health, Heartbeat},
     kafka::{
         NewerRecord, check_known,
-        partition::{self, PartitionReader, Start, warn_of_unread},
+        partition::{self, PartitionReader, Record, Start, warn_of_unread},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
@@ -32,11 +32,18 @@ use crate::{
 
 /// One wait for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
-/// How often the lag is asked for (the brokers answer it).
+/// The same while something can be committed and no listing is open: records that have been fetched already share the
+/// transaction, and no others are waited for.
+const READY_TIMEOUT: Duration = Duration::from_millis(1);
+/// How long something that can be committed waits for what comes behind it, in a backlog or before an open listing: a
+/// kill undoes no more work, and readers of the changes wait no longer.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a task may be behind before the lag is asked for, and how often from then on. Not sooner: the answer comes
+/// behind that of the fetch that waits for the next record.
 const LAG_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long a task may be silent before the process counts as dead: each of a transaction's calls has a bound of its
-/// own, a minute at most.
+/// own, a minute at most, and the largest listing is reconciled in less.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// What all tasks of a process share.
@@ -130,6 +137,8 @@ pub struct Task<'a> {
     reader: PartitionReader,
     group: GroupMetadata,
     intake: Intake,
+    /// Since when something can be committed.
+    ready_since: Option<Instant>,
     heartbeat: Heartbeat,
     /// Committed by this process.
     dead_letters: u64,
@@ -179,6 +188,7 @@ impl<'a> Task<'a> {
             reader,
             group,
             intake: Intake::new(raw, partition, state),
+            ready_since: None,
             heartbeat,
             dead_letters: 0,
         })
@@ -186,7 +196,7 @@ impl<'a> Task<'a> {
 
     /// Works until it is stopped or, where the process runs until the end, until `end`.
     pub fn run(&mut self, stop: &AtomicBool, end: Option<i64>) -> Result<Ended, Error> {
-        let mut lag_asked: Option<Instant> = None;
+        let mut lag_known = Instant::now();
         loop {
             self.heartbeat.beat();
             let is_over = end.is_some_and(|end| self.reader.position() >= end);
@@ -197,23 +207,26 @@ impl<'a> Task<'a> {
                 self.commit()?;
                 return Ok(Ended { incomplete: self.intake.incomplete(self.dead_letters) });
             }
-            match self.reader.next(POLL_TIMEOUT)? {
+            let is_ready = self.ready_since.is_some() && self.intake.is_at_rest();
+            match self.reader.next(if is_ready { READY_TIMEOUT } else { POLL_TIMEOUT })? {
                 Some(record) => {
                     if let Err(newer) = check_known(self.reader.topic(), self.partition, &record) {
                         self.commit()?;
                         return Err(newer.into());
                     }
-                    self.intake.take(record);
+                    self.take(record);
                 }
-                // Nothing more waits to share the transaction.
-                None => self.commit()?,
+                None if is_ready => self.commit()?,
+                None => {}
             }
-            if self.intake.batch().is_full() {
+            let is_due = self.ready_since.is_some_and(|since| since.elapsed() >= COMMIT_INTERVAL);
+            if is_due || self.intake.batch().is_full() {
                 self.commit()?;
             }
             if self.reader.is_idle() && end.is_none() {
                 self.shared.metrics.set_lag(self.partition, 0);
-            } else if lag_asked.is_none_or(|asked| asked.elapsed() >= LAG_INTERVAL) {
+                lag_known = Instant::now();
+            } else if lag_known.elapsed() >= LAG_INTERVAL {
                 // A question for people: that it has no answer is no reason to open the task again.
                 match self.reader.end_offset() {
                     Ok(end) => self.shared.metrics.set_lag(self.partition, end - self.reader.position()),
@@ -221,8 +234,15 @@ impl<'a> Task<'a> {
                     Err(error) if end.is_some() => return Err(error.into()),
                     Err(_) => {}
                 }
-                lag_asked = Some(Instant::now());
+                lag_known = Instant::now();
             }
+        }
+    }
+
+    fn take(&mut self, record: Record) {
+        self.intake.take(record);
+        if self.intake.batch().next_offset().is_some() {
+            self.ready_since.get_or_insert_with(Instant::now);
         }
     }
 
@@ -233,6 +253,7 @@ impl<'a> Task<'a> {
 
     /// Commits what is gathered, if there is anything. On any error this task is to be dropped: its state is ahead.
     fn commit(&mut self) -> Result<(), Error> {
+        self.ready_since = None;
         let Some(batch) = self.intake.take_batch() else { return Ok(()) };
         service::failpoint!("processor::before_begin");
         self.producer.begin()?;

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) enum Act {
     /// It takes so many records.
     Take(u8),
-    /// It commits, if it is at rest.
+    /// It commits what is whole: within an open listing, what was whole before it.
     Commit,
     /// It is killed: nothing uncommitted is left. Its successor finds a graph topic that was compacted by this seed.
     Crash(u32),
@@ -199,13 +199,13 @@ impl<'a> Task<'a> {
     }
 
     fn commit(&mut self) {
-        let Some(next_offset) = self.batch.next_offset() else { return };
-        if !self.assembler.is_at_rest() {
-            return;
-        }
-        self.topics.write(std::mem::take(&mut self.batch), next_offset);
+        let Some(batch) = self.batch.take_settled() else { return };
+        let next_offset = batch.next_offset().expect("a batch that is taken can be committed");
+        self.topics.write(batch, next_offset);
         self.reached = self.reached.max(next_offset);
-        self.changes.append(&mut self.uncommitted);
+        let settled = self.uncommitted.iter().take_while(|(happening, _)| happening.offset < next_offset);
+        let settled = settled.count();
+        self.changes.extend(self.uncommitted.drain(..settled));
     }
 
     /// Whatever is not committed is gone, and whoever comes after begins as the processor's tasks do.

@@ -26,11 +26,13 @@ const QUERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Set where the user does not say otherwise. The bounds on memory are per partition and a process may read from
 /// dozens: librdkafka's own (64 MiB queued, 50 MiB a fetch) are made for one consumer.
-const DEFAULTS: [(&str, &str); 5] = [
+const DEFAULTS: [(&str, &str); 6] = [
     // Records fetched ahead (KiB).
     ("queued.max.messages.kbytes", "4096"),
     // Below this many records in the queue more are fetched (count).
     ("queued.min.messages", "10000"),
+    // How soon a full queue is looked at again (ms): librdkafka's own second is one for each 4 MiB of a backlog.
+    ("fetch.queue.backoff.ms", "10"),
     // One fetch (bytes); a larger record is still delivered, alone.
     ("fetch.max.bytes", "2097152"),
     ("max.partition.fetch.bytes", "2097152"),
