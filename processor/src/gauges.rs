@@ -8,7 +8,7 @@ use std::{
 use schemas::{
     codec::GraphValue,
     collection::Collection,
-    coverage::{Coverage, Hold, hold_state},
+    coverage::{Coverage, hold_state},
     state::{GraphKey, State, States},
 };
 use service::metrics::Metrics;
@@ -79,12 +79,6 @@ pub(crate) fn forget(metrics: &Metrics, states: &States) {
     }
 }
 
-/// How many holds of a collection are in that state (of [`schemas::coverage::hold_state`]).
-pub(crate) fn held(state: &State, collection: &str, hold_state: &str) -> usize {
-    let is_meant = |hold: &&Hold| hold.collection == collection && hold.state == hold_state;
-    state.holds().values().filter(is_meant).count()
-}
-
 fn show_collection(metrics: &Metrics, state: &State, coverage: &Coverage) {
     let (name, collection) = (&coverage.organization_name, &coverage.collection);
     if Collection::parse(collection).is_none() {
@@ -94,7 +88,7 @@ fn show_collection(metrics: &Metrics, state: &State, coverage: &Coverage) {
         metrics.listed_whole(name, collection, time(whole.ended_ts_ms));
     }
     metrics.not_whole(name, collection, coverage.not_whole_since_ts_ms.map(time));
-    let held = |hold_state| held(state, collection, hold_state);
+    let held = |hold_state| state.held(collection, hold_state);
     metrics.held(name, collection, held(hold_state::PROPOSED), held(hold_state::REJECTED));
 }
 

@@ -10,7 +10,6 @@ use tracing::error;
 
 use crate::{
     batch::{Batch, Refusal},
-    gauges,
     listing::{Assembler, Unit, organization_and_collection},
     partition_state::PartitionState,
     reconcile::Cause,
@@ -117,7 +116,7 @@ impl Intake {
                     let reason = latest.reason.as_deref().unwrap_or(NO_REASON);
                     lines.push(format!("{name}: {collection} {}: {reason}", latest.outcome));
                 }
-                let held = gauges::held(state, collection, hold_state::PROPOSED);
+                let held = state.held(collection, hold_state::PROPOSED);
                 if held > 0 {
                     lines.push(format!(
                         "{name}: {collection} {}: {held} deletions are held; `processor holds` lists them",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::{
     codec::GraphValue,
-    state::{FoldError, GraphKey, States},
+    state::{FoldError, GraphKey, State, States},
     topics::partition,
 };
 
@@ -199,7 +199,7 @@ impl PartitionState {
     pub fn check_log(&self, changes_end: i64) -> Result<(), Unfit> {
         let partition = self.partition;
         // Each has its place in the log, and its offset.
-        let changes = self.states.iter().map(|(_, state)| state.poll().revision).sum();
+        let changes = self.states.iter().map(|(_, state)| state.revision()).sum();
         if changes_end < changes {
             return Err(Unfit::ChangesMadeAnew { partition, changes, end: changes_end });
         }
@@ -276,13 +276,12 @@ impl PartitionState {
         Err(Unfit::Partition { organization_id: organization_id.to_owned(), found: self.partition, expected })
     }
 
-    /// Reconciles with a unit.
-    pub fn reconcile(&mut self, unit: &Unit) -> Reconciled {
+    /// Reconciles with a unit. An organization of which nothing is known is not remembered for that.
+    pub fn reconcile(&self, unit: &Unit) -> Reconciled {
+        let unknown = State::default();
+        let state = self.states.get(unit.organization_id()).unwrap_or(&unknown);
         match unit {
-            Unit::Listing(listing) => {
-                let state = self.states.entry(&listing.organization_id);
-                reconcile(state, listing, self.partition_count)
-            }
+            Unit::Listing(listing) => reconcile(state, listing, self.partition_count),
             Unit::Mark { organization_id, organization_name, poll_id, mark, ts_ms, offset } => {
                 let position = Position {
                     organization_id,
@@ -291,7 +290,6 @@ impl PartitionState {
                     ts_ms: *ts_ms,
                     offset: *offset,
                 };
-                let state = self.states.entry(organization_id);
                 reconcile_mark(state, mark, position, self.partition_count)
             }
             Unit::Decision { organization_id, organization_name, decision, offset } => {
@@ -302,7 +300,6 @@ impl PartitionState {
                     ts_ms: decision.decided_ts_ms,
                     offset: *offset,
                 };
-                let state = self.states.entry(organization_id);
                 reconcile_decision(state, decision, position, self.partition_count)
             }
         }
@@ -310,6 +307,9 @@ impl PartitionState {
 
     /// Moves on by these records: if their transaction then fails, this state dies with it.
     pub fn fold(&mut self, organization_id: &str, records: Vec<(GraphKey, Option<GraphValue>)>) {
+        if records.is_empty() {
+            return;
+        }
         let state = self.states.entry(organization_id);
         for (key, value) in records {
             state.fold(&key, value).expect("reconcile writes each kind of value under its kind of key");

@@ -101,6 +101,8 @@ pub struct State {
     graph: Graph,
     coverage: BTreeMap<String, Coverage>,
     holds: BTreeMap<String, Hold>,
+    /// How many holds there are by collection and state of the hold: a listing does not look at the holds of others.
+    held: BTreeMap<String, BTreeMap<String, usize>>,
     withheld: BTreeMap<String, Withheld>,
     /// Keys of elements and withheld relationships by the collection that owns them.
     owned: BTreeMap<String, BTreeSet<String>>,
@@ -126,14 +128,29 @@ impl State {
         &self.holds
     }
 
+    /// How many holds of a collection are in that state (of [`crate::coverage::hold_state`]).
+    pub fn held(&self, collection: &str, hold_state: &str) -> usize {
+        self.held.get(collection).and_then(|counts| counts.get(hold_state)).copied().unwrap_or_default()
+    }
+
     /// Withheld relationships by key.
     pub fn withheld(&self) -> &BTreeMap<String, Withheld> {
         &self.withheld
     }
 
+    /// The newest poll, if there was one.
+    pub fn newest_poll(&self) -> Option<&Poll> {
+        self.coverage.get(POLL).and_then(|coverage| coverage.poll.as_ref())
+    }
+
     /// The newest poll; the default before there was one.
     pub fn poll(&self) -> Poll {
-        self.coverage.get(POLL).and_then(|coverage| coverage.poll.clone()).unwrap_or_default()
+        self.newest_poll().cloned().unwrap_or_default()
+    }
+
+    /// How many changes the organization has had.
+    pub fn revision(&self) -> i64 {
+        self.newest_poll().map_or(0, |poll| poll.revision)
     }
 
     /// Offset of the newest raw record that coverage tells of; nothing at or before it is new.
@@ -171,11 +188,11 @@ impl State {
                 Ok(())
             }
             (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) => {
-                self.holds.insert(key.clone(), *hold);
+                self.fold_hold(key, Some(*hold));
                 Ok(())
             }
             (GraphKey::Hold(key), None) => {
-                self.holds.remove(key);
+                self.fold_hold(key, None);
                 Ok(())
             }
             (GraphKey::Coverage(key) | GraphKey::Hold(key), Some(_)) => Err(FoldError::Kind(key.clone())),
@@ -195,6 +212,27 @@ impl State {
         };
         self.unindex(before);
         Ok(())
+    }
+
+    fn fold_hold(&mut self, key: &str, hold: Option<Hold>) {
+        if let Some(hold) = &hold {
+            let counts = self.held.entry(hold.collection.clone()).or_default();
+            *counts.entry(hold.state.clone()).or_default() += 1;
+        }
+        let before = match hold {
+            Some(hold) => self.holds.insert(key.to_owned(), hold),
+            None => self.holds.remove(key),
+        };
+        let Some(before) = before else { return };
+        let counts = self.held.get_mut(&before.collection).expect("each hold is counted");
+        let count = counts.get_mut(&before.state).expect("each hold is counted");
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&before.state);
+        }
+        if counts.is_empty() {
+            self.held.remove(&before.collection);
+        }
     }
 
     fn fold_withheld(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {

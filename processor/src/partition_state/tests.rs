@@ -4,11 +4,34 @@ use schemas::{
     codec::GraphValue,
     collection::POLL,
     coverage::{Coverage, Latest, Poll},
-    raw::outcome,
+    raw::{Decision, decision, outcome},
     state::GraphKey,
 };
 
 use super::{PartitionState, Unfit};
+use crate::listing::Unit;
+
+#[test]
+fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
+    let mut state = PartitionState::new(0, 1);
+    for number in 0..3 {
+        let decision = Decision {
+            kind: decision::FORGET.to_owned(),
+            collection: None,
+            element_key: None,
+            listing_id: None,
+            by: "ada".to_owned(),
+            why: None,
+            decided_ts_ms: 1,
+        };
+        let organization_id = format!("invented-{number}");
+        let organization_name = String::new();
+        let unit = Unit::Decision { organization_id, organization_name, decision, offset: number };
+        let reconciled = state.reconcile(&unit);
+        state.fold(unit.organization_id(), reconciled.records);
+    }
+    assert_eq!(state.states().iter().count(), 0);
+}
 
 #[test]
 fn a_raw_topic_that_ends_before_what_was_read_of_it_is_refused() {

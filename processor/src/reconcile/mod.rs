@@ -168,7 +168,7 @@ impl Reconciliation<'_> {
             };
             (origin.envelope(change, reason, revision), cause)
         });
-        let revision = reconciled.changes.last().map_or(self.state.poll().revision, |(it, _)| it.revision);
+        let revision = reconciled.changes.last().map_or(self.state.revision(), |(it, _)| it.revision);
         for hold in proposed {
             if told.contains(&hold.element_key) {
                 let element = self.state.graph().get(&hold.element_key).expect("only what is shown is held");
@@ -260,7 +260,7 @@ fn written(
     let withheld: Vec<_> = targets.withheld().collect();
     let mut changes = targets.take_changes();
     changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
-    let mut revision = state.poll().revision;
+    let mut revision = state.revision();
     for change in changes {
         revision += 1;
         let value = change.after.clone().map(|after| GraphValue::Element(Box::new(after)));
@@ -280,17 +280,17 @@ fn written(
 
 /// The coverage of the polls carries revision and element count, so it follows the elements it counts.
 fn write_poll(state: &State, reconciled: &mut Reconciled, position: Position<'_>, partition_count: i32) {
-    let before = state.poll();
     let created = reconciled.changes.iter().filter(|(change, _)| change.before.is_none()).count();
     let deleted = reconciled.changes.iter().filter(|(change, _)| change.after.is_none()).count();
-    let revision = reconciled.changes.last().map_or(before.revision, |(change, _)| change.revision);
-    let poll = Poll {
-        revision,
-        element_count: count(state.graph().len() + created - deleted),
-        partition_count,
-        ..before.clone()
+    let revision = reconciled.changes.last().map_or(state.revision(), |(change, _)| change.revision);
+    let element_count = count(state.graph().len() + created - deleted);
+    // Compared before it is cloned: a poll may name thousands of collections that were not whole.
+    let is_same = |poll: &Poll| {
+        (poll.revision, poll.element_count, poll.partition_count)
+            == (revision, element_count, partition_count)
     };
-    if poll != before {
+    if !state.newest_poll().is_some_and(is_same) {
+        let poll = Poll { revision, element_count, partition_count, ..state.poll() };
         reconciled.records.push(poll_record(position, poll));
     }
 }

@@ -81,17 +81,15 @@ impl<'a> Targets<'a> {
 
     /// Keys of the elements whose hold ends: they are there again, or they are deleted.
     pub(super) fn ended_holds(&self) -> impl Iterator<Item = &String> {
-        self.state.holds().keys().filter(|key| self.known.contains_key(*key))
+        self.known.keys().filter(|key| self.state.holds().contains_key(*key))
     }
 
     /// How many of a collection's holds are left to a person, but for new ones.
     pub(super) fn proposed_left(&self, collection: &str) -> usize {
-        let is_left = |hold: &&Hold| {
-            hold.collection == collection
-                && hold.state == hold_state::PROPOSED
-                && !self.known.contains_key(&hold.element_key)
-        };
-        self.state.holds().values().filter(is_left).count()
+        let is_proposed =
+            |hold: &&Hold| hold.collection == collection && hold.state == hold_state::PROPOSED;
+        let ended = self.ended_holds().filter_map(|key| self.state.holds().get(key)).filter(is_proposed).count();
+        self.state.held(collection, hold_state::PROPOSED) - ended
     }
 
     /// Whether the element goes for itself, not because an end of it goes.
