@@ -18,6 +18,8 @@ use service::{
     kafka::{client_config, headers::of_raw, writer::Writer},
 };
 
+use crate::bounds::{self, MAX_TEXT_BYTES, TooLong};
+
 /// Which organization is meant.
 #[derive(Debug, Clone, clap::Args)]
 #[group(required = true, multiple = false)]
@@ -89,6 +91,10 @@ pub(crate) async fn write(
         let writer = Writer::open(&client, &topic)?;
         let partition = partition(&organization_id, writer.partition_count());
         let record = record(&config, &organization_id, decision);
+        if let Some(TooLong { field, bytes }) = bounds::too_long(&record) {
+            let error = format!("{field} has {bytes} bytes; at most {MAX_TEXT_BYTES} are allowed");
+            return Err(UsageError(error).into());
+        }
         let key = record.key();
         let headers = of_raw(&record, &key, &record.observed_ts_ms.to_string());
         let offset = writer.write(partition, &key, &encode(&record), headers)?;

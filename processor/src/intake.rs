@@ -10,7 +10,7 @@ use tracing::error;
 
 use crate::{
     batch::{Batch, Refusal},
-    listing::{Assembler, Unit, organization_and_collection},
+    listing::{Assembler, Dropped, Unit, organization_and_collection},
     partition_state::PartitionState,
     reconcile::Cause,
     report::Report,
@@ -57,6 +57,7 @@ impl Intake {
     /// Takes the next record.
     pub fn take(&mut self, record: Record) {
         let (offset, trace) = (record.offset, traceparent(&record.headers).map(str::to_owned));
+        let bytes = record.value.as_ref().map_or(0, Vec::len);
         match self.assemble(&record) {
             Ok(unit) => {
                 if let Some(unit) = unit {
@@ -65,6 +66,7 @@ impl Intake {
             }
             Err(refusal) => self.refuse(record, &refusal),
         }
+        self.assembler.charge(bytes);
         self.report_leftovers();
         self.batch.count_raw_record();
         if self.assembler.is_at_rest() {
@@ -133,13 +135,20 @@ impl Intake {
 
     fn report_leftovers(&mut self) {
         for leftover in self.assembler.take_leftovers() {
+            let reason = match leftover.why {
+                Dropped::NoManifest => "it has no manifest; only another program writes such a listing",
+                Dropped::TooLarge => {
+                    "it is larger than any listing that the producer writes; what follows of it deletes nothing"
+                }
+            };
             error!(
                 partition = self.partition,
                 organization.id = leftover.organization_id,
                 collection = leftover.collection,
                 listing.id = leftover.listing_id,
                 resources = leftover.resources,
-                "a listing without a manifest was dropped; only another program writes one"
+                reason,
+                "an open listing was dropped"
             );
         }
     }

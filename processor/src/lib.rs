@@ -1,12 +1,13 @@
 //! Turns raw records into changes and compacted state.
 //!
-//! - [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
+//! - [`bounds`], [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
 //! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`, `gauges`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
 //!   decides
 //! - [`verify`]: the auditor, who shares none of the above
 
 pub mod batch;
+pub mod bounds;
 pub mod check;
 pub mod cli;
 pub mod confirmation;

@@ -5,10 +5,19 @@ use std::collections::BTreeMap;
 use schemas::{
     codec::Raw,
     collection::{Collection, DECISION, POLL},
-    raw::{Decision, Manifest, Mark},
+    raw::{Decision, END, Manifest, Mark, START},
 };
 
-use crate::mapping;
+use crate::{
+    bounds::{self, MAX_TEXT_BYTES, TooLong},
+    mapping,
+};
+
+/// Largest listing (bytes of its raw records, dead letters met in it among them). The producer writes none of more than
+/// 128 MiB as the Admin API sends it; a raw record repeats the listing's ids, so it may be larger than its resource.
+const MAX_LISTING_BYTES: usize = 512 * 1024 * 1024;
+/// The same in records (count): each costs about 2 KB while its listing is open. The producer's 128 MiB have fewer.
+const MAX_LISTING_RECORDS: usize = 1_000_000;
 
 /// One listing, with its manifest.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +88,17 @@ pub enum Malformed {
     /// The resource is of another collection.
     #[error("a resource of another kind than its collection {0:?} has")]
     Kind(String),
+    /// A mark of a kind that this version does not know.
+    #[error("a mark of the unknown kind {0:?}; it is {START} or {END}")]
+    Mark(String),
+    /// A text that changes or state would repeat.
+    #[error("its {field} has {bytes} bytes; {MAX_TEXT_BYTES} is the most")]
+    TooLong {
+        /// Which.
+        field: &'static str,
+        /// How long it is.
+        bytes: usize,
+    },
     /// A resource that no change could tell of.
     #[error("a resource of the collection {collection:?} is too large: {reason}")]
     TooLarge {
@@ -89,7 +109,7 @@ pub enum Malformed {
     },
 }
 
-/// A listing whose manifest never came.
+/// A listing that was dropped before its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "as in the raw records")]
 pub struct Leftover {
@@ -98,15 +118,35 @@ pub struct Leftover {
     pub listing_id: String,
     /// How many resources it had.
     pub resources: usize,
+    /// Why it was dropped.
+    pub why: Dropped,
+}
+
+/// Why a listing was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// Its manifest never comes.
+    NoManifest,
+    /// It has more bytes or records than are kept in memory. What follows of it is taken for a listing that began there:
+    /// its manifest counts more resources than that one has, so it deletes nothing.
+    TooLarge,
 }
 
 /// Puts listings together. At most one is open in a partition: the producer writes each in a transaction of its own,
 /// and all transactions of a partition one after the other, under one transactional id. So a mark, or a record of
 /// another listing, tells of an open one that its manifest never comes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Assembler {
     open: Option<Open>,
     leftovers: Vec<Leftover>,
+    max_bytes: usize,
+    max_records: usize,
+}
+
+impl Default for Assembler {
+    fn default() -> Self {
+        Self::bounded(MAX_LISTING_BYTES, MAX_LISTING_RECORDS)
+    }
 }
 
 #[derive(Debug)]
@@ -116,9 +156,17 @@ struct Open {
     listing_id: String,
     resources: BTreeMap<String, Raw>,
     damage: Option<String>,
+    /// Of its raw records, and of what was refused meanwhile.
+    bytes: usize,
+    records: usize,
 }
 
 impl Assembler {
+    /// One that drops a listing with more bytes or records than these.
+    pub fn bounded(max_bytes: usize, max_records: usize) -> Self {
+        Self { open: None, leftovers: Vec::new(), max_bytes, max_records }
+    }
+
     /// Whether no listing is open: the offset after the last record may be committed.
     pub fn is_at_rest(&self) -> bool {
         self.open.is_none()
@@ -126,11 +174,27 @@ impl Assembler {
 
     /// Drops the open listing, if there is one: its manifest never comes.
     pub fn drop_open(&mut self) {
+        self.drop_because(Dropped::NoManifest);
+    }
+
+    /// Charges the open listing, if there is one, with the raw record that was read last, whether it was taken or
+    /// refused, and drops a listing that is too large now.
+    pub fn charge(&mut self, bytes: usize) {
+        let Some(open) = &mut self.open else { return };
+        open.bytes += bytes;
+        open.records += 1;
+        if open.bytes > self.max_bytes || open.records > self.max_records {
+            self.drop_because(Dropped::TooLarge);
+        }
+    }
+
+    fn drop_because(&mut self, why: Dropped) {
         let leftover = self.open.take().map(|open| Leftover {
             organization_id: open.organization_id,
             collection: open.collection,
             listing_id: open.listing_id,
             resources: open.resources.len(),
+            why,
         });
         self.leftovers.extend(leftover);
     }
@@ -155,6 +219,9 @@ impl Assembler {
     /// Takes the next record.
     pub fn take(&mut self, raw: Raw, offset: i64) -> Result<Option<Unit>, Malformed> {
         let record = &raw.record;
+        if let Some(TooLong { field, bytes }) = bounds::too_long(record) {
+            return Err(Malformed::TooLong { field, bytes });
+        }
         if record.organization_id.is_empty() || record.organization_id.contains('/') {
             return Err(Malformed::Organization(record.organization_id.clone()));
         }
@@ -169,6 +236,9 @@ impl Assembler {
             other => return Err(Malformed::Parts(other)),
         }
         if let Some(mark) = raw.record.mark {
+            if mark.kind != START && mark.kind != END {
+                return Err(Malformed::Mark(mark.kind));
+            }
             self.drop_open();
             return Ok(Some(Unit::Mark {
                 organization_id: raw.record.organization_id,
@@ -231,6 +301,8 @@ impl Assembler {
             listing_id: listing_id.to_owned(),
             resources: BTreeMap::new(),
             damage: None,
+            bytes: 0,
+            records: 0,
         })
     }
 

@@ -1,9 +1,13 @@
 //! Raw records in the order of their offsets become listings.
 
-use processor::listing::{Assembler, Leftover, Listing, Malformed, Unit};
+use processor::bounds::MAX_TEXT_BYTES;
+use processor::listing::{Assembler, Dropped, Leftover, Listing, Malformed, Unit};
 use schemas::{
     codec::{Raw, decode_raw, encode},
-    raw::{Configuration, Manifest, Mark, RawRecord, Resource, START, User},
+    raw::{
+        Configuration, Decision, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, User, decision,
+        outcome,
+    },
 };
 
 fn record(collection: &str, listing_id: &str) -> RawRecord {
@@ -129,10 +133,44 @@ fn a_mark_or_another_organization_ends_a_listing_that_never_got_its_manifest() {
             collection: "users".to_owned(),
             listing_id: "old".to_owned(),
             resources: 1,
+            why: Dropped::NoManifest,
         };
         assert_eq!(assembler.take_leftovers(), [leftover]);
         assert_eq!(assembler.take_leftovers(), []);
     }
+}
+
+#[test]
+fn a_listing_that_is_too_large_is_dropped_and_what_follows_of_it_is_not_whole() {
+    let resources = || ["ada", "bo", "cy", "di", "ed"].map(|id| user("l", id));
+    for mut assembler in [Assembler::bounded(20, 100), Assembler::bounded(1_000, 2)] {
+        let mut rests = Vec::new();
+        for (raw, offset) in resources().into_iter().zip(0..) {
+            assert_eq!(assembler.take(raw, offset), Ok(None));
+            assembler.charge(10);
+            rests.extend(assembler.is_at_rest().then_some(offset));
+        }
+        assert_eq!(rests, [2], "the offset goes on");
+        let leftovers = assembler.take_leftovers();
+        assert_eq!((leftovers.len(), leftovers[0].resources, leftovers[0].why), (1, 3, Dropped::TooLarge));
+        let Ok(Some(Unit::Listing(listing))) = assembler.take(manifest("l", 5), 5) else {
+            panic!("no listing");
+        };
+        assert_eq!(listing.damage.as_deref(), Some("its manifest counts 5 resources, 2 were read"));
+        assert_eq!(listing.resources.keys().collect::<Vec<_>>(), ["di", "ed"]);
+    }
+}
+
+#[test]
+fn what_is_refused_within_an_open_listing_counts_as_its_bytes() {
+    let mut assembler = Assembler::bounded(20, 100);
+    assembler.charge(1_000);
+    assert_eq!(listings(&mut assembler, vec![user("l", "ada")]), []);
+    assembler.charge(20);
+    assert!(!assembler.is_at_rest());
+    assembler.spoil("o", "users", "unreadable".to_owned());
+    assembler.charge(1);
+    assert!(assembler.is_at_rest());
 }
 
 #[test]
@@ -177,6 +215,54 @@ fn a_record_that_is_nothing_or_two_things_is_refused() {
     assert_eq!(refused(elsewhere), Malformed::Collection("invites".to_owned()));
     let another = RawRecord { collection: "api_keys".to_owned(), ..user("l", "ada").record };
     assert_eq!(refused(another), Malformed::Kind("api_keys".to_owned()));
+    let unknown = Mark { kind: "pause".to_owned(), ..start() };
+    let unknown = RawRecord { mark: Some(unknown), ..record("poll", "l") };
+    assert_eq!(refused(unknown), Malformed::Mark("pause".to_owned()));
     let nameless = RawRecord { listing_id: None, ..user("l", "ada").record };
     assert_eq!(refused(nameless), Malformed::NoListing("resource"));
+}
+
+#[test]
+fn a_text_that_changes_or_state_would_repeat_is_refused_beyond_its_bound() {
+    let taken = |record: RawRecord| Assembler::default().take(raw(&record), 0).map(|_| ());
+    let long = |bytes: usize| "x".repeat(bytes);
+    let decision = |by: &str, why: &str| {
+        let decision = Decision {
+            kind: decision::APPROVE.to_owned(),
+            collection: None,
+            element_key: None,
+            listing_id: Some("l".to_owned()),
+            by: by.to_owned(),
+            why: Some(why.to_owned()),
+            decided_ts_ms: 1,
+        };
+        RawRecord { decision: Some(decision), ..record("decision", "l") }
+    };
+    assert_eq!(taken(decision(&long(MAX_TEXT_BYTES), &long(900_000))), Ok(()), "nothing repeats why");
+    let by_many = taken(decision(&long(999_000), ""));
+    assert_eq!(by_many, Err(Malformed::TooLong { field: "decision.by", bytes: 999_000 }));
+
+    let line = |reason: &str| ListingOutcome {
+        collection: "users".to_owned(),
+        outcome: outcome::FAILED.to_owned(),
+        reason: Some(reason.to_owned()),
+        http_status: None,
+        request_id: None,
+        listing_id: None,
+    };
+    let marked = |reason: &str| {
+        let mark = Mark { kind: END.to_owned(), outcomes: vec![line(""), line(reason)], ..start() };
+        RawRecord { mark: Some(mark), ..record("poll", "l") }
+    };
+    let of_parameters = |value: &str| {
+        let mut record = manifest("l", 0).record;
+        let parameters = [("limit".to_owned(), value.to_owned())];
+        record.manifest.as_mut().expect("a manifest").parameters = parameters.into();
+        record
+    };
+    let named = |name: &str| RawRecord { organization_name: name.to_owned(), ..manifest("l", 0).record };
+    for make in [&marked as &dyn Fn(&str) -> RawRecord, &of_parameters, &named] {
+        assert_eq!(taken(make("short")), Ok(()));
+        assert!(matches!(taken(make(&long(5_000))), Err(Malformed::TooLong { .. })));
+    }
 }

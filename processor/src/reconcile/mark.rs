@@ -14,6 +14,9 @@ use super::{Position, Reconciled, coverage_record, is_applied, poll_record};
 /// Why the members of a workspace are not listed whose deletion is held.
 const HELD_WORKSPACE: &str = "the deletion of the workspace is held, so its members are not listed; decide by what \
                               `processor holds` lists";
+/// Longest list of what is not whole in the coverage of a poll (bytes): it has to fit into a message, and an end mark may
+/// have a line for each of ten thousand workspaces.
+const MAX_INCOMPLETE_BYTES: usize = 100_000;
 
 /// Reconciles a state with a poll's mark.
 pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_count: i32) -> Reconciled {
@@ -39,11 +42,12 @@ pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_
                 ended: true,
                 complete: mark.complete && incomplete.is_empty(),
                 ended_ts_ms: Some(position.ts_ms),
-                incomplete,
+                incomplete: shortened(incomplete),
                 partition_count,
                 ..before
             }
         }
+        // The assembler refuses a mark of another kind.
         _ => return reconciled,
     };
     reconciled.records.push(poll_record(position, poll));
@@ -168,4 +172,36 @@ fn is_coverable(state: &State, collection: &str) -> bool {
 
 fn described(collection: &str, reason: Option<&str>) -> String {
     format!("{collection}: {}", reason.unwrap_or(NO_REASON))
+}
+
+/// As many of the lines as a poll's coverage has room for, and how many there are beside them.
+fn shortened(mut lines: Vec<String>) -> Vec<String> {
+    let mut bytes = 0;
+    let fits = |line: &&String| {
+        bytes += line.len();
+        bytes <= MAX_INCOMPLETE_BYTES
+    };
+    let kept = lines.iter().take_while(fits).count();
+    let left = lines.len() - kept;
+    if left > 0 {
+        lines.truncate(kept);
+        lines.push(format!("and {left} more"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_INCOMPLETE_BYTES, shortened};
+
+    #[test]
+    fn a_list_of_ten_thousand_workspaces_is_cut_to_what_fits_into_a_message() {
+        let lines = |count: usize| (0..count).map(|it| format!("members/wrkspc_{it:024}: no reason was given"));
+        let few: Vec<String> = lines(10).collect();
+        assert_eq!(shortened(few.clone()), few);
+        let many = shortened(lines(10_000).collect());
+        let bytes: usize = many.iter().map(String::len).sum();
+        assert!(bytes < MAX_INCOMPLETE_BYTES + 100, "{bytes}");
+        assert_eq!(many.last(), Some(&format!("and {} more", 10_000 - (many.len() - 1))));
+    }
 }
