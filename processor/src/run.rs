@@ -11,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use rdkafka::ClientConfig;
 use schemas::topics::Topic;
 use service::{
     admin::{self, Health},
@@ -18,7 +19,7 @@ use service::{
     exit::{Outcome, Shutdown},
     kafka::{
         client_config,
-        member::{Event, Member},
+        member::{Event, Member, SESSION_TIMEOUT},
         partition::hurried,
         settle,
         topics::{self, Broker, Wanted},
@@ -42,10 +43,10 @@ const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a run until the end goes on while a task cannot be opened or worked on: longer than a leader election, and a
 /// scheduler's next run tries again.
 const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
-/// How long after it was fenced a partition is taken back that is still assigned to this process: one that another
-/// member took over is revoked within a session's timeout, so it was the coordinator, for a transaction that took too
-/// long, or a command that is done by then.
-const FENCED_PAUSE: Duration = Duration::from_secs(15);
+/// How long after it was fenced a partition is taken back that is still assigned to this process, beyond the session's
+/// timeout: one that another member took over is revoked by then, so it was the coordinator, for a transaction that took
+/// too long, or a command that is done by then.
+const FENCED_PAUSE: Duration = Duration::from_secs(5);
 /// How long a run until the end waits for an assignment: a member that died is missed only after its session's timeout.
 const ASSIGNMENT_BOUND: Duration = Duration::from_mins(2);
 
@@ -93,7 +94,7 @@ pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow
 /// end meanwhile.
 fn reach(
     config: &Config,
-    client: &rdkafka::ClientConfig,
+    client: &ClientConfig,
     options: Options,
     health: &Health,
     shutdown: &Shutdown,
@@ -195,6 +196,11 @@ fn supervise(shared: &Arc<Shared>, shutdown: &Shutdown) -> anyhow::Result<Outcom
     Ok(outcome)
 }
 
+fn fenced_pause(client: &ClientConfig) -> Duration {
+    let configured = client.get("session.timeout.ms").and_then(|text| text.parse().ok());
+    configured.map_or(SESSION_TIMEOUT, Duration::from_millis) + FENCED_PAUSE
+}
+
 fn partition_name(partition: i32) -> String {
     format!("partition {partition}")
 }
@@ -282,7 +288,8 @@ impl Supervisor {
 
     /// Opens the tasks anew that were fenced and whose partitions nobody took.
     fn take_back(&mut self) -> anyhow::Result<()> {
-        let is_due = |fenced: &Instant| !self.shared.until_end && fenced.elapsed() >= FENCED_PAUSE;
+        let pause = fenced_pause(&self.shared.client);
+        let is_due = |fenced: &Instant| !self.shared.until_end && fenced.elapsed() >= pause;
         let due: Vec<i32> = self.fenced.iter().filter(|(_, it)| is_due(it)).map(|(it, _)| *it).collect();
         for partition in due {
             self.fenced.remove(&partition);
@@ -298,13 +305,16 @@ impl Supervisor {
                 Ok(ended) => {
                     self.ended.insert(partition, ended);
                 }
-                Err(error @ task::Error::Fenced(_)) => {
-                    let reason = "another process took over; waiting for the next assignment";
-                    self.shared.health.set(partition_name(partition), Err(reason.to_owned()));
-                    self.fenced.insert(partition, Instant::now());
+                Err(error @ (task::Error::Fenced(_) | task::Error::Late { .. })) => {
+                    let reason = match &error {
+                        task::Error::Late { .. } => error.to_string(),
+                        _ => "another process took over; waiting for the next assignment".to_owned(),
+                    };
                     error!(partition, "{:#}", anyhow!(error));
+                    self.fenced.insert(partition, Instant::now());
                     // A run until the end does not wait for what another process has.
-                    let incomplete = vec![format!("partition {partition}: another process took over")];
+                    let incomplete = vec![format!("partition {partition}: {reason}")];
+                    self.shared.health.set(partition_name(partition), Err(reason));
                     self.ended.insert(partition, Ended { incomplete });
                 }
                 Err(task::Error::Closed(error)) => self.close(partition, format!("{:#}", anyhow!(error))),

@@ -9,7 +9,11 @@ use std::{
 };
 
 use anyhow::anyhow;
-use rdkafka::{ClientConfig, consumer::ConsumerGroupMetadata};
+use rdkafka::{
+    ClientConfig,
+    consumer::ConsumerGroupMetadata,
+    error::{KafkaError, RDKafkaErrorCode},
+};
 use schemas::{state::barrier_key, topics::Topic};
 use service::{
     admin::{Health, Heartbeat},
@@ -73,6 +77,24 @@ pub enum Error {
     /// Another process has the partition. Wait for the next assignment.
     #[error("another process took over")]
     Fenced(#[source] transaction::Error),
+    /// The brokers ended a transaction that took too long, and fenced its producer. Take the partition back after a pause.
+    #[error(
+        "a transaction of {records} records took {} s, and transaction.timeout.ms allows {} s; set \
+         kafka.properties.\"transaction.timeout.ms\" to at least {}, and transaction.max.timeout.ms of the brokers to \
+         no less",
+        .took.as_secs(), .allowed.as_secs(), .took.as_millis() * 2
+    )]
+    Late {
+        /// How many records it had.
+        records: usize,
+        /// From its begin to the error.
+        took: Duration,
+        /// The configured timeout.
+        allowed: Duration,
+        /// How it ended.
+        #[source]
+        source: transaction::Error,
+    },
     /// Drop the task, open it again after a pause: everything uncommitted is read again.
     #[error("the task must be opened anew")]
     Reopen(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -91,6 +113,10 @@ impl From<transaction::Error> for Error {
     fn from(error: transaction::Error) -> Self {
         match error {
             transaction::Error::Fenced { .. } => Self::Fenced(error),
+            // Opening the task again would fence the member that has the partition now.
+            transaction::Error::Abortable { source: Some(ref source), .. } if is_displaced(source) => {
+                Self::Fenced(error)
+            }
             transaction::Error::Abortable { .. }
             | transaction::Error::OutcomeUnknown { .. }
             | transaction::Error::Unreachable { .. } => Self::Reopen(error.into()),
@@ -98,6 +124,12 @@ impl From<transaction::Error> for Error {
             transaction::Error::Fatal { .. } => Self::Fatal(error.into()),
         }
     }
+}
+
+/// Whether the group's coordinator has replaced this member, which may not have learned of it yet.
+fn is_displaced(source: &KafkaError) -> bool {
+    let code = source.rdkafka_error_code();
+    matches!(code, Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::FencedInstanceId))
 }
 
 impl From<partition::Error> for Error {
@@ -255,13 +287,10 @@ impl<'a> Task<'a> {
     fn commit(&mut self) -> Result<(), Error> {
         self.ready_since = None;
         let Some(batch) = self.intake.take_batch() else { return Ok(()) };
-        service::failpoint!("processor::before_begin");
-        self.producer.begin()?;
-        if let Err(error) = self.write(batch) {
-            return Err(self.abandon(error));
+        let (records, began) = (batch.len(), Instant::now());
+        if let Err(error) = self.transact(batch) {
+            return Err(self.failed(error, records, began.elapsed()));
         }
-        service::failpoint!("processor::before_commit");
-        self.producer.commit()?;
         service::failpoint!("processor::after_commit");
         let report = self.intake.take_report();
         let states = self.intake.state().states();
@@ -269,11 +298,24 @@ impl<'a> Task<'a> {
         Ok(())
     }
 
+    fn transact(&self, batch: Batch) -> Result<(), transaction::Error> {
+        service::failpoint!("processor::before_begin");
+        self.producer.begin()?;
+        if let Err(error) = self.write(batch) {
+            self.abandon(&error);
+            return Err(error);
+        }
+        service::failpoint!("processor::before_commit");
+        self.producer.commit()
+    }
+
     fn write(&self, batch: Batch) -> Result<(), transaction::Error> {
         let offsets = batch.next_offset();
         // Each is freed once librdkafka has its copy: a first listing may be large.
         for output in batch.into_outputs() {
             service::failpoint!("processor::mid_produce");
+            // A broker may be slow to take a large listing.
+            self.heartbeat.beat();
             output.send(&self.producer, &self.shared.prefix, self.partition)?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
@@ -283,8 +325,20 @@ impl<'a> Task<'a> {
         self.producer.send_offsets(&offsets, &(self.group)())
     }
 
+    /// What a failed transaction means: one that took longer than the brokers allow was ended by them.
+    fn failed(&self, source: transaction::Error, records: usize, took: Duration) -> Error {
+        let configured = self.shared.client.get("transaction.timeout.ms").and_then(|text| text.parse().ok());
+        let allowed = configured.map_or(TRANSACTION_TIMEOUT, Duration::from_millis);
+        let is_ended =
+            matches!(source, transaction::Error::Fenced { .. } | transaction::Error::Abortable { .. });
+        if is_ended && took >= allowed {
+            return Error::Late { records, took, allowed, source };
+        }
+        source.into()
+    }
+
     /// Aborts where that is possible, so that nobody waits for the transaction's timeout.
-    fn abandon(&self, error: transaction::Error) -> Error {
+    fn abandon(&self, error: &transaction::Error) {
         service::failpoint!("processor::during_abandon");
         if !matches!(error, transaction::Error::Fenced { .. } | transaction::Error::OutcomeUnknown { .. })
             && let Err(abort) = self.producer.abort()
@@ -292,7 +346,6 @@ impl<'a> Task<'a> {
             let error = format!("{:#}", anyhow!(abort));
             warn!(partition = self.partition, error, "the transaction could not be aborted");
         }
-        error.into()
     }
 }
 

@@ -82,6 +82,8 @@ fn a_transaction_that_takes_too_long_is_aborted_by_the_broker_and_done_again() {
     assert_eq!(changes(&world, 0).len(), known, "readers see nothing of it");
     processor.resume();
     proxy.release();
+    let said = processor.logged("transaction.timeout.ms allows 2 s");
+    assert!(said.contains("set kafka.properties"), "{said}");
     processor.logged("still assigned to this process");
     caught_up(&world, &mut processor);
     processor.terminate().expect(0);
