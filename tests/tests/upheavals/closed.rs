@@ -6,6 +6,8 @@ use tests::judge::{agree, changes};
 use tests::kafka;
 use tests::world::{PARTITIONS, World};
 
+use super::caught_up;
+
 fn small(seed: u64) -> Settings {
     Settings { seed, users: 6, workspaces: 2, api_keys: 6, ..Settings::default() }
 }
@@ -55,4 +57,20 @@ fn a_partition_whose_graph_was_changed_by_another_program_closes_alone() {
     assert!(said.contains(&format!("partition {closed} is closed: the graph of")), "{said}");
     world.run("sink", &["run", "--until-end"]);
     agree(&world, well);
+}
+
+#[test]
+fn a_record_that_its_topic_does_not_take_closes_the_partition_and_is_not_tried_again() {
+    let world = World::of(vec![small(1)]);
+    world.run("producer", &["poll"]).expect(0);
+    let mut processor = world.spawn("processor", &["run"]);
+    caught_up(&world, &mut processor);
+    let settings = [("max.message.bytes", "100")];
+    kafka::alter_topic(&world.bootstrap_servers, &world.topic(Topic::Changes), &settings);
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    let said = processor.logged("the partition is closed");
+    assert!(said.contains("too large for the topic") && said.contains("message.max.bytes"), "{said}");
+    processor.unready();
+    processor.terminate().expect(0);
 }
