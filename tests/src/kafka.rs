@@ -281,7 +281,10 @@ pub fn write_all(bootstrap_servers: &str, topic: &str, records: &[Record]) {
         .iter()
         .map(|record| {
             let key = record.key.as_deref().unwrap_or_default();
-            let written = FutureRecord::to(topic).partition(record.partition).key(key);
+            let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: value.as_ref() })
+            });
+            let written = FutureRecord::to(topic).partition(record.partition).key(key).headers(headers);
             let written = match &record.value {
                 Some(value) => written.payload(value),
                 None => written,

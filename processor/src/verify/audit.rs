@@ -4,24 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     change::Envelope,
-    codec::{GraphValue, decode, digest},
-    raw::decision,
+    codec::{GraphValue, decode},
     topics::partition,
 };
 
 use super::{
-    books::Books,
     evidence::{Evidence, Witness},
-    known::{Known, Reach},
-    licence::Deletions,
-    log::Log,
-    proposals::Proposals,
+    file::{self, File, Scene},
+    heed::horizon,
+    ids::Ids,
+    known::Reach,
+    letters::Letters,
+    licence::CLOCKS,
     verdict::{Law, Verdict, Violation},
 };
-
-/// Change ids that one pass over the log compares (count): at 24 bytes each with the room of the set, about 100 MB. A log of more
-/// changes is read again for each further slice of the ids.
-pub(super) const IDS_A_PASS: i64 = 4_000_000;
 
 /// What the key of a partition's barrier has in the place of an element's.
 const BARRIER: &str = "barrier";
@@ -32,7 +28,8 @@ pub(super) struct Audit {
     partition: i32,
     partition_count: i32,
     files: BTreeMap<String, File>,
-    ids: BTreeSet<u128>,
+    ids: Ids,
+    letters: Letters,
     witness: Witness,
     /// Only the organization of this name is audited.
     only: Option<String>,
@@ -53,29 +50,6 @@ struct Head {
     revision: i64,
 }
 
-/// What is known of one organization.
-#[derive(Debug)]
-struct File {
-    books: Books,
-    log: Log,
-    deletions: Deletions,
-    proposals: Proposals,
-    known: Known,
-    verdict: Verdict,
-    /// Of the newest change, and of the graph when it was read on behind the changes.
-    newest: i64,
-    caught_up: i64,
-}
-
-/// Which of the ids a pass over the log compares.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Slice {
-    /// From 0.
-    pub(super) number: u128,
-    /// How many there are.
-    pub(super) count: u128,
-}
-
 impl Audit {
     /// Of all organizations, or of the one of that name.
     /// `raw_since`: when the first raw record was observed, if what was before it is cut off (ms since 1970).
@@ -89,7 +63,8 @@ impl Audit {
             partition,
             partition_count,
             files: BTreeMap::new(),
-            ids: BTreeSet::new(),
+            ids: Ids::default(),
+            letters: Letters::default(),
             witness: Witness::default(),
             only: only.map(str::to_owned),
             others: BTreeSet::new(),
@@ -129,15 +104,13 @@ impl Audit {
 
     /// Begins to read the changes topic, of which `is_cut` says whether retention has cut its beginning.
     pub(super) fn begin_changes(&mut self, is_cut: bool) {
-        self.ids.clear();
         self.is_log_cut = is_cut;
     }
 
     /// Takes the next record of the changes topic.
-    pub(super) fn take_change(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64, slice: Slice) {
+    pub(super) fn take_change(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) {
         let key = String::from_utf8_lossy(key);
         let (organization_id, _) = key.split_once('/').unwrap_or(("", &key));
-        let is_cut = self.is_log_cut;
         let Some(file) = self.files.get_mut(organization_id) else {
             return self.take_unknown(organization_id, value);
         };
@@ -154,25 +127,46 @@ impl Audit {
                 return file.verdict.judge(Law::Fold, Err(violation));
             }
         };
-        if slice.number == 0 {
-            let revision = file.books.revision();
-            file.newest = file.newest.max(change.revision);
-            if !file.log.take(&change, offset, revision, is_cut, &mut file.verdict) {
-                return;
-            }
-            file.deletions.note(&change, self.raw_since, &mut file.proposals);
+        // Nothing tells of what is so old.
+        let is_lost = self.raw_since.is_some_and(|since| change.ts_ms < since.saturating_sub(CLOCKS));
+        if file.take_change(&change, offset, self.is_log_cut, is_lost) {
+            self.ids.take(&change);
+            file.verdict.judge(Law::ChangeIds, Ok(()));
         }
-        if change.revision > file.books.revision() {
-            return;
+    }
+
+    /// The changes topic was read; whether its ids have to be read once more. `is_raw_cut`: retention has cut the beginning
+    /// of raw.
+    pub(super) fn end_changes(&mut self, is_raw_cut: bool) -> bool {
+        let is_log_cut = self.is_log_cut;
+        for file in self.files.values_mut() {
+            let is_whole = !is_raw_cut && !file.log.is_cut(is_log_cut);
+            file.history.begin(is_whole);
         }
-        let id = number(&change.id);
-        if id % slice.count == slice.number {
-            let is_new = self.ids.insert(id);
-            file.verdict.hold(Law::ChangeIds, is_new, || {
-                let violation = Violation::new(&change.id, "an id of one change", "an earlier change has it");
-                violation.at_revision(change.revision).at_offset(offset)
-            });
+        self.ids.are_suspect()
+    }
+
+    /// Takes the next record of the changes topic again.
+    pub(super) fn take_id(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) {
+        let key = String::from_utf8_lossy(key);
+        let (organization_id, _) = key.split_once('/').unwrap_or(("", &key));
+        let Some(file) = self.files.get_mut(organization_id) else { return };
+        let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
+        if change.key() == key && change.revision <= file.books.revision() && self.ids.is_repeated(&change) {
+            let violation = Violation::new(&change.id, "an id of one change", "an earlier change has it");
+            let violation = violation.at_revision(change.revision).at_offset(offset);
+            file.verdict.judge(Law::ChangeIds, Err(violation));
         }
+    }
+
+    /// Begins to read the dead letters, of which `is_cut` says whether retention has cut their beginning.
+    pub(super) fn begin_letters(&mut self, is_cut: bool) {
+        self.letters.begin(is_cut);
+    }
+
+    /// Takes the headers of the next dead letter.
+    pub(super) fn take_letter(&mut self, headers: &[(String, Option<Vec<u8>>)]) {
+        self.letters.take(headers, self.partition);
     }
 
     /// A change of an organization of which the graph topic knew nothing.
@@ -209,50 +203,32 @@ impl Audit {
         let Some((organization_id, evidence)) = self.witness.take(&key, value, offset, is_cut) else {
             return;
         };
-        let Some(file) = self.files.get_mut(&organization_id) else { return };
-        let File { books, log, deletions, proposals, known, verdict, .. } = file;
-        match evidence {
-            Evidence::Listing(listing) => {
-                deletions.begin(listing.manifest.ended_ts_ms);
-                let born = deletions.take_born(&listing.id);
-                let partial = known.take(&listing, offset, born, books, verdict);
-                deletions.take_listing(&listing, partial.as_deref(), log.is_cut(self.is_log_cut));
-                proposals.take_listing(&listing, offset, partial.as_deref());
-            }
-            Evidence::Mark(mark) => known.take_mark(&mark, offset, books),
-            Evidence::Decision(decision) => {
-                deletions.begin(decision.decided_ts_ms);
-                let is_whole = decision.collection.is_none() && decision.element_key.is_none();
-                // An organization is forgotten as a whole: naming a part of it decides nothing.
-                if decision.kind == decision::FORGET && is_whole {
-                    known.forget(offset);
-                }
-                deletions.take_decision(&decision, proposals, is_cut);
-                proposals.take_decision(&decision, offset, books);
-            }
+        if matches!(evidence, Evidence::Unusable) {
+            return self.letters.ask(&key, offset);
+        }
+        if let Some(file) = self.files.get_mut(&organization_id) {
+            file.take_evidence(evidence, Scene { offset, is_cut, is_log_cut: self.is_log_cut });
         }
     }
 
     /// The verdicts, in the order of the organizations' ids.
-    pub(super) fn finish(self, reach: Reach) -> Vec<Verdict> {
+    pub(super) fn finish(mut self, reach: Reach) -> Vec<Verdict> {
         let (number, count, is_log_cut) = (self.partition, self.partition_count, self.is_log_cut);
+        // Of the partition: a record that nobody can read may be of any organization.
+        let read = self.files.values().map(|file| horizon(&file.books)).max().unwrap_or(-1);
+        if let Some(file) = self.files.values_mut().next() {
+            self.letters.judge(read, &mut file.verdict);
+        }
         let finish = |(organization_id, file): (String, File)| {
-            let File { books, log, deletions, proposals, known, mut verdict, newest, caught_up } = file;
-            verdict.organization_name.clone_from(&books.name);
+            let mut verdict = file.finish(count, is_log_cut, reach);
             judge_place(&organization_id, number, count, &mut verdict);
-            judge_head(newest, caught_up.max(books.revision()), &mut verdict);
-            books.judge(count, &mut verdict);
-            log.judge(&books, is_log_cut, &mut verdict);
-            known.judge(&books, reach, log.is_cut(is_log_cut), &mut verdict);
-            deletions.judge(reach, &mut verdict);
-            proposals.judge(&books, reach, &mut verdict);
             (organization_id, verdict)
         };
         let unknown = self.unknown.into_iter().map(|(organization_id, head)| {
             let mut verdict = Verdict::new(&organization_id);
             verdict.organization_name = head.name;
             judge_place(&organization_id, number, count, &mut verdict);
-            judge_head(head.revision, 0, &mut verdict);
+            file::judge_head(head.revision, 0, &mut verdict);
             (organization_id, verdict)
         });
         let verdicts: BTreeMap<String, Verdict> = self.files.into_iter().map(finish).chain(unknown).collect();
@@ -260,16 +236,7 @@ impl Audit {
     }
 
     fn file(&mut self, organization_id: &str) -> &mut File {
-        self.files.entry(organization_id.to_owned()).or_insert_with(|| File {
-            books: Books::default(),
-            log: Log::default(),
-            deletions: Deletions::default(),
-            proposals: Proposals::default(),
-            known: Known::default(),
-            verdict: Verdict::new(organization_id),
-            newest: 0,
-            caught_up: 0,
-        })
+        self.files.entry(organization_id.to_owned()).or_insert_with(|| File::new(organization_id))
     }
 }
 
@@ -278,19 +245,4 @@ fn judge_place(organization_id: &str, number: i32, count: i32, verdict: &mut Ver
     verdict.hold(Law::Coverage, place == number, || {
         Violation::new(organization_id, format!("partition {place}"), format!("partition {number}"))
     });
-}
-
-/// The graph, read on behind the changes, has come as far as they had.
-fn judge_head(newest: i64, graph: i64, verdict: &mut Verdict) {
-    verdict.hold(Law::Fold, graph >= newest, || {
-        let expected = format!("revision {newest} of the graph, as the log has");
-        Violation::new("poll", expected, format!("revision {graph}")).at_revision(newest)
-    });
-}
-
-/// An id as a number; one that is no hexadecimal number is digested first.
-fn number(id: &str) -> u128 {
-    u128::from_str_radix(id, 16).unwrap_or_else(|_| {
-        u128::from_str_radix(&digest([id.as_bytes()]), 16).expect("a digest is hexadecimal")
-    })
 }

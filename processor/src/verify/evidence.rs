@@ -27,6 +27,8 @@ pub(super) enum Evidence {
     Listing(Box<Listing>),
     Mark(Box<PollMark>),
     Decision(Decision),
+    /// It tells nothing.
+    Unusable,
 }
 
 /// A poll's mark, and where it came from.
@@ -40,6 +42,7 @@ pub(super) struct PollMark {
 /// A listing with its manifest.
 #[derive(Debug)]
 pub(super) struct Listing {
+    pub(super) organization_name: String,
     pub(super) collection: String,
     pub(super) id: String,
     pub(super) manifest: Manifest,
@@ -90,7 +93,8 @@ impl Witness {
                 open.damage
                     .get_or_insert_with(|| format!("the raw record at offset {offset} cannot be used"));
             }
-            return None;
+            let organization_id = key.split_once('/').map_or("", |(organization_id, _)| organization_id);
+            return Some((organization_id.to_owned(), Evidence::Unusable));
         };
         if let Some(mark) = record.mark {
             self.open = None;
@@ -101,6 +105,7 @@ impl Witness {
         if let Some(decision) = record.decision {
             return Some((record.organization_id, Evidence::Decision(decision)));
         }
+        let organization_name = record.organization_name;
         let names = [record.organization_id, record.collection, record.listing_id.unwrap_or_default()];
         let open = self.open.take().filter(|open| open.names == names);
         let mut open = open.unwrap_or_else(|| Open { names, resources: BTreeMap::new(), damage: None });
@@ -113,7 +118,7 @@ impl Witness {
         }
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         let organization_id = open.names[0].clone();
-        let listing = open.close(record.manifest?, is_cut && is_first, is_cut);
+        let listing = open.close(record.manifest?, organization_name, is_cut && is_first, is_cut);
         Some((organization_id, Evidence::Listing(Box::new(listing))))
     }
 }
@@ -127,7 +132,13 @@ impl Open {
     }
 
     /// `is_cut`: what damaged it may be cut off too, so that even a count that agrees says nothing.
-    fn close(self, manifest: Manifest, is_cut: bool, is_past_cut: bool) -> Listing {
+    fn close(
+        self,
+        manifest: Manifest,
+        organization_name: String,
+        is_cut: bool,
+        is_past_cut: bool,
+    ) -> Listing {
         let Self { names: [organization_id, collection, id], resources, damage } = self;
         let is_short = i64::try_from(resources.len()).ok() != Some(manifest.count);
         let short = is_short.then(|| format!("it has {} of {} resources", resources.len(), manifest.count));
@@ -142,7 +153,17 @@ impl Open {
         let unscoped = api_keys.filter(|api_key| is_placeless(api_key));
         let unscoped = unscoped.map(|api_key| entity_key("anthropic_api_key", &api_key.id)).collect();
         let damage = damage.or(short);
-        Listing { collection, id, manifest, elements, unscoped, damage, is_cut, is_past_cut }
+        Listing {
+            organization_name,
+            collection,
+            id,
+            manifest,
+            elements,
+            unscoped,
+            damage,
+            is_cut,
+            is_past_cut,
+        }
     }
 }
 
@@ -153,6 +174,12 @@ impl Listing {
         let lost =
             WIDENING.iter().find(|name| is_on(before, name) && !is_on(&self.manifest.parameters, name))?;
         Some(format!("it was made without {lost}=true, the last whole one with it"))
+    }
+
+    /// The second half of the digests of what it has.
+    pub(super) fn origin(&self) -> String {
+        let configuration = &self.manifest.configuration;
+        origin(configuration.account_name.as_deref().filter(|_| configuration.tag_account_name))
     }
 
     /// Whether no listing shows more.

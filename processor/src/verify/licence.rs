@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     change::{Envelope, op, reason},
-    element::Element,
+    element::{Element, ElementType},
     raw::{Decision, decision},
 };
 
@@ -12,11 +12,12 @@ use super::{
     evidence::{Listing, is_default},
     known::Reach,
     proposals::{Finding, Proposals},
+    translation::origin,
     verdict::{Law, Verdict, Violation},
 };
 
 /// Below a raw topic's cut, clocks of several machines tell what was before it: this far apart at most (ms).
-const CLOCKS: i64 = 60 * 60 * 1000;
+pub(super) const CLOCKS: i64 = 60 * 60 * 1000;
 
 /// One organization's deletions.
 #[derive(Debug, Default)]
@@ -24,8 +25,8 @@ pub(super) struct Deletions {
     /// By what they rest on: a listing's id, or a decision.
     rests: BTreeMap<Rest, Group>,
     current: Option<Rest>,
-    /// How many primary elements each collection has, by the log so far.
-    primary: BTreeMap<String, i64>,
+    /// How many elements each collection has, by type and by the log so far.
+    counts: BTreeMap<String, BTreeMap<String, i64>>,
     /// Workspaces that each listing created.
     born: BTreeMap<String, BTreeSet<String>>,
     /// When the organization's first raw record was observed.
@@ -36,7 +37,7 @@ pub(super) struct Deletions {
 
 /// What changes rest on.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Rest {
+pub(super) enum Rest {
     Listing(String),
     /// By whom and when.
     Decision(String, i64),
@@ -48,10 +49,12 @@ struct Group {
     deletions: Vec<Deletion>,
     /// Keys of the entities among them.
     entities: BTreeSet<String>,
-    /// Of its collection, before the first of its changes.
-    primary_before: i64,
-    /// Deleted for their absence, of those.
-    primary_deleted: i64,
+    /// How many elements its collection had before the first of its changes, by type.
+    before: BTreeMap<String, i64>,
+    /// How many of those were deleted for their absence.
+    deleted: BTreeMap<String, i64>,
+    /// By type, which mappings and configurations the deleted ones are of.
+    origins: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A deletion, with what of its element the laws ask for.
@@ -81,28 +84,31 @@ enum Standing {
     Lost,
 }
 
-impl Deletions {
-    /// Notes a change of the log, before it is folded. `raw_since`: when the first raw record was observed, if what was
-    /// before it is cut off (ms since 1970).
-    pub(super) fn note(&mut self, change: &Envelope, raw_since: Option<i64>, proposals: &mut Proposals) {
-        // Nothing tells of what is so old: no need to remember it.
-        let is_lost = raw_since.is_some_and(|since| change.ts_ms < since.saturating_sub(CLOCKS));
+impl Rest {
+    pub(super) fn of(change: &Envelope) -> Self {
         let source = &change.source;
-        let rest = match (&source.decision_by, &source.listing_id) {
-            (Some(by), _) => Rest::Decision(by.clone(), change.ts_ms),
-            (None, Some(listing_id)) => Rest::Listing(listing_id.clone()),
-            (None, None) => Rest::Listing(String::new()),
-        };
-        let owner = |element: &Element| {
-            let is_primary = element.is_relationship() == element.collection.starts_with("members/");
-            is_primary.then(|| element.collection.clone())
-        };
-        let of_source = self.primary.get(&source.collection).copied().unwrap_or_default();
+        match (&source.decision_by, &source.listing_id) {
+            (Some(by), _) => Self::Decision(by.clone(), change.ts_ms),
+            (None, Some(listing_id)) => Self::Listing(listing_id.clone()),
+            (None, None) => Self::Listing(String::new()),
+        }
+    }
+}
+
+impl Deletions {
+    /// Notes a change of the log, before it is folded. `is_lost`: it is older than all that raw tells, and need not be
+    /// remembered.
+    pub(super) fn note(&mut self, change: &Envelope, is_lost: bool, proposals: &mut Proposals) {
+        let source = &change.source;
+        let rest = Rest::of(change);
         match (change.op.as_str(), &change.before, &change.after) {
             (op::CREATE | op::READ, _, Some(after)) => {
-                if let Some(collection) = owner(after) {
-                    *self.primary.entry(collection).or_default() += 1;
-                }
+                *self
+                    .counts
+                    .entry(after.collection.clone())
+                    .or_default()
+                    .entry(after.kind.clone())
+                    .or_default() += 1;
                 if let (Some(workspace), Some(listing_id), false) =
                     (&after.workspace, &source.listing_id, is_lost)
                 {
@@ -112,10 +118,8 @@ impl Deletions {
                 self.current = Some(rest);
             }
             (op::DELETE, Some(before), _) => {
-                let whose = owner(before);
                 if !is_lost {
-                    let is_counted = whose.as_ref() == Some(&source.collection);
-                    self.note_deletion(change, before, rest, is_counted, of_source);
+                    self.note_deletion(change, before, rest);
                     if change.reason.as_deref() == Some(reason::APPROVED)
                         && let Some(listing_id) = &source.listing_id
                     {
@@ -123,30 +127,26 @@ impl Deletions {
                     }
                 }
                 self.lost += usize::from(is_lost);
-                if let Some(collection) = whose {
-                    *self.primary.entry(collection).or_default() -= 1;
-                }
+                let counts = self.counts.entry(before.collection.clone()).or_default();
+                *counts.entry(before.kind.clone()).or_default() -= 1;
             }
             _ => {}
         }
     }
 
-    fn note_deletion(
-        &mut self,
-        change: &Envelope,
-        before: &Element,
-        rest: Rest,
-        is_counted: bool,
-        of_source: i64,
-    ) {
+    fn note_deletion(&mut self, change: &Envelope, before: &Element, rest: Rest) {
         let is_new = self.current.as_ref() != Some(&rest);
         let group = self.rests.entry(rest.clone()).or_default();
         if is_new && group.deletions.is_empty() {
-            group.primary_before = of_source;
+            group.before = self.counts.get(&change.source.collection).cloned().unwrap_or_default();
         }
         self.current = Some(rest);
-        let is_absent = change.reason.as_deref() == Some(reason::ABSENT);
-        group.primary_deleted += i64::from(is_absent && is_counted);
+        if change.reason.as_deref() == Some(reason::ABSENT) && before.collection == change.source.collection {
+            *group.deleted.entry(before.kind.clone()).or_default() += 1;
+            // An older mapping's relationships were not counted by the guard.
+            let by = before.digest.split_once('.').map_or("", |(_, by)| by);
+            group.origins.entry(before.kind.clone()).or_default().insert(by.to_owned());
+        }
         if !before.is_relationship() {
             group.entities.insert(before.key.clone());
         }
@@ -305,15 +305,31 @@ impl Deletion {
 }
 
 impl Group {
-    /// The guard's limit that the listing is over, by what it deleted: what is held would come on top.
+    /// The guard's limit that the listing is over, by what it deleted of one type: what is held would come on top.
     fn over(&self, listing: &Listing) -> Option<String> {
         let configuration = &listing.manifest.configuration;
-        let (deleted, before) = (self.primary_deleted, self.primary_before);
-        #[expect(clippy::cast_precision_loss, reason = "a fraction of fewer than 2^52 elements")]
-        let is_large = deleted as f64 > configuration.max_deleted_fraction * before as f64;
-        let is_over = deleted > configuration.max_deleted_count && is_large;
-        let is_everybody = listing.collection == "users" && deleted > 0 && deleted == before;
-        (is_over || is_everybody)
-            .then(|| format!("a listing that deletes {deleted} of {before}, which the guard holds"))
+        self.deleted.iter().find_map(|(kind, deleted)| {
+            let before = self.before.get(kind).copied().unwrap_or_default();
+            #[expect(clippy::cast_precision_loss, reason = "a fraction of fewer than 2^52 elements")]
+            let is_large = *deleted as f64 > configuration.max_deleted_fraction * before as f64;
+            let is_over =
+                *deleted > configuration.max_deleted_count && is_large && self.is_counted(kind, listing);
+            let is_everybody = kind == "anthropic_user" && *deleted > 0 && *deleted == before;
+            (is_over || is_everybody).then(|| {
+                format!("a listing that deletes {deleted} of {before} {kind}, which the guard holds")
+            })
+        })
     }
+
+    /// Whether the guard counts elements of that type: of relationships beside entities only since this mapping, or one
+    /// that has the configuration of the listing.
+    fn is_counted(&self, kind: &str, listing: &Listing) -> bool {
+        let is_primary = !is_relationship(kind) || listing.collection.starts_with("members/");
+        let own = [listing.origin(), origin(None)];
+        is_primary || self.origins.get(kind).is_some_and(|origins| origins.iter().all(|it| own.contains(it)))
+    }
+}
+
+fn is_relationship(kind: &str) -> bool {
+    ElementType::parse(kind).is_some_and(ElementType::is_relationship)
 }

@@ -10,6 +10,7 @@ use schemas::{
 use super::{
     books::Books,
     columns::different,
+    envelope,
     verdict::{Law, Verdict, Violation},
 };
 
@@ -45,9 +46,9 @@ impl Log {
             return false;
         }
         self.judge_revision(change, offset, is_log_cut, verdict);
-        let judgement = self.judge_images(change);
         let at = |violation: Violation| violation.at_revision(change.revision).at_offset(offset);
-        match judgement {
+        verdict.judge(Law::Envelope, envelope::judge(change).map_err(at));
+        match self.judge_images(change) {
             Some(judgement) => verdict.judge(Law::BeforeImages, judgement.map_err(at)),
             None => verdict.give_up(Law::BeforeImages, 1),
         }

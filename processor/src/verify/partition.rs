@@ -2,13 +2,7 @@
 
 use service::kafka::partition::Record;
 
-use super::{
-    FIRST_RECORDS,
-    audit::{Audit, Slice},
-    evidence::observed_ts_ms,
-    known::Reach,
-    verdict::Verdict,
-};
+use super::{FIRST_RECORDS, audit::Audit, evidence::observed_ts_ms, known::Reach, verdict::Verdict};
 
 /// What stands in one partition of each topic, in order.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +17,8 @@ pub struct Partition {
     pub changes: Vec<Record>,
     /// Of the raw topic.
     pub raw: Vec<Record>,
+    /// Of the dead letters; `None`: they are not judged.
+    pub dead_letters: Option<Vec<Record>>,
     /// Only the organization of this name is verified.
     pub only: Option<String>,
     /// The first offset of the changes topic; above 0, retention has cut what was before.
@@ -43,9 +39,16 @@ impl Partition {
         }
         audit.end_graph();
         audit.begin_changes(self.changes_begin > 0);
-        for record in self.changes.iter().filter(|record| record.offset >= self.changes_begin) {
-            let whole = Slice { number: 0, count: 1 };
-            audit.take_change(key(record), record.value.as_deref(), record.offset, whole);
+        let changes = || self.changes.iter().filter(|record| record.offset >= self.changes_begin);
+        for record in changes() {
+            audit.take_change(key(record), record.value.as_deref(), record.offset);
+        }
+        if audit.end_changes(self.raw_begins > 0) {
+            changes().for_each(|it| audit.take_id(key(it), it.value.as_deref(), it.offset));
+        }
+        if let Some(letters) = &self.dead_letters {
+            audit.begin_letters(false);
+            letters.iter().for_each(|letter| audit.take_letter(&letter.headers));
         }
         for record in raw() {
             audit.take_raw(key(record), record.value.as_deref(), record.offset, self.raw_begins > 0);

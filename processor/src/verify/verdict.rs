@@ -15,8 +15,14 @@ pub enum Law {
     Fold,
     /// The graph equals the mapping of the last whole listings, less holds.
     Mapping,
-    /// Every deletion is licensed.
+    /// Every change is licensed.
     Licence,
+    /// Behind each listing the log has what the listing had.
+    History,
+    /// What a change says of itself is true.
+    Envelope,
+    /// Each hold is told once.
+    Notices,
     /// The image before is the last image after.
     BeforeImages,
     /// Revisions have no gap.
@@ -25,21 +31,27 @@ pub enum Law {
     ChangeIds,
     /// No relationship lacks an end, and none is withheld that has both.
     Ends,
-    /// What is said of listings and counts is true.
+    /// What is said of listings, polls and counts is true.
     Coverage,
+    /// Each raw record that cannot be used has a dead letter.
+    DeadLetters,
 }
 
 impl Law {
-    /// All eight.
-    pub const ALL: [Self; 8] = [
+    /// All of them.
+    pub const ALL: [Self; 12] = [
         Self::Fold,
         Self::Mapping,
         Self::Licence,
+        Self::History,
+        Self::Envelope,
+        Self::Notices,
         Self::BeforeImages,
         Self::Revisions,
         Self::ChangeIds,
         Self::Ends,
         Self::Coverage,
+        Self::DeadLetters,
     ];
 
     /// Its name.
@@ -48,11 +60,15 @@ impl Law {
             Self::Fold => "fold",
             Self::Mapping => "mapping",
             Self::Licence => "licence",
+            Self::History => "history",
+            Self::Envelope => "envelope",
+            Self::Notices => "notices",
             Self::BeforeImages => "before-images",
             Self::Revisions => "revisions",
             Self::ChangeIds => "change-ids",
             Self::Ends => "ends",
             Self::Coverage => "coverage",
+            Self::DeadLetters => "dead-letters",
         }
     }
 }

@@ -16,9 +16,18 @@ pub(crate) fn partition(script: &Script, topics: &Topics) -> Partition {
         count: 1,
         graph: graph.zip(0..).map(record).collect(),
         changes: changes.zip(0..).map(record).collect(),
+        dead_letters: Some(topics.dead_letters.iter().map(letter).collect()),
         raw: script.entries.iter().map(Entry::as_record).collect(),
         ..Partition::default()
     }
+}
+
+fn letter((key, offset): &(String, String)) -> Record {
+    let header = |name: &str, value: &str| {
+        (format!("__anthropic_graph.errors.{name}"), Some(value.as_bytes().to_vec()))
+    };
+    let headers = vec![header("partition", "0"), header("offset", offset)];
+    Record { headers, ..record(((key, None), 0)) }
 }
 
 fn record(((key, value), offset): ((&String, Option<Vec<u8>>), i64)) -> Record {

@@ -11,6 +11,7 @@ mod reference;
 mod script;
 mod step;
 mod strategies;
+mod tampered;
 mod task;
 mod world;
 

@@ -129,6 +129,8 @@ impl Organization {
         known.extend(listed.elements.clone());
         self.begin_members(&created);
         self.known.insert(name, known);
+        // What is held goes with its end, and waits for nobody then.
+        self.settle();
         self.cover_listing(listed, is_partial);
     }
 

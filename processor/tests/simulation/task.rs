@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use processor::{
-    batch::{Batch, Refusal},
+    batch::{Batch, Output, Refusal},
     intake::Intake,
     listing::{Assembler, Unit},
     partition_state::PartitionState,
 };
+use rdkafka::message::Headers as _;
 use schemas::{change::Envelope, topics::Topic};
 
 use crate::{
@@ -34,8 +35,8 @@ pub(crate) enum Act {
 pub(crate) struct Topics {
     pub(crate) changes: Vec<(String, Vec<u8>)>,
     pub(crate) graph: Vec<(String, Option<Vec<u8>>)>,
-    /// Keys of the raw records in the dead letters.
-    pub(crate) dead_letters: Vec<String>,
+    /// Keys of the raw records in the dead letters, and their offsets.
+    pub(crate) dead_letters: Vec<(String, String)>,
     next_offset: i64,
 }
 
@@ -67,11 +68,19 @@ impl Topics {
                     self.changes.push((output.key, output.value.expect("a change has a value")));
                 }
                 Topic::Graph => self.graph.push((output.key, output.value)),
-                _ => self.dead_letters.push(output.key),
+                _ => self.dead_letters.push((output.key.clone(), offset_of(&output))),
             }
         }
         self.next_offset = next_offset;
     }
+}
+
+/// The offset that the headers of a dead letter name.
+fn offset_of(letter: &Output) -> String {
+    let headers = letter.headers();
+    let offset = headers.iter().find(|header| header.key == "__anthropic_graph.errors.offset");
+    let value = offset.and_then(|header| header.value).expect("a dead letter names its record");
+    String::from_utf8(value.to_vec()).expect("an offset is a number")
 }
 
 /// One task, and its successors.

@@ -3,4 +3,5 @@
 mod corrupted;
 mod findings;
 mod good;
+mod history;
 mod holds;

@@ -1,0 +1,146 @@
+//! What an audit knows of one organization.
+
+use schemas::{change::Envelope, raw::decision};
+
+use super::{
+    books::Books,
+    evidence::Evidence,
+    heed::horizon,
+    history::History,
+    known::{Known, Reach},
+    licence::{Deletions, Rest},
+    log::Log,
+    polls::Polls,
+    proposals::Proposals,
+    verdict::{Law, Verdict, Violation},
+};
+
+/// One organization's.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) books: Books,
+    pub(super) log: Log,
+    pub(super) proposals: Proposals,
+    pub(super) history: History,
+    pub(super) verdict: Verdict,
+    /// Of the graph when it was read on behind the changes.
+    pub(super) caught_up: i64,
+    deletions: Deletions,
+    known: Known,
+    polls: Polls,
+    /// Of the newest change.
+    newest: i64,
+}
+
+/// Where a raw record stands, and what is cut off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scene {
+    pub(super) offset: i64,
+    /// Raw has lost its beginning.
+    pub(super) is_cut: bool,
+    /// The log has.
+    pub(super) is_log_cut: bool,
+}
+
+impl File {
+    pub(super) fn new(organization_id: &str) -> Self {
+        Self {
+            books: Books::default(),
+            log: Log::default(),
+            proposals: Proposals::default(),
+            history: History::default(),
+            verdict: Verdict::new(organization_id),
+            caught_up: 0,
+            deletions: Deletions::default(),
+            known: Known::default(),
+            polls: Polls::default(),
+            newest: 0,
+        }
+    }
+
+    /// Takes the next change; whether it counts. `is_lost`: it is older than all that raw tells.
+    pub(super) fn take_change(
+        &mut self,
+        change: &Envelope,
+        offset: i64,
+        is_log_cut: bool,
+        is_lost: bool,
+    ) -> bool {
+        self.newest = self.newest.max(change.revision);
+        if !self.log.take(change, offset, self.books.revision(), is_log_cut, &mut self.verdict) {
+            return false;
+        }
+        self.deletions.note(change, is_lost, &mut self.proposals);
+        self.history.note(change, Rest::of(change), is_lost);
+        change.revision <= self.books.revision()
+    }
+
+    /// Takes what one raw record, or several together, tell.
+    pub(super) fn take_evidence(&mut self, evidence: Evidence, scene: Scene) {
+        let Self { books, log, proposals, history, verdict, deletions, known, polls, .. } = self;
+        let Scene { offset, is_cut, is_log_cut } = scene;
+        let is_log_cut = log.is_cut(is_log_cut);
+        let is_read = offset <= horizon(books);
+        match evidence {
+            Evidence::Listing(listing) => {
+                deletions.begin(listing.manifest.ended_ts_ms);
+                let born = deletions.take_born(&listing.id);
+                let partial = known.take(&listing, offset, born, books, verdict);
+                deletions.take_listing(&listing, partial.as_deref(), is_log_cut);
+                proposals.take_listing(&listing, offset, partial.as_deref());
+                if is_read {
+                    let is_taken = history.take_listing(&listing, is_log_cut, verdict);
+                    polls.take_listing(&listing, partial.as_deref(), is_taken);
+                } else {
+                    history.pass_by(&listing, verdict);
+                }
+            }
+            Evidence::Mark(mark) => {
+                known.take_mark(&mark, offset, books);
+                if is_read {
+                    polls.take_mark(&mark);
+                }
+            }
+            Evidence::Decision(decision) => {
+                deletions.begin(decision.decided_ts_ms);
+                // An organization is forgotten as a whole: naming a part of it decides nothing.
+                let is_whole = decision.collection.is_none() && decision.element_key.is_none();
+                let is_forgotten = decision.kind == decision::FORGET && is_whole;
+                if is_forgotten {
+                    known.forget(offset);
+                }
+                if is_forgotten && is_read {
+                    polls.forget();
+                }
+                history.take_decision(&decision, is_forgotten && is_read, verdict);
+                deletions.take_decision(&decision, proposals, is_cut);
+                proposals.take_decision(&decision, offset, books);
+            }
+            // The partition's dead letters tell of it.
+            Evidence::Unusable => {}
+        }
+    }
+
+    /// The verdict.
+    pub(super) fn finish(self, partition_count: i32, is_log_cut: bool, reach: Reach) -> Verdict {
+        let Self { books, log, proposals, history, mut verdict, deletions, known, polls, .. } = self;
+        verdict.organization_name.clone_from(&books.name);
+        judge_head(self.newest, self.caught_up.max(books.revision()), &mut verdict);
+        books.judge(partition_count, &mut verdict);
+        log.judge(&books, is_log_cut, &mut verdict);
+        known.judge(&books, reach, log.is_cut(is_log_cut), &mut verdict);
+        deletions.judge(reach, &mut verdict);
+        proposals.judge(&books, reach, &mut verdict);
+        polls.judge(&books, reach.beginning > 0, &mut verdict);
+        history.judge(&books, &mut verdict);
+        verdict
+    }
+}
+
+/// The graph, read on behind the changes, has come as far as they had.
+pub(super) fn judge_head(newest: i64, graph: i64, verdict: &mut Verdict) {
+    verdict.hold(Law::Fold, graph >= newest, || {
+        let expected = format!("revision {newest} of the graph, as the log has");
+        Violation::new("poll", expected, format!("revision {graph}")).at_revision(newest)
+    });
+}

@@ -1,0 +1,322 @@
+//! The log beside the raw records, listing by listing: behind its changes the log has what the listing had, each change
+//! names the listing or the decision that led to it, and each says of itself what that listing says.
+//!
+//! In memory are the changes that raw can still tell of, and of each element in the graph a hash of its newest image.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use schemas::{
+    change::{Envelope, op, reason},
+    element::ElementType,
+    raw::Decision,
+};
+
+use super::{
+    books::Books,
+    claims::collection_of,
+    evidence::Listing,
+    licence::Rest,
+    note::{Image, Note, Op, ends, fingerprint, hash},
+    notices::Notices,
+    translation::{entity_key, origin},
+    verdict::{Law, Verdict, Violation},
+    windows::Windows,
+};
+
+/// One organization's.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Changes that rest on one thing, in the order of the log.
+    units: VecDeque<Option<Unit>>,
+    /// Places of the units by what they rest on.
+    places: BTreeMap<Rest, VecDeque<usize>>,
+    /// Before this unit all are applied.
+    next: usize,
+    /// Of what the log has in the graph, by collection and key.
+    images: BTreeMap<String, BTreeMap<Box<str>, Image>>,
+    notices: Notices,
+    windows: Windows,
+    /// It is known where in the log the raw records are.
+    is_placed: bool,
+    /// The newest images are of this mapping: the others are none of its business.
+    is_of_this_mapping: bool,
+    /// What the second half of a digest of this mapping may be.
+    origins: BTreeSet<u64>,
+}
+
+/// Changes that rest on one listing or decision.
+#[derive(Debug)]
+struct Unit {
+    rest: Rest,
+    notes: Vec<Note>,
+    /// It is older than all that raw tells.
+    is_lost: bool,
+}
+
+impl History {
+    /// Of a log that was written from the first raw record on, of which retention has cut off nothing (`is_whole`), or of
+    /// another.
+    pub(super) fn begin(&mut self, is_whole: bool) {
+        self.is_placed = is_whole;
+        self.windows.begin(is_whole);
+        self.notices.begin(is_whole);
+    }
+
+    /// Notes the next change of the log. `is_lost`: it is older than all that raw tells.
+    pub(super) fn note(&mut self, change: &Envelope, rest: Rest, is_lost: bool) {
+        let Some(note) = Note::of(change) else { return };
+        if change.op == op::READ || change.op == op::CREATE || change.op == op::UPDATE {
+            let tags = change.after.iter().filter(|it| !it.is_relationship());
+            self.origins.extend(tags.map(|it| hash(&origin(it.account_name.as_deref()))));
+        }
+        let last = self.units.back_mut().and_then(Option::as_mut).filter(|unit| unit.rest == rest);
+        if let Some(unit) = last {
+            unit.notes.push(note);
+            unit.is_lost &= is_lost;
+            return;
+        }
+        if is_lost && self.units.iter().all(|unit| unit.as_ref().is_none_or(|unit| unit.is_lost)) {
+            // Nothing tells of it: what it leaves is all that matters.
+            self.apply_all();
+        }
+        self.places.entry(rest.clone()).or_default().push_back(self.units.len());
+        self.units.push_back(Some(Unit { rest, notes: vec![note], is_lost }));
+    }
+
+    /// Takes a listing up to which the graph has read raw; whether it says anything. `is_cut`: the log has lost its
+    /// beginning.
+    pub(super) fn take_listing(&mut self, listing: &Listing, is_cut: bool, verdict: &mut Verdict) -> bool {
+        self.origins.insert(hash(&listing.origin()));
+        let unit = self.turn_to(&Rest::Listing(listing.id.clone()), verdict);
+        if !self.is_placed {
+            return true;
+        }
+        if self.is_void(listing, unit.as_ref()) {
+            // Of a cut log nothing tells whether the workspace was there.
+            if is_cut {
+                self.windows.doubt(&listing.collection);
+            }
+            return is_cut;
+        }
+        let partial = self.windows.partial(listing);
+        for note in unit.iter().flat_map(|unit| &unit.notes) {
+            self.judge_note(note, listing, unit.as_ref().filter(|_| !is_cut), verdict);
+            if self.is_of_older_members(note, listing) {
+                verdict.give_up(Law::Envelope, 1);
+            } else {
+                let judgement = self.windows.judge(note, listing);
+                verdict.judge(Law::Envelope, judgement.map_err(|it| it.at_revision(note.revision)));
+            }
+            if note.op == Op::Notice && !listing.is_cut {
+                let judgement = self.notices.judge(note, listing, partial.as_deref());
+                self.notices.tell(&note.collection, &note.key);
+                verdict.judge(Law::Notices, judgement.map_err(|it| it.at_revision(note.revision)));
+            }
+        }
+        self.notices.end(listing);
+        if let Some(unit) = unit {
+            self.apply(&unit);
+        }
+        if !is_cut && !listing.is_cut {
+            self.judge_behind(listing, partial.is_none() && !self.windows.is_unsure(listing), verdict);
+        }
+        self.windows.take(listing, partial.is_none());
+        true
+    }
+
+    /// Passes a listing that the graph had not read yet.
+    pub(super) fn pass_by(&mut self, listing: &Listing, verdict: &mut Verdict) {
+        if let Some(unit) = self.turn_to(&Rest::Listing(listing.id.clone()), verdict) {
+            self.apply(&unit);
+        }
+    }
+
+    /// Takes a decision.
+    pub(super) fn take_decision(&mut self, decision: &Decision, is_forgotten: bool, verdict: &mut Verdict) {
+        let rest = Rest::Decision(decision.by.clone(), decision.decided_ts_ms);
+        let unit = self.turn_to(&rest, verdict);
+        for note in unit.iter().flat_map(|unit| &unit.notes) {
+            let judgement = self.windows.judge_decided(note);
+            verdict.judge(Law::Envelope, judgement.map_err(|it| it.at_revision(note.revision)));
+            verdict.hold(Law::Licence, note.op == Op::Delete, || {
+                let found = "a decision, which only deletes";
+                Violation::new(&note.key, "a listing that has it", found).at_revision(note.revision)
+            });
+        }
+        if let Some(unit) = unit {
+            self.apply(&unit);
+        }
+        if is_forgotten {
+            self.windows.forget();
+        }
+    }
+
+    /// Judges the changes that rest on nothing in raw.
+    pub(super) fn judge(mut self, books: &Books, verdict: &mut Verdict) {
+        while self.next < self.units.len() {
+            self.pass(verdict);
+        }
+        self.notices.judge_holds(books, verdict);
+    }
+
+    /// Applies all units before the one that rests on this, and takes that.
+    fn turn_to(&mut self, rest: &Rest, verdict: &mut Verdict) -> Option<Unit> {
+        let place = self.places.get_mut(rest)?.pop_front()?;
+        while self.next < place {
+            self.pass(verdict);
+        }
+        let unit = self.units[place].take()?;
+        self.next = place + 1;
+        self.is_placed = true;
+        Some(unit)
+    }
+
+    /// Applies the next unit, of which raw does not tell.
+    fn pass(&mut self, verdict: &mut Verdict) {
+        let unit = self.units[self.next].take();
+        self.next += 1;
+        let Some(unit) = unit else { return };
+        // `Deletions` judges the deletions.
+        for note in unit.notes.iter().filter(|note| note.op != Op::Delete) {
+            if unit.is_lost || !self.is_placed {
+                verdict.give_up(Law::Licence, 1);
+            } else {
+                let expected = "a listing that has it";
+                let found = "nothing in the raw topic, or not at this place of the log";
+                let violation = Violation::new(&note.key, expected, found).at_revision(note.revision);
+                verdict.judge(Law::Licence, Err(violation));
+            }
+        }
+        self.apply(&unit);
+    }
+
+    fn apply_all(&mut self) {
+        while let Some(unit) = self.units.pop_front() {
+            if let Some(unit) = unit {
+                self.places.remove(&unit.rest);
+                self.apply(&unit);
+            }
+        }
+        self.next = 0;
+    }
+
+    fn apply(&mut self, unit: &Unit) {
+        for note in &unit.notes {
+            if let Some(id) = note.created_workspace() {
+                self.windows.begin_members(id, self.origins.contains(&note.image.origin));
+            }
+            match note.op {
+                Op::Put => {
+                    let images = self.images.entry(note.collection.to_string()).or_default();
+                    images.insert(note.key.clone(), note.image);
+                    self.is_of_this_mapping = self.origins.contains(&note.image.origin);
+                    self.notices.forget(&note.collection, &note.key);
+                }
+                Op::Delete => {
+                    if let Some(images) = self.images.get_mut(&*note.collection) {
+                        images.remove(&note.key);
+                    }
+                    self.notices.forget(&note.collection, &note.key);
+                    if let Some(id) = &note.workspace_id {
+                        self.windows.end_members(id);
+                    }
+                }
+                Op::Notice => self.notices.tell(&note.collection, &note.key),
+            }
+        }
+    }
+
+    /// Members of a workspace that is not in the graph: such a listing says nothing.
+    fn is_void(&self, listing: &Listing, unit: Option<&Unit>) -> bool {
+        let workspace = listing.collection.strip_prefix("members/");
+        workspace.is_some_and(|id| unit.is_none() && !self.is_there(&entity_key("anthropic_workspace", id)))
+    }
+
+    /// Before this mapping, the members of a new workspace came as a snapshot.
+    fn is_of_older_members(&self, note: &Note, listing: &Listing) -> bool {
+        listing.collection.starts_with("members/") && !self.origins.contains(&note.image.origin)
+    }
+
+    fn is_there(&self, entity_key: &str) -> bool {
+        self.image(entity_key).is_some()
+    }
+
+    fn image(&self, entity_key: &str) -> Option<&Image> {
+        self.images.get(collection_of(entity_key))?.get(entity_key)
+    }
+
+    /// A change that rests on a listing is of what the listing has.
+    fn judge_note(&self, note: &Note, listing: &Listing, unit: Option<&Unit>, verdict: &mut Verdict) {
+        if note.op != Op::Put || listing.is_cut {
+            return;
+        }
+        let found = match note.reason.as_deref() {
+            Some(reason::END_APPEARED) => {
+                // Of a cut log the end's creation may be cut off.
+                let Some(unit) = unit else { return verdict.give_up(Law::Licence, 1) };
+                let mut created = unit.notes.iter().filter(|it| it.op == Op::Put);
+                let ends: Vec<&str> = ends(&note.key).collect();
+                (!created.any(|it| ends.contains(&&*it.key)))
+                    .then_some("a listing that brings none of its ends")
+            }
+            Some(_) => Some("another reason than a creation has"),
+            None => match listing.elements.get(&*note.key) {
+                None => Some("a listing that does not have it"),
+                Some(listed) if fingerprint(listed) == note.image.hash => None,
+                Some(_) if note.image.origin != hash(&listing.origin()) => {
+                    return verdict.give_up(Law::Licence, 1);
+                }
+                Some(_) => Some("a listing that has it otherwise"),
+            },
+        };
+        verdict.hold(Law::Licence, found.is_none(), || {
+            let violation = Violation::new(&note.key, "a listing that has it so", found.unwrap_or_default());
+            violation.at_revision(note.revision)
+        });
+    }
+
+    /// Behind a listing the log has what it has, and of a whole one nothing else but what is held.
+    fn judge_behind(&self, listing: &Listing, is_whole: bool, verdict: &mut Verdict) {
+        if !self.is_of_this_mapping {
+            return verdict.give_up(Law::History, listing.elements.len());
+        }
+        let images = self.images.get(&listing.collection);
+        let image = |key: &str| images.and_then(|images| images.get(key));
+        let name = &listing.id;
+        for (key, element) in &listing.elements {
+            let found = match image(key) {
+                Some(image) if image.hash == fingerprint(element) => None,
+                Some(image) if !self.origins.contains(&image.origin) => {
+                    verdict.give_up(Law::History, 1);
+                    continue;
+                }
+                Some(_) => Some("another image"),
+                // It is withheld.
+                None if element.ends().any(|end| !self.is_there(end)) => None,
+                None => Some("none"),
+            };
+            verdict.hold(Law::History, found.is_none(), || {
+                let expected = format!("its image as the listing {name} of {} has it", listing.collection);
+                Violation::new(key, expected, found.unwrap_or_default())
+            });
+        }
+        if !is_whole {
+            return;
+        }
+        for (key, image) in images.into_iter().flatten() {
+            if listing.elements.contains_key(&**key) {
+                continue;
+            }
+            let is_default = |end: &str| self.image(end).is_some_and(|image| image.is_default);
+            let is_default = image.is_default || ends(key).any(is_default);
+            let kind = image.kind.map_or("", ElementType::name);
+            let is_right = listing.is_silent_about(kind, ends(key), is_default)
+                || self.notices.is_held(&listing.collection, key);
+            verdict.hold(Law::History, is_right, || {
+                let expected =
+                    format!("its deletion, or a notice that it is held: {name} was whole without it");
+                Violation::new(key, expected, "neither")
+            });
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the log tells each hold once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::change::reason;
+
+use super::{
+    books::Books,
+    evidence::Listing,
+    note::{Note, ends},
+    verdict::{Law, Verdict, Violation},
+};
+
+/// One organization's held elements, as the notices and the listings tell them.
+#[derive(Debug, Default)]
+pub(super) struct Notices {
+    /// Keys by collection.
+    told: BTreeMap<String, BTreeSet<Box<str>>>,
+    /// Nothing that tells of a hold, or of its end, is cut off.
+    is_complete: bool,
+}
+
+impl Notices {
+    pub(super) fn begin(&mut self, is_complete: bool) {
+        self.is_complete = is_complete;
+    }
+
+    /// Holds a notice to the listing on which it rests, and why that is not whole, if it is not.
+    pub(super) fn judge(
+        &self,
+        note: &Note,
+        listing: &Listing,
+        partial: Option<&str>,
+    ) -> Result<(), Violation> {
+        let is_told = || self.told.get(&listing.collection).is_some_and(|told| told.contains(&note.key));
+        let found = if note.reason.as_deref() != Some(reason::HELD) {
+            "another reason"
+        } else if listing.elements.contains_key(&*note.key) {
+            "a listing that has it"
+        } else if partial.is_some() {
+            "a listing that is not whole"
+        } else if self.is_complete && is_told() {
+            "a second one, though it was held since the first"
+        } else {
+            return Ok(());
+        };
+        Err(Violation::new(&note.key, "a notice of what a whole listing lacks", found))
+    }
+
+    /// What is listed again is not held any more.
+    pub(super) fn end(&mut self, listing: &Listing) {
+        if let Some(told) = self.told.get_mut(&listing.collection) {
+            told.retain(|key| !listing.elements.contains_key(&**key));
+        }
+    }
+
+    pub(super) fn tell(&mut self, collection: &str, key: &str) {
+        self.told.entry(collection.to_owned()).or_default().insert(key.into());
+    }
+
+    pub(super) fn forget(&mut self, collection: &str, key: &str) {
+        if let Some(told) = self.told.get_mut(collection) {
+            told.remove(key);
+        }
+    }
+
+    /// Whether a notice tells that the element is held. A relationship is told together with its entity; an older version
+    /// told no relationship of the entities' collections, but some entity of the collection.
+    pub(super) fn is_held(&self, collection: &str, key: &str) -> bool {
+        let Some(told) = self.told.get(collection) else { return false };
+        let is_told_with_another = ends(key).next().is_some() && !collection.starts_with("members/");
+        told.contains(key) || is_told_with_another && !told.is_empty()
+    }
+
+    /// Each hold of the graph topic was told.
+    pub(super) fn judge_holds(&self, books: &Books, verdict: &mut Verdict) {
+        for (key, hold) in &books.holds {
+            if !self.is_complete {
+                verdict.give_up(Law::Notices, 1);
+                continue;
+            }
+            verdict.hold(Law::Notices, self.is_held(&hold.collection, key), || {
+                Violation::new(key, "a notice that it is held", "none").at_offset(hold.raw_offset)
+            });
+        }
+    }
+}

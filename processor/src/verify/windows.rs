@@ -1,0 +1,138 @@
+//! The exposure window of each change, and whether it is one of a first listing: what the whole listings before say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{evidence::Listing, note::Note, verdict::Violation};
+
+/// One organization's last whole listings, as the raw records tell them.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    wholes: BTreeMap<String, Whole>,
+    /// Collections without one above have none: nothing that was before is cut off.
+    is_complete: bool,
+    /// Collections of which nothing tells: members of workspaces that another version of the processor created, or of
+    /// which a cut log does not tell when they were there.
+    unknown: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Whole {
+    started_ts_ms: i64,
+    parameters: BTreeMap<String, String>,
+}
+
+impl Windows {
+    pub(super) fn begin(&mut self, is_complete: bool) {
+        self.is_complete = is_complete;
+    }
+
+    /// Why the listing is not whole, if it is not.
+    pub(super) fn partial(&self, listing: &Listing) -> Option<String> {
+        let before = self.wholes.get(&listing.collection).map(|whole| &whole.parameters);
+        listing.damage.clone().or_else(|| listing.narrower(before))
+    }
+
+    /// Whether nothing tells how wide the last whole listing was, and so whether this one is whole.
+    pub(super) fn is_unsure(&self, listing: &Listing) -> bool {
+        let is_widened = listing.collection == "workspaces" && !listing.is_widest();
+        is_widened && self.before(&listing.collection).is_none()
+    }
+
+    /// Takes a listing.
+    pub(super) fn take(&mut self, listing: &Listing, is_whole: bool) {
+        if !is_whole || listing.is_cut || self.is_unsure(listing) {
+            return;
+        }
+        let whole = Whole {
+            started_ts_ms: listing.manifest.started_ts_ms,
+            parameters: listing.manifest.parameters.clone(),
+        };
+        self.wholes.insert(listing.collection.clone(), whole);
+        self.unknown.remove(&listing.collection);
+    }
+
+    /// A workspace is new: the last whole listing of the workspaces says that it had no members then.
+    pub(super) fn begin_members(&mut self, workspace_id: &str, is_of_this_version: bool) {
+        let collection = format!("members/{workspace_id}");
+        match self.wholes.get("workspaces") {
+            _ if !is_of_this_version => drop(self.unknown.insert(collection)),
+            Some(whole) => {
+                let nobody = Whole { parameters: BTreeMap::new(), ..whole.clone() };
+                self.wholes.insert(collection, nobody);
+            }
+            None => {}
+        }
+    }
+
+    /// Nothing tells whether a listing of that collection counted.
+    pub(super) fn doubt(&mut self, collection: &str) {
+        self.wholes.remove(collection);
+        self.unknown.insert(collection.to_owned());
+    }
+
+    /// A workspace is gone, and its members' collection with it.
+    pub(super) fn end_members(&mut self, workspace_id: &str) {
+        let collection = format!("members/{workspace_id}");
+        self.wholes.remove(&collection);
+        self.unknown.remove(&collection);
+    }
+
+    /// The organization is forgotten: all begins again.
+    pub(super) fn forget(&mut self) {
+        *self = Self { is_complete: true, ..Self::default() };
+    }
+
+    /// Holds what a change says of itself to the listing on which it rests.
+    pub(super) fn judge(&self, note: &Note, listing: &Listing) -> Result<(), Violation> {
+        let wrong = |expected: String, found: String| Err(Violation::new(&note.key, expected, found));
+        let ended = listing.manifest.ended_ts_ms;
+        if (note.ts_ms, note.not_after_ts_ms) != (ended, Some(ended)) {
+            let found = format!("{} and {:?}", note.ts_ms, note.not_after_ts_ms);
+            return wrong(format!("the time {ended} of its listing, and no later"), found);
+        }
+        if *note.source_collection != *listing.collection {
+            return wrong(
+                format!("the collection {}", listing.collection),
+                note.source_collection.to_string(),
+            );
+        }
+        if *note.source_name != *listing.organization_name {
+            return wrong("the organization's name as in the listing".to_owned(), "another one".to_owned());
+        }
+        let Some(before) = self.before(&listing.collection) else { return Ok(()) };
+        let since = before.map(|whole| whole.started_ts_ms);
+        if note.not_before_ts_ms != since {
+            let expected = format!("no earlier than {since:?}, when the whole listing before began");
+            return wrong(expected, format!("{:?}", note.not_before_ts_ms));
+        }
+        let is_first = before.is_none();
+        if note.is_snapshot != is_first || note.is_read != (is_first && note.is_creation) {
+            let expected =
+                if is_first { "the op and the snapshot of a first listing" } else { "no snapshot" };
+            return wrong(expected.to_owned(), "the other".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Holds what a change says of itself to the decision on which it rests.
+    pub(super) fn judge_decided(&self, note: &Note) -> Result<(), Violation> {
+        let is_of_listing = note.listing_id.is_some();
+        let is_so = note.not_before_ts_ms.is_none() && note.not_after_ts_ms.is_some() == is_of_listing;
+        if is_so && !note.is_snapshot && !note.is_read {
+            return Ok(());
+        }
+        let expected = "no snapshot, and of a window only the end, if a listing had proposed the deletion";
+        Err(Violation::new(&note.key, expected, "something else"))
+    }
+
+    /// The last whole listing, if there was one; `None`: nothing tells.
+    fn before(&self, collection: &str) -> Option<Option<&Whole>> {
+        if self.unknown.contains(collection) {
+            return None;
+        }
+        match self.wholes.get(collection) {
+            None if !self.is_complete => None,
+            whole => Some(whole),
+        }
+    }
+}
