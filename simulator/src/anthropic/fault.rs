@@ -91,6 +91,11 @@ pub enum Answer {
     MissingLastId,
     /// A page without a row that says there is more.
     EmptyPage,
+    /// A page of at most so many rows that does not say whether more follows.
+    ShortPage {
+        /// How many rows it has at most.
+        rows: usize,
+    },
     /// After a page with more to come, its last object goes away: the next cursor is of nobody.
     CursorRemoved,
     /// After a page with more to come, its first object goes away: it was listed and is no more.
@@ -184,6 +189,7 @@ impl Answer {
                 body["data"] = json!([]);
                 body["has_more"] = json!(true);
             }
+            Self::ShortPage { rows } => shorten(body, *rows),
             Self::ContradictoryDuplicate => {
                 if let Some(data) = body.get_mut("data").and_then(Value::as_array_mut)
                     && let Some(mut row) = data.last().cloned()
@@ -215,6 +221,18 @@ impl Answer {
             }
             _ => {}
         }
+    }
+}
+
+fn shorten(body: &mut Value, rows: usize) {
+    let Some(data) = body.get_mut("data").and_then(Value::as_array_mut) else { return };
+    if data.len() > rows {
+        data.truncate(rows);
+        let last = data.last().cloned().unwrap_or_default();
+        body["last_id"] = last.get("id").or_else(|| last.get("user_id")).cloned().unwrap_or_default();
+    }
+    if let Some(page) = body.as_object_mut() {
+        page.remove("has_more");
     }
 }
 
