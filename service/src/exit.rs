@@ -1,5 +1,6 @@
 //! How a binary begins and ends: arguments, runtime, signals, exit code.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -88,12 +89,25 @@ where
 /// The exit code, and what to say last on stderr.
 fn ending(result: anyhow::Result<Outcome>) -> (u8, String) {
     match result {
-        Ok(Outcome::Incomplete(line)) => (3, line),
+        Ok(Outcome::Incomplete(line)) => (3, one_line(&line).into_owned()),
         Ok(outcome) => (outcome.code(), String::new()),
         // Each problem is a line of its own; a prefix would only stand before the first.
         Err(error) if is_usage(&error) => (2, format!("{error:#}")),
         Err(error) => (1, format!("{error:#}")),
     }
+}
+
+/// A text on one line: control characters, which an id may have, as their escapes.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    // The two of Unicode's own end a line as well.
+    let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
+    if !text.contains(breaks) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = text.chars().map(|character| {
+        if breaks(character) { character.escape_default().to_string() } else { character.to_string() }
+    });
+    Cow::Owned(escaped.collect())
 }
 
 fn is_usage(error: &anyhow::Error) -> bool {
@@ -182,6 +196,7 @@ mod tests {
             (Ok(Outcome::Failed), 1, ""),
             (Ok(Outcome::Usage), 2, ""),
             (Ok(Outcome::Incomplete("nimbus: users failed".to_owned())), 3, "nimbus: users failed"),
+            (Ok(Outcome::Incomplete("a\nb\u{1b}[2J\u{2028}é".to_owned())), 3, "a\\nb\\u{1b}[2J\\u{2028}é"),
             (Err(anyhow!("refused").context("failed to write")), 1, "failed to write: refused"),
             (Err(usage().into()), 2, "--organization names none; configured: nimbus"),
             (Err(two.into()), 2, "kafka.bootstrap_servers: is missing"),
