@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
@@ -27,6 +27,10 @@ pub struct Metrics {
     not_whole: NotWhole,
     holds: Holds,
     listings: Family<ListingLabels, Counter>,
+    poll_listings_done: Family<OrganizationLabels, Gauge>,
+    poll_listings_expected: Family<OrganizationLabels, Gauge>,
+    poll_duration: Family<OrganizationLabels, Gauge>,
+    poll_late: Family<OrganizationLabels, Gauge>,
     changes: Family<ChangeLabels, Counter>,
     lag: Family<PartitionLabels, Gauge>,
     closed: Family<PartitionLabels, Gauge>,
@@ -89,6 +93,14 @@ impl Metrics {
         registry.register_collector(Box::new(self.not_whole.clone()));
         registry.register_collector(Box::new(self.holds.clone()));
         registry.register("listings", "Listings by outcome", self.listings.clone());
+        let done = "Listings that the newest poll has ended, well or not";
+        registry.register("poll_listings_done", done, self.poll_listings_done.clone());
+        let expected = "Listings that the newest poll takes";
+        registry.register("poll_listings_expected", expected, self.poll_listings_expected.clone());
+        let took = "How long the last poll took";
+        registry.register_with_unit("poll_duration", took, Unit::Seconds, self.poll_duration.clone());
+        let late = "How much later than its interval the newest poll began";
+        registry.register_with_unit("poll_late", late, Unit::Seconds, self.poll_late.clone());
         registry.register("changes", "Changes by op", self.changes.clone());
         registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
         let closed = "Whether a partition is closed until a person resolves the reason in /readyz";
@@ -139,6 +151,35 @@ impl Metrics {
             outcome: outcome.to_owned(),
         };
         self.listings.get_or_create(&labels).inc();
+    }
+
+    /// The newest poll of an organization has ended so many listings of those that it takes.
+    pub fn set_poll_listings(&self, organization: &str, done: usize, expected: usize) {
+        let labels = OrganizationLabels { organization: organization.to_owned() };
+        self.poll_listings_done.get_or_create(&labels).set(i64::try_from(done).unwrap_or(i64::MAX));
+        self.poll_listings_expected.get_or_create(&labels).set(i64::try_from(expected).unwrap_or(i64::MAX));
+    }
+
+    /// A poll of an organization ended.
+    pub fn poll_took(&self, organization: &str, duration: Duration) {
+        let labels = OrganizationLabels { organization: organization.to_owned() };
+        self.poll_duration.get_or_create(&labels).set(seconds(duration));
+    }
+
+    /// A poll of an organization began that much after its time.
+    pub fn poll_was_late(&self, organization: &str, late: Duration) {
+        let labels = OrganizationLabels { organization: organization.to_owned() };
+        self.poll_late.get_or_create(&labels).set(seconds(late));
+    }
+
+    /// Another process polls the organization.
+    pub fn forget_polls(&self, organization: &str) {
+        let labels = OrganizationLabels { organization: organization.to_owned() };
+        for gauge in
+            [&self.poll_listings_done, &self.poll_listings_expected, &self.poll_duration, &self.poll_late]
+        {
+            gauge.remove(&labels);
+        }
     }
 
     /// Changes of one op (`c`, `u`, `d`, `r`, `m`) were written.
@@ -207,6 +248,10 @@ impl Metrics {
     pub fn count_dead_letters(&self, partition: i32, count: u64) {
         self.dead_letters.get_or_create(&PartitionLabels { partition }).inc_by(count);
     }
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What is known of each collection, by organization and collection: an organization may have thousands of workspaces,
