@@ -1,5 +1,7 @@
 //! A poll's marks: they move coverage, never an element.
 
+use std::collections::BTreeSet;
+
 use schemas::{
     codec::GraphValue,
     collection::{Collection, MEMBERS},
@@ -11,6 +13,10 @@ use schemas::{
 
 use super::{Position, Reconciled, coverage_record, is_applied, poll_record};
 
+/// Most collections that the coverage of the polls names (count). Of each one its own coverage tells.
+const MAX_INCOMPLETE: usize = 100;
+/// Longest text about one of them (characters): an id may be of any length.
+const MAX_DESCRIPTION: usize = 1_000;
 /// Why the members of a workspace are not listed whose deletion is held.
 const HELD_WORKSPACE: &str = "the deletion of the workspace is held, so its members are not listed; decide by what \
                               `processor holds` lists";
@@ -35,8 +41,9 @@ pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_
             for line in &mark.outcomes {
                 end_line(state, line, position, &mut reconciled, &mut incomplete);
             }
-            members_line(state, mark, position, &mut reconciled);
+            members_line(state, mark, position, &mut reconciled, &mut incomplete);
             held_workspaces(state, mark, position, &mut reconciled);
+            bound(&mut incomplete);
             Poll {
                 poll_id,
                 ended: true,
@@ -77,21 +84,43 @@ fn end_line(
 }
 
 /// The line about all members is about each collection of them that the poll says nothing else of. Of one that is gone
-/// nothing was to be expected.
-fn members_line(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
+/// nothing was to be expected. Where the mark has no room for a line each, the collections that were listed whole have
+/// none: their coverage says how their listings were judged.
+fn members_line(
+    state: &State,
+    mark: &Mark,
+    position: Position,
+    reconciled: &mut Reconciled,
+    incomplete: &mut Vec<String>,
+) {
     let Some(line) = mark.outcomes.iter().find(|line| line.collection == MEMBERS) else { return };
-    let left = state.coverage().iter().filter(|(name, coverage)| {
-        matches!(Collection::parse(name), Some(Collection::Members(_)))
-            && is_untold(name, coverage, mark, position)
+    let told: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
+    let members = state.coverage().iter().filter(|(name, _)| {
+        matches!(Collection::parse(name), Some(Collection::Members(_))) && !told.contains(name.as_str())
     });
-    let records = left.map(|(name, coverage)| covered(name, Some(coverage), line, position));
-    reconciled.records.extend(records);
+    for (name, coverage) in members {
+        let latest = coverage.latest.as_ref();
+        if latest.is_some_and(|it| it.poll_id.as_deref() == position.poll_id) {
+            let doubt = latest.filter(|it| is_doubtful(it)).map(|it| it.reason.as_deref());
+            incomplete.extend(doubt.map(|reason| described(name, reason)));
+        } else if line.outcome != outcome::WHOLE && latest.is_none_or(|it| it.outcome != outcome::GONE) {
+            reconciled.records.push(covered(name, Some(coverage), line, position));
+        }
+    }
+}
+
+/// Keeps what people read, so that the coverage of the polls fits its message.
+fn bound(incomplete: &mut Vec<String>) {
+    let more = incomplete.len().saturating_sub(MAX_INCOMPLETE);
+    incomplete.truncate(MAX_INCOMPLETE);
+    incomplete.extend((more > 0).then(|| format!("and {more} more")));
 }
 
 /// A workspace whose deletion is held is not listed any more, and so its members are not either: they are known no better
 /// than when they were listed last.
 fn held_workspaces(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
-    if mark.outcomes.iter().any(|line| line.collection == MEMBERS) {
+    // A line that counts what was listed whole is not about them.
+    if mark.outcomes.iter().any(|line| line.collection == MEMBERS && line.outcome != outcome::WHOLE) {
         return;
     }
     let held = state.holds().keys().filter_map(|key| state.known(key)?.workspace.as_ref());
@@ -150,13 +179,17 @@ fn covered(
 fn doubt<'a>(known: Option<&'a Coverage>, line: &ListingOutcome) -> Option<&'a str> {
     let latest = known.and_then(|coverage| coverage.latest.as_ref());
     let whole = known.and_then(|coverage| coverage.whole.as_ref());
-    let is_whole = |latest: &&Latest| [outcome::WHOLE, outcome::GUARDED].contains(&latest.outcome.as_str());
-    if let Some(latest) = latest.filter(|latest| !is_whole(latest)) {
+    if let Some(latest) = latest.filter(|latest| is_doubtful(latest)) {
         return Some(latest.reason.as_deref().unwrap_or(NO_REASON));
     }
     // Its manifest is among the dead letters, or a poll beside this one was faster.
     let other = line.listing_id.as_ref().filter(|id| whole.map(|whole| &whole.listing_id) != Some(*id));
     other.map(|_| "the listing that the poll wrote was not taken, or another has followed it")
+}
+
+/// Whether the newest listing was not taken for whole.
+fn is_doubtful(latest: &Latest) -> bool {
+    ![outcome::WHOLE, outcome::GUARDED].contains(&latest.outcome.as_str())
 }
 
 /// Coverage is kept for the organization's own collections and for members of workspaces in the graph.
@@ -171,7 +204,7 @@ fn is_coverable(state: &State, collection: &str) -> bool {
 }
 
 fn described(collection: &str, reason: Option<&str>) -> String {
-    format!("{collection}: {}", reason.unwrap_or(NO_REASON))
+    format!("{collection}: {}", reason.unwrap_or(NO_REASON)).chars().take(MAX_DESCRIPTION).collect()
 }
 
 /// As many of the lines as a poll's coverage has room for, and how many there are beside them.

@@ -126,11 +126,16 @@ impl PollMark {
 
     /// Members collections of which it says nothing, since their workspace is held and so nobody lists it.
     fn leaves_held<'a>(&'a self, books: &'a Books, offset: i64) -> impl Iterator<Item = String> {
-        let is_silent = self.mark.kind == END && !self.names(ALL_MEMBERS);
+        let is_silent = self.mark.kind == END && !self.is_about_all();
         let holds = books.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
         let held = holds.filter_map(|(key, _)| books.elements.get(key)?.workspace.as_ref());
         let members = held.map(|workspace| format!("{MEMBERS}{}", workspace.id));
         members.filter(move |name| books.coverage.get(name).is_some_and(|it| self.freezes(it, offset)))
+    }
+
+    /// Whether it says something of all members that it does not name, other than how many were listed whole.
+    fn is_about_all(&self) -> bool {
+        self.failed().any(|collection| collection == ALL_MEMBERS)
     }
 
     fn names(&self, collection: &str) -> bool {
@@ -145,7 +150,7 @@ impl PollMark {
         let is_left = collection.starts_with(MEMBERS)
             && latest.outcome == outcome::SKIPPED
             && latest.reason.is_some()
-            && !self.names(ALL_MEMBERS)
+            && !self.is_about_all()
             && !self.names(collection);
         let is_line = |line: &ListingOutcome| {
             is_its(&line.collection)

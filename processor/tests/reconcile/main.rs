@@ -4,6 +4,7 @@ mod begun;
 mod decisions;
 mod holds;
 mod laws;
+mod marks;
 mod scale;
 mod versions;
 mod world;
