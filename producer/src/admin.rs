@@ -1,10 +1,10 @@
 //! The Admin API client: one GET with its retries and bounds. It never sends anything else.
 
+mod failure;
 mod refusal;
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,9 @@ use service::redaction::redact;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use self::refusal::{forget_quotes, header, holds, refusal};
+pub use self::failure::Failure;
+use self::failure::Unshown;
+use self::refusal::{disguised, forget_quotes, header, holds, refusal};
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
 use crate::poll::chain;
@@ -27,6 +29,10 @@ use crate::poll::chain;
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Largest answer that is read (bytes): a page of 1,000 API keys has about 600 KB.
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
+/// The header that says whose key a request had.
+const ORGANIZATION_ID: &str = "anthropic-organization-id";
+/// How often the log tells that requests wait for the budget.
+const WAIT_LINE_INTERVAL: Duration = Duration::from_mins(1);
 /// Where an Admin API key is made.
 pub const KEYS_PAGE: &str = "https://platform.claude.com/settings/admin-keys";
 
@@ -52,50 +58,6 @@ pub enum Error {
     FailListing(Failure),
 }
 
-/// Why, for the log and the end mark. Nothing of the body is shown but Anthropic's own name of the error.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{reason}")]
-pub struct Failure {
-    /// Status of the last answer, if there was one.
-    pub status: Option<u16>,
-    /// Its `request-id`.
-    pub request_id: Option<String>,
-    /// What to know and to do.
-    pub reason: String,
-    /// `anthropic-organization-id`: whose key it was, if the server got so far.
-    pub organization_id: Option<String>,
-    /// `error.message`.
-    message: Unshown,
-}
-
-/// A text that may hold anything and is therefore never shown.
-#[derive(Clone, Default, PartialEq, Eq)]
-struct Unshown(String);
-
-impl fmt::Debug for Unshown {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(not shown)")
-    }
-}
-
-impl Failure {
-    /// One that no answer of the server's tells of.
-    pub(crate) fn of(reason: impl Into<String>) -> Self {
-        let reason = reason.into();
-        Self { status: None, request_id: None, reason, organization_id: None, message: Unshown::default() }
-    }
-
-    /// One that follows from an answer of status 200.
-    pub(crate) fn of_answer(request_id: Option<String>, reason: impl Into<String>) -> Self {
-        Self { status: Some(200), request_id, ..Self::of(reason) }
-    }
-
-    /// Whether the server complains of that parameter.
-    pub(crate) fn complains_of(&self, parameter: &str) -> bool {
-        self.status == Some(400) && self.message.0.contains(parameter)
-    }
-}
-
 /// The Admin API of one organization. Its requests go one after another and share one budget.
 pub struct Admin {
     http: Client,
@@ -112,6 +74,12 @@ pub struct Admin {
     expected: Option<String>,
     /// Whether the server takes `include_default`; forgotten with the process.
     takes_include_default: bool,
+    /// The organization's default workspace, once it is known.
+    default_workspace: Option<String>,
+    /// When the log last told that requests wait for the budget.
+    last_wait_told: Option<Instant>,
+    /// Whether an answer since [`Self::watch_names`] did not say which organization it is of.
+    is_unnamed: bool,
 }
 
 /// What was answered, well or badly.
@@ -150,6 +118,9 @@ impl Admin {
             backoff,
             expected: organization.organization_id.clone(),
             takes_include_default: true,
+            default_workspace: None,
+            last_wait_told: None,
+            is_unnamed: false,
         }
     }
 
@@ -173,6 +144,26 @@ impl Admin {
         self.takes_include_default = false;
     }
 
+    /// The id of the organization's default workspace, once it is known.
+    pub(crate) fn default_workspace(&self) -> Option<&str> {
+        self.default_workspace.as_deref()
+    }
+
+    /// This is the organization's default workspace.
+    pub(crate) fn set_default_workspace(&mut self, id: &str) {
+        self.default_workspace = Some(id.to_owned());
+    }
+
+    /// Notes from now on whether each answer says which organization it is of.
+    pub(crate) fn watch_names(&mut self) {
+        self.is_unnamed = false;
+    }
+
+    /// Whether an answer since then did not say so: a gateway drops the header.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        self.is_unnamed
+    }
+
     /// Sends one GET, again where that is worth it, and returns the answer of status 200.
     pub async fn get(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Error> {
         // A URL takes these away, and the request would be for something else.
@@ -190,18 +181,20 @@ impl Admin {
             let (headers, failure) = match outcome {
                 Ok(received) => {
                     self.check_organization(&received)?;
-                    if received.status == StatusCode::OK {
+                    let status = disguised(&received).unwrap_or(received.status);
+                    if status == StatusCode::OK {
+                        self.is_unnamed |= header(&received.headers, ORGANIZATION_ID).is_none();
                         return self.taken(received);
                     }
-                    let failure = refusal(&received, self.key.expose_secret(), self.hint());
-                    if received.status == StatusCode::UNAUTHORIZED {
+                    let failure = refusal(&received, status, self.key.expose_secret(), self.hint());
+                    if status == StatusCode::UNAUTHORIZED {
                         if is_fresh_key || !self.read_key_again() {
                             return Err(Error::StopOrganization(failure));
                         }
                         is_fresh_key = true;
                         continue;
                     }
-                    if !is_worth_retrying(received.status, &received.headers) {
+                    if !is_worth_retrying(status, &received.headers) {
                         return Err(Error::FailListing(failure));
                     }
                     (received.headers, failure)
@@ -222,7 +215,7 @@ impl Admin {
                 status = failure.status,
                 request.id = failure.request_id,
                 tried,
-                delay_ms = delay.as_millis(),
+                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
                 "trying again: {}",
                 failure.reason
             );
@@ -248,21 +241,31 @@ impl Admin {
         if key.starts_with("sk-ant-admin") {
             ""
         } else if key.starts_with("sk-ant-api") {
-            "; the configured key begins like a workspace's (sk-ant-api…), not like an Admin API key (sk-ant-admin01-…)"
+            "; the configured key begins with sk-ant-api, not with sk-ant-admin01-: a workspace's key reads nothing here, \
+             a personal or service account's key only if it is bound to no workspace, and a Claude Enterprise key only \
+             the users"
         } else {
-            "; the configured key does not begin like an Admin API key (sk-ant-admin01-…)"
+            "; the configured key does not begin with sk-ant-admin01-, as an Admin API key does"
         }
     }
 
     async fn spend(&mut self) {
         while let Err(wait) = self.budget.spend(Instant::now()) {
-            info!(
-                organization.name = self.name,
-                seconds = wait.as_secs(),
-                "the budget of requests a minute is spent; waiting"
-            );
+            if self.last_wait_told.is_none_or(|told| told.elapsed() >= WAIT_LINE_INTERVAL) {
+                self.last_wait_told = Some(Instant::now());
+                info!(
+                    organization.name = self.name,
+                    seconds = wait.as_secs(),
+                    "waiting for the budget of requests a minute; this line comes once a minute at most"
+                );
+            }
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// How long so many requests take, each answered at once.
+    pub(crate) fn time_for(&mut self, requests: usize) -> Duration {
+        self.budget.time_for(requests, Instant::now())
     }
 
     async fn exchange(&self, url: Url) -> Result<Received, Lost> {
@@ -300,7 +303,7 @@ impl Admin {
     /// A key that was replaced may be another organization's: nothing of its answers may be written.
     fn check_organization(&self, received: &Received) -> Result<(), Error> {
         let Some(expected) = &self.expected else { return Ok(()) };
-        match header(&received.headers, "anthropic-organization-id") {
+        match header(&received.headers, ORGANIZATION_ID) {
             Some(found) if found != *expected => Err(Error::StopOrganization(Failure {
                 status: Some(received.status.as_u16()),
                 request_id: header(&received.headers, "request-id"),
@@ -362,6 +365,18 @@ async fn read(mut response: Response, lost: impl Fn(reqwest::Error) -> Lost) -> 
 /// No whole answer came. The URL is left out of the reason, as it stands beside it in the log. A server may quote the
 /// key where it closes an HTTP/2 connection, and the cause repeats that.
 fn broken(error: &reqwest::Error, key: &str) -> Lost {
+    let mut cause = error.source();
+    while let Some(deeper) = cause.and_then(std::error::Error::source) {
+        cause = Some(deeper);
+    }
+    let cause = cause.map(|cause| redact(&format!(" ({cause})"), key)).unwrap_or_default();
+    // rustls' own words (`Error::InvalidCertificate`); no type of its is reachable from here.
+    if error.is_connect() && cause.contains("invalid peer certificate") {
+        return Lost::ForGood(Failure::of(format!(
+            "the server's certificate is not trusted{cause}; if a proxy or a certificate authority of your own signed \
+             it, name the authority's certificate in http.root_certificate"
+        )));
+    }
     let what = if error.is_timeout() {
         "no whole answer came in time"
     } else if error.is_connect() {
@@ -369,10 +384,5 @@ fn broken(error: &reqwest::Error, key: &str) -> Lost {
     } else {
         "the connection broke"
     };
-    let mut cause = error.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    let reason = cause.map_or_else(|| what.to_owned(), |cause| format!("{what} ({cause})"));
-    Lost::Again(Failure::of(redact(&reason, key)))
+    Lost::Again(Failure::of(format!("{what}{cause}")))
 }

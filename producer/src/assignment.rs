@@ -1,6 +1,7 @@
 //! Which partitions this process has, and who polls for them.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ pub struct Assignment(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     owned: Mutex<BTreeMap<i32, Owned>>,
+    /// How many assignments of a partition there have been (count).
+    assigned: AtomicU64,
     /// Told when a holder leaves: for the thread that waits in [`Assignment::withdraw`].
     left: Condvar,
     /// Told when partitions come.
@@ -26,6 +29,8 @@ struct Shared {
 }
 
 struct Owned {
+    /// Tells this assignment of the partition from earlier ones.
+    generation: u64,
     leave: ShutdownTrigger,
     asked: Shutdown,
     holders: usize,
@@ -36,6 +41,7 @@ struct Owned {
 pub struct Hold {
     shared: Arc<Shared>,
     partition: i32,
+    generation: u64,
     asked: Shutdown,
 }
 
@@ -44,12 +50,19 @@ impl Hold {
     pub fn leave(&self) -> &Shutdown {
         &self.asked
     }
+
+    /// Tells this assignment of the partition from all others that the process has had.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut owned = self.shared.owned();
-        if let Some(entry) = owned.get_mut(&self.partition) {
+        // A poll that outlived the wait for its end may end when the partition is back: then this hold is of an
+        // assignment that is over, and the entry counts others.
+        if let Some(entry) = owned.get_mut(&self.partition).filter(|it| it.generation == self.generation) {
             entry.holders -= 1;
         }
         self.shared.left.notify_all();
@@ -70,7 +83,8 @@ impl Assignment {
         for partition in partitions {
             owned.entry(*partition).or_insert_with(|| {
                 let (leave, asked) = shutdown();
-                Owned { leave, asked, holders: 0, is_withdrawn: false }
+                let generation = self.0.assigned.fetch_add(1, Ordering::Relaxed);
+                Owned { generation, leave, asked, holders: 0, is_withdrawn: false }
             });
         }
         drop(owned);
@@ -79,6 +93,10 @@ impl Assignment {
 
     /// Has the holders of these partitions leave, and blocks until they have.
     pub fn withdraw(&self, partitions: &[i32]) {
+        self.withdraw_within(partitions, LEAVE_BOUND);
+    }
+
+    fn withdraw_within(&self, partitions: &[i32], bound: Duration) {
         let mut owned = self.0.owned();
         for partition in partitions {
             if let Some(entry) = owned.get_mut(partition) {
@@ -89,11 +107,8 @@ impl Assignment {
         let is_held = |owned: &mut BTreeMap<i32, Owned>| {
             partitions.iter().any(|it| owned.get(it).is_some_and(|entry| entry.holders > 0))
         };
-        let (mut owned, waited) = self
-            .0
-            .left
-            .wait_timeout_while(owned, LEAVE_BOUND, is_held)
-            .unwrap_or_else(PoisonError::into_inner);
+        let (mut owned, waited) =
+            self.0.left.wait_timeout_while(owned, bound, is_held).unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             warn!(?partitions, "a poll did not end in time; whoever has the partition next fences it");
         }
@@ -118,12 +133,15 @@ impl Assignment {
         let mut owned = self.0.owned();
         let entry = owned.get_mut(&partition).filter(|entry| !entry.is_withdrawn)?;
         entry.holders += 1;
-        Some(Hold { shared: Arc::clone(&self.0), partition, asked: entry.asked.clone() })
+        let (generation, asked) = (entry.generation, entry.asked.clone());
+        Some(Hold { shared: Arc::clone(&self.0), partition, generation, asked })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::Assignment;
 
     #[tokio::test]
@@ -156,5 +174,22 @@ mod tests {
         assignment.withdraw(&[3, 9]);
         assignment.assign(&[3]);
         assert!(!assignment.hold(3).await.leave().is_requested());
+    }
+
+    #[tokio::test]
+    async fn a_hold_that_outlived_its_assignment_is_not_counted_off_the_next_one() {
+        let assignment = Assignment::default();
+        assignment.assign(&[3]);
+        let outlived = assignment.hold(3).await;
+        assignment.withdraw_within(&[3], Duration::ZERO);
+        assignment.assign(&[3]);
+        let held = assignment.hold(3).await;
+        assert_ne!(held.generation(), outlived.generation());
+        drop(outlived);
+        // The partition is still held: a withdrawal has to wait for it.
+        let holders = |assignment: &Assignment| assignment.0.owned().get(&3).map(|owned| owned.holders);
+        assert_eq!(holders(&assignment), Some(1));
+        drop(held);
+        assert_eq!(holders(&assignment), Some(0));
     }
 }

@@ -30,8 +30,8 @@ const JITTER: f64 = 0.25;
 
 impl Backoff {
     /// The wait before the try after `tried` tries. `retry-after-ms` and `retry-after` (seconds or an HTTP date) are
-    /// obeyed up to the bound; without them the wait grows, and a limit's reset time that lies ahead prolongs it.
-    /// `chance` is 0 to 1.
+    /// obeyed up to the bound; without one that lies ahead the wait grows, and a limit's reset time that lies ahead
+    /// prolongs it. `chance` is 0 to 1.
     pub fn delay(&self, headers: &HeaderMap, tried: u32, now: Timestamp, chance: f64) -> Duration {
         if let Some(wait) = retry_after(headers, now) {
             return wait.min(self.longest);
@@ -52,16 +52,18 @@ pub fn is_worth_retrying(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
+/// What the server asks for, as far as that lies ahead: 0 seconds, or a time that has passed by a clock that is ahead,
+/// would spend all tries within milliseconds. Anthropic's SDK ignores both (`_base_client.py`).
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let number = |name| text(headers, name).and_then(|text| text.parse::<f64>().ok());
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
-    if let Some(milliseconds) = text(headers, "retry-after-ms").and_then(|text| text.parse::<f64>().ok()) {
-        return seconds(milliseconds / 1000.0);
-    }
-    let text = text(headers, RETRY_AFTER.as_str())?;
-    if let Ok(number) = text.parse::<f64>() {
-        return seconds(number);
-    }
-    rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(|at| until(at, now))
+    let date = || rfc2822::DateTimeParser::new().parse_timestamp(text(headers, RETRY_AFTER.as_str())?).ok();
+    let is_ahead = |wait: &Duration| !wait.is_zero();
+    let milliseconds = number("retry-after-ms").and_then(|number| seconds(number / 1000.0));
+    milliseconds
+        .filter(is_ahead)
+        .or_else(|| number(RETRY_AFTER.as_str()).and_then(seconds).filter(is_ahead))
+        .or_else(|| date().map(|at| until(at, now)).filter(is_ahead))
 }
 
 fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn a_header_decides_within_the_bound_and_else_the_wait_doubles() {
         let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
-        let cases: [Case; 14] = [
+        let cases: [Case; 18] = [
             (&[], 1, 0.0, 500),
             (&[], 2, 0.0, 1_000),
             (&[], 3, 1.0, 1_500),
@@ -108,7 +110,12 @@ mod tests {
             (&[("retry-after", "0.25")], 1, 1.0, 250),
             (&[("retry-after", "3600")], 1, 0.0, 60_000),
             (&[("retry-after", "Tue, 24 Nov 2026 12:00:09 GMT")], 1, 0.0, 9_000),
-            (&[("retry-after", "Tue, 24 Nov 2026 11:00:00 GMT")], 1, 0.0, 0),
+            // At once, or at a time that has passed, says nothing of when it is worth it.
+            (&[("retry-after", "Tue, 24 Nov 2026 11:00:00 GMT")], 2, 0.0, 1_000),
+            (&[("retry-after", "0")], 1, 0.0, 500),
+            (&[("retry-after", "0.0")], 3, 0.0, 2_000),
+            (&[("retry-after-ms", "0")], 1, 0.0, 500),
+            (&[("retry-after-ms", "0"), ("retry-after", "7")], 1, 0.0, 7_000),
             (&[("retry-after", "soon")], 1, 0.0, 500),
             (&[("retry-after", "-1")], 1, 0.0, 500),
             (&[("retry-after-ms", "40"), ("retry-after", "7")], 1, 0.0, 40),

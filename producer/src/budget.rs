@@ -23,11 +23,30 @@ impl Budget {
         Self { per_minute, spent: VecDeque::new() }
     }
 
-    /// Spends a token, or says how long to wait before asking again.
-    pub fn spend(&mut self, now: Instant) -> Result<(), Duration> {
+    /// How long so many requests take from now on, each answered at once.
+    pub fn time_for(&mut self, requests: usize, now: Instant) -> Duration {
+        self.forget_old(now);
+        let free = self.per_minute - self.spent.len();
+        let Some(last) = requests.checked_sub(free + 1) else { return Duration::ZERO };
+        // Beyond the free tokens each waits for one that comes back, and that one's successor a minute longer.
+        let rounds = u32::try_from(last / self.per_minute).unwrap_or(u32::MAX);
+        let position = last % self.per_minute;
+        let spent = self
+            .spent
+            .get(position)
+            .map(|spent| MINUTE.saturating_sub(now.saturating_duration_since(*spent)));
+        spent.unwrap_or(MINUTE).saturating_add(MINUTE.saturating_mul(rounds))
+    }
+
+    fn forget_old(&mut self, now: Instant) {
         while self.spent.front().is_some_and(|spent| now.saturating_duration_since(*spent) >= MINUTE) {
             self.spent.pop_front();
         }
+    }
+
+    /// Spends a token, or says how long to wait before asking again.
+    pub fn spend(&mut self, now: Instant) -> Result<(), Duration> {
+        self.forget_old(now);
         match self.spent.front() {
             Some(oldest) if self.spent.len() >= self.per_minute => {
                 Err(MINUTE.saturating_sub(now.saturating_duration_since(*oldest)))
@@ -75,5 +94,24 @@ mod tests {
         assert_eq!(budget.spend(start), Ok(()));
         assert_eq!(budget.spend(start + Duration::from_secs(20)), Err(Duration::from_secs(40)));
         assert_eq!(budget.spend(start + Duration::from_mins(1)), Ok(()));
+    }
+
+    #[test]
+    fn the_time_for_requests_is_what_the_bucket_makes_them_take() {
+        let start = Instant::now();
+        for requests in [1, 3, 4, 6, 7, 20] {
+            let mut budget = Budget::new(3);
+            let mut now = start;
+            budget.spend(now).expect("it is full");
+            now += Duration::from_secs(10);
+            let expected = budget.time_for(requests, now);
+            let asked = now;
+            for _ in 0..requests {
+                while let Err(wait) = budget.spend(now) {
+                    now += wait;
+                }
+            }
+            assert_eq!(now - asked, expected, "{requests} requests");
+        }
     }
 }

@@ -6,8 +6,8 @@ use rdkafka::ClientConfig;
 use schemas::codec::{DecodeError, GraphValue};
 use schemas::collection::POLL;
 use schemas::state::GraphKey;
-use service::kafka::partition::Record;
-use service::kafka::restore::{self, RestoreError};
+use service::kafka::partition::{PartitionReader, Record, Start, hurried};
+use service::kafka::restore::{RestoreError, restore_to};
 use tracing::warn;
 
 use crate::poll::chain;
@@ -17,6 +17,8 @@ use crate::poll::chain;
 pub struct LastPoll {
     /// The organization's id.
     pub organization_id: String,
+    /// The name under which it was polled.
+    pub organization_name: String,
     /// Of that poll.
     pub poll_id: Option<String>,
     /// When it began (ms since 1970).
@@ -29,27 +31,53 @@ pub struct LastPoll {
     pub partition_count: i32,
 }
 
-/// The newest poll by the organization's configured name. Reads the partitions whole, and keeps nothing but this.
+/// The newest poll of each organization. By id, since a name may have moved to another organization.
+#[derive(Debug, Default)]
+pub struct Known(BTreeMap<String, LastPoll>);
+
+impl Known {
+    /// The organization's newest poll.
+    pub fn of(&self, organization_id: &str) -> Option<&LastPoll> {
+        self.0.get(organization_id)
+    }
+
+    /// The newest poll under that name.
+    pub fn newest(&self, name: &str) -> Option<&LastPoll> {
+        let polls = self.0.values().filter(|last| last.organization_name == name);
+        polls.max_by_key(|last| last.started_ts_ms)
+    }
+}
+
+/// Reads the partitions whole, one after the other, and keeps nothing but the newest polls. Blocks; `None` if it is
+/// stopped.
 pub fn read(
     client: &ClientConfig,
     group: &str,
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
-) -> Result<BTreeMap<String, LastPoll>, RestoreError<DecodeError>> {
-    let mut polls: BTreeMap<String, (String, LastPoll)> = BTreeMap::new();
-    restore::read(client, group, topic, partitions, |record| note(&mut polls, record))?;
-    let mut newest: BTreeMap<String, LastPoll> = BTreeMap::new();
-    for (name, poll) in polls.into_values() {
-        if newest.get(&name).is_none_or(|other| other.started_ts_ms < poll.started_ts_ms) {
-            newest.insert(name, poll);
+    is_stopped: impl Fn() -> bool,
+) -> Result<Option<Known>, RestoreError<DecodeError>> {
+    let mut known = Known::default();
+    let mut reader: Option<PartitionReader> = None;
+    for partition in partitions {
+        let mut reading = match reader.take() {
+            None => PartitionReader::open(&hurried(client), group, topic, partition, Start::Beginning)?,
+            Some(mut reader) => {
+                reader.turn_to(topic, partition, Start::Beginning)?;
+                reader
+            }
+        };
+        let end = reading.end_offset()?;
+        if !restore_to(&mut reading, end, &is_stopped, |record| note(&mut known.0, record))? {
+            return Ok(None);
         }
+        reader = Some(reading);
     }
-    Ok(newest)
+    Ok(Some(known))
 }
 
-/// By organization id, since a name may have moved to another organization.
 /// A coverage that a newer version wrote is an error: it may say that the key belongs to another organization.
-fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) -> Result<(), DecodeError> {
+fn note(polls: &mut BTreeMap<String, LastPoll>, record: Record) -> Result<(), DecodeError> {
     let key = record.key.and_then(|key| String::from_utf8(key).ok()).unwrap_or_default();
     let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(&key) else {
         return Ok(());
@@ -66,13 +94,14 @@ fn note(polls: &mut BTreeMap<String, (String, LastPoll)>, record: Record) -> Res
             let Some(poll) = coverage.poll else { return Ok(()) };
             let last = LastPoll {
                 organization_id: coverage.organization_id.clone(),
+                organization_name: coverage.organization_name,
                 poll_id: poll.poll_id,
                 started_ts_ms: poll.started_ts_ms.unwrap_or_default(),
                 ended: poll.ended,
                 complete: poll.complete,
                 partition_count: poll.partition_count,
             };
-            polls.insert(coverage.organization_id, (coverage.organization_name, last));
+            polls.insert(coverage.organization_id, last);
         }
         Ok(_) => warn!(offset = record.offset, "a record of the graph topic is no coverage, as its key says"),
         Err(error @ DecodeError::UnknownSchema(_)) => return Err(error),
@@ -115,8 +144,9 @@ mod tests {
         note(&mut polls, record("one", "users", Some(poll(9, true)))).expect("of this version");
         note(&mut polls, record("one", "poll", Some(poll(7, false)))).expect("of this version");
         note(&mut polls, record("two", "poll", Some(poll(1, true)))).expect("of this version");
-        let (name, last) = &polls["one"];
-        assert_eq!((name.as_str(), last.started_ts_ms, last.ended), ("nimbus", 7, false));
+        let last = &polls["one"];
+        let found = (last.organization_name.as_str(), last.started_ts_ms, last.ended);
+        assert_eq!(found, ("nimbus", 7, false));
         note(&mut polls, record("one", "poll", None)).expect("of this version");
         assert_eq!(polls.keys().collect::<Vec<_>>(), ["two"]);
     }

@@ -8,8 +8,14 @@ use serde::de::{Deserialize, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::place::{Place, half_character, values};
+
 /// Most levels of arrays and objects within each other (count): a page has six, and each costs a part of the stack.
 const MAX_DEPTH: usize = 64;
+/// Most values of an answer (count): a page of 1,000 rows has some 30,000, and each takes 32 bytes of memory or more.
+const MAX_VALUES: usize = 1_000_000;
+/// What some programs write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +37,57 @@ pub enum Json {
 /// Why bytes are no JSON that can be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum NoJson {
-    /// Not JSON, or with half a character in a text.
-    #[error("the answer is no JSON; is base_url the Admin API, and no proxy between?")]
-    Syntax,
+    /// Nothing, or a page of an edge or a proxy.
+    #[error(
+        "the answer is not JSON; check that base_url is the Admin API, and that no proxy answers in its place"
+    )]
+    Foreign,
+    /// It begins like JSON and is none.
+    #[error("the answer is not valid JSON at {0}")]
+    Syntax(Place),
+    /// Its end is missing.
+    #[error("the answer breaks off after {0} bytes, before its JSON ends")]
+    Cut(usize),
+    /// It is more than one value.
+    #[error("the answer goes on behind its JSON at {0}")]
+    Trailing(Place),
+    /// A text that no other program can keep either.
+    #[error(
+        "a text in the answer has half of a character (a lone \\u surrogate) at {0}; if a name \
+         has it, write that name again"
+    )]
+    HalfCharacter(Place),
+    /// A text that is not Unicode.
+    #[error(
+        "the answer has an invalid byte, which is not UTF-8, at {0}; if a name has it, write that name again"
+    )]
+    InvalidByte(Place),
+    /// JSON must not begin with one (RFC 8259, section 8.1).
+    #[error(
+        "the answer begins with a byte order mark, which JSON must not have; see which proxy or gateway adds it"
+    )]
+    ByteOrderMark,
     /// A name stands twice in one object: nobody can say which of the two is meant.
     #[error("an object of the answer has two fields of one name")]
     Twice,
     /// Nested beyond reason.
     #[error("the answer is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
+    /// Each value takes memory, however short its text is.
+    #[error("the answer has more than {MAX_VALUES} values")]
+    TooMany,
 }
 
 impl Json {
     /// The value that the bytes are.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoJson> {
-        Self::of(read(bytes)?, 0)
+        if values(bytes) > MAX_VALUES {
+            return Err(NoJson::TooMany);
+        }
+        read(bytes).and_then(|raw| Self::of(raw, 0)).map_err(|refusal| match refusal {
+            Refusal::Unread => diagnosis(bytes),
+            Refusal::Named(reason) => reason,
+        })
     }
 
     /// Whether it is a text.
@@ -71,10 +113,10 @@ impl Json {
         text
     }
 
-    fn of(raw: &RawValue, depth: usize) -> Result<Self, NoJson> {
+    fn of(raw: &RawValue, depth: usize) -> Result<Self, Refusal> {
         let text = raw.get();
         if depth > MAX_DEPTH {
-            return Err(NoJson::TooDeep);
+            return Err(Refusal::Named(NoJson::TooDeep));
         }
         match text.as_bytes().first() {
             Some(b'{') => {
@@ -82,7 +124,7 @@ impl Json {
                 let mut object = BTreeMap::new();
                 for (name, raw) in fields {
                     if object.insert(name, Self::of(raw, depth + 1)?).is_some() {
-                        return Err(NoJson::Twice);
+                        return Err(Refusal::Named(NoJson::Twice));
                     }
                 }
                 Ok(Self::Object(object))
@@ -136,8 +178,51 @@ impl Json {
     }
 }
 
-fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, NoJson> {
-    serde_json::from_slice(bytes).map_err(|_| NoJson::Syntax)
+/// Why a part of an answer was refused.
+enum Refusal {
+    /// The parser says so; [`diagnosis`] says why.
+    Unread,
+    /// For this reason.
+    Named(NoJson),
+}
+
+fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(bytes).map_err(|_| Refusal::Unread)
+}
+
+/// What an answer is that the parser refuses.
+fn diagnosis(bytes: &[u8]) -> NoJson {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        return NoJson::ByteOrderMark;
+    }
+    if !matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) {
+        return NoJson::Foreign;
+    }
+    match std::str::from_utf8(bytes) {
+        Err(error) if error.error_len().is_none() => return NoJson::Cut(bytes.len()),
+        Err(error) => return NoJson::InvalidByte(Place::of(bytes, error.valid_up_to())),
+        Ok(_) => {}
+    }
+    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
+    match values.next() {
+        Some(Err(error)) if error.is_eof() => NoJson::Cut(bytes.len()),
+        Some(Err(error)) => NoJson::Syntax(Place::of(bytes, offset(bytes, &error))),
+        Some(Ok(_)) | None => {
+            let end = values.byte_offset();
+            let rest = bytes.get(end..).unwrap_or_default().trim_ascii_start();
+            if !rest.is_empty() {
+                return NoJson::Trailing(Place::of(bytes, bytes.len() - rest.len()));
+            }
+            let half = half_character(bytes).map(|at| NoJson::HalfCharacter(Place::of(bytes, at)));
+            half.unwrap_or(NoJson::Syntax(Place::of(bytes, 0)))
+        }
+    }
+}
+
+/// Where the parser stopped: it counts lines and their bytes from 1.
+fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
+    let before = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    before.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1)
 }
 
 /// The fields of an object in their order, each as it was written.
@@ -167,7 +252,8 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Json, MAX_DEPTH, NoJson};
+    use super::{Json, MAX_DEPTH, MAX_VALUES, NoJson};
+    use crate::place::Place;
 
     fn canonical(text: &str) -> Result<String, NoJson> {
         Json::parse(text.as_bytes()).map(|value| value.canonical())
@@ -189,10 +275,21 @@ mod tests {
     fn what_cannot_be_kept_is_refused_with_the_reason() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         for (text, expected) in [
-            ("", NoJson::Syntax),
-            ("{} {}", NoJson::Syntax),
-            (r#"{"a":1,}"#, NoJson::Syntax),
-            (r#""\ud83d""#, NoJson::Syntax),
+            ("", NoJson::Foreign),
+            ("<html>502</html>", NoJson::Foreign),
+            ("upstream error", NoJson::Foreign),
+            ("{} {}", NoJson::Trailing(Place { byte: 3, row: None })),
+            ("{}]", NoJson::Trailing(Place { byte: 2, row: None })),
+            (r#"{"a":1,}"#, NoJson::Syntax(Place { byte: 7, row: None })),
+            ("{\n\"a\":x}", NoJson::Syntax(Place { byte: 6, row: None })),
+            (r#"{"a":"#, NoJson::Cut(5)),
+            (r#"{"a":"b"#, NoJson::Cut(7)),
+            (r#""\ud83d""#, NoJson::HalfCharacter(Place { byte: 1, row: None })),
+            (
+                r#"{"data":[{"id":"a"},{"id":"b","name":"\ud83d"}]}"#,
+                NoJson::HalfCharacter(Place { byte: 38, row: Some(2) }),
+            ),
+            ("\u{feff}{}", NoJson::ByteOrderMark),
             (r#"{"a":1,"b":{"c":1,"\u0063":1}}"#, NoJson::Twice),
             (&deep(MAX_DEPTH + 2), NoJson::TooDeep),
             (&deep(200_000), NoJson::TooDeep),
@@ -200,7 +297,11 @@ mod tests {
             assert_eq!(canonical(text), Err(expected), "{}", &text[..text.len().min(40)]);
         }
         assert_eq!(canonical(&deep(MAX_DEPTH)).expect("JSON"), deep(MAX_DEPTH));
-        assert_eq!(Json::parse(b"\"\xff\""), Err(NoJson::Syntax));
+        let invalid = |byte, row| Err(NoJson::InvalidByte(Place { byte, row }));
+        assert_eq!(Json::parse(b"\"\xff\""), invalid(1, None));
+        assert_eq!(Json::parse(b"{\"data\":[1,\"\xff\"]}"), invalid(12, Some(2)));
+        assert_eq!(Json::parse(b"\"\xc3"), Err(NoJson::Cut(2)));
+        assert_eq!(canonical(&format!("[{}1]", "[],".repeat(MAX_VALUES))), Err(NoJson::TooMany));
     }
 
     #[test]

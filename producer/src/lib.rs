@@ -1,24 +1,29 @@
 //! Polls the Anthropic Admin API and publishes raw records.
 //!
 //! - [`admin`], [`budget`], [`backoff`]: one GET with its retries and bounds
-//! - [`json`], [`page`], [`listing`], [`resource`]: from pages to a whole listing
+//! - [`json`], [`place`], [`page`], [`listing`], [`resource`]: from pages to a whole listing
 //! - [`raw`], [`publish`]: from a listing to one transaction
-//! - [`mod@poll`], [`run`], [`check`]: what the commands do
+//! - [`mod@poll`], [`claims`], [`run`], [`check`]: what the commands do
 
 pub mod admin;
 pub mod assignment;
 pub mod backoff;
 pub mod budget;
 pub mod check;
+pub mod claims;
 pub mod cli;
 mod extra;
+mod histories;
 pub mod history;
 pub mod json;
 pub mod listing;
 pub mod manual;
+mod outcomes;
 pub mod page;
+pub mod place;
 pub mod poll;
 mod polling;
+mod progress;
 pub mod publish;
 pub mod raw;
 pub mod resource;

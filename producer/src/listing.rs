@@ -15,8 +15,10 @@ use crate::resource::{self, Unreadable};
 pub const LIMIT: usize = 1000;
 /// Largest listing (bytes of JSON): some 200,000 API keys; what is larger would take the memory of the process.
 const MAX_LISTING_BYTES: usize = 128 * 1024 * 1024;
+/// The parameter that has the default workspace listed (since 2026-10).
+const INCLUDE_DEFAULT: &str = "include_default";
 /// The name of an organization's default workspace, which cannot be renamed (workspaces guide, "Default Workspace").
-pub const DEFAULT_WORKSPACE: &str = "Default";
+const DEFAULT_WORKSPACE: &str = "Default";
 
 /// A whole listing.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct Listing {
     pub started_ts_ms: i64,
     /// When the last page was there (ms since 1970).
     pub ended_ts_ms: i64,
+    /// Of workspaces: the id of the default workspace, if it is listed.
+    pub default_workspace_id: Option<String>,
 }
 
 /// Why pages make no whole listing.
@@ -61,9 +65,12 @@ pub enum Flaw {
     /// More was promised and nothing came: the cursor's object may have gone, and the rest with it.
     #[error("an empty page followed one that said that more follows")]
     EmptyPage,
-    /// A full page that does not say whether more follows.
-    #[error("a full page does not say whether more follows")]
+    /// Neither whether more follows nor where.
+    #[error("a page has neither has_more nor last_id, so nothing says whether more follows")]
     NoEnd,
+    /// The server ignores the cursor, and would go on for ever.
+    #[error("a page has only rows that earlier pages had")]
+    NothingNew,
     /// One resource twice, in two states: no moment had both.
     #[error("the resource {0} is listed twice and differs")]
     Contradiction(String),
@@ -88,25 +95,72 @@ struct Assembly {
     positions: BTreeMap<String, usize>,
     cursors: BTreeSet<String>,
     bytes: usize,
+    /// Whether the last page said that more follows.
+    is_more_promised: bool,
 }
 
 /// Lists a collection whole.
 pub async fn list(admin: &mut Admin, collection: &Collection) -> Result<Listing, Error> {
-    match list_once(admin, collection).await {
-        Err(Error::FailListing(failure))
-            if *collection == Collection::Workspaces
-                && admin.takes_include_default()
-                && failure.complains_of("include_default") =>
-        {
-            admin.drop_include_default();
-            list_once(admin, collection).await
-        }
-        result => result,
+    match collection {
+        Collection::Workspaces => list_workspaces(admin).await,
+        _ => list_once(admin, collection, false).await,
     }
 }
 
-async fn list_once(admin: &mut Admin, collection: &Collection) -> Result<Listing, Error> {
-    let parameters = parameters(collection, admin.takes_include_default());
+/// Lists the workspaces, the default one among them if the server can list it.
+async fn list_workspaces(admin: &mut Admin) -> Result<Listing, Error> {
+    if !admin.takes_include_default() {
+        return list_once(admin, &Collection::Workspaces, false).await;
+    }
+    let mut listing = match list_once(admin, &Collection::Workspaces, true).await {
+        Err(Error::FailListing(failure)) if failure.complains_of(INCLUDE_DEFAULT) => {
+            admin.drop_include_default();
+            return list_once(admin, &Collection::Workspaces, false).await;
+        }
+        result => result?,
+    };
+    listing.default_workspace_id = default_workspace(admin, &listing).await?;
+    if listing.default_workspace_id.is_none() {
+        listing.parameters.remove(INCLUDE_DEFAULT);
+    }
+    Ok(listing)
+}
+
+/// The id of the default workspace, if a listing made with `include_default` has it. Older servers ignore the
+/// parameter, no field says which workspace is the default one, and users may give its name to another one. It is the
+/// one that a listing without the parameter lacks. It never changes, so that a process asks only once.
+async fn default_workspace(admin: &mut Admin, listing: &Listing) -> Result<Option<String>, Error> {
+    let has = |id: &str| listing.resources.iter().any(|(resource, _)| resource.id() == id);
+    if let Some(id) = admin.default_workspace() {
+        return Ok(Some(id.to_owned()).filter(|id| has(id)));
+    }
+    let named: Vec<&str> = listing
+        .resources
+        .iter()
+        .filter(|(resource, _)| may_be_default(resource))
+        .map(|(resource, _)| resource.id())
+        .collect();
+    if named.is_empty() {
+        return Ok(None);
+    }
+    let ordinary = list_once(admin, &Collection::Workspaces, false).await?;
+    let ordinary: BTreeSet<&str> = ordinary.resources.iter().map(|(resource, _)| resource.id()).collect();
+    let mut lacking = named.into_iter().filter(|id| !ordinary.contains(id));
+    match (lacking.next(), lacking.next()) {
+        (Some(id), None) => {
+            admin.set_default_workspace(id);
+            Ok(Some(id.to_owned()))
+        }
+        _ => Ok(None),
+    }
+}
+
+async fn list_once(
+    admin: &mut Admin,
+    collection: &Collection,
+    include_default: bool,
+) -> Result<Listing, Error> {
+    let parameters = parameters(collection, include_default);
     let mut assembly = Assembly::new(collection.clone(), now_ms());
     let mut after_id: Option<String> = None;
     loop {
@@ -119,7 +173,7 @@ async fn list_once(admin: &mut Admin, collection: &Collection) -> Result<Listing
             Ok(Next::After(cursor)) => after_id = Some(cursor),
             Ok(Next::Whole) => return Ok(assembly.finish(&parameters)),
             Err(flaw) => {
-                return Err(Error::FailListing(Failure::of_answer(request_id, flaw.to_string())));
+                return Err(Error::FailListing(Failure::of_answer(request_id, assembly.reason(&flaw))));
             }
         }
     }
@@ -143,7 +197,7 @@ fn parameters(collection: &Collection, include_default: bool) -> Vec<(&'static s
         Collection::Workspaces => {
             let mut parameters = vec![("limit", LIMIT.to_string()), ("include_archived", is_true())];
             if include_default {
-                parameters.push(("include_default", is_true()));
+                parameters.push((INCLUDE_DEFAULT, is_true()));
             }
             parameters
         }
@@ -170,8 +224,15 @@ impl Assembly {
             last_request_id: None,
             started_ts_ms,
             ended_ts_ms: started_ts_ms,
+            default_workspace_id: None,
         };
-        Self { listing, positions: BTreeMap::new(), cursors: BTreeSet::new(), bytes: 0 }
+        Self {
+            listing,
+            positions: BTreeMap::new(),
+            cursors: BTreeSet::new(),
+            bytes: 0,
+            is_more_promised: false,
+        }
     }
 
     /// Takes the next page.
@@ -186,8 +247,8 @@ impl Assembly {
         };
         drop(answer.body);
         let is_first = self.listing.pages == 0;
-        let rows = page.data.len();
-        if !is_first && rows == 0 {
+        let (rows, known) = (page.data.len(), self.positions.len());
+        if rows == 0 && (self.is_more_promised || page.has_more == Some(true)) {
             return Err(Flaw::EmptyPage);
         }
         let observed_ts_ms = answer.received.as_millisecond();
@@ -198,22 +259,37 @@ impl Assembly {
         listing.pages += 1;
         listing.ended_ts_ms = observed_ts_ms;
         listing.last_request_id.clone_from(&answer.request_id);
-        listing.last_cursor.clone_from(&page.last_id);
         if is_first {
             listing.first_cursor = page.first_id;
             listing.first_request_id = answer.request_id;
         }
+        if rows > 0 || is_first {
+            listing.last_cursor.clone_from(&page.last_id);
+        }
+        // A page without `has_more` ends nothing, however few rows it has: a gateway may cap pages. Only an empty one does.
         match (page.has_more, page.last_id) {
             (Some(false), _) => Ok(Next::Whole),
-            (None, _) if rows < LIMIT => Ok(Next::Whole),
-            (None, _) => Err(Flaw::NoEnd),
-            (Some(true), _) if rows == 0 => Err(Flaw::EmptyPage),
+            (None, _) if rows == 0 => Ok(Next::Whole),
             (Some(true), None) => Err(Flaw::NoCursor),
-            (Some(true), Some(cursor)) if self.cursors.contains(&cursor) => Err(Flaw::RepeatedCursor),
-            (Some(true), Some(cursor)) => {
+            (None, None) => Err(Flaw::NoEnd),
+            (_, Some(cursor)) if self.cursors.contains(&cursor) => Err(Flaw::RepeatedCursor),
+            (_, Some(_)) if self.positions.len() == known => Err(Flaw::NothingNew),
+            (has_more, Some(cursor)) => {
+                self.is_more_promised = has_more == Some(true);
                 self.cursors.insert(cursor.clone());
                 Ok(Next::After(cursor))
             }
+        }
+    }
+
+    /// What to say of a flaw of the page that was taken last.
+    fn reason(&self, flaw: &Flaw) -> String {
+        match flaw {
+            Flaw::NoPage(NoPage::NoJson(_)) => format!(
+                "page {}: {flaw}; while that is so, nothing of the collection is deleted",
+                self.listing.pages + 1
+            ),
+            _ => flaw.to_string(),
         }
     }
 
@@ -233,12 +309,8 @@ impl Assembly {
     }
 
     fn finish(mut self, sent: &[(&'static str, String)]) -> Listing {
-        let has_default = self.listing.resources.iter().any(|(resource, _)| is_default(resource));
-        // Older servers ignore `include_default`. It was honoured if it brought the default workspace: every
-        // organization has one.
-        let honoured = |(name, _): &&(&str, String)| *name != "include_default" || has_default;
         self.listing.parameters =
-            sent.iter().filter(honoured).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            sent.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         self.listing
     }
 }
@@ -249,8 +321,8 @@ fn single(body: &[u8]) -> Result<Page, NoPage> {
     Ok(Page { data: vec![row], has_more: Some(false), first_id: None, last_id: None })
 }
 
-/// Whether it is the default workspace, as far as anyone can tell: nothing but the name says so.
-pub(crate) fn is_default(resource: &Resource) -> bool {
+/// Whether it may be the default workspace, which nobody can rename or archive.
+fn may_be_default(resource: &Resource) -> bool {
     resource.workspace.as_ref().is_some_and(|workspace| {
         workspace.name.as_deref() == Some(DEFAULT_WORKSPACE) && workspace.archived_at.is_none()
     })
@@ -261,7 +333,7 @@ mod tests {
     use jiff::Timestamp;
     use schemas::collection::Collection;
 
-    use super::{Assembly, Flaw, MAX_LISTING_BYTES, Next};
+    use super::{Assembly, Flaw, LIMIT, MAX_LISTING_BYTES, Next};
     use crate::admin::Answer;
 
     fn page(body: &str) -> Answer {
@@ -278,5 +350,33 @@ mod tests {
         };
         assert_eq!(taken(MAX_LISTING_BYTES - body.len()), Ok(Next::Whole));
         assert_eq!(taken(MAX_LISTING_BYTES - body.len() + 1), Err(Flaw::TooLarge));
+    }
+
+    #[test]
+    fn a_server_that_ignores_the_cursor_is_not_asked_for_ever() {
+        let mut assembly = Assembly::new(Collection::Users, 0);
+        let rows = r#"{"id":"user_a"},{"id":"user_b"}"#;
+        let more = |cursor: &str| format!(r#"{{"data":[{rows}],"has_more":true,"last_id":"{cursor}"}}"#);
+        assert_eq!(assembly.take(page(&more("1"))), Ok(Next::After("1".to_owned())));
+        assert_eq!(assembly.take(page(&more("2"))), Err(Flaw::NothingNew));
+    }
+
+    #[test]
+    fn a_page_that_says_nothing_of_what_follows_ends_nothing_unless_it_is_empty() {
+        let mut assembly = Assembly::new(Collection::Users, 0);
+        let row = r#"{"data":[{"id":"user_a"}],"last_id":"user_a"}"#;
+        assert_eq!(assembly.take(page(row)), Ok(Next::After("user_a".to_owned())));
+        assert_eq!(assembly.take(page(r#"{"data":[]}"#)), Ok(Next::Whole));
+        let mut assembly = Assembly::new(Collection::Users, 0);
+        assert_eq!(assembly.take(page(r#"{"data":[{"id":"user_a"}]}"#)), Err(Flaw::NoEnd));
+    }
+
+    #[test]
+    fn more_rows_than_were_asked_for_are_rows_like_others() {
+        let rows: Vec<String> = (0..=LIMIT).map(|number| format!(r#"{{"id":"user_{number}"}}"#)).collect();
+        let mut assembly = Assembly::new(Collection::Users, 0);
+        let body = format!(r#"{{"data":[{}],"has_more":false}}"#, rows.join(","));
+        assert_eq!(assembly.take(page(&body)), Ok(Next::Whole));
+        assert_eq!(assembly.listing.resources.len(), LIMIT + 1, "none is lost");
     }
 }

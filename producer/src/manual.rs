@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use schemas::raw::NO_REASON;
 use service::config::Config;
-use service::exit::{Outcome, Shutdown};
+use service::exit::{Outcome, Shutdown, one_line};
 use service::kafka::{client_config, topics};
 use service::metrics::Metrics;
 use tokio::sync::Semaphore;
@@ -18,6 +18,9 @@ use crate::publish::Publisher;
 use crate::raw::MANUAL;
 use crate::run::MAX_POLLS_AT_ONCE;
 use crate::setup::{Options, pin, sources, wanted};
+
+/// Failed collections that the last line names (count).
+const MAX_NAMED: usize = 20;
 
 /// Polls every configured organization once, or that of the name, whatever its interval.
 pub async fn poll(
@@ -32,9 +35,10 @@ pub async fn poll(
     let mut sources = sources(&config, &options.environment, Backoff::default())?;
     let client = client_config(&config.kafka, &options.environment)?;
     let prefix = config.kafka.topic_prefix.clone();
+    let asked = shutdown.clone();
     let (sources, publisher) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let partition_count = topics::ensure(&client, &wanted(&config, options.broker))?;
-        pin(&mut sources, &client, &prefix, partition_count)?;
+        pin(&mut sources, &client, &prefix, partition_count, || asked.is_requested())?;
         Ok((sources, Publisher::new(client, &prefix, partition_count)))
     })
     .await
@@ -87,11 +91,13 @@ fn shortfall(name: &str, result: &Result<Report, Error>) -> Option<String> {
         Ok(report) => {
             let mut parts: Vec<String> =
                 report.reason.iter().chain(&report.stopped).map(|why| format!("stopped: {why}")).collect();
-            parts.extend(report.failed().map(|line| {
+            parts.extend(report.failed().take(MAX_NAMED).map(|line| {
                 let reason = line.reason.as_deref().unwrap_or(NO_REASON);
                 let request = line.request_id.as_ref().map(|id| format!(", {id}")).unwrap_or_default();
-                format!("{} {} ({reason}{request})", line.collection, line.outcome)
+                one_line(&format!("{} {} ({reason}{request})", line.collection, line.outcome)).into_owned()
             }));
+            let unnamed = report.failed().count().saturating_sub(MAX_NAMED);
+            parts.extend((unnamed > 0).then(|| format!("and {unnamed} more, which the log names")));
             Some(format!("{name}: {}", parts.join(", ")))
         }
     }
@@ -127,6 +133,22 @@ mod tests {
         let expected =
             "incomplete: nimbus: workspaces failed (403, req_1), members skipped (no reason was given)";
         assert_eq!(outcome, Outcome::Incomplete(expected.to_owned()));
+    }
+
+    #[test]
+    fn the_last_line_is_one_line_and_names_no_more_than_people_read() {
+        let collections: Vec<String> = (0..1_000).map(|number| format!("members/a\n{number}")).collect();
+        let lines: Vec<(&str, &str)> = collections.iter().map(|name| (name.as_str(), "failed")).collect();
+        let failed = report(&[&[("users", "whole")], &lines[..]].concat());
+        let Ok(Outcome::Incomplete(line)) = conclude(&[("nimbus".to_owned(), Ok(failed))]) else {
+            panic!("it is incomplete");
+        };
+        assert!(line.starts_with("incomplete: nimbus: members/a\\n0 failed (403, req_1), "), "{line}");
+        assert!(
+            line.ends_with("members/a\\n19 failed (403, req_1), and 980 more, which the log names"),
+            "{line}"
+        );
+        assert_eq!(line.lines().count(), 1);
     }
 
     #[test]

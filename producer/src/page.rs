@@ -60,9 +60,9 @@ mod tests {
         assert_eq!((page.data.len(), page.has_more, page.last_id.as_deref()), (1, Some(true), Some("a")));
         assert_eq!(read(br#"{"data":[]}"#).expect("a page").has_more, None);
         for (body, expected) in [
-            ("<html>502</html>", NoPage::NoJson(NoJson::Syntax)),
-            ("", NoPage::NoJson(NoJson::Syntax)),
-            (r#"{"data":[{"id":"#, NoPage::NoJson(NoJson::Syntax)),
+            ("<html>502</html>", NoPage::NoJson(NoJson::Foreign)),
+            ("", NoPage::NoJson(NoJson::Foreign)),
+            (r#"{"data":[{"id":"#, NoPage::NoJson(NoJson::Cut(15))),
             (r#"{"data":null,"has_more":false}"#, NoPage::NoPage),
             (r#"{"has_more":false}"#, NoPage::NoPage),
             (r#"{"data":[],"has_more":"no"}"#, NoPage::NoPage),

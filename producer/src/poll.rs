@@ -12,6 +12,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::admin::{self, Admin, Failure, other_organization};
+use crate::claims::Claims;
 use crate::listing::{Listing, list};
 use crate::publish::{self, Publisher};
 use crate::raw;
@@ -22,6 +23,7 @@ pub struct Source {
     organization: Organization,
     pub(crate) configuration: Configuration,
     pub(crate) admin: Admin,
+    claims: Claims,
     /// A poll of the organization that has a start mark and, as far as this process knows, no end mark.
     pub(crate) unended: Option<raw::Poll>,
     /// The collections whose age the metrics show.
@@ -72,6 +74,19 @@ pub enum Error {
     /// Another organization is behind the key: nothing was written. A person mends it.
     #[error("{0}")]
     OtherOrganization(String),
+    /// The organization behind the key is polled under another name: nothing was written. A person mends it.
+    #[error(
+        "the organization {id} is configured twice, as {other} and as {name}; it is polled as {other}: remove one of \
+         the two [[organizations]], or give {name} the key of another organization"
+    )]
+    Shared {
+        /// The organization's id.
+        id: String,
+        /// The name under which it is polled.
+        other: String,
+        /// The name under which it is not.
+        name: String,
+    },
     /// The key is refused, and whose it is was never known: nothing can be written.
     #[error("{0}")]
     Refused(Failure),
@@ -87,7 +102,25 @@ impl Source {
     /// The organization's, asked through `admin`.
     pub fn new(organization: Organization, admin: Admin) -> Self {
         let configuration = raw::configuration(&organization);
-        Self { organization, configuration, admin, unended: None, shown: BTreeSet::new() }
+        Self {
+            organization,
+            configuration,
+            admin,
+            claims: Claims::default(),
+            unended: None,
+            shown: BTreeSet::new(),
+        }
+    }
+
+    /// Has the organization claimed among others of the process. One that the configuration names is claimed at once.
+    #[must_use]
+    pub fn claiming(mut self, claims: &Claims) -> Self {
+        self.claims = claims.clone();
+        if let Some(id) = &self.organization.organization_id {
+            // Two names of one id are the configuration's to refuse.
+            let _ = claims.claim(id, &self.organization.name);
+        }
+        self
     }
 
     /// The organization as configured.
@@ -100,9 +133,10 @@ impl Source {
         self.admin.expected()
     }
 
-    /// Says which organization the key must be of, unless that is configured.
+    /// Says which organization the key must be of, unless that is configured, or another name has the organization.
     pub fn expect(&mut self, organization_id: &str) {
-        if self.organization.organization_id.is_none() {
+        let is_free = || self.claims.claim(organization_id, &self.organization.name).is_ok();
+        if self.organization.organization_id.is_none() && is_free() {
             self.admin.expect(organization_id);
         }
     }
@@ -148,12 +182,36 @@ impl Source {
         let Some(found) = found else { return Ok(false) };
         match self.admin.expected() {
             Some(expected) if expected != found => {
+                self.claims.release(&self.organization.name);
                 Err(Error::OtherOrganization(other_organization(&found, expected)))
             }
             _ => {
+                let name = &self.organization.name;
+                if let Err(other) = self.claims.claim(&found, name) {
+                    return Err(Error::Shared { id: found, other, name: name.clone() });
+                }
                 self.admin.expect(&found);
                 Ok(true)
             }
+        }
+    }
+
+    /// Lists a collection of this organization. Where no header says whose the answers are, `/me` is asked again before
+    /// they are used: the key, or a gateway's, may have been exchanged for another organization's. That is three
+    /// requests a poll. Members need it only if there are none: another organization has no workspace of that id.
+    pub(crate) async fn list(&mut self, collection: &Collection) -> Result<Listing, admin::Error> {
+        self.admin.watch_names();
+        let listing = list(&mut self.admin, collection).await?;
+        let is_telling = matches!(collection, Collection::Members(_)) && !listing.resources.is_empty();
+        if !self.admin.is_unnamed() || is_telling {
+            return Ok(listing);
+        }
+        let me = list(&mut self.admin, &Collection::Organization).await;
+        match (self.check_identity(me.as_ref()), me) {
+            (Ok(true), _) => Ok(listing),
+            (Ok(false), Ok(_)) => Err(admin::Error::FailListing(Failure::of(NOBODY_SAID))),
+            (Ok(false), Err(error)) => Err(error),
+            (Err(error), _) => Err(admin::Error::StopOrganization(Failure::of(error.to_string()))),
         }
     }
 
@@ -195,15 +253,20 @@ impl Source {
     }
 }
 
+/// Why nothing is written where neither `/me` nor a header names the organization.
+pub(crate) const NOBODY_SAID: &str =
+    "nobody said whose key it is, so nothing can be written under the organization's id";
 /// Why a poll is closed that its process never ended, for its end mark.
 const UNENDED: &str = "the producer ended, or lost Kafka, during the poll";
 /// Why a poll was left, for its end mark.
 pub(crate) const LEFT: &str = "the producer was asked to end, or lost the partition";
 
-/// An error with its causes, on one line.
+/// An error with its causes, on one line. Some of librdkafka's errors end with their cause already.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 pub(crate) fn now_ms() -> i64 {

@@ -10,10 +10,11 @@ use service::exit::Shutdown;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::history::{self, LastPoll};
+use crate::assignment::Hold;
+use crate::history::LastPoll;
 use crate::poll::{Error, Source, chain};
 use crate::raw::{self, INTERVAL};
-use crate::run::Running;
+use crate::run::{MAX_POLLS_AT_ONCE, Running};
 
 /// Longest wait before what failed for want of Kafka or of the network is tried again; a shorter interval wins.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
@@ -21,6 +22,8 @@ const TRY_AGAIN: Duration = Duration::from_secs(30);
 const HANDOVER_BOUND: Duration = Duration::from_mins(1);
 /// Largest part of an interval that chance takes away, so that organizations are not all polled at once (of 1).
 const JITTER: f64 = 0.05;
+/// Part of an interval by which a poll may begin late without a line in the log (of 1).
+const LATE: f64 = 0.1;
 
 /// Polls the organization until the process ends.
 pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Shutdown) {
@@ -38,13 +41,14 @@ pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Sh
                 continue;
             }
         };
-        polls(&mut source, interval, running, hold.leave()).await;
+        polls(&mut source, interval, running, &hold).await;
         running.context.publisher.release(&organization_id).await;
         // Where Kafka went away nobody has the partition, and the ages must go on growing for whoever watches them.
         is_shown = !running.health.holds("kafka");
         if !is_shown {
             source.show_only(&BTreeSet::new(), &running.context.metrics);
         }
+        running.context.metrics.forget_polls(&source.organization().name);
         running.health.clear(&check_name(&source));
         info!(organization.name = source.organization().name, "not polled here any more");
     }
@@ -73,7 +77,7 @@ async fn identify(
             return Some(id.to_owned());
         }
         let result = tokio::select! {
-            result = source.identify() => result,
+            result = identify_in_turn(source, running) => result,
             () = shutdown.requested() => return None,
         };
         let wait = match result {
@@ -87,9 +91,16 @@ async fn identify(
     }
 }
 
-async fn polls(source: &mut Source, interval: Duration, running: &Running, leave: &Shutdown) {
-    let mut wait = first_wait(source, interval, running).await;
+async fn identify_in_turn(source: &mut Source, running: &Running) -> Result<(), Error> {
+    let _turn = running.asking.acquire().await.expect("nobody closes it");
+    source.identify().await
+}
+
+async fn polls(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) {
+    let leave = hold.leave();
+    let mut wait = first_wait(source, interval, running, hold).await;
     loop {
+        let due = Instant::now() + wait;
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = leave.requested() => return,
@@ -99,6 +110,7 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, leave
             () = leave.requested() => return,
         };
         let started = Instant::now();
+        tell_late(source, started.saturating_duration_since(due), interval, running);
         let result = source.poll(&running.context, INTERVAL, leave).await;
         if let Some(id) = source.organization_id() {
             running.context.publisher.release(id).await;
@@ -111,6 +123,7 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, leave
         wait = match result {
             Ok(report) => {
                 running.health.set(name, report.stopped.map_or(Ok(()), Err));
+                tell_long(source, started.elapsed(), interval, running);
                 jittered(interval).saturating_sub(started.elapsed())
             }
             Err(error) => not_polled(source, &error, interval, running),
@@ -126,21 +139,55 @@ fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Ru
     running.health.set(check_name(source), Err(reason));
     match problem {
         Error::Kafka(_) | Error::Unknown(_) => TRY_AGAIN.min(interval),
-        Error::OtherOrganization(_) | Error::Refused(_) => interval,
+        Error::OtherOrganization(_) | Error::Shared { .. } | Error::Refused(_) => interval,
+    }
+}
+
+/// Says by how long a poll begins after its time: other organizations' polls have all turns.
+fn tell_late(source: &Source, late: Duration, interval: Duration, running: &Running) {
+    let organization = &source.organization().name;
+    running.context.metrics.poll_was_late(organization, late);
+    if late > interval.mul_f64(LATE) {
+        warn!(
+            organization.name = organization,
+            seconds = late.as_secs(),
+            "the poll begins late, because {MAX_POLLS_AT_ONCE} polls of other organizations are under way, which is the \
+             most; run more producers, or lengthen polling_interval"
+        );
+    }
+}
+
+/// Says how long a poll took, and where that is more than its interval.
+fn tell_long(source: &Source, took: Duration, interval: Duration, running: &Running) {
+    let organization = &source.organization().name;
+    running.context.metrics.poll_took(organization, took);
+    if took > interval {
+        warn!(
+            organization.name = organization,
+            seconds = took.as_secs(),
+            "the poll took longer than polling_interval, so that the next one begins at once; lengthen it"
+        );
     }
 }
 
 /// Nothing, unless the last poll is whole and younger than the interval: then what is left of that.
-async fn first_wait(source: &mut Source, interval: Duration, running: &Running) -> Duration {
+async fn first_wait(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) -> Duration {
     let organization = source.organization().name.clone();
-    let last = match last_poll(source, running).await {
-        Ok(last) => last,
-        Err(error) => {
-            warn!(organization.name = organization, "cannot read when the last poll was: {error:#}");
-            None
+    let last = last_poll(source, running, hold).await;
+    let mut wait = Duration::ZERO;
+    if let Some(last) = &last {
+        if last.organization_name == organization {
+            wait = left(last, interval, Timestamp::now());
+        } else {
+            warn!(
+                organization.name = organization,
+                organization.id = last.organization_id,
+                "the last poll of this organization was under the name {}; if another producer still has that name, \
+                 remove one of the two",
+                last.organization_name
+            );
         }
-    };
-    let wait = last.as_ref().map(|last| left(last, interval, Timestamp::now())).unwrap_or_default();
+    }
     if let Some(LastPoll { organization_id, poll_id: Some(poll_id), ended: false, .. }) = last {
         source.close_first(raw::Poll {
             organization_id,
@@ -154,13 +201,17 @@ async fn first_wait(source: &mut Source, interval: Duration, running: &Running) 
     wait
 }
 
-async fn last_poll(source: &Source, running: &Running) -> anyhow::Result<Option<LastPoll>> {
-    let Some(id) = source.organization_id() else { return Ok(None) };
-    let partition = running.context.publisher.partition(id);
-    let (client, group, graph) = (running.client.clone(), running.group.clone(), running.graph.clone());
-    let read = move || history::read(&client, &group, &graph, [partition]);
-    let mut polls = tokio::task::spawn_blocking(read).await??;
-    Ok(polls.remove(&source.organization().name).filter(|last| last.organization_id == id))
+async fn last_poll(source: &Source, running: &Running, hold: &Hold) -> Option<LastPoll> {
+    let id = source.organization_id()?;
+    let history = running.histories.of(running.context.publisher.partition(id), hold).await;
+    match history.read() {
+        Ok(known) => known.of(id).cloned(),
+        Err(reason) => {
+            let organization = &source.organization().name;
+            warn!(organization.name = organization, "cannot read when the last poll was: {reason}");
+            None
+        }
+    }
 }
 
 fn left(last: &LastPoll, interval: Duration, now: Timestamp) -> Duration {
@@ -194,6 +245,7 @@ mod tests {
         let now = Timestamp::from_millisecond(10_000_000).expect("a time");
         let last = |minutes: i64, ended, complete| LastPoll {
             organization_id: "one".to_owned(),
+            organization_name: "nimbus".to_owned(),
             poll_id: None,
             started_ts_ms: 10_000_000 - minutes * 60_000,
             ended,

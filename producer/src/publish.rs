@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 use schemas::codec::encode;
 use schemas::raw::RawRecord;
@@ -25,6 +27,16 @@ pub enum Error {
     /// These records cannot be written; others can.
     #[error("the listing cannot be written")]
     FailListing(#[source] transaction::Error),
+    /// A record's time is too far from the broker's clock: end the poll.
+    #[error(
+        "the brokers refuse the time of the records: the clock of this machine says {now}, and may be ahead of the \
+         brokers' by no more than the topic's message.timestamp.after.max.ms (an hour) and behind by no more than its \
+         message.timestamp.before.max.ms; set the clock that is wrong"
+    )]
+    Clock {
+        /// What the clock of this machine says.
+        now: Timestamp,
+    },
     /// Kafka takes nothing now: end the poll.
     #[error("cannot write to Kafka")]
     StopPoll(#[source] transaction::Error),
@@ -240,6 +252,11 @@ pub fn group_id(prefix: &str) -> String {
 
 fn named(error: transaction::Error) -> Error {
     match error {
+        transaction::Error::Abortable { source: Some(source), .. }
+            if source.rdkafka_error_code() == Some(RDKafkaErrorCode::InvalidTimestamp) =>
+        {
+            Error::Clock { now: Timestamp::now() }
+        }
         transaction::Error::Fenced { .. }
         | transaction::Error::Abortable { .. }
         | transaction::Error::OutcomeUnknown { .. } => Error::Again(Lost::Transaction(error)),

@@ -5,6 +5,7 @@ use schemas::raw::{Configuration, END, ListingOutcome, Manifest, Mark, RawRecord
 use service::config::Organization;
 
 use crate::listing::Listing;
+use crate::outcomes::bounded;
 
 /// `Mark::trigger` of a poll that its interval began.
 pub const INTERVAL: &str = "interval";
@@ -30,10 +31,10 @@ impl Poll {
         self.mark(START, Vec::new(), None, ts_ms)
     }
 
-    /// The mark that ends the poll, with a line for each collection; complete if each is whole or gone and there is no
+    /// The mark that ends the poll, with a line for each collection, as many as fit; complete if each is whole or gone and there is no
     /// `reason`.
     pub fn end(&self, outcomes: Vec<ListingOutcome>, reason: Option<String>, ts_ms: i64) -> RawRecord {
-        self.mark(END, outcomes, reason, ts_ms)
+        self.mark(END, bounded(outcomes), reason, ts_ms)
     }
 
     fn mark(

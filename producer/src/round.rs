@@ -1,16 +1,18 @@
 //! A poll on its way: from the start mark on, collection by collection, to the end mark.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use schemas::collection::{Collection, MEMBERS};
 use schemas::raw::{ListingOutcome, RawRecord, outcome};
-use service::exit::Shutdown;
+use service::exit::{Shutdown, one_line};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::admin::{self, Failure};
-use crate::listing::{Listing, is_default, list};
-use crate::poll::{Context, Error, LEFT, Report, Source, chain, now_ms};
+use crate::listing::Listing;
+use crate::outcomes::{failed, line};
+use crate::poll::{Context, Error, LEFT, NOBODY_SAID, Report, Source, chain, now_ms};
+use crate::progress::{Progress, warn_if_too_long};
 use crate::publish::{self, Lease, Opening, Publisher};
 use crate::raw;
 
@@ -48,6 +50,7 @@ pub(crate) struct Round<'a> {
     leave: &'a Shutdown,
     poll: raw::Poll,
     outcomes: Vec<ListingOutcome>,
+    began: Instant,
     _lease: Lease,
 }
 
@@ -65,6 +68,7 @@ impl<'a> Round<'a> {
             leave,
             poll,
             outcomes: Vec::new(),
+            began: Instant::now(),
         }
     }
 
@@ -84,11 +88,10 @@ impl<'a> Round<'a> {
     ) -> Result<(), Early> {
         self.take(&Collection::Organization, Some(me), false).await?;
         if !is_sure {
-            let reason = "nobody said whose key it is, so nothing can be written under the organization's id";
             for collection in [Collection::Users, Collection::Workspaces, Collection::ApiKeys] {
-                self.skip(&collection.to_string(), reason);
+                self.skip(&collection.to_string(), NOBODY_SAID);
             }
-            self.skip(MEMBERS, reason);
+            self.skip(MEMBERS, NOBODY_SAID);
             return Ok(());
         }
         self.take(&Collection::Users, None, false).await?;
@@ -98,8 +101,22 @@ impl<'a> Round<'a> {
             self.skip(MEMBERS, "the workspaces could not be listed");
             return Ok(());
         };
-        for Workspace { id, may_lack_members } in workspaces {
+        self.members(workspaces).await
+    }
+
+    /// Lists the members of each workspace: most of a poll's requests and time.
+    async fn members(&mut self, workspaces: Vec<Workspace>) -> Result<(), Early> {
+        let expected = self.source.admin.time_for(workspaces.len());
+        let organization = self.source.organization();
+        let whole_poll = self.began.elapsed().saturating_add(expected);
+        let per_minute = organization.requests_per_minute;
+        warn_if_too_long(&organization.name, organization.polling_interval, whole_poll, per_minute);
+        let metrics = &self.context.metrics;
+        let before = self.outcomes.len();
+        let mut progress = Progress::begin(&organization.name, metrics, before, workspaces.len(), expected);
+        for (Workspace { id, may_lack_members }, listed) in workspaces.into_iter().zip(1..) {
             self.take(&Collection::Members(id), None, may_lack_members).await?;
+            progress.reach(listed);
         }
         Ok(())
     }
@@ -134,7 +151,7 @@ impl<'a> Round<'a> {
                 publish::Error::Again(cause) if tried < WRITE_TRIES && !self.leave.is_requested() => {
                     warn!(
                         organization.name = self.poll.organization_name,
-                        %collection,
+                        collection = %one_line(&collection.to_string()),
                         "listing anew, for the transaction was lost: {}",
                         chain(&cause)
                     );
@@ -143,7 +160,7 @@ impl<'a> Round<'a> {
                     self.failed(collection, &Failure::of(chain(&error)));
                     return Ok(None);
                 }
-                error @ publish::Error::StopPoll(_) => {
+                error @ (publish::Error::StopPoll(_) | publish::Error::Clock { .. }) => {
                     self.failed(collection, &Failure::of(chain(&error)));
                     return Err(Early::Kafka(error));
                 }
@@ -165,7 +182,7 @@ impl<'a> Round<'a> {
             let organization_id = &self.poll.organization_id;
             let opening = self.context.publisher.open(organization_id).await.map_err(Lost::Writing)?;
             let result = tokio::select! {
-                result = list(&mut self.source.admin, collection) => result,
+                result = self.source.list(collection) => result,
                 () = self.leave.requested() => return Err(Lost::Left),
             };
             (result, Some(opening))
@@ -192,7 +209,7 @@ impl<'a> Round<'a> {
         info!(
             organization.name = organization,
             organization.id = self.poll.organization_id,
-            collection,
+            collection = %one_line(&collection),
             poll.id = self.poll.poll_id,
             listing.id = listing_id,
             count,
@@ -208,23 +225,27 @@ impl<'a> Round<'a> {
     }
 
     fn failed(&mut self, collection: &Collection, failure: &Failure) {
+        let collection = collection.to_string();
+        let line = failed(&collection, outcome::FAILED, failure);
         warn!(
             organization.name = self.poll.organization_name,
-            %collection,
+            collection = %one_line(&collection),
             status = failure.status,
             request.id = failure.request_id,
-            "not listed: {failure}"
+            "not listed: {}",
+            one_line(line.reason.as_deref().unwrap_or_default())
         );
-        self.note(with(line(&collection.to_string(), outcome::FAILED), failure));
+        self.note(line);
     }
 
     fn gone(&mut self, collection: &Collection, failure: &Failure) {
         let collection = collection.to_string();
         info!(
             organization.name = self.poll.organization_name,
-            collection, "has no members any more: {failure}"
+            collection = %one_line(&collection),
+            "has no members any more: {failure}"
         );
-        self.note(with(line(&collection, outcome::GONE), failure));
+        self.note(failed(&collection, outcome::GONE, failure));
     }
 
     fn skip(&mut self, collection: &str, reason: &str) {
@@ -326,28 +347,9 @@ fn workspaces(listing: &Listing) -> Vec<Workspace> {
         .iter()
         .filter_map(|(resource, _)| {
             let workspace = resource.workspace.as_ref()?;
-            let may_lack_members = workspace.archived_at.is_some() || is_default(resource);
+            let is_default = listing.default_workspace_id.as_ref() == Some(&workspace.id);
+            let may_lack_members = workspace.archived_at.is_some() || is_default;
             Some(Workspace { id: workspace.id.clone(), may_lack_members })
         })
         .collect()
-}
-
-fn line(collection: &str, outcome: &str) -> ListingOutcome {
-    ListingOutcome {
-        collection: collection.to_owned(),
-        outcome: outcome.to_owned(),
-        reason: None,
-        http_status: None,
-        request_id: None,
-        listing_id: None,
-    }
-}
-
-fn with(line: ListingOutcome, failure: &Failure) -> ListingOutcome {
-    ListingOutcome {
-        reason: Some(failure.reason.clone()),
-        http_status: failure.status.map(i32::from),
-        request_id: failure.request_id.clone(),
-        ..line
-    }
 }

@@ -1,11 +1,11 @@
 //! `producer run`: a member of the consumer group, and a loop for each organization.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rdkafka::ClientConfig;
+use schemas::codec::DecodeError;
 use schemas::topics::Topic;
 use service::admin::{self, Health};
 use service::config::{Config, PollingInterval};
@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::assignment::Assignment;
 use crate::backoff::Backoff;
+use crate::histories::Histories;
 use crate::poll::{Context, Source};
 use crate::polling::polling;
 use crate::publish::{Publisher, group_id};
@@ -27,6 +28,8 @@ use crate::setup::{self, Options, sources, wanted};
 
 /// Polls that run at once (count): each may hold a listing in memory.
 pub(crate) const MAX_POLLS_AT_ONCE: usize = 4;
+/// Organizations that ask `/me` at once whose key they have (count): each takes a connection, and little else.
+const MAX_ASKING_AT_ONCE: usize = 16;
 /// One turn of the member's loop: decides how soon a stop is noticed.
 const MEMBER_POLL: Duration = Duration::from_millis(200);
 /// How long the member's loop may be silent before the process counts as dead: a rebalance waits for transactions.
@@ -38,9 +41,11 @@ pub(crate) struct Running {
     pub(crate) assignment: Assignment,
     pub(crate) health: Arc<Health>,
     pub(crate) at_once: Semaphore,
+    /// For organizations that ask whose key they have.
+    pub(crate) asking: Semaphore,
+    pub(crate) histories: Histories,
     pub(crate) client: ClientConfig,
     pub(crate) group: String,
-    pub(crate) graph: String,
 }
 
 /// Polls the organizations whose partitions this process has, until it is asked to end.
@@ -64,9 +69,10 @@ pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow
         assignment: Assignment::default(),
         health,
         at_once: Semaphore::new(MAX_POLLS_AT_ONCE),
+        asking: Semaphore::new(MAX_ASKING_AT_ONCE),
+        histories: Histories::new(client.clone(), &group_id(&prefix), &Topic::Graph.name(&prefix)),
         client,
         group: group_id(&prefix),
-        graph: Topic::Graph.name(&prefix),
     });
     let raw = Topic::Raw.name(&prefix);
     supervise(running, sources, raw, shutdown).await
@@ -84,11 +90,13 @@ fn reach(
 ) -> anyhow::Result<Option<(Vec<Source>, i32)>> {
     let wanted = wanted(config, options.broker);
     while let Some(partition_count) = topics::ensure_patiently(client, &wanted, health, shutdown)? {
-        match setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count) {
-            Ok(()) => {
+        let is_stopped = || shutdown.is_requested();
+        match setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count, is_stopped) {
+            Ok(true) => {
                 health.set("kafka", Ok(()));
                 return Ok(Some((sources, partition_count)));
             }
+            Ok(false) => return Ok(None),
             // They went away between the two: they are waited for again.
             Err(error) if is_unreachable(&error) => warn!("{error:#}; trying again"),
             Err(error) => return Err(error),
@@ -99,7 +107,7 @@ fn reach(
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
     matches!(
-        error.downcast_ref::<RestoreError<Infallible>>(),
+        error.downcast_ref::<RestoreError<DecodeError>>(),
         Some(RestoreError::Read(partition::Error::Unreachable { .. }) | RestoreError::Stalled { .. })
     )
 }

@@ -14,6 +14,7 @@ use service::kafka::topics::{Broker, Wanted};
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::backoff::Backoff;
+use crate::claims::Claims;
 use crate::history;
 use crate::poll::Source;
 use crate::publish::group_id;
@@ -59,6 +60,7 @@ pub(crate) fn sources(
     let mut keys = config.admin_keys(environment)?;
     let environment = Arc::new(environment.clone());
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
+    let claims = Claims::default();
     let mut sources = Vec::new();
     for organization in &config.organizations {
         let Some(key) = keys.remove(&organization.name) else { continue };
@@ -76,23 +78,27 @@ pub(crate) fn sources(
             client
         };
         let admin = Admin::new(client, organization, key, Arc::clone(&environment), backoff);
-        sources.push(Source::new(organization.clone(), admin));
+        sources.push(Source::new(organization.clone(), admin).claiming(&claims));
     }
     Ok(sources)
 }
 
-/// Tells each organization which one its key must be of, as the newest coverage says. Blocks. Refuses topics that have
-/// grown: an organization would go on in another partition than the one that has its history.
+/// Tells each organization which one its key must be of, as the newest coverage says. Blocks; `false` if it is stopped.
+/// Refuses topics that have grown: an organization would go on in another partition than the one that has its history.
 pub(crate) fn pin(
     sources: &mut [Source],
     client: &ClientConfig,
     prefix: &str,
     partition_count: i32,
-) -> anyhow::Result<()> {
+    is_stopped: impl Fn() -> bool,
+) -> anyhow::Result<bool> {
     let graph = Topic::Graph.name(prefix);
-    let known = history::read(client, &group_id(prefix), &graph, 0..partition_count)?;
+    let group = group_id(prefix);
+    let Some(known) = history::read(client, &group, &graph, 0..partition_count, is_stopped)? else {
+        return Ok(false);
+    };
     for source in sources {
-        if let Some(last) = known.get(&source.organization().name) {
+        if let Some(last) = known.newest(&source.organization().name) {
             if last.partition_count != partition_count {
                 bail!(
                     "the organization {} was written when the topics had {} partitions, they have {partition_count}: its \
@@ -104,5 +110,5 @@ pub(crate) fn pin(
             source.expect(&last.organization_id);
         }
     }
-    Ok(())
+    Ok(true)
 }

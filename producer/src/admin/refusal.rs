@@ -1,5 +1,6 @@
 //! What of an answer is shown, and what an answer that is none means. Pure.
 
+use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 use service::redaction::quotes;
@@ -11,16 +12,53 @@ const SHOWN: [&str; 2] = ["request-id", "anthropic-organization-id"];
 /// Longest header that is shown (bytes): Anthropic's own have 36 at most.
 const MAX_SHOWN: usize = 200;
 
-/// What an answer with another status than 200 means. Anthropic's envelope names the error; an edge's answer does not.
-pub(super) fn refusal(received: &Received, key: &str, hint: &str) -> Failure {
+/// Longest answer of status 200 that may be an error (bytes): Anthropic's errors have some hundred.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+
+/// The status that Anthropic gives the error that an answer of status 200 is: some gateways pass on the body alone.
+pub(super) fn disguised(received: &Received) -> Option<StatusCode> {
+    if received.status != StatusCode::OK || received.body.len() > MAX_ERROR_BYTES {
+        return None;
+    }
+    let body: Value = serde_json::from_slice(&received.body).ok()?;
+    let kind = body["error"]["type"].as_str().filter(|_| body.get("data").is_none())?;
+    Some(match kind {
+        "authentication_error" => StatusCode::UNAUTHORIZED,
+        "permission_error" => StatusCode::FORBIDDEN,
+        "not_found_error" => StatusCode::NOT_FOUND,
+        "timeout_error" => StatusCode::GATEWAY_TIMEOUT,
+        "rate_limit_error" => StatusCode::TOO_MANY_REQUESTS,
+        "overloaded_error" => StatusCode::SERVICE_UNAVAILABLE,
+        "api_error" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    })
+}
+
+/// What a refusal means, `meant` being its status. Anthropic's envelope names the error; an edge's answer does not.
+pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &str) -> Failure {
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
+    let names = [&error["type"], &error["details"]["error_code"]];
+    let names =
+        names.into_iter().filter_map(Value::as_str).filter(|name| is_name(name) && !quotes(name.as_bytes(), key));
+    let names: String = names.map(|name| format!(" {name}")).collect();
     let status = received.status.as_u16();
-    let kind = error["type"].as_str().filter(|kind| is_name(kind) && !quotes(kind.as_bytes(), key));
-    let kind = kind.unwrap_or_default();
-    let advice = match status {
+    Failure {
+        status: Some(status),
+        request_id: header(&received.headers, "request-id"),
+        reason: format!("{status}{names}: {}", advice(meant, hint)),
+        organization_id: header(&received.headers, "anthropic-organization-id"),
+        message: Unshown(error["message"].as_str().unwrap_or_default().to_owned()),
+    }
+}
+
+/// What to know of a status, and what to do.
+fn advice(status: StatusCode, hint: &str) -> String {
+    match status.as_u16() {
+        206 => "only a part of the answer came; see which proxy or gateway cut it".to_owned(),
+        200..=299 => "there is no page in the answer; see which proxy or gateway answers".to_owned(),
         300..=399 => {
-            "a redirect, which is not followed, for it would carry the key elsewhere; check base_url"
+            "a redirect, which is not followed because it would carry the key elsewhere; check base_url"
                 .to_owned()
         }
         401 => format!(
@@ -34,19 +72,14 @@ pub(super) fn refusal(received: &Received, key: &str, hint: &str) -> Failure {
         429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),
         500.. => "the Admin API failed".to_owned(),
         _ => "the Admin API refused the request".to_owned(),
-    };
-    Failure {
-        status: Some(status),
-        request_id: header(&received.headers, "request-id"),
-        reason: format!("{status}{}{kind}: {advice}", if kind.is_empty() { "" } else { " " }),
-        organization_id: header(&received.headers, "anthropic-organization-id"),
-        message: Unshown(error["message"].as_str().unwrap_or_default().to_owned()),
     }
 }
 
 /// Whether it can be one of Anthropic's names of errors, and nothing else that a body may hold.
 fn is_name(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// A header as it may be shown.
@@ -95,7 +128,12 @@ mod tests {
     use reqwest::header::{HeaderMap, HeaderValue};
 
     use super::super::Received;
-    use super::{forget_quotes, holds, refusal};
+    use super::{disguised, forget_quotes, holds, refusal};
+
+    fn received(status: u16, body: &str) -> Received {
+        let status = StatusCode::from_u16(status).expect("a status");
+        Received { status, headers: HeaderMap::new(), body: body.as_bytes().to_vec() }
+    }
 
     #[test]
     fn a_key_is_found_in_json_however_it_is_escaped() {
@@ -117,21 +155,55 @@ mod tests {
     #[test]
     fn what_a_server_says_of_an_error_is_not_in_its_debug_form() {
         let body = r#"{"error":{"type":"invalid","message":"x-api-key: sk-ant-admin01-abc"}}"#;
-        let (headers, body) = (HeaderMap::new(), body.as_bytes().to_vec());
-        let failure = refusal(&Received { status: StatusCode::BAD_REQUEST, headers, body }, "", "");
+        let failure = refusal(&received(400, body), StatusCode::BAD_REQUEST, "", "");
         assert!(failure.complains_of("x-api-key"));
         assert!(!format!("{failure:?} {failure}").contains("sk-ant"), "{failure:?}");
     }
 
     #[test]
-    fn an_error_s_name_that_has_a_part_of_the_key_in_it_is_not_shown() {
-        let key = "sk-ant-admin01-abcdefghijklmnop";
-        for (kind, reason) in [("not_found_error", "404 not_found_error: "), ("my_efghijkl", "404: ")] {
-            let body = format!(r#"{{"error":{{"type":"{kind}"}}}}"#).into_bytes();
-            let received = Received { status: StatusCode::NOT_FOUND, headers: HeaderMap::new(), body };
-            let failure = refusal(&received, key, "");
-            assert!(failure.reason.starts_with(reason), "{failure}");
+    fn a_refusal_is_named_by_its_type_and_its_code_and_by_nothing_else_of_the_body() {
+        let key = "sk-ant-admin01-abcdefgh_0";
+        for (status, body, expected) in [
+            (
+                400,
+                r#"{"error":{"type":"invalid_request_error","details":{"error_code":"organization_on_hold"}}}"#,
+                "400 invalid_request_error organization_on_hold: the Admin API refused the request",
+            ),
+            (
+                400,
+                r#"{"error":{"type":"invalid_request_error","details":{"error_code":"Ada Diaz"}}}"#,
+                "400 invalid_request_error: the Admin API refused the request",
+            ),
+            (500, r#"{"error":{"type":"abcdefgh_0"}}"#, "500: the Admin API failed"),
+            (400, r#"{"error":{"details":["x"]}}"#, "400: the Admin API refused the request"),
+            (204, "", "204: there is no page in the answer; see which proxy or gateway answers"),
+            (206, "{", "206: only a part of the answer came; see which proxy or gateway cut it"),
+        ] {
+            let received = received(status, body);
+            assert_eq!(refusal(&received, received.status, key, "").reason, expected);
         }
+    }
+
+    #[test]
+    fn an_error_of_status_200_is_what_its_type_says() {
+        for (body, expected) in [
+            (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Some(503)),
+            (r#"{"error":{"type":"authentication_error"}}"#, Some(401)),
+            (r#"{"error":{"type":"from_the_future"}}"#, Some(400)),
+            (r#"{"data":[],"error":{"type":"api_error"}}"#, None),
+            (r#"{"id":"o-1","error":null}"#, None),
+            ("{", None),
+        ] {
+            let received = received(200, body);
+            assert_eq!(disguised(&received).map(|status| status.as_u16()), expected, "{body}");
+        }
+        let failure = refusal(
+            &received(200, r#"{"error":{"type":"overloaded_error"}}"#),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "",
+            "",
+        );
+        assert_eq!(failure.reason, "200 overloaded_error: the Admin API failed");
     }
 
     #[test]

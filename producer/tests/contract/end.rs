@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use producer::admin::{Admin, Error, Failure};
@@ -91,6 +91,32 @@ pub(crate) async fn spaces(bytes: usize) -> (String, Arc<AtomicUsize>) {
         }
     });
     (url, connections)
+}
+
+/// The address of a server that answers each path with status 200, what `answer` makes of it and no header of
+/// Anthropic's, as behind a gateway that drops them; and the paths that it was asked for.
+pub(crate) async fn written(
+    answer: impl Fn(&str) -> String + Send + 'static,
+) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let asked = Arc::<Mutex<Vec<String>>>::default();
+    let noted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let length = connection.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..length]);
+            let path = request.split([' ', '?']).nth(1).unwrap_or_default();
+            noted.lock().expect("not poisoned").push(path.to_owned());
+            let body = answer(path);
+            let head =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+            // The client hangs up where it has enough.
+            let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    });
+    (url, asked)
 }
 
 pub(crate) async fn start(settings: Settings) -> Anthropic {

@@ -31,6 +31,34 @@ async fn pages_that_do_not_add_up_fail_the_listing() {
 }
 
 #[tokio::test]
+async fn a_page_that_does_not_say_whether_more_follows_is_not_the_end() {
+    // A gateway that caps pages at 900 rows and drops `has_more`.
+    let mut end = End::start(paged()).await;
+    end.anthropic.fault(Fault::on("users", Answer::ShortPage { rows: 900 }));
+    let listing = end.list(&Collection::Users).await.expect("a whole listing");
+    assert_eq!(listing.resources.len(), 2500);
+    assert_eq!((listing.pages, end.requests().len()), (4, 4), "only an empty page is the end");
+    let last = listing.resources.last().map(|(resource, _)| resource.id());
+    assert_eq!(listing.last_cursor.as_deref(), last);
+}
+
+#[tokio::test]
+async fn an_empty_page_that_does_not_say_whether_more_follows_is_the_end() {
+    let mut end = End::start(Settings { api_keys: 0, ..paged() }).await;
+    end.anthropic.fault(Fault::on("api_keys", Answer::ShortPage { rows: 900 }));
+    let listing = end.list(&Collection::ApiKeys).await.expect("a whole listing");
+    assert_eq!((listing.resources.len(), end.requests().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_full_page_that_does_not_say_whether_more_follows_is_not_the_end() {
+    let mut end = End::start(Settings { users: 1000, ..Settings::default() }).await;
+    end.anthropic.fault(Fault::on("users", Answer::ShortPage { rows: 1000 }));
+    let listing = end.list(&Collection::Users).await.expect("a whole listing");
+    assert_eq!((listing.resources.len(), end.requests().len()), (1000, 2));
+}
+
+#[tokio::test]
 async fn a_first_page_that_is_empty_and_promises_more_fails_the_listing() {
     let (failure, requests) = users_fail(Answer::EmptyPage).await;
     assert_eq!(failure.reason, "an empty page followed one that said that more follows");
@@ -39,9 +67,13 @@ async fn a_first_page_that_is_empty_and_promises_more_fails_the_listing() {
 
 #[tokio::test]
 async fn answers_that_are_no_page_fail_the_listing() {
-    for answer in [Answer::TruncatedJson, Answer::InvalidJson] {
+    for (answer, reason) in [
+        (Answer::TruncatedJson, "page 1: the answer breaks off after "),
+        (Answer::InvalidJson, "page 1: the answer is not valid JSON at byte 10 (row 1); "),
+    ] {
         let (failure, requests) = users_fail(answer).await;
-        assert!(failure.reason.starts_with("the answer is no JSON"), "{failure}");
+        assert!(failure.reason.starts_with(reason), "{failure}");
+        assert!(failure.reason.ends_with("nothing of the collection is deleted"), "{failure}");
         assert_eq!((failure.status, requests), (Some(200), 1));
     }
 }

@@ -4,6 +4,7 @@ mod embedded;
 mod end;
 mod faults;
 mod generations;
+mod identities;
 mod pages;
 mod polls;
 mod refusals;

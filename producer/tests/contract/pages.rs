@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use schemas::collection::Collection;
-use simulator::anthropic::{IncludeDefault, Settings};
+use simulator::anthropic::{IncludeDefault, Mutation, Settings};
 
 use crate::end::End;
 
@@ -48,7 +48,8 @@ async fn me_is_a_listing_of_one() {
 #[tokio::test]
 async fn the_manifest_names_the_parameters_that_were_honoured() {
     for (behaviour, honoured, requests) in [
-        (IncludeDefault::Known, true, 1),
+        // Once without the parameter: what is lacking then is the default workspace.
+        (IncludeDefault::Known, true, 2),
         (IncludeDefault::Ignored, false, 1),
         (IncludeDefault::Rejected, false, 2),
     ] {
@@ -61,6 +62,27 @@ async fn the_manifest_names_the_parameters_that_were_honoured() {
         // A server that rejected it once is not asked again.
         end.list(&Collection::Workspaces).await.expect("a whole listing");
         assert_eq!(end.requests().len(), requests + 1, "{behaviour:?}");
+    }
+}
+
+/// Lists the workspaces, and returns whether `include_default` was honoured, and the default workspace.
+async fn list_workspaces(end: &mut End) -> (bool, Option<String>) {
+    let listing = end.list(&Collection::Workspaces).await.expect("a whole listing");
+    (listing.parameters.contains_key("include_default"), listing.default_workspace_id)
+}
+
+#[tokio::test]
+async fn a_workspace_that_a_user_named_default_is_not_the_default_workspace() {
+    for (behaviour, is_known) in [(IncludeDefault::Ignored, false), (IncludeDefault::Known, true)] {
+        let mut end = End::start(Settings { include_default: Some(behaviour), ..Settings::default() }).await;
+        let id = "wrkspc_of_a_user".to_owned();
+        let make = Mutation::MakeWorkspace { id: Some(id.clone()), name: Some("Default".to_owned()) };
+        end.anthropic.mutate(make).expect("a new workspace");
+        let default = Some(end.anthropic.truth().default_workspace_id).filter(|_| is_known);
+        assert_eq!(list_workspaces(&mut end).await, (is_known, default.clone()), "{behaviour:?}");
+        end.anthropic.mutate(Mutation::ArchiveWorkspace { id }).expect("the workspace");
+        let archived = list_workspaces(&mut end).await;
+        assert_eq!(archived, (is_known, default), "{behaviour:?}: no listing is narrower than another");
     }
 }
 

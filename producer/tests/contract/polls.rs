@@ -17,16 +17,16 @@ use service::exit::{Shutdown, ShutdownTrigger, shutdown};
 use service::kafka::partition::{PartitionReader, Start};
 use service::kafka::restore;
 use service::metrics::Metrics;
-use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Settings};
+use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Mutation, Settings};
 
 use crate::end::{End, admin, config};
 
 const PREFIX: &str = "anthropic";
 const PARTITIONS: i32 = 3;
 
-struct Bench {
-    end: End,
-    source: Source,
+pub(crate) struct Bench {
+    pub(crate) end: End,
+    pub(crate) source: Source,
     context: Context,
     client: ClientConfig,
     asked: (ShutdownTrigger, Shutdown),
@@ -34,20 +34,17 @@ struct Bench {
 }
 
 impl Bench {
-    async fn start(settings: Settings) -> Self {
+    pub(crate) async fn start(settings: Settings) -> Self {
         let broker = MockCluster::new(1).expect("a mock cluster");
         broker.create_topic(&Topic::Raw.name(PREFIX), PARTITIONS, 1).expect("a topic");
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", broker.bootstrap_servers());
         let end = End::start(settings).await;
-        let (url, key) = (end.anthropic.url(), end.anthropic.admin_key().to_owned());
-        let admin = admin(&url, &key, "env = \"KEY\"", Path::new(""));
-        let organization =
-            config(&url, "env = \"KEY\"", Path::new(""), &BTreeMap::new()).organizations.remove(0);
+        let source = source(&end.anthropic.url(), end.anthropic.admin_key(), "nimbus");
         let publisher = Publisher::new(client.clone(), PREFIX, PARTITIONS);
         Self {
             end,
-            source: Source::new(organization, admin),
+            source,
             context: Context { publisher, metrics: Metrics::default() },
             client,
             asked: shutdown(),
@@ -55,12 +52,17 @@ impl Bench {
         }
     }
 
-    async fn poll(&mut self) -> Result<Report, Error> {
+    pub(crate) async fn poll(&mut self) -> Result<Report, Error> {
         self.source.poll(&self.context, MANUAL, &self.asked.1).await
     }
 
+    /// Polls another source.
+    pub(crate) async fn poll_of(&self, source: &mut Source) -> Result<Report, Error> {
+        source.poll(&self.context, MANUAL, &self.asked.1).await
+    }
+
     /// The raw records, in order.
-    async fn records(&self) -> Vec<RawRecord> {
+    pub(crate) async fn records(&self) -> Vec<RawRecord> {
         let client = self.client.clone();
         let partition = self.context.publisher.partition(&self.end.anthropic.organization_id());
         let read = move || {
@@ -84,7 +86,16 @@ impl Bench {
     }
 }
 
-fn lines(report: &Report) -> Vec<(&str, &str)> {
+/// An organization of that name at that address.
+pub(crate) fn source(url: &str, key: &str, name: &str) -> Source {
+    let admin = admin(url, key, "env = \"KEY\"", Path::new(""));
+    let mut organization =
+        config(url, "env = \"KEY\"", Path::new(""), &BTreeMap::new()).organizations.remove(0);
+    name.clone_into(&mut organization.name);
+    Source::new(organization, admin)
+}
+
+pub(crate) fn lines(report: &Report) -> Vec<(&str, &str)> {
     report.outcomes.iter().map(|line| (line.collection.as_str(), line.outcome.as_str())).collect()
 }
 
@@ -142,6 +153,18 @@ async fn archived_workspaces_and_the_default_one_may_have_no_member_list() {
             assert!(lines(&report).contains(&(&format!("members/{id}"), expected)), "{id}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_workspace_that_a_user_named_default_has_members_like_others() {
+    let mut bench = Bench::start(Settings::default()).await;
+    let id = "wrkspc_of_a_user".to_owned();
+    let make = Mutation::MakeWorkspace { id: Some(id.clone()), name: Some("Default".to_owned()) };
+    bench.end.anthropic.mutate(make).expect("a new workspace");
+    let collection = format!("members/{id}");
+    bench.end.anthropic.fault(Fault::on(&collection, Answer::NotFound));
+    let report = bench.poll().await.expect("a poll");
+    assert!(lines(&report).contains(&(&collection, outcome::FAILED)), "{:?}", lines(&report));
 }
 
 #[tokio::test]

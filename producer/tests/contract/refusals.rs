@@ -1,9 +1,11 @@
 //! Refusals of the key, of one collection, and answers from elsewhere.
 
+use producer::admin::Error;
+use producer::listing::list;
 use schemas::collection::Collection;
 use simulator::anthropic::{Answer, Fault, Settings};
 
-use crate::end::{End, admin, start, users_fail};
+use crate::end::{End, admin, start, users_fail, written};
 
 const ADMIN_KEY: &str = "sk-ant-admin01-another";
 
@@ -37,7 +39,7 @@ async fn a_workspace_s_key_is_named_as_what_it_is() {
     let anthropic = start(Settings::default()).await;
     let mut admin = admin(&anthropic.url(), "sk-ant-api03-workspace", "env = \"KEY\"", "".as_ref());
     let error = admin.get(&["me"], &[]).await.expect_err("a refusal").to_string();
-    assert!(error.contains("begins like a workspace's (sk-ant-api…)"), "{error}");
+    assert!(error.contains("a workspace's key reads nothing here"), "{error}");
     assert!(!error.contains("sk-ant-api03-workspace"), "{error}");
 }
 
@@ -67,6 +69,18 @@ async fn a_collection_that_is_refused_fails_alone_without_a_second_try() {
     let mut end = End::with(Fault::on("users", Answer::Forbidden)).await;
     end.failure(&Collection::Users).await;
     end.list(&Collection::ApiKeys).await.expect("a whole listing");
+}
+
+#[tokio::test]
+async fn an_error_of_status_200_is_tried_again_as_what_it_is() {
+    let body = |_: &str| r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#.to_owned();
+    let (url, asked) = written(body).await;
+    let mut admin = admin(&url, ADMIN_KEY, "env = \"KEY\"", "".as_ref());
+    let Err(Error::FailListing(failure)) = list(&mut admin, &Collection::Users).await else {
+        panic!("an error is no listing");
+    };
+    assert_eq!(failure.reason, "200 overloaded_error: the Admin API failed (3 tries)");
+    assert_eq!((failure.status, asked.lock().expect("not poisoned").len()), (Some(200), 3));
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ fn body_holds(collection: &Collection, body: &[u8]) -> Result<(), String> {
     }
     match page::read(body) {
         Ok(page) => page.data.iter().try_for_each(|row| row_is_kept(collection, row)),
-        Err(refusal) if refusal.to_string().len() > 100 => Err(format!("{refusal} shows too much")),
+        Err(refusal) if refusal.to_string().len() > 200 => Err(format!("{refusal} shows too much")),
         Err(_) => Ok(()),
     }
 }
