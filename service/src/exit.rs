@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::admin::AdminError;
 use crate::kafka::client::ConfigError;
+use crate::redaction::redact_remembered;
 use crate::{config, telemetry};
 
 /// How long threads that still block may take after the end (s): librdkafka's calls have their own, shorter bounds.
@@ -81,7 +82,7 @@ where
     let (code, lines) = ending(result);
     if !lines.is_empty() {
         // Nowhere is left to report that stderr is closed.
-        let _ = writeln!(io::stderr(), "{lines}");
+        let _ = writeln!(io::stderr(), "{}", redact_remembered(&lines));
     }
     ExitCode::from(code)
 }

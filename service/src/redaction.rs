@@ -1,6 +1,11 @@
 //! Hiding secrets that a server quotes: what is shown or written holds no eight consecutive characters of one.
+//!
+//! Each end takes the key out of what its server says. Libraries log as well what a server sent, at trace level, so the
+//! log hides every secret that the process has read.
 
+use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::{PoisonError, RwLock};
 
 /// This many consecutive characters of a secret are never shown (bytes): fewer identify no key. People tell keys apart
 /// by their last four.
@@ -14,28 +19,46 @@ const HINT: usize = 3;
 const MIN_KEY: usize = 16;
 /// So many digits are not a number at a name's end (count).
 const MIN_DIGITS: usize = 2;
+/// Least secret that the log hides (bytes): a shorter one is no key, and may be a word that the log needs.
+const MIN_REMEMBERED: usize = 12;
 /// What stands in the place of a quoted part.
 const HIDDEN: &str = "…";
+
+/// The parts of all secrets that the process has read, sorted.
+static REMEMBERED: RwLock<Vec<[u8; PART]>> = RwLock::new(Vec::new());
+
+/// Hides the secret in the log from now on.
+pub(crate) fn remember(secret: &str) {
+    if secret.len() < MIN_REMEMBERED {
+        return;
+    }
+    // A list is whole between any two calls.
+    let mut remembered = REMEMBERED.write().unwrap_or_else(PoisonError::into_inner);
+    for part in secret.as_bytes()[public(secret)..].windows(PART) {
+        let part = part.try_into().expect("a window has its length");
+        if let Err(place) = remembered.binary_search(&part) {
+            remembered.insert(place, part);
+        }
+    }
+}
+
+/// A text of the log, with `…` in the place of each part of a secret that the process has read.
+pub(crate) fn redact_remembered(text: &str) -> Cow<'_, str> {
+    let remembered = REMEMBERED.read().unwrap_or_else(PoisonError::into_inner);
+    redact_parts(text, PART, |shown| remembered.binary_search_by(|part| part[..].cmp(shown)).is_ok())
+}
 
 /// Whether the text holds eight consecutive characters of the secret, or all of a shorter one. The public beginning of
 /// an Anthropic key does not count.
 pub fn quotes(text: &[u8], secret: &str) -> bool {
-    next_part(text, &Parts::of(secret)).is_some()
+    let parts = Parts::of(secret);
+    next_part(text, parts.length, |shown| parts.holds(shown)).is_some()
 }
 
 /// The text with `…` in the place of each part of the secret.
 pub fn redact(text: &str, secret: &str) -> String {
     let parts = Parts::of(secret);
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(part) = next_part(rest.as_bytes(), &parts) {
-        // A part that begins or ends within a character takes all of the character with it.
-        shown.push_str(&rest[..rest.floor_char_boundary(part.start)]);
-        shown.push_str(HIDDEN);
-        rest = &rest[rest.ceil_char_boundary(part.end)..];
-    }
-    shown.push_str(rest);
-    shown
+    redact_parts(text, parts.length, |shown| parts.holds(shown)).into_owned()
 }
 
 /// Whether a text that should be a name or a path is likelier a key: it has one of Anthropic's in it, or a word as long
@@ -69,17 +92,24 @@ pub(crate) fn without_keys(text: &str) -> String {
 }
 
 /// The parts of one secret that are not shown, sorted.
-struct Parts<'a>(Vec<&'a [u8]>);
+struct Parts<'a> {
+    length: usize,
+    sorted: Vec<&'a [u8]>,
+}
 
 impl<'a> Parts<'a> {
     fn of(secret: &'a str) -> Self {
-        let mut parts: Vec<&[u8]> = match secret.len() {
+        let length = PART.min(secret.len());
+        let mut sorted: Vec<&[u8]> = match length {
             0 => Vec::new(),
-            length if length <= PART => vec![secret.as_bytes()],
-            _ => secret.as_bytes()[public(secret)..].windows(PART).collect(),
+            length => secret.as_bytes()[public(secret)..].windows(length).collect(),
         };
-        parts.sort_unstable();
-        Self(parts)
+        sorted.sort_unstable();
+        Self { length, sorted }
+    }
+
+    fn holds(&self, shown: &[u8]) -> bool {
+        self.sorted.binary_search(&shown).is_ok()
     }
 }
 
@@ -92,19 +122,31 @@ fn public(secret: &str) -> usize {
         .unwrap_or_default()
 }
 
-/// The first run of parts in a text.
-fn next_part(text: &[u8], Parts(parts): &Parts<'_>) -> Option<Range<usize>> {
-    let length = parts.first()?.len();
-    let is_part =
-        |at: usize| text.get(at..at + length).is_some_and(|shown| parts.binary_search(&shown).is_ok());
-    let start = (0..text.len()).find(|at| is_part(*at))?;
-    let last = (start..text.len()).take_while(|at| is_part(*at)).last().unwrap_or(start);
+fn redact_parts(text: &str, length: usize, is_part: impl Fn(&[u8]) -> bool) -> Cow<'_, str> {
+    let Some(first) = next_part(text.as_bytes(), length, &is_part) else { return text.into() };
+    let (mut shown, mut rest, mut next) = (String::with_capacity(text.len()), text, Some(first));
+    while let Some(part) = next {
+        // A part that begins or ends within a character takes all of the character with it.
+        shown.push_str(&rest[..rest.floor_char_boundary(part.start)]);
+        shown.push_str(HIDDEN);
+        rest = &rest[rest.ceil_char_boundary(part.end)..];
+        next = next_part(rest.as_bytes(), length, &is_part);
+    }
+    shown.push_str(rest);
+    shown.into()
+}
+
+/// The first run of parts, each of that length, in a text.
+fn next_part(text: &[u8], length: usize, is_part: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
+    let is_at = |at: usize| length > 0 && text.get(at..at + length).is_some_and(&is_part);
+    let start = (0..text.len()).find(|at| is_at(*at))?;
+    let last = (start..text.len()).take_while(|at| is_at(*at)).last().unwrap_or(start);
     Some(start..last + length)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{looks_like_key, quotes, redact, without_keys};
+    use super::{looks_like_key, quotes, redact, redact_remembered, remember, without_keys};
 
     const KEY: &str = "sk-ant-admin01-aB3dE5fG7hJ9";
 
@@ -146,6 +188,18 @@ mod tests {
         let text = format!("'Bearer {KEY}' of {}, {}é", &KEY[15..25], &KEY[9..]);
         assert_eq!(redact(&text, KEY), "'Bearer sk-ant-admi…' of …, mi…é");
         assert_eq!(redact("nothing to  hide", KEY), "nothing to  hide");
+    }
+
+    #[test]
+    fn the_log_hides_every_secret_that_was_read_but_words() {
+        for secret in ["first-secret-abcdefgh", "second-secret-ABCDEFGH", "analytics"] {
+            remember(secret);
+            remember(secret);
+        }
+        let line = r#"{"message":"analytics: b\"first-secret-abcdefgh\"","key":"xret-ABCDEFG"}"#;
+        let shown = r#"{"message":"analytics: b\"…\"","key":"x…"}"#;
+        assert_eq!(redact_remembered(line), shown);
+        assert_eq!(redact_remembered("nothing to hide"), "nothing to hide");
     }
 
     #[test]

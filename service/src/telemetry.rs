@@ -1,12 +1,14 @@
 //! Logs: to stderr, as text on a terminal and as JSON elsewhere; stdout is for results.
 
 use std::env::VarError;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Stderr, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
 use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
+
+use crate::redaction::redact_remembered;
 
 /// Where `RUST_LOG` is not set. librdkafka tells of every reconnect; the services say once what it means.
 const DEFAULT_FILTER: &str = "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off";
@@ -14,7 +16,7 @@ const DEFAULT_FILTER: &str = "info,librdkafka=error,rdkafka=warn,rustls_platform
 /// Starts the logs under `RUST_LOG` and has panics logged. A second call changes nothing.
 pub fn init() {
     let (filter, refused) = filter(std::env::var("RUST_LOG"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacted(io::stderr()));
     // An error means that a program that runs several services has started its logs.
     let _ = if io::stderr().is_terminal() {
         builder.with_ansi(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).try_init()
@@ -28,6 +30,22 @@ pub fn init() {
         let (thread, location, message) = describe(panic);
         error!(thread, location, "panic: {message}");
     }));
+}
+
+/// Where lines go without the secrets in them: libraries log what a server sent, and it may have sent a key back.
+struct Redacted(Stderr);
+
+impl Write for Redacted {
+    /// One call is one line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = String::from_utf8_lossy(line);
+        self.0.write_all(redact_remembered(&shown).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// The filter, and whether the variable was refused.

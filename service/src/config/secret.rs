@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::redaction::looks_like_key;
+use crate::redaction::{looks_like_key, remember};
 
 /// Largest key file that is read (bytes): a key has about a hundred; a wrong path may be anything.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
@@ -71,6 +71,12 @@ impl SecretSource {
     /// Reads the secret, without the white space around it. Reads the file again on each call, so that a key that
     /// was rotated is taken after a 401.
     pub fn resolve(&self, environment: &BTreeMap<String, String>) -> Result<SecretString, SecretError> {
+        let secret = self.read(environment)?;
+        remember(secret.expose_secret());
+        Ok(secret)
+    }
+
+    fn read(&self, environment: &BTreeMap<String, String>) -> Result<SecretString, SecretError> {
         match self {
             Self::Env(name) => match environment.get(name).map(|value| value.trim()) {
                 Some(value) if !value.is_empty() => Ok(value.into()),

@@ -12,6 +12,7 @@ use thiserror::Error;
 use tracing::{debug, error, info, trace, warn};
 
 use crate::config::{self, SecretError, SecretOrText, SecretSource};
+use crate::redaction::remember;
 
 /// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
 pub(crate) const RESERVED: [&str; 17] = [
@@ -45,6 +46,9 @@ const DEFAULTS: [(&str, &str); 4] = [
     // One request that a broker leaves unanswered (ms): librdkafka's own minute would stall a poll or a task for it.
     ("socket.timeout.ms", "10000"),
 ];
+
+/// In the names of properties whose values are secrets, wherever they are.
+const SECRET: [&str; 4] = ["password", "secret", "key.pem", "jaas"];
 
 /// Begins an entry that is no property of librdkafka's: it names the file that a property's secret is in.
 const FILE: &str = "anthropic-graph.file.";
@@ -96,6 +100,9 @@ pub fn client_config(
         let secret = value
             .resolve(environment)
             .map_err(|source| ConfigError::Secret { property: name.clone(), source })?;
+        if SECRET.iter().any(|secret| name.contains(secret)) {
+            remember(secret.expose_secret());
+        }
         if !cfg!(feature = "tls") && needs_tls(name, secret.expose_secret()) {
             return Err(ConfigError::NoTls(name.clone()));
         }

@@ -1,6 +1,7 @@
 //! The keys, at trace level, through everything that goes wrong: nobody shows them, nor a part of them.
 
 mod commands;
+mod encrypted;
 mod marks;
 
 use simulator::anthropic::{Answer, Fault};
