@@ -2,6 +2,7 @@
 
 mod arrows;
 mod auditor;
+mod clients;
 mod failpoints;
 mod files;
 mod purity;
