@@ -122,15 +122,17 @@ fn told(all: &[Held], program: &Program) -> Vec<String> {
     for group in all.chunk_by(|one, other| place(one) == place(other)) {
         let first = &group[0];
         let (organization_id, collection) = place(first);
-        let since = group.iter().map(|held| held.hold.proposed_ts_ms).min().unwrap_or_default();
+        let oldest = group.iter().map(|held| &held.hold).min_by_key(|hold| hold.proposed_ts_ms);
+        let oldest = oldest.unwrap_or(&first.hold);
         lines.push(format!(
-            "{} ({organization_id}), {collection}: {} held since {}",
+            "{} ({organization_id}), {collection}: {} held since {}, listing {}",
             first.organization_name,
             counted(group),
-            time(since)
+            time(oldest.proposed_ts_ms),
+            oldest.listing_id
         ));
         lines.push(format!("  why: {}", first.why));
-        lines.extend(shown(group).map(line));
+        lines.extend(shown(group).map(|held| line(held, oldest)));
         let beside = beside(group).count();
         if beside > 0 {
             lines.push(format!("  and {} of these", answer::count(beside, "relationship")));
@@ -179,16 +181,16 @@ fn goes_with_an_end(held: &Held, group: &[Held]) -> bool {
     })
 }
 
-fn line(one: &Held) -> String {
+/// What is held, and since when, where it is not as long as the oldest.
+fn line(one: &Held, oldest: &Hold) -> String {
     let hold = &one.hold;
-    format!(
-        "  {:<8}  {:?}  {}  since {}  listing {}",
-        hold.state,
-        one.display_name,
-        hold.element_key.escape_debug(),
-        time(hold.proposed_ts_ms),
-        hold.listing_id
-    )
+    let key = hold.element_key.escape_debug();
+    let line = format!("  {:<8}  {:?}  {key}", hold.state, one.display_name);
+    if hold.listing_id == oldest.listing_id {
+        line
+    } else {
+        format!("{line}  since {}, listing {}", time(hold.proposed_ts_ms), hold.listing_id)
+    }
 }
 
 fn place(held: &Held) -> (&str, &str) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use schemas::sync::{Approval, Sync, found};
+use schemas::sync::{Approval, Finished, Sync, found};
 use service::answer;
 use service::config::Config;
 use service::exit::{Outcome, UsageError, filled};
@@ -142,7 +142,10 @@ fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
             }
         }
     }
-    if approve.revision.is_none() {
+    let is_same = |finished: &Finished| finished.revision == revision && seen.deletions.is_empty();
+    if holder.is_none() && sync.finished.as_ref().is_some_and(is_same) {
+        lines.push("nothing waits for an approval".to_owned());
+    } else if approve.revision.is_none() {
         let take = if holder.is_some() { " --take-target" } else { "" };
         let (name, by, program) = (shell::word(name), shell::BY, &approve.program);
         let command = format!("approve --organization {name} --revision {revision} {by}{take}");
@@ -182,7 +185,7 @@ fn approved(sync: Sync, written: Option<Sync>, seen: Approval) -> anyhow::Result
 
 #[cfg(test)]
 mod tests {
-    use schemas::sync::{Finished, Intent};
+    use schemas::sync::Intent;
 
     use super::*;
 

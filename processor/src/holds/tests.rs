@@ -51,7 +51,10 @@ fn each_collection_has_one_command_which_names_the_newest_listing_that_is_shown(
     let users = "processor --config 'my graph.toml' approve --organization-id o-1 --collection users --listing l-9 \
                  --by $(id -un)";
     assert!(lines.contains(&format!("  to delete them: {users}")), "{lines:#?}");
-    assert!(lines[0].ends_with("users: 2 anthropic_user held since 1970-01-01T00:00:05Z"), "{}", lines[0]);
+    let held = "users: 2 anthropic_user held since 1970-01-01T00:00:05Z, listing l-5";
+    assert!(lines[0].ends_with(held), "{}", lines[0]);
+    assert!(lines[2].ends_with("anthropic_user:1"), "it is as old as the first line says: {}", lines[2]);
+    assert!(lines[3].ends_with("anthropic_user:2  since 1970-01-01T00:00:09Z, listing l-9"), "{}", lines[3]);
     let of_workspaces: Vec<&String> =
         lines.iter().filter(|line| line.contains("--collection workspaces")).collect();
     assert_eq!(of_workspaces.len(), 1, "what is rejected can only be approved, by its key: {lines:#?}");

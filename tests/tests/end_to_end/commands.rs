@@ -82,6 +82,8 @@ fn a_command_that_succeeds_says_so_in_one_line() {
         assert_eq!(world.run(service, arguments).expect(0).stdout, format!("{line}\n"));
     }
     assert_eq!(world.run("sink", &["parked", "--json"]).expect(0).stdout, "");
+    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    assert!(shown.expect(0).stdout.ends_with("nothing waits for an approval\n"), "{}", shown.stdout);
 }
 
 #[test]
