@@ -11,6 +11,7 @@ use schemas::topics::Topic;
 use service::config::Config;
 use service::http::{self, Settings};
 use service::kafka::topics::{Broker, Wanted};
+use tracing::warn;
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
 use crate::backoff::Backoff;
@@ -64,6 +65,9 @@ pub(crate) fn sources(
     let mut sources = Vec::new();
     for organization in &config.organizations {
         let Some(key) = keys.remove(&organization.name) else { continue };
+        if let Some(warning) = organization.version_warning() {
+            warn!(organization.name = organization.name, "{warning}");
+        }
         let base_url = &organization.base_url;
         let client = if let Some(client) = clients.get(base_url.as_str()) {
             client.clone()

@@ -44,6 +44,15 @@ async fn a_workspace_s_key_is_named_as_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_key_that_the_server_accepts_is_used_whatever_it_begins_with() {
+    let mut end = End::start(Settings::default()).await;
+    let key = "sk-ant-api03-of-a-person";
+    end.anthropic.replace_admin_key(key);
+    end.admin = admin(&end.anthropic.url(), key, "env = \"KEY\"", "".as_ref());
+    end.list(&Collection::Users).await.expect("a whole listing");
+}
+
+#[tokio::test]
 async fn another_organization_behind_the_key_stops_this_one() {
     let mut end = End::start(Settings::default()).await;
     end.admin.expect("11111111-2222-4333-8444-555555555555");

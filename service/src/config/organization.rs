@@ -12,8 +12,10 @@ use crate::http::{BaseUrl, check_url};
 
 /// `polling_interval` where it is not given.
 const DEFAULT_POLLING_INTERVAL: PollingInterval = PollingInterval::Every(Duration::from_hours(1));
-/// `anthropic_version` where it is not given: the only one there is.
+/// `anthropic_version` where it is not given: the older of the versions that are known.
 const DEFAULT_VERSION: &str = "2023-06-01";
+/// The versions of the Admin API that are tested (<https://platform.claude.com/docs/en/api/versioning>).
+const KNOWN_VERSIONS: [&str; 2] = [DEFAULT_VERSION, "2026-10-21"];
 /// `requests_per_minute` where it is not given (count): Anthropic allows an organization 100, and people need some.
 const DEFAULT_REQUESTS_PER_MINUTE: u32 = 90;
 /// Most requests a minute that may be asked for (count): a token bucket is no bucket beyond it.
@@ -146,6 +148,18 @@ impl Organization {
             allow_http,
             jupiterone: Target::read(&mut section, jupiterone),
         }
+    }
+
+    /// What people should know about a version that is not known here; it is sent all the same.
+    pub fn version_warning(&self) -> Option<String> {
+        let version = &self.anthropic_version;
+        if KNOWN_VERSIONS.contains(&version.as_str()) {
+            return None;
+        }
+        Some(format!(
+            "anthropic_version {version:?} is not one of {}, with which this version is tested; it is sent as it is",
+            KNOWN_VERSIONS.join(", ")
+        ))
     }
 
     /// One organization is one name, one id, one key and one target.
