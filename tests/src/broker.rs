@@ -4,6 +4,7 @@
 //! starts the broker, and writes the broker's address into the run's folder, where the others find it. The keeper
 //! ends, with the broker and its data, as soon as the process that owns the run is gone, however it went.
 
+pub mod cluster;
 pub mod container;
 pub mod guarded;
 pub mod jars;

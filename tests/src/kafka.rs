@@ -168,9 +168,9 @@ pub fn fold(records: impl IntoIterator<Item = Record>) -> BTreeMap<String, Recor
     latest
 }
 
-/// Makes a topic with these settings.
+/// Makes a topic with these settings, and as many replicas as the brokers make by default.
 pub fn create_topic(bootstrap_servers: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(-1));
     let new = settings.iter().fold(new, |new, (name, value)| new.set(name, value));
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     let results = block_on(admin(bootstrap_servers).create_topics(&[new], &options));

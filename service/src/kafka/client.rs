@@ -19,7 +19,8 @@ pub(crate) const RESERVED: [&str; 17] = [
     "acks",
     "auto.offset.reset",
     "bootstrap.servers",
-    // Every reader fetches from the leader: a follower's end lags.
+    // Fetching from a follower brings nothing here but the wait for what it does not have yet: every reader reads to an
+    // end that the leader names.
     "client.rack",
     "enable.auto.commit",
     "enable.auto.offset.store",

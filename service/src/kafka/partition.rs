@@ -43,10 +43,8 @@ const DEFAULTS: [(&str, &str); 6] = [
 /// The same in milliseconds for who reads to the end and no further.
 const HURRIED_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
 
-const PROMISES: [(&str, &str); 6] = [
+const PROMISES: [(&str, &str); 5] = [
     ("isolation.level", "read_committed"),
-    // Fetch from the leader: a follower's end lags, and each reader here waits for the leader's.
-    ("client.rack", ""),
     // A task's offset that is gone is a gap in the history: jumping over it is a person's decision.
     ("auto.offset.reset", "error"),
     ("enable.auto.commit", "false"),

@@ -36,7 +36,7 @@ impl GuardedBroker {
         }
         properties.push_str(";\n");
         let listener = format!(",SASL_PLAINTEXT://127.0.0.1:{guarded}");
-        let broker = JarBroker::start_with(folder, &More { listener, properties })?;
+        let broker = JarBroker::start_with(folder, &More { listener, properties, ..More::default() })?;
         Ok(Self { broker, guarded, properties: folder.join("server.properties") })
     }
 

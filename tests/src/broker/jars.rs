@@ -28,8 +28,17 @@ const STOP_BOUND: Duration = Duration::from_mins(1);
 pub(super) struct More {
     /// Another listener, behind a comma.
     pub(super) listener: String,
-    /// More lines of the properties.
+    /// More lines of the properties; of two lines for one property the later counts.
     pub(super) properties: String,
+    /// Java's heap, where it is another.
+    pub(super) heap: Option<[&'static str; 2]>,
+}
+
+/// Where a broker listens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) broker: u16,
+    pub(super) controller: u16,
 }
 
 /// A running broker; dropping it kills it.
@@ -39,6 +48,7 @@ pub struct JarBroker {
     address: String,
     folder: PathBuf,
     class_path: String,
+    heap: [&'static str; 2],
 }
 
 impl JarBroker {
@@ -49,17 +59,23 @@ impl JarBroker {
 
     /// The same with more than others need.
     pub(super) fn start_with(folder: &Path, more: &More) -> Result<Self> {
+        let (broker, controller) = free_ports()?;
+        Self::start_at(folder, Ports { broker, controller }, more)
+    }
+
+    /// The same on ports that are known before, to other controllers too.
+    pub(super) fn start_at(folder: &Path, ports: Ports, more: &More) -> Result<Self> {
         ensure!(
             answers("java", "-version"),
             "no `java` on the path: install a Java 17 or newer (Debian: openjdk-17-jre-headless)"
         );
         let libraries = libraries()?;
         let class_path = format!("{}:{}/*", folder.display(), libraries.display());
-        let (broker, controller) = free_ports()?;
+        let heap = more.heap.unwrap_or(HEAP);
         fs::create_dir_all(folder)?;
         fs::write(folder.join("log4j2.xml"), LOG4J)?;
         let properties = folder.join("server.properties");
-        fs::write(&properties, server_properties(&folder.join("data"), broker, controller, more))?;
+        fs::write(&properties, server_properties(&folder.join("data"), ports, more))?;
         let format = Command::new("java")
             .args([
                 "-cp",
@@ -74,8 +90,9 @@ impl JarBroker {
             .output()
             .context("cannot format the broker's storage")?;
         ensure!(format.status.success(), "storage format: {}", said(&format));
-        let java = run(folder, &class_path)?;
-        Ok(Self { java, address: format!("127.0.0.1:{broker}"), folder: folder.to_owned(), class_path })
+        let java = run(folder, &class_path, heap)?;
+        let address = format!("127.0.0.1:{}", ports.broker);
+        Ok(Self { java, address, folder: folder.to_owned(), class_path, heap })
     }
 
     /// Stops it in good order (SIGTERM).
@@ -101,7 +118,7 @@ impl JarBroker {
     /// Starts it again on the same data and the same address, once it has stopped or was killed.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(!self.is_running(), "the broker runs");
-        self.java = run(&self.folder, &self.class_path)?;
+        self.java = run(&self.folder, &self.class_path, self.heap)?;
         Ok(())
     }
 
@@ -134,10 +151,10 @@ impl Drop for JarBroker {
 }
 
 /// Runs the broker that the folder's properties describe.
-fn run(folder: &Path, class_path: &str) -> Result<Child> {
+fn run(folder: &Path, class_path: &str, heap: [&str; 2]) -> Result<Child> {
     let log = File::options().create(true).append(true).open(folder.join("broker.log"))?;
     java_that_dies_with_its_parent()
-        .args(HEAP)
+        .args(heap)
         .args(["-cp", class_path, "kafka.Kafka"])
         .arg(folder.join("server.properties"))
         .stdin(Stdio::null())
@@ -208,7 +225,8 @@ fn cache_folder() -> PathBuf {
 }
 
 /// One broker that is its own controller, with a test's impatience.
-fn server_properties(data: &Path, broker: u16, controller: u16, more: &More) -> String {
+fn server_properties(data: &Path, ports: Ports, more: &More) -> String {
+    let Ports { broker, controller } = ports;
     format!(
         "process.roles=broker,controller
 node.id=1
