@@ -99,9 +99,8 @@ impl Batch {
 
     /// Whether something can be committed, and is enough for a transaction.
     pub fn is_full(&self) -> bool {
-        let is_enough = self.settled >= FULL_AT
-            || self.bytes >= FULL_BYTES
-            || self.raw_records >= FULL_RAW_RECORDS;
+        let is_enough =
+            self.settled >= FULL_AT || self.bytes >= FULL_BYTES || self.raw_records >= FULL_RAW_RECORDS;
         is_enough && self.next_offset.is_some()
     }
 

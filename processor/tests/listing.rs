@@ -5,8 +5,8 @@ use processor::listing::{Assembler, Dropped, Leftover, Listing, Malformed, Unit}
 use schemas::{
     codec::{Raw, decode_raw, encode},
     raw::{
-        Configuration, Decision, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, User, decision,
-        outcome,
+        Configuration, Decision, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, User,
+        decision, outcome,
     },
 };
 

@@ -72,6 +72,7 @@ fn of_topics(findings: Vec<Finding>, creator: Option<&str>) -> Vec<Line> {
         let (topic, what) = finding.line.split_once(": ").unwrap_or((&finding.line, ""));
         let earlier = good.get(topic).map(|index| &mut lines[*index]);
         match (finding.is_good, earlier, creator) {
+            (true, ..) if finding.is_weak => lines.push(Line::Note(format!("topic {topic}: {what}"))),
             (true, Some(Line::Good(line)), _) => {
                 line.push_str(", ");
                 line.push_str(what);
@@ -97,7 +98,7 @@ mod tests {
     use crate::kafka::topics::Finding;
 
     fn finding(is_good: bool, is_missing: bool, line: &str) -> Finding {
-        Finding { is_good, is_missing, line: line.to_owned() }
+        Finding { is_good, is_missing, is_weak: false, line: line.to_owned() }
     }
 
     fn told(creator: Option<&str>) -> Vec<String> {

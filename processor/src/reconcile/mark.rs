@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_list_of_ten_thousand_workspaces_is_cut_to_what_fits_into_a_message() {
-        let lines = |count: usize| (0..count).map(|it| format!("members/wrkspc_{it:024}: no reason was given"));
+        let lines =
+            |count: usize| (0..count).map(|it| format!("members/wrkspc_{it:024}: no reason was given"));
         let few: Vec<String> = lines(10).collect();
         assert_eq!(shortened(few.clone()), few);
         let many = shortened(lines(10_000).collect());

@@ -86,9 +86,9 @@ impl<'a> Targets<'a> {
 
     /// How many of a collection's holds are left to a person, but for new ones.
     pub(super) fn proposed_left(&self, collection: &str) -> usize {
-        let is_proposed =
-            |hold: &&Hold| hold.collection == collection && hold.state == hold_state::PROPOSED;
-        let ended = self.ended_holds().filter_map(|key| self.state.holds().get(key)).filter(is_proposed).count();
+        let is_proposed = |hold: &&Hold| hold.collection == collection && hold.state == hold_state::PROPOSED;
+        let ended =
+            self.ended_holds().filter_map(|key| self.state.holds().get(key)).filter(is_proposed).count();
         self.state.held(collection, hold_state::PROPOSED) - ended
     }
 

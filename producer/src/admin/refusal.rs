@@ -39,8 +39,10 @@ pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
     let names = [&error["type"], &error["details"]["error_code"]];
-    let names =
-        names.into_iter().filter_map(Value::as_str).filter(|name| is_name(name) && !quotes(name.as_bytes(), key));
+    let names = names
+        .into_iter()
+        .filter_map(Value::as_str)
+        .filter(|name| is_name(name) && !quotes(name.as_bytes(), key));
     let names: String = names.map(|name| format!(" {name}")).collect();
     let status = received.status.as_u16();
     Failure {

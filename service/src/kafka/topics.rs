@@ -20,6 +20,7 @@ use crate::admin::Health;
 use crate::config::Config;
 use crate::exit::Shutdown;
 
+mod durability;
 mod verdict;
 
 pub use verdict::Finding;
@@ -145,6 +146,10 @@ pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> 
         found = cluster.wait_for(wanted)?;
         fit(&cluster, wanted, &found)?;
     }
+    if wanted.is_strict() {
+        let findings = findings(&cluster.servers, wanted, &found).into_iter();
+        findings.filter(|finding| finding.is_weak).for_each(|finding| warn!("{}", finding.line));
+    }
     Ok(verdict::partitions(&found).unwrap_or(partitions))
 }
 
@@ -249,7 +254,9 @@ impl Cluster {
             }
             let partitions = i32::try_from(described.partitions().len()).unwrap_or(i32::MAX);
             let is_led = described.partitions().iter().all(|partition| partition.leader() >= 0);
-            found.insert(topic, Found { partitions, is_led, settings: None });
+            let replicas = described.partitions().iter().map(|it| it.replicas().len()).min();
+            let replicas = replicas.and_then(|count| i64::try_from(count).ok()).unwrap_or_default();
+            found.insert(topic, Found { partitions, replicas, is_led, settings: None });
         }
         if wanted.broker == Broker::Kafka {
             self.describe(wanted, &mut found)?;

@@ -12,7 +12,8 @@ use crate::fixture::{Organization, PARTITIONS};
 /// Organizations of the names, all in partition 0.
 fn neighbors(names: &[&str]) -> Vec<Organization> {
     let mut ids = (0..).map(|number| format!("3f0b6c1e-9a52-4d0f-8c7e-{number:012}"));
-    let mut next = || ids.by_ref().find(|id| schemas::topics::partition(id, PARTITIONS) == 0).expect("endless");
+    let mut next =
+        || ids.by_ref().find(|id| schemas::topics::partition(id, PARTITIONS) == 0).expect("endless");
     names.iter().map(|name| Organization::whole(&next(), name)).collect()
 }
 

@@ -97,7 +97,8 @@ fn a_change_is_visible_soon_after_its_manifest() {
     let (raw, changes) = (world.topic(Topic::Raw), world.topic(Topic::Changes));
     let id = format!("{}.latency", world.prefix);
     let producer = TransactionalProducer::open(&client, &id, TRANSACTION_TIMEOUT).expect("a producer");
-    let mut log = PartitionReader::open(&client, &id, &changes, home(&world), Start::Beginning).expect("a log");
+    let mut log =
+        PartitionReader::open(&client, &id, &changes, home(&world), Start::Beginning).expect("a log");
     log.seek(log.end_offset().expect("an end")).expect("a place");
     // The first wait assigns the partition.
     assert_eq!(log.next(Duration::from_millis(500)).expect("the log answers"), None);

@@ -5,13 +5,15 @@ use std::fmt::Write;
 
 use schemas::topics::Topic;
 
-use super::Wanted;
+use super::{Wanted, durability};
 
 /// A topic that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Found {
     /// Count.
     pub partitions: i32,
+    /// Of the partition that has the fewest (count).
+    pub replicas: i64,
     /// Whether each partition has a leader.
     pub is_led: bool,
     /// Its settings by Kafka's names; none where they were not asked for.
@@ -25,17 +27,23 @@ pub struct Finding {
     pub is_good: bool,
     /// Whether it is a topic that does not exist.
     pub is_missing: bool,
+    /// Whether it weakens a promise: nothing is refused for it.
+    pub is_weak: bool,
     /// The thing, what it is, and, where it is wrong, what it should be and the command that mends it.
     pub line: String,
 }
 
 impl Finding {
     fn good(line: String) -> Self {
-        Self { is_good: true, is_missing: false, line }
+        Self { is_good: true, is_missing: false, is_weak: false, line }
     }
 
-    fn bad(line: String) -> Self {
-        Self { is_good: false, is_missing: false, line }
+    pub(super) fn weak(line: String) -> Self {
+        Self { is_weak: true, ..Self::good(line) }
+    }
+
+    pub(super) fn bad(line: String) -> Self {
+        Self { is_good: false, ..Self::good(line) }
     }
 }
 
@@ -45,7 +53,7 @@ pub(super) fn partitions(found: &BTreeMap<Topic, Found>) -> Option<i32> {
 }
 
 /// One finding per thing: each wanted topic's existence and cleanup policy, each existing topic's partition count,
-/// and each setting that is below its floor.
+/// each setting that is below its floor, and each that breaks or weakens a promise.
 pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Vec<Finding> {
     let partitions = partitions(found).unwrap_or(wanted.partitions);
     let mut findings = Vec::new();
@@ -56,6 +64,8 @@ pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topi
                 if let Some(settings) = &found_topic.settings {
                     findings.push(cleanup(servers, wanted, topic, settings));
                     findings.extend(below_floor(servers, wanted, topic, settings));
+                    let replicas = found_topic.replicas;
+                    findings.extend(durability::findings(servers, wanted, topic, replicas, settings));
                 }
             }
             None if wanted.topics.contains(&topic) => {
@@ -64,7 +74,7 @@ pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topi
                     topic.name(wanted.prefix),
                     create_command(servers, wanted, topic, partitions)
                 );
-                findings.push(Finding { is_good: false, is_missing: true, line });
+                findings.push(Finding { is_missing: true, ..Finding::bad(line) });
             }
             None => {}
         }
@@ -123,7 +133,7 @@ fn below_floor(
     below.collect()
 }
 
-fn alter_command(servers: &str, topic: &str, setting: &str, value: &str) -> String {
+pub(super) fn alter_command(servers: &str, topic: &str, setting: &str, value: &str) -> String {
     format!(
         "kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} \
          --add-config {setting}={value}"
@@ -169,7 +179,7 @@ mod tests {
 
     fn topic(partitions: i32, cleanup: &str) -> Found {
         let settings = BTreeMap::from([("cleanup.policy".to_owned(), cleanup.to_owned())]);
-        Found { partitions, is_led: true, settings: Some(settings) }
+        Found { partitions, replicas: 3, is_led: true, settings: Some(settings) }
     }
 
     fn bad(topics: &[Topic], found: &BTreeMap<Topic, Found>) -> Vec<String> {
@@ -215,7 +225,7 @@ mod tests {
     fn a_topic_with_fewer_partitions_than_another_is_named_even_where_this_service_does_not_use_it() {
         let found = BTreeMap::from([
             (Topic::Raw, topic(12, "delete")),
-            (Topic::Sync, Found { partitions: 6, is_led: true, settings: None }),
+            (Topic::Sync, Found { partitions: 6, replicas: 3, is_led: true, settings: None }),
         ]);
         let bad = bad(&[Topic::Raw], &found);
         assert_eq!(bad.len(), 1);
