@@ -11,8 +11,11 @@ const MAX_BYTES: usize = 800_000;
 const ALL_MEMBERS_BYTES: usize = 4_000;
 /// Most bytes of a line beside its texts: lengths, a status, and which fields there are.
 const FRAME_BYTES: usize = 20;
-/// Longest reason (characters): it may name an id, which may be of any length.
+/// Longest reason (characters): it may name an id, which may be of any length, and the processor takes no text of a mark
+/// with more than 4,096 bytes.
 const MAX_REASON: usize = 1_000;
+/// Longest name of a collection (bytes), for the same reason.
+const MAX_NAME: usize = 4_096;
 
 /// A collection's line.
 pub(crate) fn line(collection: &str, outcome: &str) -> ListingOutcome {
@@ -49,7 +52,7 @@ struct Left<'a> {
 /// those of whole listings first, of which the listings themselves tell, failures last. The line about all members,
 /// which is about each collection of them that has none of its own, counts them.
 pub(crate) fn bounded(lines: Vec<ListingOutcome>) -> Vec<ListingOutcome> {
-    if lines.iter().map(bytes).sum::<usize>() <= MAX_BYTES {
+    if lines.iter().map(bytes).sum::<usize>() <= MAX_BYTES && lines.iter().all(is_nameable) {
         return lines;
     }
     let mut room = MAX_BYTES - ALL_MEMBERS_BYTES;
@@ -59,7 +62,7 @@ pub(crate) fn bounded(lines: Vec<ListingOutcome>) -> Vec<ListingOutcome> {
     let mut left = Left::default();
     for position in order {
         let line = &lines[position];
-        match room.checked_sub(bytes(line)) {
+        match room.checked_sub(bytes(line)).filter(|_| is_nameable(line)) {
             Some(rest) => {
                 room = rest;
                 is_kept[position] = true;
@@ -82,6 +85,10 @@ fn rank(line: &ListingOutcome) -> u8 {
     }
 }
 
+fn is_nameable(line: &ListingOutcome) -> bool {
+    line.collection.len() <= MAX_NAME
+}
+
 fn bytes(line: &ListingOutcome) -> usize {
     let texts = [&line.reason, &line.request_id, &line.listing_id].into_iter().flatten();
     texts.map(String::len).sum::<usize>() + line.collection.len() + line.outcome.len() + FRAME_BYTES
@@ -92,7 +99,7 @@ fn about_all(skipped: Option<&ListingOutcome>, left: &Left<'_>) -> ListingOutcom
     let Left { whole, gone, failed, reason } = left;
     let because = reason.map(|reason| format!(" (the first: {reason})")).unwrap_or_default();
     let counted = format!(
-        "too many workspaces to name each: of the members of the others, {failed} failed{because}, {gone} are gone, \
+        "too many workspaces, or too long ids, to name each: of the members of the others, {failed} failed{because}, {gone} are gone, \
          {whole} are whole"
     );
     let (outcome, reason) = match skipped {
@@ -103,7 +110,7 @@ fn about_all(skipped: Option<&ListingOutcome>, left: &Left<'_>) -> ListingOutcom
         None if *failed > 0 => (outcome::FAILED, counted),
         None => (outcome::WHOLE, counted),
     };
-    ListingOutcome { reason: Some(reason), ..line(MEMBERS, outcome) }
+    ListingOutcome { reason: Some(reason.chars().take(MAX_REASON).collect()), ..line(MEMBERS, outcome) }
 }
 
 impl<'a> Left<'a> {
@@ -227,7 +234,10 @@ mod tests {
         let about_all = mark.outcomes.last().expect("the line about all members");
         assert_eq!(about_all.outcome, outcome::SKIPPED);
         let reason = about_all.reason.as_deref().unwrap_or_default();
-        assert!(reason.starts_with("the poll ended before it; too many workspaces to name each"), "{reason}");
+        assert!(
+            reason.starts_with("the poll ended before it; too many workspaces, or too long ids"),
+            "{reason}"
+        );
         assert_eq!(mark.outcomes.iter().filter(|line| line.collection == MEMBERS).count(), 1);
     }
 
@@ -237,5 +247,16 @@ mod tests {
             Failure::of(format!("the resource {} is listed twice and differs", "é".repeat(2_000_000)));
         let (_, bytes) = mark(vec![failed("users", outcome::FAILED, &failure)]);
         assert!(bytes < 3_000, "{bytes}");
+    }
+
+    #[test]
+    fn no_text_is_longer_than_the_processor_takes() {
+        let long = format!("members/{}", "w".repeat(5_000));
+        let failure = Failure::of("é".repeat(2_000_000));
+        let (mark, _) = mark([own(), vec![failed(&long, outcome::FAILED, &failure)]].concat());
+        assert_eq!(mark.outcomes.len(), 5);
+        let about_all = &mark.outcomes[4];
+        assert_eq!((about_all.collection.as_str(), about_all.outcome.as_str()), (MEMBERS, outcome::FAILED));
+        assert!(about_all.reason.as_ref().is_some_and(|reason| reason.len() < 4_096));
     }
 }

@@ -69,7 +69,7 @@ impl JupiterOne {
         let mut section = root.section("jupiterone", &KEYS);
         let allow_http = section.boolean("allow_http").unwrap_or(false);
         Self {
-            account_id: section.text("account_id"),
+            account_id: section.header("account_id"),
             api_key: section.secret("api_key"),
             base_url: base_url(&mut section, allow_http)
                 .or_else(|| BaseUrl::of_region(DEFAULT_REGION))
@@ -97,7 +97,7 @@ impl Target {
         };
         Self {
             destination,
-            account_id: section.text("account_id").or_else(|| common.account_id.clone()),
+            account_id: section.header("account_id").or_else(|| common.account_id.clone()),
             api_key: section.secret("api_key").or_else(|| common.api_key.clone()),
             base_url: base_url(&mut section, allow_http).unwrap_or_else(|| common.base_url.clone()),
         }

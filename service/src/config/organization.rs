@@ -134,7 +134,7 @@ impl Organization {
                 .parsed("base_url", |text| check_url(text, allow_http).map_err(|error| error.to_string()))
                 .unwrap_or_else(BaseUrl::anthropic),
             anthropic_version: section
-                .text("anthropic_version")
+                .header("anthropic_version")
                 .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
             requests_per_minute: section
                 .number("requests_per_minute", 1..=MAX_REQUESTS_PER_MINUTE)

@@ -90,6 +90,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A text that is sent as a header: visible characters of ASCII.
+    pub(super) fn header(&mut self, key: &str) -> Option<String> {
+        self.parsed(key, |text| {
+            let is_sendable = text.bytes().all(|byte| byte.is_ascii_graphic());
+            let refused = "has characters that no HTTP header can carry; write letters, digits and punctuation of ASCII";
+            if is_sendable { Ok(text.to_owned()) } else { Err(refused.to_owned()) }
+        })
+    }
+
     /// A text that `parse` understands.
     pub(super) fn parsed<T>(
         &mut self,

@@ -62,6 +62,16 @@ impl Written {
         Service::run("producer", ["--config", &config, "poll"], &environment)
     }
 
+    /// A workspace whose id has a line break: it stays on one line of the log and of the last line.
+    fn workspace_with_a_line_break(&self) {
+        let whole = r#"{"data":[{"id":"w-1","name":"Production"}],"has_more":false}"#;
+        self.write("workspaces", &whole.replace("}]", r#"},{"id":"w\n2 \u001b[2J"}]"#));
+        let polled = self.poll();
+        let last = polled.expect(3).stderr.lines().last().unwrap_or_default();
+        assert!(last.starts_with("incomplete: organization-1: members/w\\n2 \\u{1b}[2J failed ("), "{last}");
+        self.write("workspaces", whole);
+    }
+
     /// The keys of what JupiterOne holds, once the rest of the round is done.
     fn held(&self) -> Vec<String> {
         self.world.run("processor", &["run", "--until-end"]);
@@ -100,7 +110,10 @@ fn what_cannot_be_kept_fails_its_listing_with_the_reason_and_deletes_nothing() {
             "an object of the answer has two fields of one name",
         ),
         (bomb, "the answer is nested more than 64 levels deep"),
-        (r#"{"id":"user_ada","name":"\ud800"}"#.to_owned(), "the answer is no JSON"),
+        (
+            format!(r#"{ADA},{{"id":"user_x","name":"\ud800"}}"#),
+            "page 1: a text in the answer has half of a character (a lone \\u surrogate) at byte 107 (row 2)",
+        ),
         (
             format!(r#"{ADA},{{"id":"user_ada","name":"Eve"}}"#),
             "the resource user_ada is listed twice and differs",
@@ -119,6 +132,7 @@ fn what_cannot_be_kept_fails_its_listing_with_the_reason_and_deletes_nothing() {
         assert!(last.len() < 1_000, "{} characters are too many for a line", last.len());
     }
     assert_eq!(written.held(), whole, "nothing is deleted");
+    written.workspace_with_a_line_break();
     written.poll_users(ADA).expect(0);
     let gone = written.held();
     assert!(!gone.contains(&"anthropic_user:user_bo".to_owned()), "a whole listing deletes");

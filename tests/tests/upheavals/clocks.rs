@@ -51,3 +51,23 @@ fn polls_of_producers_whose_clocks_are_an_hour_apart_count_in_the_order_of_their
     world.run("sink", &["run", "--until-end"]).expect(0);
     content(&world);
 }
+
+#[test]
+fn a_clock_that_the_brokers_refuse_is_named_and_a_poll_goes_on_once_it_is_right() {
+    let world = World::of(vec![Settings { users: 4, workspaces: 1, api_keys: 2, ..Settings::default() }]);
+    world.run("producer", &["poll"]).expect(0);
+    // A record is always older than the moment in which the broker looks at it: a clock that is behind by too much.
+    let set = |value: &str| {
+        let settings = [("message.timestamp.before.max.ms", value)];
+        kafka::alter_topic(&world.bootstrap_servers, &world.topic(Topic::Raw), &settings);
+    };
+    set("0");
+    let polled = world.run("producer", &["poll"]);
+    let said = polled.expect(1).stderr.lines().last().unwrap_or_default().to_owned();
+    assert!(said.contains("the clock of this machine says 20"), "{said}");
+    assert_eq!(said.matches("timestamp.before.max.ms").count(), 1, "{said}");
+    assert!(!said.contains("InvalidTimestamp"), "{said}");
+    set("9223372036854775807");
+    world.round();
+    content(&world);
+}

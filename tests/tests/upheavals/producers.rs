@@ -1,6 +1,7 @@
 //! Two producers for one organization, and a key of another.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -135,6 +136,65 @@ fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     world.round();
     content(&world);
     agree(&world, 1);
+}
+
+#[test]
+fn one_organization_under_two_names_is_polled_once_and_the_other_name_is_not_ready() {
+    let world = World::start();
+    // With another key of the organization: two names with the same key are the configuration's to refuse.
+    let me = format!(r#"{{"id":"{}","name":"Nimbus"}}"#, world.anthropic[0].organization_id());
+    let stub = Stub::start(move |_| (200, Vec::new(), me.clone()));
+    let second = format!(
+        "\n[[organizations]]\nname = \"cumulus\"\npolling_interval = \"1s\"\nbase_url = \"{}\"\n\
+         api_key = {{ env = \"SECOND\" }}\n",
+        stub.url()
+    );
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let text = fs::read_to_string(world.config()).expect("a configuration");
+    fs::write(world.config(), text + &second).expect("it is written");
+    let known = changes(&world, 0).len();
+    let config = world.config().display().to_string();
+    let environment = [("SECOND", "sk-ant-admin01-second")];
+    let spawn = |command: &str| Service::spawn("producer", ["--config", &config, command], &environment);
+    let polled = spawn("poll").finish();
+    let said = &polled.expect(3).stderr;
+    assert!(said.contains("is configured twice, as organization-1 and as cumulus"), "{said}");
+    let mut running = spawn("run");
+    let line = running.logged("is configured twice");
+    assert!(line.contains("ERROR") && line.contains("organization-1") && line.contains("cumulus"), "{line}");
+    running.unready();
+    running.terminate().expect(0);
+    assert!(
+        world.read(Topic::Raw).iter().all(|record| {
+            let raw = decode_raw(record.value.as_deref().expect("a value")).expect("ours").record;
+            raw.organization_name == "organization-1"
+        }),
+        "nothing is written under the second name"
+    );
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    assert_eq!(changes(&world, 0).len(), known, "nothing changes back and forth");
+}
+
+/// Organizations of one process (count), and how many threads it may have for them.
+const MANY: usize = 300;
+const MAX_THREADS: usize = 64;
+
+#[test]
+fn three_hundred_organizations_start_with_few_threads() {
+    let settings = |seed| Settings { seed, users: 1, workspaces: 0, api_keys: 0, ..Settings::default() };
+    let world = World::of((1..).map(settings).take(MANY).collect());
+    let mut producer = world.spawn("producer", &["run"]);
+    let status = format!("/proc/{}/status", producer.pid());
+    let mut most = 0;
+    producer.until("have every organization", |service| {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let threads: Option<usize> = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+        most = threads.unwrap_or_default().max(most);
+        service.log().matches("polled here from now on").count() >= MANY
+    });
+    producer.terminate().expect(0);
+    assert!((4..MAX_THREADS).contains(&most), "{most} threads");
 }
 
 const ADA: &str = r#"{"id":"user_ada","email":"ada@nimbus.example","name":"Ada","role":"admin"}"#;
