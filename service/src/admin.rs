@@ -99,10 +99,10 @@ pub async fn serve(
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     info!(%address, "admin endpoint listens");
-    let router = match address.ip().is_loopback() {
-        true => router(health, registry).layer(middleware::from_fn(refuse_foreign_names)),
-        false => router(health, registry),
-    };
+    let mut router = router(health, registry);
+    if address.ip().is_loopback() {
+        router = router.layer(middleware::from_fn(refuse_foreign_names));
+    }
     let listener = Bounded { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) };
     let server = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {

@@ -69,14 +69,11 @@ fn lay_over_organization(
             .and_then(Value::as_str)
             .is_some_and(|other| other.trim().to_ascii_lowercase() == name)
     };
-    let position = match organizations.iter().position(named) {
-        Some(position) => position,
-        None => {
-            organizations
-                .push(Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))])));
-            organizations.len() - 1
-        }
-    };
+    let position = organizations.iter().position(named).unwrap_or_else(|| {
+        organizations
+            .push(Value::Table(Table::from_iter([("name".to_owned(), Value::String(name.clone()))])));
+        organizations.len() - 1
+    });
     if let Some(organization) = organizations[position].as_table_mut() {
         Override { variable, value }.set(organization, &format!("organizations.{name}."), keys, context);
     }
@@ -108,7 +105,7 @@ impl Override<'_> {
     fn set(self, table: &mut Table, path: &str, keys: &[String], context: &mut Context) {
         let [key, rest @ ..] = keys else { return };
         if rest.is_empty() {
-            self.remove_alternatives(table, path, key, context);
+            remove_alternatives(table, path, key, context);
             table.insert(key.clone(), Value::String(self.value.to_owned()));
             context.variables.insert(format!("{path}{key}"), self.variable.to_owned());
             return;
@@ -128,14 +125,14 @@ impl Override<'_> {
             }
         }
     }
+}
 
-    /// What the file says gives way; what another variable says stays, and both are reported.
-    fn remove_alternatives(self, table: &mut Table, path: &str, key: &str, context: &Context) {
-        let alternatives = ALTERNATIVES.iter().filter(|group| group.contains(&key)).copied().flatten();
-        for alternative in alternatives {
-            if !context.variables.contains_key(&format!("{path}{alternative}")) {
-                table.remove(*alternative);
-            }
+/// What the file says gives way; what another variable says stays, and both are reported.
+fn remove_alternatives(table: &mut Table, path: &str, key: &str, context: &Context) {
+    let alternatives = ALTERNATIVES.iter().filter(|group| group.contains(&key)).copied().flatten();
+    for alternative in alternatives {
+        if !context.variables.contains_key(&format!("{path}{alternative}")) {
+            table.remove(*alternative);
         }
     }
 }

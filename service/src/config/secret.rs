@@ -85,14 +85,9 @@ impl SecretSource {
             },
             Self::File(path) | Self::Beside(path) => {
                 let is_shown = self.is_shown();
-                let unusable = |reason| match is_shown {
-                    true => SecretError::Unusable { path: path.clone(), reason },
-                    false => SecretError::NoFile,
-                };
-                let unreadable = |source| match is_shown {
-                    true => SecretError::Unreadable { path: path.clone(), source },
-                    false => SecretError::NoFile,
-                };
+                let shown = |error| if is_shown { error } else { SecretError::NoFile };
+                let unusable = |reason| shown(SecretError::Unusable { path: path.clone(), reason });
+                let unreadable = |source| shown(SecretError::Unreadable { path: path.clone(), source });
                 if std::fs::metadata(path).map_err(unreadable)?.len() > MAX_FILE_BYTES {
                     return Err(unusable("is larger than 64 KiB"));
                 }
