@@ -112,8 +112,8 @@ fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> 
 fn record_of(setup: &Setup, partition: i32, configured: &Arc<Configured>, id: &str) -> anyhow::Result<Sync> {
     let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, [partition])
         .context("failed to read the sync topic")?;
-    let key = format!("{id}/{}", configured.target(id));
-    Ok(Organization::new(Arc::clone(configured), id, records.get(&key).cloned()).sync)
+    let record = configured.record(&records, id).cloned();
+    Ok(Organization::new(Arc::clone(configured), id, record).sync)
 }
 
 fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {

@@ -129,8 +129,8 @@ pub(crate) struct Load {
     pub(crate) batches: Vec<Batch>,
     /// Batches of one object each that alone is over it.
     pub(crate) too_large: Vec<Batch>,
-    /// How many relationships each entity is an end of, by its key.
-    pub(crate) relationships: BTreeMap<String, u64>,
+    /// Which relationships each entity is an end of, by its key: their numbers in the load.
+    pub(crate) relationships: BTreeMap<String, Vec<u32>>,
 }
 
 /// The elements as batches of at most `max_bytes` each, entities and relationships apart, in the elements' order;
@@ -144,13 +144,13 @@ pub(crate) fn load<'a>(
         refused.iter().map(|refused| (refused.element_key.as_str(), refused.state.as_str())).collect();
     let mut load = Load::default();
     let mut open = [Filling::new(Kind::Entities), Filling::new(Kind::Relationships)];
-    for element in elements {
+    for (number, element) in (0_u32..).zip(elements) {
         let state = refused.get(element.key.as_str()).copied();
         if state == Some(parked::PARKED) {
             continue;
         }
         for end in element.ends() {
-            *load.relationships.entry(end.to_owned()).or_default() += 1;
+            load.relationships.entry(end.to_owned()).or_default().push(number);
         }
         let object = Object::of(element, state.is_some());
         let filling = match Kind::of(element) {

@@ -5,12 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use reqwest::Client;
+use schemas::sync::Sync;
 use service::config::{Config, Destination, Organization};
 use service::exit::UsageError;
 use service::http;
 
 use crate::jupiterone::{Credentials, JupiterOne, REQUEST_TIMEOUT};
 use crate::plan::Rules;
+use crate::sync_topic::Records;
+
+/// Stands between an account and an integration instance's ID.
+const INSTANCE: &str = ":instance:";
 
 /// An organization of the configuration.
 #[derive(Debug)]
@@ -31,12 +37,30 @@ pub(crate) struct Configured {
 impl Configured {
     /// What JupiterOne holds the organization's graph in: account, and scope or integration instance.
     pub(crate) fn target(&self, organization_id: &str) -> String {
+        one_case(&self.written_target(organization_id))
+    }
+
+    /// The organization's record. An earlier version kept the case in which an integration instance's ID was written.
+    pub(crate) fn record<'a>(&self, records: &'a Records, organization_id: &str) -> Option<&'a Sync> {
+        let of = |target: String| records.get(&format!("{organization_id}/{target}"));
+        of(self.target(organization_id)).or_else(|| of(self.written_target(organization_id)))
+    }
+
+    fn written_target(&self, organization_id: &str) -> String {
         match (&self.destination, self.destination.scope(organization_id)) {
-            (Destination::Instance(id), _) => format!("{}:instance:{id}", self.account_id),
+            (Destination::Instance(id), _) => format!("{}{INSTANCE}{id}", self.account_id),
             (Destination::Scope(_), scope) => {
                 format!("{}:scope:{}", self.account_id, scope.unwrap_or_default())
             }
         }
+    }
+}
+
+/// The target with an integration instance's ID in one case: a UUID in capitals is the same one.
+pub(crate) fn one_case(target: &str) -> String {
+    match target.split_once(INSTANCE) {
+        Some((account_id, id)) => format!("{account_id}{INSTANCE}{}", id.to_ascii_lowercase()),
+        None => target.to_owned(),
     }
 }
 
@@ -47,10 +71,17 @@ pub(crate) fn all(
 ) -> anyhow::Result<Vec<Arc<Configured>>> {
     let mut all = Vec::new();
     let mut problems = Vec::new();
+    // Each has connections and threads of its own.
+    let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
     for organization in &config.organizations {
         match credentials(organization, environment) {
             Ok((account_id, credentials)) => {
-                all.push(Arc::new(configured(config, organization, account_id, credentials)?));
+                let base_url = organization.jupiterone.base_url.as_str();
+                let client = match clients.get(base_url) {
+                    Some(client) => client.clone(),
+                    None => clients.entry(base_url).or_insert(client(config, organization)?).clone(),
+                };
+                all.push(Arc::new(configured(config, organization, client, account_id, credentials)));
             }
             Err(found) => problems.extend(found),
         }
@@ -98,21 +129,25 @@ fn credentials(
     target.account_id.clone().zip(credentials).ok_or(problems)
 }
 
-fn configured(
-    config: &Config,
-    organization: &Organization,
-    account_id: String,
-    credentials: Credentials,
-) -> anyhow::Result<Configured> {
-    let target = &organization.jupiterone;
-    let client = http::client(http::Settings {
-        base_url: &target.base_url,
+fn client(config: &Config, organization: &Organization) -> anyhow::Result<Client> {
+    http::client(http::Settings {
+        base_url: &organization.jupiterone.base_url,
         root_certificate: config.http.root_certificate.as_deref().map(Path::new),
         request_timeout: REQUEST_TIMEOUT,
         what: "sink",
     })
-    .context("failed to make the HTTP client for JupiterOne")?;
-    Ok(Configured {
+    .context("failed to make the HTTP client for JupiterOne")
+}
+
+fn configured(
+    config: &Config,
+    organization: &Organization,
+    client: Client,
+    account_id: String,
+    credentials: Credentials,
+) -> Configured {
+    let target = &organization.jupiterone;
+    Configured {
         name: organization.name.clone(),
         pin: organization.organization_id.clone(),
         rules: Rules {
@@ -124,5 +159,5 @@ fn configured(
         destination: target.destination.clone(),
         client: Arc::new(JupiterOne::new(client, &target.base_url, &account_id, credentials)),
         account_id,
-    })
+    }
 }

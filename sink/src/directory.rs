@@ -1,15 +1,20 @@
 //! Which organization has which name, and which holds which target: over all partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use schemas::sync::Sync;
 
-use crate::configured::Configured;
+use crate::configured::{self, Configured};
 
 /// What all tasks of the process know together. A name or a target that two organizations share is refused.
 #[derive(Debug, Default)]
-pub(crate) struct Directory(Mutex<Entries>);
+pub(crate) struct Directory {
+    entries: Mutex<Entries>,
+    /// How often something changed (count).
+    changes: AtomicU64,
+}
 
 #[derive(Debug, Default)]
 struct Entries {
@@ -32,17 +37,29 @@ impl Directory {
         let taking = sync.approval.as_ref().filter(|approval| approval.takes_target);
         let taken = taking.map(|approval| approval.approved_ts_ms);
         let Some(since_ms) = ended.max(started).max(taken) else { return };
+        let target = configured::one_case(&sync.target);
         let mut entries = self.entries();
-        entries.meet(&sync.organization_name, &sync.organization_id);
-        let is_newer = entries.holders.get(&sync.target).is_none_or(|holder| holder.since_ms < since_ms);
+        let mut is_new = entries.meet(&sync.organization_name, &sync.organization_id);
+        let is_newer = entries.holders.get(&target).is_none_or(|holder| holder.since_ms < since_ms);
         if is_newer {
-            entries.hold(&sync.target, &sync.organization_id, &sync.organization_name, since_ms);
+            is_new |= entries.hold(&target, &sync.organization_id, &sync.organization_name, since_ms);
         }
+        self.count(is_new);
+    }
+
+    /// How often something changed that may allow or forbid a job: a count that grows.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, is_new: bool) {
+        self.changes.fetch_add(u64::from(is_new), Ordering::Relaxed);
     }
 
     /// Takes in that the graph has an organization of that name.
     pub(crate) fn meet(&self, name: &str, organization_id: &str) {
-        self.entries().meet(name, organization_id);
+        let is_new = self.entries().meet(name, organization_id);
+        self.count(is_new);
     }
 
     /// Makes the organization the holder of its target, or says why it must not be.
@@ -55,7 +72,8 @@ impl Directory {
         let mut entries = self.entries();
         entries.check(configured, organization_id)?;
         let target = configured.target(organization_id);
-        entries.hold(&target, organization_id, &configured.name, now_ms);
+        let is_new = entries.hold(&target, organization_id, &configured.name, now_ms);
+        self.count(is_new);
         Ok(())
     }
 
@@ -74,7 +92,7 @@ impl Directory {
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         // The maps are whole between any two calls.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,19 +119,20 @@ impl Entries {
         }
     }
 
-    fn meet(&mut self, name: &str, organization_id: &str) {
+    /// Whether that was new.
+    fn meet(&mut self, name: &str, organization_id: &str) -> bool {
         let ids = self.ids.entry(name.to_owned()).or_default();
-        if !ids.contains(organization_id) {
-            ids.insert(organization_id.to_owned());
-        }
+        !ids.contains(organization_id) && ids.insert(organization_id.to_owned())
     }
 
-    fn hold(&mut self, target: &str, organization_id: &str, organization_name: &str, since_ms: i64) {
+    /// Whether another organization held it.
+    fn hold(&mut self, target: &str, organization_id: &str, organization_name: &str, since_ms: i64) -> bool {
         let holder = Holder {
             organization_id: organization_id.to_owned(),
             organization_name: organization_name.to_owned(),
             since_ms,
         };
-        self.holders.insert(target.to_owned(), holder);
+        let before = self.holders.insert(target.to_owned(), holder);
+        before.is_none_or(|before| before.organization_id != organization_id)
     }
 }

@@ -1,8 +1,9 @@
 //! One sync job, from the snapshot to FINISHED.
 
 mod ask;
+mod open;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use service::kafka::restore::RestoreError;
 use service::kafka::transaction;
 use tracing::{debug, info, warn};
 
+use self::open::{GivenUp, Open, give_up, start};
 use crate::batch::Load;
 use crate::configured::Configured;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
@@ -27,8 +29,6 @@ use crate::upload::upload;
 const FINALIZE_BOUND: Duration = Duration::from_mins(30);
 /// How long an earlier job may take to end before this one is put off.
 const SETTLE_BOUND: Duration = Duration::from_mins(5);
-/// How long giving a job up may take: a rebalance or the process's end waits for it.
-const GIVE_UP_BOUND: Duration = Duration::from_secs(5);
 
 /// All that a sync job needs, taken from the state at one moment.
 pub(crate) struct Work {
@@ -78,6 +78,8 @@ pub(crate) enum End {
         after: Option<Duration>,
         /// What happened.
         reason: String,
+        /// Whether each try may leave an open job.
+        leaves_jobs: bool,
     },
     /// The process or the task ends.
     Stopped,
@@ -92,6 +94,8 @@ pub(crate) enum Halt {
     Pause { reason: String, is_for_data: bool },
     /// [`End::Retry`].
     Retry { after: Option<Duration>, reason: String },
+    /// [`End::Retry`] after a start that may have left an open job.
+    Unanswered { after: Option<Duration>, reason: String },
     /// [`End::Lost`].
     Lost(transaction::Error),
     /// [`End::Stopped`].
@@ -109,9 +113,10 @@ impl From<Error> for Halt {
         match error {
             Error::PauseOrganization { reason } => Self::Pause { reason, is_for_data: false },
             Error::Retry { after, reason } => Self::Retry { after, reason },
+            Error::Unanswered { after, reason } => Self::Unanswered { after, reason },
             Error::JobEnded { .. } => Self::Retry { after: None, reason: error.to_string() },
             Error::Refused { .. } | Error::SplitBatch => {
-                Self::Pause { reason: error.to_string(), is_for_data: true }
+                Self::Pause { reason: error.brief(), is_for_data: true }
             }
         }
     }
@@ -122,7 +127,7 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
     let load = std::mem::take(&mut work.load);
     let account = work.account.take();
     let mut sync = work.sync.clone();
-    let mut open = None;
+    let mut open = Open::Nothing;
     let whole = async {
         begin(&work, account, &mut sync, &mut open).await?;
         attempt(&work, load, &mut sync, &mut open).await
@@ -135,20 +140,24 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
         Ok(()) => return End::Finished(sync),
         Err(Halt::Lost(error)) => {
             // The successor aborts it too; the sooner the better.
-            give_up(&work, open.as_deref(), "another sink took over").await;
+            give_up(&work, open, "another sink took over").await;
             return End::Lost(error);
         }
         Err(halt) => halt,
     };
     let (reason, paused) = match &halt {
         Halt::Pause { reason, .. } => (reason.as_str(), Some(reason.clone())),
-        Halt::Retry { reason, .. } => (reason.as_str(), sync.paused.clone()),
+        Halt::Retry { reason, .. } | Halt::Unanswered { reason, .. } => {
+            (reason.as_str(), sync.paused.clone())
+        }
         Halt::Stopped | Halt::Lost(_) => ("the sink ends", sync.paused.clone()),
     };
     // How a question ended is an answer, which the successor asks for.
     let is_question = sync.intent.as_ref().is_some_and(|intent| intent.asks);
-    if give_up(&work, open.as_deref(), reason).await && !is_question {
-        sync.intent = None;
+    match give_up(&work, open, reason).await {
+        GivenUp::Ended if !is_question => sync.intent = None,
+        GivenUp::Ended | GivenUp::Unknown => {}
+        GivenUp::Left(intent) => sync.intent = Some(intent),
     }
     sync.paused = paused;
     if let Err(error) = work.sync_topic.write(sync.clone()).await {
@@ -156,19 +165,16 @@ pub(crate) async fn run(mut work: Work, shutdown: Shutdown) -> End {
     }
     match halt {
         Halt::Pause { is_for_data, .. } => End::Paused { sync, revision: work.job.revision, is_for_data },
-        Halt::Retry { after, reason } => End::Retry { sync, after, reason },
+        Halt::Retry { after, reason } => End::Retry { sync, after, reason, leaves_jobs: false },
+        Halt::Unanswered { after, reason } => End::Retry { sync, after, reason, leaves_jobs: true },
         Halt::Stopped | Halt::Lost(_) => End::Stopped,
     }
 }
 
 /// Ends what an earlier sink left open, and asks the target what it holds, where that is not known.
-async fn begin(
-    work: &Work,
-    account: Option<Load>,
-    sync: &mut Sync,
-    open: &mut Option<String>,
-) -> Result<(), Halt> {
-    if let Some(intent) = &sync.intent {
+async fn begin(work: &Work, account: Option<Load>, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
+    // One without an ID cannot be asked about; the next intent takes its place.
+    if let Some(intent) = sync.intent.as_ref().filter(|intent| !intent.job_id.is_empty()) {
         service::failpoint!("sink::before_settle");
         let ended = settle(&work.client, intent).await?;
         if intent.asks {
@@ -186,45 +192,29 @@ async fn begin(
     }
 }
 
-/// Starts a job and records the intent; its id.
-async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut Option<String>) -> Result<String, Halt> {
-    service::failpoint!("sink::before_start");
-    let started = work.client.start(&work.destination, &sync.organization_id).await?;
-    let job_id = started.id.clone();
-    *open = Some(job_id.clone());
-    sync.intent = Some(Intent {
-        job_id: job_id.clone(),
-        revision: work.job.revision,
-        started_ts_ms: Timestamp::now().as_millisecond(),
-        asks,
-    });
-    service::failpoint!("sink::before_intent");
-    work.sync_topic.write(sync.clone()).await?;
-    service::failpoint!("sink::after_intent");
-    if sync.finished.is_none() {
-        look_for_others(work).await?;
-    }
-    Ok(job_id)
-}
-
 /// Before anything is uploaded to a target for the first time: what sinks of other partitions intend by now. Of two
 /// that meet, each having written its intent before it looks at all that is committed, one sees the other.
 async fn look_for_others(work: &Work) -> Result<(), Halt> {
-    let (setup, configured) = (Arc::clone(&work.setup), Arc::clone(&work.configured));
-    let organization_id = work.sync.organization_id.clone();
-    let looked = tokio::task::spawn_blocking(move || {
-        let Setup { kafka, group_id, sync_topic, partitions, directory, .. } = setup.as_ref();
-        for partition in 0..*partitions {
-            service::kafka::settle(kafka, sync_topic, partition).map_err(RestoreError::Read)?;
+    let setup = Arc::clone(&work.setup);
+    let look = async {
+        let looked = tokio::task::spawn_blocking(move || {
+            let Setup { kafka, group_id, sync_topic, partitions, directory, .. } = setup.as_ref();
+            for partition in 0..*partitions {
+                service::kafka::settle(kafka, sync_topic, partition).map_err(RestoreError::Read)?;
+            }
+            let records = sync_topic::read(kafka, group_id, sync_topic, 0..*partitions)?;
+            for sync in records.values() {
+                directory.learn(sync);
+            }
+            Ok::<_, RestoreError<DecodeError>>(())
+        });
+        looked.await.expect("reading records does not panic, and nobody cancels it")
+    };
+    match work.setup.looks.share(look).await {
+        Ok(()) => {
+            let checked = work.setup.directory.check(&work.configured, &work.sync.organization_id);
+            checked.map_err(|reason| Halt::Pause { reason, is_for_data: false })
         }
-        let records = sync_topic::read(kafka, group_id, sync_topic, 0..*partitions)?;
-        for sync in records.values() {
-            directory.learn(sync);
-        }
-        Ok::<_, RestoreError<DecodeError>>(directory.check(&configured, &organization_id))
-    });
-    match looked.await.expect("reading records does not panic, and nobody cancels it") {
-        Ok(checked) => checked.map_err(|reason| Halt::Pause { reason, is_for_data: false }),
         Err(error) => {
             let reason = format!("failed to read the sync topic: {:#}", anyhow::Error::from(error));
             Err(Halt::Retry { after: None, reason })
@@ -232,19 +222,14 @@ async fn look_for_others(work: &Work) -> Result<(), Halt> {
     }
 }
 
-async fn attempt(
-    work: &Work,
-    mut load: Load,
-    sync: &mut Sync,
-    open: &mut Option<String>,
-) -> Result<(), Halt> {
+async fn attempt(work: &Work, mut load: Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
     let Work { client, job: about, .. } = work;
     let job_id = start(work, false, sync, open).await?;
     let objects = about.snapshot.all.counts.values().sum::<i64>();
     let most_refused = parking::most_refused(usize::try_from(objects).unwrap_or(0));
     let relationships = std::mem::take(&mut load.relationships);
-    let refused = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
-    let parked = parking::joined(&sync.parked, &about.parked, refused);
+    let sent = upload(client, &job_id, load, most_refused.saturating_sub(about.parked.len())).await?;
+    let parked = parking::joined(&sync.parked, &about.parked, sent.refused.clone());
     let partial_types = about.partial_types_with(&parked);
     if !work.events.is_empty()
         && let Err(error) = client.publish(&job_id, &work.events).await
@@ -254,7 +239,7 @@ async fn attempt(
     service::failpoint!("sink::before_finalize");
     let finalized = client.finalize(&job_id, &partial_types).await?;
     // From here on JupiterOne goes on by itself: there is nothing to give up.
-    *open = None;
+    *open = Open::Nothing;
     service::failpoint!("sink::after_finalize");
     let done = client.wait(finalized, FINALIZE_BOUND).await?;
     judge(&done)?;
@@ -262,7 +247,8 @@ async fn attempt(
     sync.paused = None;
     sync.approval = None;
     let endless = endless(&done, &parked, &relationships);
-    sync.finished = Some(finished(work, &done, endless, &parked, partial_types));
+    let unwritten = done.write_errors().saturating_sub(endless).saturating_add(sent.missing(&done));
+    sync.finished = Some(finished(work, &done, unwritten, &parked, partial_types));
     let before = std::mem::replace(&mut sync.parked, parked);
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
@@ -275,7 +261,7 @@ async fn attempt(
 fn finished(
     work: &Work,
     done: &Job,
-    endless: u64,
+    unwritten: u64,
     parked: &[Parked],
     partial_types: Vec<String>,
 ) -> Finished {
@@ -294,7 +280,7 @@ fn finished(
         held: about.snapshot.held.counts.clone(),
         samples: about.snapshot.all.samples.clone(),
         held_samples: about.snapshot.held.samples.clone(),
-        unwritten: i64::try_from(done.write_errors().saturating_sub(endless)).unwrap_or(i64::MAX),
+        unwritten: i64::try_from(unwritten).unwrap_or(i64::MAX),
         tried_all_ts_ms: match &work.sync.finished {
             Some(before) if !about.parked.is_empty() => before.tried_all_ts_ms,
             _ => now_ms,
@@ -303,11 +289,12 @@ fn finished(
 }
 
 /// How many of the relationships that JupiterOne did not make lack an end because the entity is parked.
-fn endless(done: &Job, parked: &[Parked], relationships: &BTreeMap<String, u64>) -> u64 {
+fn endless(done: &Job, parked: &[Parked], relationships: &BTreeMap<String, Vec<u32>>) -> u64 {
     let keys =
         parked.iter().filter(|parked| parked.state == parked::PARKED).map(|parked| &parked.element_key);
-    let explained = keys.filter_map(|key| relationships.get(key)).sum();
-    done.relationship_errors().min(explained)
+    // A relationship of two parked entities is one.
+    let explained: BTreeSet<u32> = keys.filter_map(|key| relationships.get(key)).flatten().copied().collect();
+    done.relationship_errors().min(explained.len() as u64)
 }
 
 /// Ends an earlier job of the target whose end is not recorded, so that there are never two; how it ended, where
@@ -324,16 +311,6 @@ async fn settle(client: &JupiterOne, intent: &Intent) -> Result<Option<Job>, Hal
         Err(error) => return Err(error.into()),
     };
     Ok(Some(client.wait(job, SETTLE_BOUND).await?))
-}
-
-/// Gives the open job up, within a bound; whether JupiterOne agreed.
-async fn give_up(work: &Work, open: Option<&str>, reason: &str) -> bool {
-    let Some(job_id) = open else { return false };
-    match tokio::time::timeout(GIVE_UP_BOUND, work.client.abort(job_id, reason)).await {
-        Ok(Ok(job)) => job.is_done(),
-        // It ended already; whoever comes next asks how.
-        Ok(Err(_)) | Err(_) => false,
-    }
 }
 
 fn judge(done: &Job) -> Result<(), Halt> {
@@ -384,8 +361,7 @@ fn tell_refused(work: &Work, before: &[Parked], parked: &[Parked]) {
             organization.name = work.organization,
             element.key = parked.element_key,
             state = parked.state,
-            "JupiterOne refuses an object; `sink parked` lists them: {}",
-            parked.reason
+            "JupiterOne refuses an object; `sink parked` shows why"
         );
     }
     if parked.is_empty() && !before.is_empty() {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemas::state::State;
 use schemas::sync::Sync;
 use tokio::task::JoinHandle;
 
 use crate::configured::Configured;
 use crate::job::End;
-use crate::plan::{self, Plan, Situation, Urgency};
+use crate::plan::{self, DEBOUNCE_MS, Plan, Situation, Urgency};
+use crate::task::Considered;
 
 /// First pause after a sync job that failed for JupiterOne's sake; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -20,8 +22,9 @@ const LONGEST_ASKED: Duration = Duration::from_hours(1);
 /// How long an organization is paused whose key, account or target is refused: the time between mending it and
 /// seeing it work.
 const REFUSED_PAUSE: Duration = Duration::from_mins(5);
-/// How long a refused plan is not made again unless the graph changes: it reads the whole graph.
-const REFUSED_REST: Duration = Duration::from_secs(5);
+/// How long a refused plan is not made again unless the graph or another organization's target changes: it reads the
+/// whole graph, and time alone decides little.
+const REFUSED_REST: Duration = Duration::from_mins(1);
 /// How long an organization is paused whose data is refused, unless the data changes: each try uploads all of it.
 const DATA_PAUSE: Duration = Duration::from_hours(1);
 
@@ -40,7 +43,10 @@ pub(crate) struct Organization {
     unsynced_since_ms: Option<i64>,
     failures: u32,
     rest: Option<Rest>,
-    refused: Option<Refused>,
+    /// When it is to be planned for (ms).
+    pub(crate) due_ms: i64,
+    /// Whether its job waits for one of another organization to end.
+    pub(crate) is_queued: bool,
 }
 
 /// What an organization's next task goes on with when its partition is opened again.
@@ -52,13 +58,6 @@ pub(crate) struct Carried {
     failure: Option<String>,
     failures: u32,
     rest: Option<Rest>,
-}
-
-/// When and of which revision a plan was refused.
-#[derive(Debug)]
-struct Refused {
-    at_ms: i64,
-    revision: Option<i64>,
 }
 
 /// No job before then.
@@ -90,7 +89,8 @@ impl Organization {
             unsynced_since_ms: None,
             failures: 0,
             rest: None,
-            refused: None,
+            due_ms: i64::MIN,
+            is_queued: false,
         }
     }
 
@@ -177,12 +177,15 @@ impl Organization {
         &mut self,
         sync: Sync,
         after: Option<Duration>,
+        leaves_jobs: bool,
         reason: String,
         now_ms: i64,
     ) -> Duration {
         self.sync = sync;
         self.failure = Some(reason);
-        let pause = after.unwrap_or_default().min(LONGEST_ASKED).max(self.doubled(LONGEST_PAUSE));
+        // Each try may leave an open job at JupiterOne: a day has few of them.
+        let longest = if leaves_jobs { DATA_PAUSE } else { LONGEST_PAUSE };
+        let pause = after.unwrap_or_default().min(LONGEST_ASKED).max(self.doubled(longest));
         self.rest = Some(Rest { until_ms: now_ms + milliseconds(pause), ends_after: None });
         pause
     }
@@ -194,18 +197,33 @@ impl Organization {
         pause
     }
 
-    /// A plan was refused.
-    pub(crate) fn refused(&mut self, revision: Option<i64>, now_ms: i64) {
-        self.refused = Some(Refused { at_ms: now_ms, revision });
+    /// Notes when to plan for it next, unless the graph changes or its job ends before.
+    pub(crate) fn considered(&mut self, considered: Considered, now_ms: i64) {
+        self.is_queued = considered == Considered::Queued;
+        self.due_ms = match considered {
+            Considered::Started => i64::MAX,
+            Considered::Queued => i64::MIN,
+            Considered::Refused => now_ms + milliseconds(REFUSED_REST),
+            Considered::Synced => self.sync.finished.as_ref().map_or(i64::MAX, |finished| {
+                plan::full_sync_due_ms(&self.id, &self.configured.rules, finished.ended_ts_ms)
+            }),
+            Considered::Waiting => {
+                let rest_ms =
+                    self.rest.as_ref().map(|rest| rest.until_ms).filter(|until_ms| *until_ms > now_ms);
+                let debounce_ms = self.unsynced_since_ms.map(|since_ms| since_ms + DEBOUNCE_MS);
+                rest_ms.or(debounce_ms.filter(|until_ms| *until_ms > now_ms)).unwrap_or(i64::MAX)
+            }
+        };
     }
 
-    /// Whether to plan now would only repeat the refusal: the graph is the same, and what else it depends on was looked
-    /// at a moment ago.
-    pub(crate) fn is_refused_still(&self, revision: Option<i64>, now_ms: i64) -> bool {
-        self.refusal.is_some()
-            && self.refused.as_ref().is_some_and(|refused| {
-                refused.revision == revision && now_ms - refused.at_ms < milliseconds(REFUSED_REST)
-            })
+    /// When its pause ends, in words that follow a reason; empty where no time ends it.
+    pub(crate) fn resumes(&self, now_ms: i64) -> String {
+        let Some(rest) = self.rest.as_ref().filter(|rest| rest.until_ms > now_ms) else {
+            return String::new();
+        };
+        let until = Timestamp::from_millisecond(rest.until_ms).unwrap_or_default();
+        let earlier = if rest.ends_after.is_some() { ", or as soon as the graph changes" } else { "" };
+        format!("; the next try is at {until:.0}{earlier}")
     }
 
     /// How long no job is started.

@@ -11,6 +11,7 @@ use schemas::coverage::Poll;
 use schemas::element::ElementType;
 use schemas::state::State;
 use schemas::sync::{Finished, Parked, Sync};
+use schemas::topics::murmur2;
 
 use self::guard::{Sampled, Snapshot};
 use crate::gap;
@@ -18,6 +19,13 @@ use crate::gap;
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
 /// sync job, and none is in JupiterOne later than a person would notice.
 pub(crate) const DEBOUNCE_MS: i64 = 5_000;
+
+/// Full syncs of organizations are this many steps apart at the most (count).
+const SPREAD_STEPS: u32 = 1_000;
+/// They are spread over one part of the interval in so many (count).
+const SPREAD_PART: i64 = 10;
+/// How far another machine's clock may be ahead (ms): no machine that keeps time is.
+const CLOCK_TOLERANCE_MS: i64 = 60 * 60 * 1000;
 
 /// How pressing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +192,7 @@ fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
         Some("asked for")
     } else if finished.unwritten > 0 {
         Some("objects were not written")
-    } else if situation.now_ms - finished.ended_ts_ms >= situation.rules.full_sync_interval_ms {
+    } else if is_over(situation, finished.ended_ts_ms) {
         Some("full sync interval")
     } else if fills_a_gap(situation, finished) {
         Some("a collection became whole")
@@ -193,12 +201,26 @@ fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
     }
 }
 
+/// When a job is due although nothing changes, if one ended then (ms). Organizations that were synchronized together are
+/// spread over the last tenth of the interval by their IDs.
+pub(crate) fn full_sync_due_ms(organization_id: &str, rules: &Rules, ended_ts_ms: i64) -> i64 {
+    let interval = rules.full_sync_interval_ms;
+    let place = i64::from(murmur2(organization_id.as_bytes()) % SPREAD_STEPS);
+    let early = interval / i64::from(SPREAD_STEPS) * place / SPREAD_PART;
+    ended_ts_ms.saturating_add(interval - early)
+}
+
+/// Whether the full sync interval is over since then. A time that is far ahead was written with a wrong clock, and must
+/// not keep jobs away until then.
+fn is_over(situation: &Situation<'_>, ts_ms: i64) -> bool {
+    let Situation { organization_id, rules, now_ms, .. } = *situation;
+    now_ms >= full_sync_due_ms(organization_id, rules, ts_ms) || ts_ms - now_ms > CLOCK_TOLERANCE_MS
+}
+
 /// Whether a job tries again what JupiterOne refused: a person asked, or the last that did is as long ago as the
 /// interval, whatever jobs came since.
 fn tries_all(situation: &Situation<'_>) -> bool {
-    let is_due = |finished: &Finished| {
-        situation.now_ms - finished.tried_all_ts_ms >= situation.rules.full_sync_interval_ms
-    };
+    let is_due = |finished: &Finished| is_over(situation, finished.tried_all_ts_ms);
     situation.urgency == Urgency::Forced || situation.sync.finished.as_ref().is_none_or(is_due)
 }
 
@@ -260,7 +282,7 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
         sync.organization_name
     );
     let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
-    if let Some(intent) = sync.intent.as_ref().filter(|intent| intent.revision > revision)
+    if let Some(intent) = sync.intent.as_ref().filter(|it| it.revision > revision && !it.job_id.is_empty())
         && !is_approved
     {
         return Some(format!(

@@ -20,12 +20,13 @@ use service::kafka::restore::RestoreError;
 use service::kafka::topics::{self, Broker, Wanted};
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::configured;
 use crate::directory::Directory;
 use crate::plan::Urgency;
-use crate::setup::Setup;
+use crate::setup::{JOBS_AT_ONCE, Looks, Setup};
 use crate::sync_topic;
 
 /// The topics that the sink uses.
@@ -115,6 +116,8 @@ async fn set_up(
         health,
         metrics,
         runtime: Handle::current(),
+        jobs: Arc::new(Semaphore::new(JOBS_AT_ONCE)),
+        looks: Looks::default(),
     };
     loop {
         let ready = {

@@ -1,11 +1,13 @@
 //! What all tasks of the process share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rdkafka::ClientConfig;
 use service::admin::Health;
 use service::metrics::Metrics;
 use tokio::runtime::Handle;
+use tokio::sync::{Mutex, Semaphore};
 use tracing::error;
 
 use crate::configured::Configured;
@@ -27,6 +29,38 @@ pub(crate) struct Setup {
     pub(crate) metrics: Metrics,
     /// Where sync jobs run.
     pub(crate) runtime: Handle,
+    /// One permit for each sync job that may run.
+    pub(crate) jobs: Arc<Semaphore>,
+    /// Shared by first jobs.
+    pub(crate) looks: Looks,
+}
+
+/// Sync jobs of the process at a time (count): each holds its organization's whole graph as JSON and uploads four
+/// batches at once.
+pub(crate) const JOBS_AT_ONCE: usize = 8;
+
+/// Looks at the sync records of all partitions: many first jobs at once share a few of them.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    /// How many have begun (count).
+    begun: AtomicU64,
+    /// The number of the last one that succeeded.
+    succeeded: Mutex<u64>,
+}
+
+impl Looks {
+    /// Looks, unless a look succeeds that another job began after this call.
+    pub(crate) async fn share<E>(&self, look: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let before = self.begun.load(Ordering::SeqCst);
+        let mut succeeded = self.succeeded.lock().await;
+        if *succeeded > before {
+            return Ok(());
+        }
+        let this = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        look.await?;
+        *succeeded = this;
+        Ok(())
+    }
 }
 
 impl Setup {

@@ -44,6 +44,8 @@ pub(crate) enum Considered {
     Waiting,
     /// Its [`Organization::refusal`] says why not.
     Refused,
+    /// As many jobs run as may.
+    Queued,
     /// A job runs.
     Started,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Task {
     heartbeat: Heartbeat,
     /// When the records were read last.
     looked: Instant,
+    /// How often the directory had changed when it was last asked.
+    directory_changes: u64,
     /// When the partition's end was last met (ms, by this machine's clock alone).
     at_end_ms: i64,
     /// Ends the sync jobs.
@@ -120,6 +124,7 @@ impl Task {
             is_overwritten: false,
             heartbeat,
             looked: Instant::now(),
+            directory_changes: 0,
             at_end_ms,
             trigger,
             stopping,
@@ -197,6 +202,11 @@ impl Task {
         self.check_not_behind()?;
         check_known(&self.setup.graph_topic, self.partition, record)
             .map_err(|newer| TaskError::Fatal { partition: self.partition, source: newer.into() })?;
+        let key = record.key.as_deref().unwrap_or_default();
+        let id = key.split(|byte| *byte == b'/').next().unwrap_or_default();
+        if let Some(organization) = str::from_utf8(id).ok().and_then(|id| self.organizations.get_mut(id)) {
+            organization.due_ms = i64::MIN;
+        }
         fold(&mut self.states, record).map_err(|source| TaskError::Fatal {
             partition: self.partition,
             source: anyhow::Error::from(source)
@@ -229,10 +239,10 @@ impl Task {
             }
         }
         for (id, configured) in found {
-            let read = self.records.get(&format!("{id}/{}", configured.target(&id)));
-            let mut organization = Organization::new(configured, &id, read.cloned());
+            let read = configured.record(&self.records, &id).cloned();
+            let mut organization = Organization::new(configured, &id, read.clone());
             if let Some(carried) = self.carried.remove(&id) {
-                organization = organization.with(carried, read);
+                organization = organization.with(carried, read.as_ref());
             }
             self.setup.metrics.set_parked(&organization.configured.name, &organization.sync.parked);
             self.organizations.insert(id, organization);

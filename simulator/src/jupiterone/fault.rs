@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::job::Status;
 use super::refusal::Refusal;
@@ -88,6 +88,15 @@ pub enum Effect {
     },
     /// The finalize request answers 500 `INTERNAL_ERROR` and the job goes on awaiting uploads.
     FinalizeInternalError,
+    /// The same for any request, with this HTTP status: 400 was seen, and 200 is what a gateway may make of it.
+    InternalError(u16),
+    /// The request is carried out; these fields of the job in its answer have other values.
+    AnswerWith(Map<String, Value>),
+    /// An upload is taken without this object, which its counts leave out.
+    DropObject {
+        /// Its `_key`.
+        key: String,
+    },
 }
 
 impl Fault {
@@ -130,6 +139,10 @@ pub(crate) struct Struck {
     pub(crate) cut_after: bool,
     pub(crate) ending: Option<Ending>,
     pub(crate) lost: BTreeSet<String>,
+    /// Keys of objects that an upload leaves out.
+    pub(crate) dropped: BTreeSet<String>,
+    /// Fields of the answer's job that have other values.
+    pub(crate) answered: Map<String, Value>,
     pub(crate) any: bool,
 }
 
@@ -183,7 +196,8 @@ impl Struck {
                 self.retry_after = *retry_after;
                 Refusal::new(429, "TOO_MANY_REQUESTS", "Too many requests.")
             }
-            Effect::Status(500) | Effect::FinalizeInternalError => Refusal::internal(),
+            Effect::Status(500) | Effect::FinalizeInternalError => Refusal::internal(500),
+            Effect::InternalError(status) => Refusal::internal(*status),
             Effect::Status(status) => Refusal::new(*status, "UNAVAILABLE", "The service is unavailable."),
             Effect::TooLarge => Refusal::too_large(0),
             Effect::RefuseObject { key, named: true, .. } => {
@@ -204,6 +218,11 @@ impl Struck {
                 self.lost.insert(key.clone());
                 return;
             }
+            Effect::DropObject { key } => {
+                self.dropped.insert(key.clone());
+                return;
+            }
+            Effect::AnswerWith(fields) => return self.answered.extend(fields.clone()),
         };
         self.answer.get_or_insert(answer);
     }

@@ -1,6 +1,7 @@
 //! The account's state, and its answer to one request.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -74,7 +75,7 @@ impl Persister {
         let route = target.as_ref().ok().map(|target| target.route);
         let named = target.as_ref().ok().map(|target| target.job.clone()).filter(|id| !id.is_empty());
         let outcome = if struck.cut_before {
-            Err(Refusal::internal())
+            Err(Refusal::internal(500))
         } else if let Some(answer) = struck.answer.take() {
             Err(answer)
         } else {
@@ -82,7 +83,12 @@ impl Persister {
         };
         let cut = struck.cut_before || struck.cut_after;
         let (status, error_code, body) = match outcome {
-            Ok(body) => (200, None, body),
+            Ok(mut body) => {
+                if let Some(job) = body.get_mut("job").and_then(Value::as_object_mut) {
+                    job.extend(struck.answered);
+                }
+                (200, None, body)
+            }
             Err(refusal) => (refusal.status, Some(refusal.code.to_owned()), refusal.envelope()),
         };
         self.log.push(LoggedRequest {
@@ -156,8 +162,9 @@ impl Persister {
         match target.route {
             Route::Entities | Route::Relationships | Route::Upload => {
                 life_cycle::awaiting_uploads(job)?;
-                upload::stage(job, target.route, request, body, &settings)?;
-                judge(job, body, violations);
+                let body = without(body, &struck.dropped);
+                upload::stage(job, target.route, request, &body, &settings)?;
+                judge(job, &body, violations);
             }
             Route::Finalize => {
                 job.lost.clone_from(&struck.lost);
@@ -178,8 +185,11 @@ impl Persister {
         }
         let open =
             self.jobs.values().any(|other| !other.status.is_done() && other.owner.scope == job.owner.scope);
-        if open && self.settings.second_open_job == SecondOpenJob::Reject {
-            return Err(Refusal::new(409, "JOB_ALREADY_OPEN", "Another job of this scope is open."));
+        let another = "Another job of this scope is open.";
+        match self.settings.second_open_job {
+            SecondOpenJob::Reject if open => return Err(Refusal::new(409, "JOB_ALREADY_OPEN", another)),
+            SecondOpenJob::RejectAsBad if open => return Err(Refusal::bad("JOB_ALREADY_OPEN", another)),
+            _ => {}
         }
         let answer = json!({"job": job.to_json(&self.settings.account_id)});
         self.started.push(job.id.clone());
@@ -200,6 +210,20 @@ impl Persister {
             self.jobs.remove(&id);
         }
     }
+}
+
+/// The body of an upload without the objects with these keys.
+fn without<'a>(body: &'a Value, dropped: &BTreeSet<String>) -> Cow<'a, Value> {
+    if dropped.is_empty() {
+        return Cow::Borrowed(body);
+    }
+    let mut body = body.clone();
+    for kind in ["entities", "relationships"] {
+        if let Some(objects) = body.get_mut(kind).and_then(Value::as_array_mut) {
+            objects.retain(|object| object["_key"].as_str().is_none_or(|key| !dropped.contains(key)));
+        }
+    }
+    Cow::Owned(body)
 }
 
 /// Notes what a batch violates of the data-model; a PATCH carries parts of objects, which have no class to judge by.

@@ -34,8 +34,8 @@ impl Refusal {
         Self::new(413, "RequestEntityTooLargeException", message)
     }
 
-    pub(crate) fn internal() -> Self {
-        Self::new(500, "INTERNAL_ERROR", "Internal server error")
+    pub(crate) fn internal(status: u16) -> Self {
+        Self::new(status, "INTERNAL_ERROR", "Internal server error")
     }
 
     pub(crate) fn not_awaiting_uploads(job: &str, status: &str) -> Self {

@@ -95,8 +95,10 @@ pub enum SecondOpenJob {
     /// Both go on; the one finalized last decides.
     #[default]
     LastFinalizeWins,
-    /// It cannot be started.
+    /// It cannot be started: 409.
     Reject,
+    /// It cannot be started: 400.
+    RejectAsBad,
 }
 
 /// Whether explicit deletions are taken (in the sync modes that delete at all).

@@ -220,12 +220,42 @@ async fn a_job_can_finish_without_an_object_and_count_it() {
 }
 
 #[tokio::test]
-async fn an_internal_error_at_finalize_can_be_retried() {
+async fn an_internal_error_at_finalize_can_be_retried_whatever_its_status() {
+    for (effect, status) in [
+        (Effect::FinalizeInternalError, 500),
+        (Effect::InternalError(400), 400),
+        (Effect::InternalError(200), 200),
+    ] {
+        let server = Account::open().await;
+        server.server.fault(Fault::new(Route::Finalize, effect).first(1));
+        let job = server.start_diff().await;
+        let path = format!("{job}/finalize");
+        let answer = server.post(&path, &json!({})).await;
+        assert_eq!((answer.status, answer.body["error"]["code"].as_str()), (status, Some("INTERNAL_ERROR")));
+        assert_eq!(server.post(&path, &json!({})).await.body["job"]["status"], "FINISHED");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_can_leave_an_object_out_without_a_word() {
     let server = Account::open().await;
-    server.server.fault(Fault::new(Route::Finalize, Effect::FinalizeInternalError).first(1));
-    let job = server.start_diff().await;
-    let path = format!("{job}/finalize");
-    let answer = server.post(&path, &json!({})).await;
-    assert_eq!((answer.status, answer.body["error"]["code"].as_str()), (500, Some("INTERNAL_ERROR")));
-    assert_eq!(server.post(&path, &json!({})).await.body["job"]["status"], "FINISHED");
+    let effect = Effect::DropObject { key: "anthropic_user:ada".to_owned() };
+    server.server.fault(Fault::new(Route::Entities, effect));
+    server.diff(SCOPE, &[account(), user("ada")], &[]).await;
+    let job = server.server.jobs().pop().expect("a job");
+    let told = [&job["status"], &job["numEntitiesUploaded"], &job["numEntityCreateErrors"]];
+    assert_eq!(told, [&json!("FINISHED"), &json!(1), &json!(0)]);
+    assert_eq!(server.graph().entities.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_can_have_other_fields_than_its_job() {
+    let server = Account::open().await;
+    let fields = json!({"numEntityCreateErrors": null, "status": "FINISHED"});
+    let effect = Effect::AnswerWith(fields.as_object().expect("an object").clone());
+    server.server.fault(Fault::new(Route::Start, effect));
+    let answer = server.post(JOBS, &json!({"source": "api", "scope": SCOPE})).await;
+    assert_eq!((&answer.body["job"]["status"], answer.status), (&json!("FINISHED"), 200));
+    assert!(answer.body["job"]["numEntityCreateErrors"].is_null());
+    assert_eq!(server.server.jobs()[0]["status"], "AWAITING_UPLOADS");
 }

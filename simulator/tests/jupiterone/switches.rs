@@ -61,15 +61,17 @@ async fn of_two_open_jobs_the_last_finalized_wins() {
 
 #[tokio::test]
 async fn a_second_open_job_of_a_scope_can_be_refused() {
-    let settings = Settings { second_open_job: SecondOpenJob::Reject, ..Settings::default() };
-    let server = Account::with(settings).await;
-    let start = json!({"source": "api", "scope": SCOPE});
-    let first = server.start(&start).await;
-    let refused = server.post(JOBS, &start).await;
-    assert_eq!((refused.status, refused.body["error"]["code"].as_str()), (409, Some("JOB_ALREADY_OPEN")));
-    server.start(&json!({"source": "api", "scope": "another"})).await;
-    server.post(&format!("{first}/abort"), &json!({})).await;
-    server.start(&start).await;
+    for (second_open_job, status) in [(SecondOpenJob::Reject, 409), (SecondOpenJob::RejectAsBad, 400)] {
+        let server = Account::with(Settings { second_open_job, ..Settings::default() }).await;
+        let start = json!({"source": "api", "scope": SCOPE});
+        let first = server.start(&start).await;
+        let refused = server.post(JOBS, &start).await;
+        let told = (refused.status, refused.body["error"]["code"].as_str());
+        assert_eq!(told, (status, Some("JOB_ALREADY_OPEN")));
+        server.start(&json!({"source": "api", "scope": "another"})).await;
+        server.post(&format!("{first}/abort"), &json!({})).await;
+        server.start(&start).await;
+    }
 }
 
 #[tokio::test]

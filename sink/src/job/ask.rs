@@ -4,24 +4,20 @@ use schemas::element::ElementType;
 use schemas::sync::{Sync, found};
 use tracing::info;
 
-use super::{FINALIZE_BOUND, Halt, Work, judge, start};
+use super::open::{Open, start};
+use super::{FINALIZE_BOUND, Halt, Work, judge};
 use crate::batch::Load;
 use crate::jupiterone::Job;
 use crate::upload::upload;
 
 /// Uploads the account alone, with every type partial, and notes what its counts tell.
-pub(super) async fn ask(
-    work: &Work,
-    account: Load,
-    sync: &mut Sync,
-    open: &mut Option<String>,
-) -> Result<(), Halt> {
+pub(super) async fn ask(work: &Work, account: Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
     let job_id = start(work, true, sync, open).await?;
     upload(&work.client, &job_id, account, 1).await?;
     let types = ElementType::ALL.map(|kind| kind.name().to_owned());
     service::failpoint!("sink::before_finalize");
     let finalized = work.client.finalize(&job_id, &types).await?;
-    *open = None;
+    *open = Open::Nothing;
     service::failpoint!("sink::after_finalize");
     let done = work.client.wait(finalized, FINALIZE_BOUND).await?;
     judge(&done)?;

@@ -4,10 +4,12 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response};
-use serde::Deserialize;
-use service::redaction::redact;
+use serde_json::Value;
+use service::redaction::{quotes, redact};
 
 use super::error::Error;
 
@@ -18,34 +20,57 @@ const MAX_MESSAGE: usize = 300;
 /// Longest id, status or code that JupiterOne may give (characters): its own have 36 at most.
 const MAX_NAME: usize = 128;
 
-/// A sync job as JupiterOne tells of it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A sync job as JupiterOne shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
     /// Its id.
     pub(crate) id: String,
     /// Its state.
     pub(crate) status: Status,
-    #[serde(default)]
     done: bool,
     /// How many entities it made, where JupiterOne tells.
-    #[serde(default)]
     pub(crate) num_entities_created: Option<u64>,
-    #[serde(default)]
-    num_entity_create_errors: u64,
-    #[serde(default)]
-    num_entity_update_errors: u64,
-    #[serde(default)]
-    num_entity_delete_errors: u64,
-    #[serde(default)]
+    /// How many entities it was given, where JupiterOne tells.
+    pub(crate) num_entities_uploaded: Option<u64>,
+    /// How many relationships it was given, where JupiterOne tells.
+    pub(crate) num_relationships_uploaded: Option<u64>,
+    num_other_errors: u64,
     num_relationship_create_errors: u64,
-    #[serde(default)]
-    num_relationship_update_errors: u64,
-    #[serde(default)]
-    num_relationship_delete_errors: u64,
 }
 
+/// Counts of what could not be written, but for relationships that could not be made.
+const OTHER_ERRORS: [&str; 5] = [
+    "numEntityCreateErrors",
+    "numEntityUpdateErrors",
+    "numEntityDeleteErrors",
+    "numRelationshipUpdateErrors",
+    "numRelationshipDeleteErrors",
+];
+
 impl Job {
+    /// Reads what the sink needs. No schema of it is public, so only the ID and the status are required; a count of
+    /// another form is as one that is not told.
+    fn of(job: &Value) -> Option<Self> {
+        let count = |name: &str| count(&job[name]);
+        // Uploads that were streamed are counted apart.
+        let uploaded = |name: &str, streamed: &str| {
+            count(name).map(|uploaded| uploaded.saturating_add(count(streamed).unwrap_or(0)))
+        };
+        Some(Self {
+            id: job["id"].as_str()?.to_owned(),
+            status: Status(job["status"].as_str()?.to_owned()),
+            done: job["done"] == true,
+            num_entities_created: count("numEntitiesCreated"),
+            num_entities_uploaded: uploaded("numEntitiesUploaded", "numStreamedEntitiesUploaded"),
+            num_relationships_uploaded: uploaded(
+                "numRelationshipsUploaded",
+                "numStreamedRelationshipsUploaded",
+            ),
+            num_other_errors: OTHER_ERRORS.into_iter().filter_map(count).fold(0, u64::saturating_add),
+            num_relationship_create_errors: count("numRelationshipCreateErrors").unwrap_or(0),
+        })
+    }
+
     /// Whether nothing comes after it.
     pub(crate) fn is_done(&self) -> bool {
         self.done || self.status.is_terminal()
@@ -53,16 +78,7 @@ impl Job {
 
     /// How many objects JupiterOne says it could not write.
     pub(crate) fn write_errors(&self) -> u64 {
-        [
-            self.num_entity_create_errors,
-            self.num_entity_update_errors,
-            self.num_entity_delete_errors,
-            self.num_relationship_create_errors,
-            self.num_relationship_update_errors,
-            self.num_relationship_delete_errors,
-        ]
-        .into_iter()
-        .fold(0, u64::saturating_add)
+        self.num_other_errors.saturating_add(self.num_relationship_create_errors)
     }
 
     /// How many of them are relationships that it could not make: one end was not there.
@@ -70,21 +86,43 @@ impl Job {
         self.num_relationship_create_errors
     }
 
-    /// Whether its id can stand in a path and its status in a message.
-    fn is_well_formed(&self) -> bool {
-        is_name(&self.id) && is_name(&self.status.0)
+    /// Whether its id can stand in a path and its status in a message, and neither holds a part of the key.
+    fn is_well_formed(&self, key: &str) -> bool {
+        [&self.id, &self.status.0].into_iter().all(|name| is_name(name) && !quotes(name.as_bytes(), key))
     }
 }
 
+/// A whole number that is not negative, written as a number or as text.
+fn count(value: &Value) -> Option<u64> {
+    let number = match value {
+        Value::Number(number) => number.clone(),
+        Value::String(text) => text.trim().parse().ok()?,
+        _ => return None,
+    };
+    number.as_u64().or_else(|| {
+        let number = number.as_f64().filter(|number| *number >= 0.0 && number.fract() == 0.0)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is whole and not negative; what is beyond the type is its largest value"
+        )]
+        Some(number as u64)
+    })
+}
+
 /// A sync job's state; one that is not known here is kept as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Status(String);
 
 impl Status {
     /// Whether JupiterOne holds what was uploaded.
     pub(crate) fn is_finished(&self) -> bool {
         self.0 == "FINISHED"
+    }
+
+    /// Whether it takes uploads.
+    pub(crate) fn is_awaiting_uploads(&self) -> bool {
+        self.0 == "AWAITING_UPLOADS"
     }
 
     /// Whether JupiterOne refuses what was uploaded.
@@ -111,24 +149,33 @@ impl fmt::Display for Status {
 }
 
 /// What was answered with success.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(super) struct Answer {
     /// Absent in the answer to events.
     pub(super) job: Option<Job>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Envelope {
-    #[serde(default)]
-    error: Refusal,
+/// JupiterOne's error envelope.
+#[derive(Debug, Default)]
+struct Refusal {
+    code: String,
+    message: String,
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    code: String,
-    #[serde(default)]
-    message: String,
+impl Refusal {
+    /// Reads `{"error":{"code":…,"message":…}}`, or the first of `{"errors":[…]}`, which its clients take too.
+    fn of(body: &Value) -> Option<Self> {
+        let error =
+            body.get("error").or_else(|| body.get("errors")?.get(0)).filter(|error| error.is_object())?;
+        let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        Some(Self { code: text("code"), message: text("message") })
+    }
+
+    /// Without the key, and without a code that is none.
+    fn without(self, key: &str) -> Self {
+        let code = if is_name(&self.code) { redact(&self.code, key) } else { String::new() };
+        Self { code, message: redact(&self.message, key) }
+    }
 }
 
 /// Why one try did not succeed.
@@ -158,8 +205,14 @@ impl Failure {
     /// An answer of success that is none of JupiterOne's.
     pub(super) fn garbled() -> Self {
         Self::unclear(
-            "JupiterOne's answer tells of no sync job; is something else at its base_url?".to_owned(),
+            "JupiterOne's response contains no sync job; check that jupiterone.base_url is JupiterOne's"
+                .to_owned(),
         )
+    }
+
+    /// An answer about another job than the one that was asked about.
+    pub(super) fn astray() -> Self {
+        Self::unclear("JupiterOne's response is about another sync job".to_owned())
     }
 
     fn unclear(reason: String) -> Self {
@@ -190,7 +243,7 @@ impl Failure {
             _ if code == "JOB_NOT_AWAITING_UPLOADS" => Error::JobEnded { code },
             413 => Error::SplitBatch,
             _ if code == "RequestEntityTooLargeException" => Error::SplitBatch,
-            _ => Error::Refused { status, code_and_message: shown(&code, &message) },
+            _ => Error::Refused { status, code: shown(&code), message: shown(&message) },
         }
     }
 }
@@ -204,33 +257,40 @@ pub(super) async fn of(request: RequestBuilder, key: &str) -> Result<Answer, Fai
     judge(status, after, &body, key)
 }
 
+/// The code of a failure inside JupiterOne that passes; its clients saw it under several statuses.
+const INTERNAL_ERROR: &str = "INTERNAL_ERROR";
+
 /// What an answer means. Its words are shown without the key, which it may quote.
 pub(super) fn judge(status: u16, after: Option<Duration>, body: &[u8], key: &str) -> Result<Answer, Failure> {
-    match status {
-        200..=299 => {
-            let answer: Answer = serde_json::from_slice(body).map_err(|_| Failure::garbled())?;
-            if answer.job.as_ref().is_none_or(Job::is_well_formed) {
-                Ok(answer)
-            } else {
-                Err(Failure::garbled())
+    let again = |is_unclear: bool, code: &str| {
+        let reason = format!("JupiterOne answered {status}{}", shown(code));
+        Err(Failure::Again { after, is_unclear, reason })
+    };
+    let body: Option<Value> = serde_json::from_slice(body).ok();
+    let refusal = body.as_ref().and_then(Refusal::of).map(|refusal| refusal.without(key));
+    match (status, refusal) {
+        (200..=299, Some(Refusal { code, message })) => {
+            again(true, &format!("with the error {code} {message}"))
+        }
+        (200..=299, None) => {
+            let body = body.ok_or_else(Failure::garbled)?;
+            match body.get("job").filter(|job| !job.is_null()) {
+                None => Ok(Answer { job: None }),
+                Some(job) => match Job::of(job).filter(|job| job.is_well_formed(key)) {
+                    Some(job) => Ok(Answer { job: Some(job) }),
+                    None => Err(Failure::garbled()),
+                },
             }
         }
         // What the gateway did not pass on, or the service asks to wait with, was not carried out.
-        408 | 425 | 429 | 503 => {
-            Err(Failure::Again { after, is_unclear: status == 408, reason: said(status) })
-        }
-        500..=599 => Err(Failure::Again { after, is_unclear: true, reason: said(status) }),
-        _ => {
-            let Envelope { error: Refusal { code, message } } =
-                serde_json::from_slice(body).unwrap_or_default();
-            let code = if is_name(&code) { redact(&code, key) } else { String::new() };
-            Err(Failure::Status { status, code, message: redact(&message, key) })
+        (408 | 425 | 429 | 503, _) => again(status == 408, ""),
+        (500..=599, _) => again(true, ""),
+        (_, Some(Refusal { code, .. })) if code == INTERNAL_ERROR => again(true, &code),
+        (_, refusal) => {
+            let Refusal { code, message } = refusal.unwrap_or_default();
+            Err(Failure::Status { status, code, message })
         }
     }
-}
-
-fn said(status: u16) -> String {
-    format!("JupiterOne answers {status}")
 }
 
 fn unanswered(error: &reqwest::Error) -> Failure {
@@ -275,16 +335,28 @@ fn is_name(text: &str) -> bool {
     is_plain && !is_dots && text.len() <= MAX_NAME
 }
 
-/// Seconds; the date form is not used by JupiterOne.
 fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+    wait(response.headers().get(RETRY_AFTER)?.to_str().ok()?, Timestamp::now())
 }
 
-/// JupiterOne's words on one line, cut, and without e-mail addresses: it may quote what was uploaded.
-fn shown(code: &str, message: &str) -> String {
+/// How long a `retry-after` asks to wait: seconds or a date. None where that is over already.
+fn wait(text: &str, now: Timestamp) -> Option<Duration> {
+    let text = text.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => {
+            let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+            Duration::try_from(date.duration_since(now)).ok()?
+        }
+    };
+    Some(wait).filter(|wait| !wait.is_zero())
+}
+
+/// JupiterOne's words on one line, cut, and without e-mail addresses: it may quote what was uploaded. A space stands
+/// before each.
+fn shown(text: &str) -> String {
     let mut shown = String::new();
-    for word in [code].into_iter().chain(message.split_whitespace()).filter(|word| !word.is_empty()) {
+    for word in text.split_whitespace() {
         shown.push(' ');
         shown.push_str(if word.contains('@') || word.contains(char::is_control) { "…" } else { word });
     }

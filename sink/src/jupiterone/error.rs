@@ -19,16 +19,27 @@ pub(crate) enum Error {
         /// What happened.
         reason: String,
     },
+    /// Whether a job was started is unknown, and so is its ID. Start again, but not at once: each try may leave an open
+    /// job.
+    #[error("{reason}")]
+    Unanswered {
+        /// How long JupiterOne wants to be left alone.
+        after: Option<Duration>,
+        /// What happened.
+        reason: String,
+    },
     /// The body is larger than JupiterOne takes: send it in two.
     #[error("the upload is larger than JupiterOne takes")]
     SplitBatch,
     /// The request is refused for what is in it.
-    #[error("JupiterOne answered {status}{code_and_message}")]
+    #[error("JupiterOne answered {status}{code}{message}")]
     Refused {
         /// HTTP's.
         status: u16,
         /// As in its error envelope, with a space before it; empty where there is none.
-        code_and_message: String,
+        code: String,
+        /// JupiterOne's words, with a space before them; empty where there are none. They may quote what was uploaded.
+        message: String,
     },
     /// The job takes nothing more, or does not exist: somebody else ended it.
     #[error("the sync job has ended: JupiterOne answered {code}")]
@@ -36,4 +47,14 @@ pub(crate) enum Error {
         /// JupiterOne's.
         code: String,
     },
+}
+
+impl Error {
+    /// Without JupiterOne's words, which may quote a name: for the log.
+    pub(crate) fn brief(&self) -> String {
+        match self {
+            Self::Refused { status, code, .. } => format!("JupiterOne answered {status}{code}"),
+            _ => self.to_string(),
+        }
+    }
 }

@@ -48,6 +48,21 @@ pub(crate) struct JupiterOne {
     credentials: Credentials,
 }
 
+/// One request until it is answered.
+struct Call<'a> {
+    /// The job that it is about; none for a start.
+    job_id: Option<&'a str>,
+    /// Whether an earlier request may have been carried out.
+    is_resent: bool,
+}
+
+impl Call<'_> {
+    /// An answer about another job tells nothing of this one.
+    fn is_about(&self, job: &Job) -> bool {
+        self.job_id.is_none_or(|job_id| job_id.eq_ignore_ascii_case(&job.id))
+    }
+}
+
 /// Something that an integration's job tells the people who look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
@@ -69,7 +84,8 @@ impl JupiterOne {
         Self { client, jobs_url, account_id: account_id.to_owned(), credentials }
     }
 
-    /// Starts a DIFF of what the destination holds.
+    /// Starts a DIFF of what the destination holds. [`Error::Unanswered`] where it may have been started; it is not
+    /// asked for again then, since every try may leave an open job.
     pub(crate) async fn start(&self, destination: &Destination, organization_id: &str) -> Result<Job, Error> {
         let body = match (destination, destination.scope(organization_id)) {
             (Destination::Instance(id), _) => {
@@ -77,16 +93,8 @@ impl JupiterOne {
             }
             (_, scope) => json!({"source": "api", "scope": scope, "syncMode": "DIFF"}),
         };
-        match self.post("", &body).await {
-            Err(Error::Refused { status: 409, .. }) => {
-                let reason = "JupiterOne has another open sync job of this target (409)".to_owned();
-                Err(Error::Retry { after: None, reason })
-            }
-            Err(refusal @ Error::Refused { .. }) => Err(Error::PauseOrganization {
-                reason: format!(
-                    "JupiterOne starts no sync job for this target ({refusal}); check its jupiterone"
-                ),
-            }),
+        let request = |_| self.request(Method::POST, "").json(&body);
+        match self.send(&Call { job_id: None, is_resent: false }, request).await {
             Err(Error::JobEnded { code }) => Err(Error::PauseOrganization {
                 reason: format!("there is no JupiterOne at its base_url ({code}); check jupiterone.base_url"),
             }),
@@ -107,22 +115,28 @@ impl JupiterOne {
                 .header(CORRELATION_ID, &correlation_id)
                 .body(body.clone())
         };
-        self.send(is_resent, request).await
+        self.send(&Call { job_id: Some(job_id), is_resent }, request).await
     }
 
     /// Says that all is uploaded, and of which types it is not all there is.
     pub(crate) async fn finalize(&self, job_id: &str, partial_types: &[String]) -> Result<Job, Error> {
         let body = json!({"partialDatasets": {"types": partial_types}});
-        match self.post(&format!("/{job_id}/finalize"), &body).await {
+        match self.post(job_id, "finalize", &body).await {
             // The answer to a first try may have been lost; the job itself says what became of it.
-            Err(Error::JobEnded { .. }) => self.status(job_id).await,
+            Err(refusal @ (Error::JobEnded { .. } | Error::Refused { .. })) => {
+                match self.status(job_id).await {
+                    Ok(job) if job.status.is_awaiting_uploads() => Err(refusal),
+                    result => result,
+                }
+            }
             result => result,
         }
     }
 
     /// How the job stands.
     pub(crate) async fn status(&self, job_id: &str) -> Result<Job, Error> {
-        self.send(false, |_| self.request(Method::GET, &format!("/{job_id}"))).await
+        let call = Call { job_id: Some(job_id), is_resent: false };
+        self.send(&call, |_| self.request(Method::GET, &format!("/{job_id}"))).await
     }
 
     /// Asks until the job is done, from how it stood last; [`Error::Retry`] where it is not within the bound.
@@ -144,7 +158,7 @@ impl JupiterOne {
 
     /// Gives a job up.
     pub(crate) async fn abort(&self, job_id: &str, reason: &str) -> Result<Job, Error> {
-        self.post(&format!("/{job_id}/abort"), &json!({"reason": reason})).await
+        self.post(job_id, "abort", &json!({"reason": reason})).await
     }
 
     /// Tells the people who look at an integration's job; once, since nothing depends on it.
@@ -164,16 +178,28 @@ impl JupiterOne {
         }
     }
 
-    /// Whether the account takes the key, without changing anything: asks for a job that does not exist.
+    /// Whether the account takes the key, without changing anything: asks for a job that does not exist, with the key
+    /// and without one. A server that makes no difference is not JupiterOne.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        match self.status(&Uuid::nil().to_string()).await {
-            Ok(_) | Err(Error::JobEnded { .. } | Error::Refused { .. }) => Ok(()),
-            Err(error) => Err(error),
+        let nobody = Uuid::nil().to_string();
+        match self.status(&nobody).await {
+            Ok(_) | Err(Error::JobEnded { .. } | Error::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        match answer::of(self.request(Method::GET, &format!("/{nobody}")), "").await {
+            Err(Failure::Status { status: 401 | 403, .. }) => Ok(()),
+            Err(Failure::Again { after, reason, .. }) => Err(Error::Retry { after, reason }),
+            Ok(_) | Err(Failure::Status { .. }) => Err(Error::PauseOrganization {
+                reason: "the server at jupiterone.base_url answers the same with and without an API key, so it is not \
+                         JupiterOne; check jupiterone.base_url"
+                    .to_owned(),
+            }),
         }
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Result<Job, Error> {
-        self.send(false, |_| self.request(Method::POST, path).json(body)).await
+    async fn post(&self, job_id: &str, what: &str, body: &Value) -> Result<Job, Error> {
+        let call = Call { job_id: Some(job_id), is_resent: false };
+        self.send(&call, |_| self.request(Method::POST, &format!("/{job_id}/{what}")).json(body)).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -184,21 +210,25 @@ impl JupiterOne {
 
     /// Sends a request until it is answered for good, within a bound of tries. `request` is told whether an earlier
     /// try may have been carried out.
-    async fn send(&self, is_resent: bool, request: impl Fn(bool) -> RequestBuilder) -> Result<Job, Error> {
+    async fn send(&self, call: &Call<'_>, request: impl Fn(bool) -> RequestBuilder) -> Result<Job, Error> {
         let mut backoff = Backoff::default();
-        let mut is_resent = is_resent;
+        let mut is_resent = call.is_resent;
         let mut is_key_new = false;
         loop {
             let key = self.credentials.current();
             let request = request(is_resent).header(AUTHORIZATION, Credentials::bearer(&key)?);
             let failure = match answer::of(request, key.expose_secret()).await {
-                Ok(Answer { job: Some(job) }) => return Ok(job),
+                Ok(Answer { job: Some(job) }) if call.is_about(&job) => return Ok(job),
+                Ok(Answer { job: Some(_) }) => Failure::astray(),
                 Ok(Answer { job: None }) => Failure::garbled(),
                 Err(failure) => failure,
             };
             match failure {
                 Failure::Status { status: 401, .. } if !is_key_new && self.credentials.read_again() => {
                     is_key_new = true;
+                }
+                Failure::Again { after, is_unclear: true, reason } if call.job_id.is_none() => {
+                    return Err(Error::Unanswered { after, reason });
                 }
                 Failure::Again { after, is_unclear, reason } => {
                     is_resent |= is_unclear;

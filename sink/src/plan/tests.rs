@@ -2,9 +2,11 @@ mod first;
 mod guard;
 mod parking;
 
+use std::collections::BTreeSet;
+
 use schemas::sync::{Finished, Sync};
 
-use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, is_unsynced, plan};
+use super::{DEBOUNCE_MS, Job, Plan, Rules, Situation, Urgency, full_sync_due_ms, is_unsynced, plan};
 use crate::fixture::{Organization, PARTITIONS};
 
 const ID: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -93,12 +95,33 @@ fn the_first_job_is_of_all_there_is() {
 
 #[test]
 fn an_equal_revision_is_nothing_until_the_full_sync_interval_is_over_or_a_person_asks() {
-    assert_eq!(Case::whole().finished_ago(DAY_MS - 1).plan(), Plan::Nothing);
-    assert_eq!(Case::whole().finished_ago(DAY_MS).job().cause, "full sync interval");
+    let rules = Rules { full_sync_interval_ms: DAY_MS, max_deleted_fraction: 0.3, max_deleted_count: 20 };
+    let due_ms = full_sync_due_ms(ID, &rules, 0);
+    assert_eq!(Case::whole().finished_ago(due_ms - 1).plan(), Plan::Nothing);
+    assert_eq!(Case::whole().finished_ago(due_ms).job().cause, "full sync interval");
     let now = Case { urgency: Urgency::Now, ..Case::whole().finished_ago(0) };
     assert_eq!(now.plan(), Plan::Nothing);
     let forced = Case { urgency: Urgency::Forced, ..Case::whole().finished_ago(0) };
     assert_eq!(forced.job().cause, "asked for");
+}
+
+#[test]
+fn full_syncs_of_many_organizations_are_spread_over_the_last_tenth_of_the_interval() {
+    let rules = Rules { full_sync_interval_ms: DAY_MS, max_deleted_fraction: 0.3, max_deleted_count: 20 };
+    let due: BTreeSet<i64> =
+        (0..300).map(|number| full_sync_due_ms(&format!("organization-{number}"), &rules, 0)).collect();
+    assert!(due.len() > 200, "{} different times", due.len());
+    assert!(due.iter().all(|due_ms| (DAY_MS * 9 / 10..=DAY_MS).contains(due_ms)));
+}
+
+#[test]
+fn a_job_that_ended_far_in_the_future_does_not_keep_the_next_one_away() {
+    assert_eq!(
+        Case::whole().finished_ago(-30 * 60 * 1000).plan(),
+        Plan::Nothing,
+        "a clock may be a little ahead"
+    );
+    assert_eq!(Case::whole().finished_ago(-100 * DAY_MS).job().cause, "full sync interval");
 }
 
 #[test]

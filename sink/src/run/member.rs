@@ -1,6 +1,7 @@
 //! As a member of the consumer group: a task on a thread of its own for each partition that is assigned.
 
 use std::collections::BTreeMap;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -79,7 +80,8 @@ impl Tasks {
             let thread = thread::Builder::new()
                 .name(format!("sink-{partition}"))
                 .spawn(move || {
-                    if let Err(error) = supervise(&setup, partition, &shutdown) {
+                    let supervised = || supervise(&setup, partition, &shutdown);
+                    if let Err(error) = whole(partition, supervised) {
                         lock(&failure).get_or_insert(error);
                     }
                 })
@@ -97,7 +99,7 @@ impl Tasks {
             task.trigger.ask();
         }
         for task in closing {
-            // A panic was logged and shows in the heartbeat.
+            // Panics were caught.
             let _ = task.thread.join();
         }
     }
@@ -119,6 +121,14 @@ impl Tasks {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is inside is whole between any two calls.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A task that panics leaves its partition to nobody: the process ends, and whoever starts it again sees why.
+fn whole(partition: i32, task: impl FnOnce() -> Result<(), TaskError>) -> Result<(), TaskError> {
+    panic::catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| {
+        let source = anyhow::anyhow!("its task panicked, which is a bug; the log says where");
+        Err(TaskError::Fatal { partition, source })
+    })
 }
 
 /// Opens the partition's task, and opens it again whenever Kafka wants it opened anew.
@@ -146,7 +156,9 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
             Err(error @ TaskError::Fatal { .. }) => return Err(error),
             Err(error @ TaskError::Fenced(_)) => {
                 setup.metrics.count_takeover(partition);
-                warn!(partition, "{error}; it is taken back in {} s", FENCED_PAUSE.as_secs());
+                let waits = format!("{error}; it is taken back in {} s", FENCED_PAUSE.as_secs());
+                warn!(partition, "{waits}");
+                setup.health.set(&check, Err(waits));
                 FENCED_PAUSE
             }
             Err(error @ TaskError::Reopen { .. }) => {
@@ -160,4 +172,16 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
     }
     setup.health.clear(&check);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TaskError, whole};
+
+    #[test]
+    fn a_task_that_panics_ends_the_process_with_its_partition_s_name() {
+        let panicked = whole(7, || panic!("a bug"));
+        assert!(matches!(panicked, Err(TaskError::Fatal { partition: 7, .. })), "{panicked:?}");
+        assert!(whole(7, || Ok(())).is_ok());
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use service::answer;
 use service::exit::{Outcome, Shutdown, UsageError};
@@ -17,18 +18,23 @@ use crate::plan::Urgency;
 use crate::setup::Setup;
 use crate::task::{Considered, Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
 
-/// Partitions that are worked on at a time (count): each has a consumer and a producer.
-const PARTITIONS_AT_ONCE: i32 = 8;
+/// Partitions that are worked on at a time (count): each has a consumer and a producer of about ten threads.
+const PARTITIONS_AT_ONCE: i32 = 4;
 
 /// Tries of one organization's sync job (count): with their pauses, half a minute beyond the client's own tries.
 const TRIES: u32 = 3;
+/// Longest pause before another try: a command that somebody waits for does not wait for more.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// How it went, by organization.
 type Report = BTreeMap<String, Verdict>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
-    Synced,
+    Synced {
+        /// Objects that JupiterOne refuses (count).
+        refused: usize,
+    },
     /// Something must be mended first.
     Paused(String),
     /// JupiterOne was not there, or failed.
@@ -62,16 +68,29 @@ pub(super) async fn run(
     }
     let outcome = ending(&report)?;
     if outcome == Outcome::Done {
-        answer::print([done(report.len())])?;
+        answer::print([done(&report)])?;
     }
     Ok(outcome)
 }
 
-/// What became of that many organizations.
-fn done(organizations: usize) -> String {
-    match organizations {
-        0 => "nothing to do: the graph topic has no configured organization yet".to_owned(),
-        _ => format!("JupiterOne has the newest graph of {}", answer::count(organizations, "organization")),
+/// What became of the organizations, where all of them are synchronized.
+fn done(report: &Report) -> String {
+    if report.is_empty() {
+        return "nothing to do: the graph topic has no configured organization yet".to_owned();
+    }
+    let newest =
+        format!("JupiterOne has the newest graph of {}", answer::count(report.len(), "organization"));
+    let refused = report.iter().filter_map(|(name, verdict)| match verdict {
+        Verdict::Synced { refused: refused @ 1.. } => {
+            Some(format!("{} or some of their properties of {name}", answer::count(*refused, "object")))
+        }
+        Verdict::Synced { .. } | Verdict::Paused(_) | Verdict::Failed(_) => None,
+    });
+    let refused: Vec<String> = refused.collect();
+    if refused.is_empty() {
+        newest
+    } else {
+        format!("{newest}, but refuses {}; see `sink parked`", refused.join(", "))
     }
 }
 
@@ -88,7 +107,10 @@ fn ending(report: &Report) -> anyhow::Result<Outcome> {
         anyhow::bail!("failed to synchronize {failed}");
     }
     let paused = lines(|verdict| if let Verdict::Paused(reason) = verdict { Some(reason) } else { None });
-    Ok(if paused.is_empty() { Outcome::Done } else { Outcome::Incomplete(format!("paused: {paused}")) })
+    if !paused.is_empty() {
+        return Ok(Outcome::Incomplete(format!("paused: {paused}")));
+    }
+    Ok(Outcome::Done)
 }
 
 fn all(
@@ -151,18 +173,28 @@ fn synchronize(
         .map(|organization| organization.id.clone())
         .collect();
     for attempt in 1..=TRIES {
-        let considered: Vec<Considered> =
-            waiting.iter().map(|id| task.consider(id, urgency)).collect::<Result<_, _>>()?;
+        let considered: Vec<Considered> = waiting
+            .iter()
+            .map(|id| task.consider_in_turn(id, urgency, shutdown))
+            .collect::<Result<_, _>>()?;
         task.wait_for_jobs(shutdown);
         let mut again = Vec::new();
         for (id, considered) in waiting.into_iter().zip(considered) {
             task.take_end(&id)?;
             let organization = &task.organizations[&id];
             let verdict = verdict(organization, considered);
-            report.insert(organization.configured.name.clone(), verdict.clone());
-            if matches!(verdict, Verdict::Failed(_)) {
-                again.push(id);
-            }
+            let now_ms = now_ms();
+            let verdict = match verdict {
+                Verdict::Failed(reason) if organization.rest(now_ms) > LONGEST_REST => {
+                    Verdict::Failed(format!("{reason}{}", organization.resumes(now_ms)))
+                }
+                Verdict::Failed(reason) => {
+                    again.push(id);
+                    Verdict::Failed(reason)
+                }
+                verdict => verdict,
+            };
+            report.insert(organization.configured.name.clone(), verdict);
         }
         if again.is_empty() || attempt == TRIES || shutdown.is_requested() {
             break;
@@ -176,12 +208,17 @@ fn synchronize(
 
 fn verdict(organization: &Organization, considered: Considered) -> Verdict {
     match (considered, &organization.refusal, &organization.failure) {
-        (Considered::Synced, ..) => Verdict::Synced,
+        (Considered::Synced, ..) => synced(organization),
         (Considered::Waiting, ..) => Verdict::Paused(
             "its collection organization was never listed whole; see what `producer poll` says".to_owned(),
         ),
+        (Considered::Queued, ..) => Verdict::Failed(STOPPED.to_owned()),
         (_, Some(reason), _) => Verdict::Paused(reason.clone()),
         (_, None, Some(reason)) => Verdict::Failed(reason.clone()),
-        (_, None, None) => Verdict::Synced,
+        (_, None, None) => synced(organization),
     }
+}
+
+fn synced(organization: &Organization) -> Verdict {
+    Verdict::Synced { refused: organization.sync.parked.len() }
 }

@@ -18,6 +18,7 @@ use crate::job::{self, End, Work};
 use crate::organization::Organization;
 use crate::plan::guard::Sampled;
 use crate::plan::{self, Plan, Urgency};
+use crate::setup::Setup;
 
 /// How often the records of a paused organization are read again: how soon a decision is noticed. Each is a consumer
 /// of its own for a moment.
@@ -27,13 +28,16 @@ impl Task {
     pub(super) fn start_jobs(&mut self) -> Result<(), TaskError> {
         self.look_for_decisions()?;
         let now_ms = now_ms();
-        let is_due = |organization: &&Organization| {
-            let revision = self.states.get(&organization.id).map(|state| state.poll().revision);
-            !organization.is_refused_still(revision, now_ms)
-        };
+        let changes = self.setup.directory.changes();
+        let has_changed = std::mem::replace(&mut self.directory_changes, changes) != changes;
+        // Whether another organization has the name or the target decides about refused ones only.
+        let is_due = |it: &&Organization| it.due_ms <= now_ms || (has_changed && it.refusal.is_some());
         let due = self.organizations.values().filter(is_due);
         let ids: Vec<String> = due.map(|organization| organization.id.clone()).collect();
         for id in ids {
+            if self.organizations[&id].is_queued && self.setup.jobs.available_permits() == 0 {
+                continue;
+            }
             self.consider(&id, Urgency::Patient)?;
         }
         Ok(())
@@ -87,7 +91,9 @@ impl Task {
             sync: organization.sync.clone(),
             after: None,
             reason: "the sync job's code panicked".to_owned(),
+            leaves_jobs: true,
         });
+        organization.due_ms = i64::MIN;
         let name = organization.configured.name.clone();
         let now_ms = now_ms();
         match end {
@@ -116,8 +122,9 @@ impl Task {
                 self.setup.metrics.count_sync_job(&name, "refused");
                 self.tell(id, Some(reason));
             }
-            End::Retry { sync, after, reason } => {
-                let pause = organization.failed(sync, after, reason.clone(), now_ms);
+            End::Retry { sync, after, reason, leaves_jobs } => {
+                let pause = organization.failed(sync, after, leaves_jobs, reason.clone(), now_ms);
+                let resumes = organization.resumes(now_ms);
                 self.setup.metrics.count_sync_job(&name, "failed");
                 warn!(
                     organization.name = name,
@@ -125,7 +132,7 @@ impl Task {
                     pause_s = pause.as_secs(),
                     "sync job failed, and is tried again: {reason}"
                 );
-                self.setup.health.set(check_name(&name), Err(reason));
+                self.setup.health.set(check_name(&name), Err(format!("{reason}{resumes}")));
             }
             End::Stopped => {
                 organization.failure = Some(STOPPED.to_owned());
@@ -138,6 +145,35 @@ impl Task {
 
     /// Plans for an organization and starts its job if one is due.
     pub(crate) fn consider(&mut self, id: &str, urgency: Urgency) -> Result<Considered, TaskError> {
+        let considered = self.planned(id, urgency)?;
+        let organization = self.organizations.get_mut(id).expect("only known organizations are considered");
+        organization.considered(considered, now_ms());
+        Ok(considered)
+    }
+
+    /// The same, once few enough other jobs run.
+    pub(crate) fn consider_in_turn(
+        &mut self,
+        id: &str,
+        urgency: Urgency,
+        shutdown: &Shutdown,
+    ) -> Result<Considered, TaskError> {
+        loop {
+            let considered = self.consider(id, urgency)?;
+            if considered != Considered::Queued || shutdown.is_requested() {
+                return Ok(considered);
+            }
+            let Setup { runtime, jobs, .. } = self.setup.as_ref();
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = jobs.acquire() => {}
+                    () = shutdown.requested() => {}
+                }
+            });
+        }
+    }
+
+    fn planned(&mut self, id: &str, urgency: Urgency) -> Result<Considered, TaskError> {
         let Some(state) = self.states.get(id) else { return Ok(Considered::Waiting) };
         let organization = self.organizations.get_mut(id).expect("only known organizations are considered");
         if organization.running.is_some() {
@@ -158,6 +194,9 @@ impl Task {
             Plan::Wait => return Ok(Considered::Waiting),
             Plan::Refuse(reason) => return self.refuse(id, reason),
             Plan::Sync(job) => job,
+        };
+        let Ok(permit) = Arc::clone(&self.setup.jobs).try_acquire_owned() else {
+            return Ok(Considered::Queued);
         };
         if let Err(reason) = self.setup.directory.claim(&organization.configured, id, now_ms) {
             return self.refuse(id, reason);
@@ -181,7 +220,11 @@ impl Task {
             sync: organization.sync.clone(),
             sync_topic: Arc::clone(&self.topic),
         };
-        organization.running = Some(self.setup.runtime.spawn(job::run(work, self.stopping.clone())));
+        let stopping = self.stopping.clone();
+        organization.running = Some(self.setup.runtime.spawn(async move {
+            let _permit = permit;
+            job::run(work, stopping).await
+        }));
         Ok(Considered::Started)
     }
 
@@ -192,26 +235,24 @@ impl Task {
             self.tell(id, Some(reason.clone()));
         }
         self.record_pause(id, Some(reason))?;
-        let revision = self.states.get(id).map(|state| state.poll().revision);
-        let organization = self.organizations.get_mut(id).expect("only known organizations are refused");
-        organization.refused(revision, now_ms());
         Ok(Considered::Refused)
     }
 
     /// Says once why the organization is paused, or that it no longer is.
     fn tell(&mut self, id: &str, reason: Option<String>) {
         let organization = self.organizations.get_mut(id).expect("only known organizations are told of");
-        let name = &organization.configured.name;
+        let (name, resumes) = (&organization.configured.name, organization.resumes(now_ms()));
         if let Some(reason) = &reason
             && organization.refusal.as_ref() != Some(reason)
         {
-            error!(organization.name = name, organization.id = id, "paused: {reason}");
+            error!(organization.name = name, organization.id = id, "paused: {reason}{resumes}");
         } else if reason.is_none() && organization.refusal.is_some() {
             info!(organization.name = name, organization.id = id, "no longer paused");
         }
         self.setup.metrics.set_paused(name, reason.is_some());
         self.setup.metrics.set_parked(name, &organization.sync.parked);
-        self.setup.health.set(check_name(name), reason.clone().map_or(Ok(()), Err));
+        let check = reason.as_ref().map_or(Ok(()), |reason| Err(format!("{reason}{resumes}")));
+        self.setup.health.set(check_name(name), check);
         organization.refusal = reason;
     }
 

@@ -4,6 +4,7 @@
 mod embedded;
 mod first;
 mod neighbors;
+mod starts;
 mod unwritten;
 
 use std::collections::BTreeMap;

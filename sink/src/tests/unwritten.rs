@@ -1,6 +1,7 @@
 //! Jobs that JupiterOne finishes without writing all of them.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use schemas::sync::{Finished, Sync};
 use service::exit::Outcome;
@@ -65,6 +66,37 @@ async fn a_check_says_nothing_of_an_id_that_the_organization_is_not_pinned_to() 
     assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Failed);
     world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", "9d2b3a4c-9a52-4d0f-8c7e-3f0b6c1e5d6e");
     assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_jupiterone_drops_without_a_word_is_missed_by_the_counts_of_uploads() {
+    for (route, key) in [
+        (Route::Relationships, nimbus().member("ada", "research")),
+        (Route::Entities, "anthropic_user:bob".to_owned()),
+    ] {
+        let world = World::new(&["nimbus"]).await;
+        world.write(&nimbus());
+        world.jupiterone.fault(Fault::new(route, Effect::DropObject { key }));
+        let error = world.until_end().await.expect_err("not all is written").to_string();
+        assert!(error.contains("without writing"), "{error}");
+        world.jupiterone.clear_faults();
+        assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
+        assert_eq!(world.keys(&nimbus()), keys(&nimbus()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_jupiterone_asks_for_ends_a_run_that_somebody_waits_for() {
+    let world = World::new(&["nimbus"]).await;
+    world.write(&nimbus());
+    world
+        .jupiterone
+        .fault(Fault::new(Route::Start, Effect::RateLimited { retry_after: Some(99_999_999) }).first(1));
+    let begun = Instant::now();
+    let error = world.until_end().await.expect_err("not now").to_string();
+    assert!(error.contains("429; the next try is at 20"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ async fn a_body_that_is_too_large_for_jupiterone_is_split_until_it_is_not() {
     let simulated = simulated(Settings { body_limit: 2_000, ..Settings::default() }).await;
     let client = client(&simulated);
     let job = client.start(&SCOPE, ID).await.expect("started");
-    assert_eq!(upload(&client, &job.id, users(40), MANY).await.expect("uploaded"), []);
+    assert_eq!(upload(&client, &job.id, users(40), MANY).await.expect("uploaded").refused, []);
     client.finalize(&job.id, &[]).await.expect("finalized");
     assert_eq!(simulated.graph(&format!("anthropic-graph:{ID}")).entities.len(), 41);
 }
@@ -66,7 +66,7 @@ async fn the_refused_object_is_found_within_twice_log2_requests_and_all_others_a
         let client = client(&simulated);
         let job = client.start(&SCOPE, ID).await.expect("started");
         refuse(&simulated, offender, None);
-        let refused = upload(&client, &job.id, users(1023), MANY).await.expect("the others go on");
+        let refused = upload(&client, &job.id, users(1023), MANY).await.expect("the others go on").refused;
         let [parked] = &refused[..] else { panic!("{refused:?}") };
         assert_eq!((parked.element_key.clone(), parked.state.as_str()), (key(offender), "parked"));
         assert!(parked.reason.contains("INVALID_GRAPH_OBJECT"), "{}", parked.reason);
@@ -84,7 +84,7 @@ async fn an_object_refused_for_a_property_goes_with_its_required_ones() {
     let job = client.start(&SCOPE, ID).await.expect("started");
     refuse(&simulated, 3, Some("isActive"));
     refuse(&simulated, 8, None);
-    let mut refused = upload(&client, &job.id, users(20), MANY).await.expect("the others go on");
+    let mut refused = upload(&client, &job.id, users(20), MANY).await.expect("the others go on").refused;
     refused.sort_by(|one, other| one.element_key.cmp(&other.element_key));
     let states: Vec<_> =
         refused.iter().map(|parked| (parked.element_key.clone(), parked.state.as_str())).collect();

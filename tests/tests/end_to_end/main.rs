@@ -2,6 +2,7 @@
 //! the processor.
 
 mod commands;
+mod crowd;
 mod dead_letters;
 mod first_sync;
 mod gaps;

@@ -15,6 +15,10 @@ use super::content;
 
 /// Far longer than a broker takes to compact a few hundred records.
 const COMPACTION: Duration = Duration::from_mins(1);
+/// More requests of a kind than a sink makes while it opens its partitions (count).
+const MANY: usize = 100;
+/// Longer than a sink needs to end, and shorter than it waits for a broker that does not answer.
+const SOON: Duration = Duration::from_secs(30);
 /// How often the topic is looked at.
 const LOOK_PERIOD: Duration = Duration::from_millis(500);
 
@@ -145,4 +149,19 @@ fn a_sink_that_takes_over_does_not_upload_a_graph_older_than_its_predecessor_s()
         world.jupiterone.jobs().iter().map(|job| job["numEntitiesDeleted"].clone()).collect();
     assert!(deleted.iter().all(|count| *count == 0), "objects that exist were deleted: {deleted:?}");
     content(&world);
+}
+
+#[test]
+fn a_sink_that_is_opening_a_partition_ends_when_it_is_asked_to() {
+    let world = World::start();
+    world.round();
+    for held in [Request::InitProducerId, Request::Fetch] {
+        let proxy = Proxy::start(&world.bootstrap_servers);
+        proxy.strike(held, Fate::Held, MANY);
+        let sink = world.spawn_through(&proxy, "sink", &["run"]);
+        proxy.await_first_struck();
+        let asked = Instant::now();
+        sink.terminate().expect(0);
+        assert!(asked.elapsed() < SOON, "it ends {:?} after it was asked to ({held:?})", asked.elapsed());
+    }
 }

@@ -1,11 +1,13 @@
 //! JupiterOne's answers, as nobody should send them (`fuzz/src/lib.rs` says how to run it longer).
 
 use std::path::Path;
+use std::time::Duration;
 
 use fuzz::Corpus;
+use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Failure, MAX_MESSAGE, MAX_NAME, judge};
+use super::{Failure, MAX_MESSAGE, MAX_NAME, count, judge, wait};
 
 const KEY: &str = "j1-abcdefghijklmnop";
 
@@ -43,6 +45,63 @@ fn counts_beyond_64_bits_are_many() {
         "numEntityDeleteErrors": u64::MAX}});
     let answer = judge(200, None, body.to_string().as_bytes(), KEY).expect("an answer");
     assert_eq!(answer.job.expect("a job").write_errors(), u64::MAX);
+}
+
+#[test]
+fn counts_are_taken_as_numbers_or_text_and_nothing_else_is_a_count() {
+    for (value, expected) in [
+        (json!(3), Some(3)),
+        (json!(3.0), Some(3)),
+        (json!("3"), Some(3)),
+        (json!(1e300), Some(u64::MAX)),
+        (json!(3.5), None),
+        (json!(-3), None),
+        (json!("many"), None),
+        (json!(null), None),
+        (json!({}), None),
+    ] {
+        assert_eq!(count(&value), expected, "{value}");
+    }
+}
+
+#[test]
+fn an_id_or_a_status_with_a_part_of_the_key_is_none() {
+    for (id, status) in [(KEY, "FINISHED"), (&KEY[4..12], "FINISHED"), ("job", &KEY[3..11])] {
+        let body = json!({"job": {"id": id, "status": status}}).to_string();
+        let Err(failure) = judge(200, None, body.as_bytes(), KEY) else { panic!("taken: {body}") };
+        assert!(!failure.into_error().to_string().contains("abcdefgh"));
+    }
+}
+
+#[test]
+fn an_error_under_a_status_of_success_is_told_by_its_name_and_tried_again() {
+    let body = json!({"error": {"code": "INTERNAL_ERROR", "message": "Internal server error"}}).to_string();
+    for status in [200, 400] {
+        let Err(failure @ Failure::Again { is_unclear: true, .. }) =
+            judge(status, None, body.as_bytes(), KEY)
+        else {
+            panic!("{status} is not tried again")
+        };
+        let text = failure.into_error().to_string();
+        assert!(text.contains(&status.to_string()) && text.contains("INTERNAL_ERROR"), "{text}");
+    }
+}
+
+#[test]
+fn a_wait_is_asked_for_in_seconds_or_until_a_date_and_one_that_is_over_is_none() {
+    let now: Timestamp = "2026-11-28T18:00:00Z".parse().expect("a time");
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    for (text, expected) in [
+        ("7", seconds(7)),
+        ("0", None),
+        ("-1", None),
+        ("inf", None),
+        ("Sat, 28 Nov 2026 18:02:00 GMT", seconds(120)),
+        ("Sat, 28 Nov 2026 17:00:00 GMT", None),
+        ("soon", None),
+    ] {
+        assert_eq!(wait(text, now), expected, "{text}");
+    }
 }
 
 #[test]
