@@ -21,7 +21,7 @@ const LISTINGS: usize = 4_000;
 /// Listings with one change each, whose way through the processor is measured.
 const ROUNDS: usize = 60;
 /// Longer than a change takes on its way, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A processor that waits until nothing more comes needs more than this for each change; the quickest of many changes
 /// needs less even on a busy machine.
 const IDLE_WAIT: Duration = Duration::from_millis(150);
