@@ -21,14 +21,17 @@ use service::{
         client_config,
         member::{Event, Member, SESSION_TIMEOUT},
         partition::hurried,
-        settle,
         topics::{self, Broker, Wanted},
     },
     metrics::Metrics,
 };
 use tracing::{error, info, warn};
 
-use crate::task::{self, Ended, GroupMetadata, Shared, Task};
+mod reopen;
+
+use reopen::keep_running;
+
+use crate::task::{self, Ended, GroupMetadata, Shared};
 
 /// The topics that the processor reads and writes.
 pub(crate) const TOPICS: [Topic; 4] = [Topic::Raw, Topic::Changes, Topic::Graph, Topic::DeadLetters];
@@ -37,12 +40,6 @@ pub(crate) const TOPICS: [Topic; 4] = [Topic::Raw, Topic::Changes, Topic::Graph,
 const MEMBER_POLL: Duration = Duration::from_millis(200);
 /// How long the member's loop may be silent before the process counts as dead: a rebalance waits for transactions.
 const HEARTBEAT_BOUND: Duration = Duration::from_mins(3);
-/// Pause before a task is opened anew, doubled up to the bound: the brokers need time to elect leaders.
-const REOPEN_PAUSE: Duration = Duration::from_millis(500);
-const REOPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
-/// How long a run until the end goes on while a task cannot be opened or worked on: longer than a leader election, and a
-/// scheduler's next run tries again.
-const GIVE_UP_AFTER: Duration = Duration::from_mins(1);
 /// How long after it was fenced a partition is taken back that is still assigned to this process, beyond the session's
 /// timeout: one that another member took over is revoked by then, so it was the coordinator, for a transaction that took
 /// too long, or a command that is done by then.
@@ -293,7 +290,7 @@ impl Supervisor {
         let due: Vec<i32> = self.fenced.iter().filter(|(_, it)| is_due(it)).map(|(it, _)| *it).collect();
         for partition in due {
             self.fenced.remove(&partition);
-            warn!(partition, "still assigned to this process; the task is opened anew");
+            warn!(partition, "still assigned to this process; the task is opened again");
             self.start(partition)?;
         }
         Ok(())
@@ -354,55 +351,5 @@ impl Supervisor {
             bail!(lines.join("\n"));
         }
         Ok(incomplete.map_or(Outcome::Done, Outcome::Incomplete))
-    }
-}
-
-/// Opens the partition's task, and again after every error that a new start may mend.
-fn keep_running(
-    shared: &Shared,
-    partition: i32,
-    group: &GroupMetadata,
-    stop: &AtomicBool,
-) -> Result<Ended, task::Error> {
-    let mut pause = REOPEN_PAUSE;
-    let mut end = None;
-    let mut failing_since: Option<Instant> = None;
-    loop {
-        shared.health.set(partition_name(partition), Err("restoring".to_owned()));
-        let result = Task::open(shared, partition, Arc::clone(group), stop).and_then(|mut task| {
-            if shared.until_end && end.is_none() {
-                settle(&shared.client, &Topic::Raw.name(&shared.prefix), partition)?;
-                end = Some(task.raw_end()?);
-            }
-            shared.health.set(partition_name(partition), Ok(()));
-            shared.metrics.set_closed(partition, false);
-            pause = REOPEN_PAUSE;
-            failing_since = None;
-            task.run(stop, end)
-        });
-        match result {
-            Err(task::Error::Reopen(error))
-                if shared.until_end
-                    && failing_since.get_or_insert_with(Instant::now).elapsed() >= GIVE_UP_AFTER =>
-            {
-                return Err(task::Error::Fatal(error));
-            }
-            Err(task::Error::Reopen(error)) if !stop.load(Ordering::Relaxed) => {
-                let error = format!("{:#}", anyhow!(error));
-                warn!(partition, error, "the task is opened anew");
-                shared.health.set(partition_name(partition), Err(error));
-                wait(pause, stop);
-                pause = (pause * 2).min(REOPEN_PAUSE_MAX);
-            }
-            Err(task::Error::Stopped) => return Ok(Ended { incomplete: Vec::new() }),
-            other => return other,
-        }
-    }
-}
-
-fn wait(pause: Duration, stop: &AtomicBool) {
-    let until = Instant::now() + pause;
-    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
-        thread::sleep(MEMBER_POLL.min(pause));
     }
 }

@@ -103,7 +103,7 @@ fn a_commit_whose_outcome_stays_unknown_is_never_followed_by_an_abort_and_settle
     // More tries than fit into the minute for which a commit is repeated.
     proxy.strike(Request::EndTransaction, Fate::LostRequest, 10_000);
     world.run("producer", &["poll"]).expect(0);
-    let said = processor.logged("the task is opened anew");
+    let said = processor.logged("the task is opened again");
     assert!(said.contains("whether it happened is settled when the producer is opened again"), "{said}");
     proxy.heal();
     caught_up(&world, &mut processor);
