@@ -15,6 +15,8 @@ const MAX_READ_AT_ONCE: usize = 2;
 
 /// What was read of a partition, or why nothing was.
 type Read = Result<Known, String>;
+/// Read by the first organization of the partition that asks.
+type Cell = Arc<OnceCell<Read>>;
 
 /// The newest polls by partition. A partition is read once for each assignment, however many organizations ask.
 pub(crate) struct Histories {
@@ -23,11 +25,11 @@ pub(crate) struct Histories {
     graph: String,
     at_once: Semaphore,
     /// By partition, with the generation of its assignment.
-    cells: Mutex<BTreeMap<i32, (u64, Arc<OnceCell<Read>>)>>,
+    cells: Mutex<BTreeMap<i32, (u64, Cell)>>,
 }
 
 /// What a partition has, for one organization of it.
-pub(crate) struct History(Arc<OnceCell<Read>>);
+pub(crate) struct History(Cell);
 
 impl Histories {
     pub(crate) fn new(client: ClientConfig, group: &str, graph: &str) -> Self {

@@ -38,17 +38,14 @@ pub(super) fn disguised(received: &Received) -> Option<StatusCode> {
 pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &str) -> Failure {
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
-    let names = [&error["type"], &error["details"]["error_code"]];
-    let names = names
-        .into_iter()
-        .filter_map(Value::as_str)
-        .filter(|name| is_name(name) && !quotes(name.as_bytes(), key));
-    let names: String = names.map(|name| format!(" {name}")).collect();
     let status = received.status.as_u16();
+    let mut names = vec![status.to_string()];
+    let named = [&error["type"], &error["details"]["error_code"]].into_iter().filter_map(Value::as_str);
+    names.extend(named.filter(|name| is_name(name) && !quotes(name.as_bytes(), key)).map(str::to_owned));
     Failure {
         status: Some(status),
         request_id: header(&received.headers, "request-id"),
-        reason: format!("{status}{names}: {}", advice(meant, hint)),
+        reason: format!("{}: {}", names.join(" "), advice(meant, hint)),
         organization_id: header(&received.headers, "anthropic-organization-id"),
         message: Unshown(error["message"].as_str().unwrap_or_default().to_owned()),
     }

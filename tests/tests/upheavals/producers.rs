@@ -189,7 +189,8 @@ fn three_hundred_organizations_start_with_few_threads() {
     let mut most = 0;
     producer.until("have every organization", |service| {
         let status = fs::read_to_string(&status).unwrap_or_default();
-        let threads: Option<usize> = status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
+        let threads: Option<usize> =
+            status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
         most = threads.unwrap_or_default().max(most);
         service.log().matches("polled here from now on").count() >= MANY
     });
