@@ -342,12 +342,11 @@ fn retry_after(response: &Response) -> Option<Duration> {
 /// How long a `retry-after` asks to wait: seconds or a date. None where that is over already.
 fn wait(text: &str, now: Timestamp) -> Option<Duration> {
     let text = text.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
-        Err(_) => {
-            let date = DateTimeParser::new().parse_timestamp(text).ok()?;
-            Duration::try_from(date.duration_since(now)).ok()?
-        }
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::try_from_secs_f64(seconds).ok()?
+    } else {
+        let date = DateTimeParser::new().parse_timestamp(text).ok()?;
+        Duration::try_from(date.duration_since(now)).ok()?
     };
     Some(wait).filter(|wait| !wait.is_zero())
 }

@@ -55,7 +55,9 @@ async fn a_paused_and_a_failing_organization_do_not_keep_a_third_from_a_job_that
     let metrics = Metrics::of(&mut world);
     let organizations = neighbors(&["paused", "failing", "healthy"]);
     let [paused, failing, healthy] = &organizations[..] else { panic!("three") };
-    organizations.iter().for_each(|organization| world.write(organization));
+    for organization in &organizations {
+        world.write(organization);
+    }
     world.until_end().await.expect("all are synchronized");
     fault(&world, paused, Route::Start, Effect::Forbidden);
     fault(&world, failing, Route::Entities, Effect::RateLimited { retry_after: Some(60) });
@@ -82,7 +84,9 @@ async fn a_renamed_organization_beside_a_paused_one_is_not_taken_for_another_sin
     let metrics = Metrics::of(&mut world);
     let organizations = neighbors(&["paused", "old"]);
     let [paused, renamed] = &organizations[..] else { panic!("two") };
-    organizations.iter().for_each(|organization| world.write(organization));
+    for organization in &organizations {
+        world.write(organization);
+    }
     world.until_end().await.expect("both are synchronized");
     world.environment.retain(|name, _| !name.contains("ORGANIZATIONS__OLD"));
     world.set("ORGANIZATIONS__NEW__NAME", "new");
