@@ -9,7 +9,7 @@ use testcontainers::core::{ContainerPort, WaitFor};
 use testcontainers::runners::SyncRunner;
 use testcontainers::{Container, GenericImage, ImageExt};
 
-use super::jars::VERSION;
+use super::jars::version;
 
 /// Names another image, one that takes its settings as `apache/kafka` does.
 pub const IMAGE: &str = "KAFKA_IMAGE";
@@ -98,7 +98,7 @@ fn image() -> (String, String) {
     let image = std::env::var(IMAGE).unwrap_or_default();
     match image.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name.to_owned(), tag.to_owned()),
-        _ if image.is_empty() => ("apache/kafka".to_owned(), VERSION.to_owned()),
+        _ if image.is_empty() => ("apache/kafka".to_owned(), version()),
         _ => (image, "latest".to_owned()),
     }
 }

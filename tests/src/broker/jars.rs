@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-/// As in `kafka/pom.xml`.
-pub const VERSION: &str = "4.3.0";
+/// The version that `kafka/pom.xml` names.
+const DEFAULT_VERSION: &str = "4.3.0";
+/// The environment variable that names another version of Kafka, such as `4.4.0`.
+const VERSION: &str = "KAFKA_VERSION";
 
 /// Java's heap: enough for some thousand partitions, little beside a compiler. The default would be a quarter of the
 /// machine's memory.
@@ -193,18 +195,20 @@ pub(super) fn free_ports() -> io::Result<(u16, u16)> {
 
 /// The folder of the jars, fetched once for all runs of this user.
 fn libraries() -> Result<PathBuf> {
-    let folder = cache_folder().join(format!("kafka-{VERSION}"));
+    let version = version();
+    let pom_text = POM.replace(DEFAULT_VERSION, &version);
+    let folder = cache_folder().join(format!("kafka-{version}"));
     let libraries = folder.join("libs");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let lock = File::create(folder.join("lock"))?;
     lock.lock().context("cannot lock the cache of jars")?;
     let complete = folder.join("complete");
-    if fs::read_to_string(&complete).is_ok_and(|pom| pom == POM) {
+    if fs::read_to_string(&complete).is_ok_and(|pom| pom == pom_text) {
         return Ok(libraries);
     }
     ensure!(answers("mvn", "--version"), "no `mvn` on the path: install Maven (Debian: maven)");
     let pom = folder.join("pom.xml");
-    fs::write(&pom, POM)?;
+    fs::write(&pom, &pom_text)?;
     let maven = Command::new("mvn")
         .args(["-q", "-B", "-f"])
         .arg(&pom)
@@ -214,8 +218,14 @@ fn libraries() -> Result<PathBuf> {
         .output()?;
     ensure!(maven.status.success(), "cannot fetch Kafka's jars from Maven Central: {}", said(&maven));
     // Written last: whoever finds it finds all jars that this pom.xml names.
-    fs::write(complete, POM)?;
+    fs::write(complete, pom_text)?;
     Ok(libraries)
+}
+
+/// The version of Kafka that the tests run on.
+pub(super) fn version() -> String {
+    let given = std::env::var(VERSION).unwrap_or_default();
+    if given.trim().is_empty() { DEFAULT_VERSION.to_owned() } else { given.trim().to_owned() }
 }
 
 fn cache_folder() -> PathBuf {
