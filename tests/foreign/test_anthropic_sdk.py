@@ -1,4 +1,7 @@
-"""Anthropic's own SDK, strict about every answer, reads the simulated Admin API."""
+"""Anthropic's own SDK, strict about every answer, reads the simulated Admin API.
+
+Run with two of them: 1.17.0 is the last one that asks for version 2023-06-01, 2.14.0 asks for 2026-10-21.
+"""
 
 from datetime import datetime
 
@@ -7,7 +10,10 @@ import pytest
 
 import processes
 
-GENERATION = 4  # the one that this SDK's types describe
+# What the simulator is to be again after a test: the generation that both SDKs describe.
+USUAL = {"generation": 4, "unknown_version": "bad_request"}
+with anthropic.Anthropic(api_key="none") as _sdk:
+    VERSION = _sdk.default_headers["anthropic-version"]
 SIZES = ["--users", "120", "--workspaces", "9", "--api-keys", "230"]
 
 
@@ -23,7 +29,7 @@ def organization(simulated):
     with client(simulated, simulated.admin_key) as sdk:
         yield sdk.organization
     simulated.control("DELETE", "faults")
-    simulated.control("POST", "settings", {"generation": GENERATION})
+    simulated.control("POST", "settings", USUAL)
 
 
 def client(simulated, key):
@@ -61,9 +67,11 @@ def true_workspace(workspace):
     return expected if retention is None else {**expected, "inference_data_retention": {"type": retention}}
 
 
-def true_api_key(key):
+def true_api_key(key, default_workspace):
     expected = {**key, "type": "api_key"}
     workspace = expected.pop("workspace_id")
+    if VERSION == "2023-06-01":
+        expected["workspace_id"] = None if workspace == default_workspace else workspace
     scope = {"type": "workspace", "workspace_id": workspace} if workspace else {"type": "organization"}
     principal = key["principal"]
     if principal:
@@ -78,7 +86,8 @@ def test_every_list_is_the_truth_in_pages_of_any_size(simulated, organization, l
     users = by_id(organization.users.list(limit=limit))
     expect(users, {key: {**user, "type": "user"} for key, user in truth["users"].items()})
     keys = by_id(organization.api_keys.list(limit=limit))
-    expect(keys, {key: true_api_key(value) for key, value in truth["api_keys"].items()})
+    default = truth["default_workspace_id"]
+    expect(keys, {key: true_api_key(value, default) for key, value in truth["api_keys"].items()})
     listed = organization.workspaces.list(limit=limit, include_archived=True, include_default=True)
     workspaces = by_id(listed)
     expect(workspaces, {key: true_workspace(value) for key, value in truth["workspaces"].items()})
@@ -124,7 +133,8 @@ def test_single_objects_are_as_listed(simulated, organization):
     (4, ["users", "workspaces", "api_keys"]),
 ])
 def test_its_types_take_the_generations_that_they_describe(simulated, organization, generation, lists):
-    simulated.control("POST", "settings", {"generation": generation})
+    # Before generation 4 there was one version.
+    simulated.control("POST", "settings", {"generation": generation, "unknown_version": "ignored"})
     accepted = []
     for name in ["users", "workspaces", "api_keys"]:
         try:
@@ -141,7 +151,8 @@ def test_its_types_take_the_generations_that_they_describe(simulated, organizati
     ("not_found", anthropic.NotFoundError, 404),
     ({"rate_limited": {"retry_after": "1"}}, anthropic.RateLimitError, 429),
     ({"server_error": {}}, anthropic.InternalServerError, 500),
-    ("overloaded", anthropic.InternalServerError, 529),
+    # A class of its own in the older SDK, a server error in the newer.
+    ("overloaded", anthropic.APIStatusError, 529),
 ])
 def test_errors_come_out_as_its_own(simulated, organization, answer, error, status):
     simulated.control("POST", "faults", {"on": "users", "answer": answer})
@@ -159,6 +170,10 @@ def test_what_is_not_there_and_who_is_not_known_are_its_own_errors(simulated, or
         organization.users.list(limit=1001)
     with client(simulated, "sk-ant-admin01-unknown") as stranger, pytest.raises(anthropic.AuthenticationError):
         stranger.organization.users.list()
+
+
+def test_it_speaks_the_version_that_it_is_tested_for():
+    assert VERSION == ("2023-06-01" if anthropic.__version__.startswith("1.") else "2026-10-21")
 
 
 def test_its_retries_get_past_a_rate_limit(simulated, organization):

@@ -358,6 +358,7 @@ def test_changes_carry_the_attributes_of_cloud_events(world):
         time = columns.milliseconds(mapping.instant(headers["ce_time"]))
         assert time == columns.milliseconds(message.value["ts_ms"])
         assert headers["content-type"] == "avro/binary"
+        assert headers["anthropic_graph.version"]
         assert headers["ce_cause"] == "live"
 
 
