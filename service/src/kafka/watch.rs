@@ -9,12 +9,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rdkafka::config::ClientConfig;
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tracing::{error, info};
 
-use super::client::{changed_secret, is_rejection};
+use super::client::{changed_secret, is_rejection, log};
 use crate::admin::Health;
 use crate::redaction::redact;
 
@@ -24,7 +25,13 @@ const CHECK: &str = "kafka";
 /// known before the assignment is lost.
 const PAUSE: Duration = Duration::from_secs(3);
 /// How long an answer may take: a broker needs milliseconds, and a slow one a second or two.
-const ANSWER_BOUND: Duration = Duration::from_secs(4);
+const ANSWER_BOUND: Duration = Duration::from_secs(3);
+/// Questions of a client that is made to learn the reason, each for as long as [`REASON_BOUND`] (count).
+const REASON_TRIES: usize = 3;
+/// How long one of them may take.
+const REASON_BOUND: Duration = Duration::from_secs(1);
+/// Events of that client that are read after each: why a connection failed is among the first (count).
+const EVENTS_READ: usize = 16;
 
 /// Why the client's last connection failed. Its context writes it, the watch reads it.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +104,11 @@ impl Watch {
                     if seen.is_stopping.load(Ordering::Acquire) {
                         return;
                     }
-                    health.set(CHECK, watching.judge(answer, &seen));
+                    let is_down = answer.is_err();
+                    health.set(CHECK, watching.judge(answer.as_ref(), &seen));
+                    if is_down && watching.learn_reason(&topic) {
+                        health.set(CHECK, watching.judge(answer.as_ref(), &seen));
+                    }
                     thread::park_timeout(PAUSE);
                 }
             })
@@ -130,7 +141,27 @@ struct Watching {
 }
 
 impl Watching {
-    fn judge(&mut self, answer: Result<(), KafkaError>, shared: &Shared) -> Result<(), String> {
+    /// Asks with a client of its own why no broker answers; whether the credentials are rejected. The member's client
+    /// says so only where it is polled, and its thread may be closing tasks for minutes.
+    fn learn_reason(&self, topic: &str) -> bool {
+        let mut config = self.made.used.clone();
+        config.remove("group.id");
+        let Ok(consumer) =
+            config.create_with_context::<_, BaseConsumer<Asking>>(Asking(self.trouble.clone()))
+        else {
+            return false;
+        };
+        (0..REASON_TRIES).any(|_| {
+            // What matters is the events, not the answer.
+            let _ = consumer.fetch_metadata(Some(topic), REASON_BOUND);
+            for _ in 0..EVENTS_READ {
+                drop(consumer.poll(Duration::ZERO));
+            }
+            self.trouble.failure().as_ref().is_some_and(|failure| failure.is_rejection)
+        })
+    }
+
+    fn judge(&mut self, answer: Result<&(), &KafkaError>, shared: &Shared) -> Result<(), String> {
         let Err(error) = answer else {
             self.trouble.forget();
             self.last_answer = Timestamp::now();
@@ -141,7 +172,7 @@ impl Watching {
         };
         let failure = self.trouble.failure().clone();
         let failure = failure
-            .unwrap_or_else(|| Failure { is_rejection: is_rejection(&error), reason: error.to_string() });
+            .unwrap_or_else(|| Failure { is_rejection: is_rejection(error), reason: error.to_string() });
         let password = self.made.used.get("sasl.password").unwrap_or_default();
         let (reason, since) = (redact(&failure.reason, password), self.last_answer);
         let text = if failure.is_rejection {
@@ -163,3 +194,20 @@ impl Watching {
         Err(text)
     }
 }
+
+/// The context of the client that is made to learn the reason.
+struct Asking(Trouble);
+
+impl ClientContext for Asking {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        log(level, facility, line);
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.note(&error, reason);
+    }
+}
+
+impl ConsumerContext for Asking {}
