@@ -118,7 +118,10 @@ impl History {
             self.apply(&unit);
         }
         if !is_cut && !listing.is_cut {
-            self.judge_behind(listing, partial.is_none() && !self.windows.is_unsure(listing), verdict);
+            let is_whole = partial.is_none() && !self.windows.is_unsure(listing);
+            let held = self.judge_behind(listing, is_whole, verdict);
+            // Told together with its entity, a relationship stays held though the entity may return.
+            held.iter().for_each(|key| self.notices.tell(&listing.collection, key));
         }
         self.windows.take(listing, partial.is_none());
         true
@@ -146,7 +149,7 @@ impl History {
         if let Some(unit) = unit {
             self.apply(&unit);
         }
-        if is_forgotten {
+        if is_forgotten && self.is_placed {
             self.windows.forget();
         }
     }
@@ -275,10 +278,11 @@ impl History {
         });
     }
 
-    /// Behind a listing the log has what it has, and of a whole one nothing else but what is held.
-    fn judge_behind(&self, listing: &Listing, is_whole: bool, verdict: &mut Verdict) {
+    /// Behind a listing the log has what it has, and of a whole one nothing else but what is held: the keys of that.
+    fn judge_behind(&self, listing: &Listing, is_whole: bool, verdict: &mut Verdict) -> Vec<Box<str>> {
         if !self.is_of_this_mapping {
-            return verdict.give_up(Law::History, listing.elements.len());
+            verdict.give_up(Law::History, listing.elements.len());
+            return Vec::new();
         }
         let images = self.images.get(&listing.collection);
         let image = |key: &str| images.and_then(|images| images.get(key));
@@ -300,23 +304,25 @@ impl History {
                 Violation::new(key, expected, found.unwrap_or_default())
             });
         }
-        if !is_whole {
-            return;
-        }
-        for (key, image) in images.into_iter().flatten() {
+        let mut held = Vec::new();
+        for (key, image) in images.into_iter().flatten().filter(|_| is_whole) {
             if listing.elements.contains_key(&**key) {
                 continue;
             }
             let is_default = |end: &str| self.image(end).is_some_and(|image| image.is_default);
             let is_default = image.is_default || ends(key).any(is_default);
             let kind = image.kind.map_or("", ElementType::name);
-            let is_right = listing.is_silent_about(kind, ends(key), is_default)
-                || self.notices.is_held(&listing.collection, key);
+            let is_held = self.notices.is_held(&listing.collection, key);
+            let is_right = is_held || listing.is_silent_about(kind, ends(key), is_default);
+            if is_held {
+                held.push(key.clone());
+            }
             verdict.hold(Law::History, is_right, || {
                 let expected =
                     format!("its deletion, or a notice that it is held: {name} was whole without it");
                 Violation::new(key, expected, "neither")
             });
         }
+        held
     }
 }
