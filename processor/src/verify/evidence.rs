@@ -3,23 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
-    codec::{decode, encode},
+    codec::decode,
     element::Element,
     raw::{Decision, Manifest, Mark, RawRecord, Resource},
 };
 
-use super::translation::{Place, elements, entity_key, is_placeless, origin};
+use super::{
+    translation::{Place, elements, entity_key, is_placeless, origin},
+    usable::is_usable,
+};
 
 /// Parameters that widen a listing: one without them does not show what one with them did.
 const WIDENING: [&str; 2] = ["include_archived", "include_default"];
-
-/// A resource one of whose elements is larger (bytes, encoded) or has a longer key is refused: its change would fit
-/// into no message.
-const MAX_ELEMENT: usize = 450_000;
-/// Longest key of an element (bytes).
-const MAX_KEY: usize = 4_096;
-/// A raw record no larger than this (bytes) has no element that could be too large.
-const SAFE_RECORD: usize = 600;
 
 /// What one raw record, or several together, tell.
 #[derive(Debug)]
@@ -218,37 +213,4 @@ pub(super) fn is_default(element: &Element) -> bool {
 /// When a raw record was observed (ms since 1970), if it can be read.
 pub(super) fn observed_ts_ms(value: Option<&[u8]>) -> Option<i64> {
     decode::<RawRecord>(value?).ok().map(|record| record.observed_ts_ms)
-}
-
-/// Whether it is one of the things that a raw record can be. One that is not tells nothing, and whatever it was to say
-/// is missing.
-fn is_usable(record: &RawRecord, size: usize) -> bool {
-    let RawRecord { organization_id, collection, listing_id, mark, manifest, decision, resource, .. } =
-        record;
-    let parts = [mark.is_some(), manifest.is_some(), decision.is_some(), resource.is_some()];
-    if parts.into_iter().filter(|part| *part).count() != 1
-        || organization_id.is_empty()
-        || organization_id.contains('/')
-    {
-        return false;
-    }
-    if mark.is_some() || decision.is_some() {
-        return true;
-    }
-    let is_members = collection.strip_prefix("members/").is_some_and(|id| !id.is_empty());
-    let is_known =
-        is_members || matches!(collection.as_str(), "organization" | "users" | "workspaces" | "api_keys");
-    if !is_known || listing_id.is_none() {
-        return false;
-    }
-    let Some(resource) = resource else { return true };
-    let place = Place { organization_id, collection, account_name: None };
-    let mapped = elements(place, resource);
-    !mapped.is_empty() && !resource.id().is_empty() && (size <= SAFE_RECORD || mapped.iter().all(fits))
-}
-
-fn fits(element: &Element) -> bool {
-    let tags = element.workspace.iter().flat_map(|workspace| workspace.tags.keys());
-    let names: usize = tags.map(|name| name.len() + 8).sum();
-    element.key.len() <= MAX_KEY && encode(element).len() + names <= MAX_ELEMENT
 }

@@ -31,6 +31,7 @@ mod polls;
 mod print;
 mod proposals;
 mod translation;
+mod usable;
 mod verdict;
 mod windows;
 
