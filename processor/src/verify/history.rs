@@ -20,7 +20,7 @@ use super::{
     notices::Notices,
     translation::{entity_key, origin},
     verdict::{Law, Verdict, Violation},
-    windows::Windows,
+    windows::{Windows, judge_decided},
 };
 
 /// One organization's.
@@ -100,7 +100,7 @@ impl History {
         }
         let partial = self.windows.partial(listing);
         for note in unit.iter().flat_map(|unit| &unit.notes) {
-            self.judge_note(note, listing, unit.as_ref().filter(|_| !is_cut), verdict);
+            judge_note(note, listing, unit.as_ref().filter(|_| !is_cut), verdict);
             if self.is_of_older_members(note, listing) {
                 verdict.give_up(Law::Envelope, 1);
             } else {
@@ -121,7 +121,9 @@ impl History {
             let is_whole = partial.is_none() && !self.windows.is_unsure(listing);
             let held = self.judge_behind(listing, is_whole, verdict);
             // Told together with its entity, a relationship stays held though the entity may return.
-            held.iter().for_each(|key| self.notices.tell(&listing.collection, key));
+            for key in held {
+                self.notices.tell(&listing.collection, &key);
+            }
         }
         self.windows.take(listing, partial.is_none());
         true
@@ -139,7 +141,7 @@ impl History {
         let rest = Rest::Decision(decision.by.clone(), decision.decided_ts_ms);
         let unit = self.turn_to(&rest, verdict);
         for note in unit.iter().flat_map(|unit| &unit.notes) {
-            let judgement = self.windows.judge_decided(note);
+            let judgement = judge_decided(note);
             verdict.judge(Law::Envelope, judgement.map_err(|it| it.at_revision(note.revision)));
             verdict.hold(Law::Licence, note.op == Op::Delete, || {
                 let found = "a decision, which only deletes";
@@ -248,36 +250,6 @@ impl History {
         self.images.get(collection_of(entity_key))?.get(entity_key)
     }
 
-    /// A change that rests on a listing is of what the listing has.
-    fn judge_note(&self, note: &Note, listing: &Listing, unit: Option<&Unit>, verdict: &mut Verdict) {
-        if note.op != Op::Put || listing.is_cut {
-            return;
-        }
-        let found = match note.reason.as_deref() {
-            Some(reason::END_APPEARED) => {
-                // Of a cut log the end's creation may be cut off.
-                let Some(unit) = unit else { return verdict.give_up(Law::Licence, 1) };
-                let mut created = unit.notes.iter().filter(|it| it.op == Op::Put);
-                let ends: Vec<&str> = ends(&note.key).collect();
-                (!created.any(|it| ends.contains(&&*it.key)))
-                    .then_some("a listing that brings none of its ends")
-            }
-            Some(_) => Some("another reason than a creation has"),
-            None => match listing.elements.get(&*note.key) {
-                None => Some("a listing that does not have it"),
-                Some(listed) if fingerprint(listed) == note.image.hash => None,
-                Some(_) if note.image.origin != hash(&listing.origin()) => {
-                    return verdict.give_up(Law::Licence, 1);
-                }
-                Some(_) => Some("a listing that has it otherwise"),
-            },
-        };
-        verdict.hold(Law::Licence, found.is_none(), || {
-            let violation = Violation::new(&note.key, "a listing that has it so", found.unwrap_or_default());
-            violation.at_revision(note.revision)
-        });
-    }
-
     /// Behind a listing the log has what it has, and of a whole one nothing else but what is held: the keys of that.
     fn judge_behind(&self, listing: &Listing, is_whole: bool, verdict: &mut Verdict) -> Vec<Box<str>> {
         if !self.is_of_this_mapping {
@@ -325,4 +297,33 @@ impl History {
         }
         held
     }
+}
+
+/// A change that rests on a listing is of what the listing has.
+fn judge_note(note: &Note, listing: &Listing, unit: Option<&Unit>, verdict: &mut Verdict) {
+    if note.op != Op::Put || listing.is_cut {
+        return;
+    }
+    let found = match note.reason.as_deref() {
+        Some(reason::END_APPEARED) => {
+            // Of a cut log the end's creation may be cut off.
+            let Some(unit) = unit else { return verdict.give_up(Law::Licence, 1) };
+            let mut created = unit.notes.iter().filter(|it| it.op == Op::Put);
+            let ends: Vec<&str> = ends(&note.key).collect();
+            (!created.any(|it| ends.contains(&&*it.key))).then_some("a listing that brings none of its ends")
+        }
+        Some(_) => Some("another reason than a creation has"),
+        None => match listing.elements.get(&*note.key) {
+            None => Some("a listing that does not have it"),
+            Some(listed) if fingerprint(listed) == note.image.hash => None,
+            Some(_) if note.image.origin != hash(&listing.origin()) => {
+                return verdict.give_up(Law::Licence, 1);
+            }
+            Some(_) => Some("a listing that has it otherwise"),
+        },
+    };
+    verdict.hold(Law::Licence, found.is_none(), || {
+        let violation = Violation::new(&note.key, "a listing that has it so", found.unwrap_or_default());
+        violation.at_revision(note.revision)
+    });
 }

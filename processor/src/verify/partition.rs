@@ -48,7 +48,9 @@ impl Partition {
         }
         if let Some(letters) = &self.dead_letters {
             audit.begin_letters(false);
-            letters.iter().for_each(|letter| audit.take_letter(&letter.headers));
+            for letter in letters {
+                audit.take_letter(&letter.headers);
+            }
         }
         for record in raw() {
             audit.take_raw(key(record), record.value.as_deref(), record.offset, self.raw_begins > 0);

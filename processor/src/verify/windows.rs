@@ -21,6 +21,15 @@ struct Whole {
     parameters: BTreeMap<String, String>,
 }
 
+/// What there was before a listing.
+enum Before<'a> {
+    /// Nothing tells.
+    Unknown,
+    /// No whole listing of the collection.
+    Never,
+    Whole(&'a Whole),
+}
+
 impl Windows {
     pub(super) fn begin(&mut self, is_complete: bool) {
         self.is_complete = is_complete;
@@ -35,7 +44,7 @@ impl Windows {
     /// Whether nothing tells how wide the last whole listing was, and so whether this one is whole.
     pub(super) fn is_unsure(&self, listing: &Listing) -> bool {
         let is_widened = listing.collection == "workspaces" && !listing.is_widest();
-        is_widened && self.before(&listing.collection).is_none()
+        is_widened && matches!(self.before(&listing.collection), Before::Unknown)
     }
 
     /// Takes a listing.
@@ -99,13 +108,16 @@ impl Windows {
         if *note.source_name != *listing.organization_name {
             return wrong("the organization's name as in the listing".to_owned(), "another one".to_owned());
         }
-        let Some(before) = self.before(&listing.collection) else { return Ok(()) };
-        let since = before.map(|whole| whole.started_ts_ms);
+        let since = match self.before(&listing.collection) {
+            Before::Unknown => return Ok(()),
+            Before::Never => None,
+            Before::Whole(whole) => Some(whole.started_ts_ms),
+        };
         if note.not_before_ts_ms != since {
             let expected = format!("no earlier than {since:?}, when the whole listing before began");
             return wrong(expected, format!("{:?}", note.not_before_ts_ms));
         }
-        let is_first = before.is_none();
+        let is_first = since.is_none();
         if note.is_snapshot != is_first || note.is_read != (is_first && note.is_creation) {
             let expected =
                 if is_first { "the op and the snapshot of a first listing" } else { "no snapshot" };
@@ -114,25 +126,23 @@ impl Windows {
         Ok(())
     }
 
-    /// Holds what a change says of itself to the decision on which it rests.
-    pub(super) fn judge_decided(&self, note: &Note) -> Result<(), Violation> {
-        let is_of_listing = note.listing_id.is_some();
-        let is_so = note.not_before_ts_ms.is_none() && note.not_after_ts_ms.is_some() == is_of_listing;
-        if is_so && !note.is_snapshot && !note.is_read {
-            return Ok(());
-        }
-        let expected = "no snapshot, and of a window only the end, if a listing had proposed the deletion";
-        Err(Violation::new(&note.key, expected, "something else"))
-    }
-
-    /// The last whole listing, if there was one; `None`: nothing tells.
-    fn before(&self, collection: &str) -> Option<Option<&Whole>> {
-        if self.unknown.contains(collection) {
-            return None;
-        }
+    fn before(&self, collection: &str) -> Before<'_> {
         match self.wholes.get(collection) {
-            None if !self.is_complete => None,
-            whole => Some(whole),
+            _ if self.unknown.contains(collection) => Before::Unknown,
+            Some(whole) => Before::Whole(whole),
+            None if self.is_complete => Before::Never,
+            None => Before::Unknown,
         }
     }
+}
+
+/// Holds what a change says of itself to the decision on which it rests.
+pub(super) fn judge_decided(note: &Note) -> Result<(), Violation> {
+    let is_of_listing = note.listing_id.is_some();
+    let is_so = note.not_before_ts_ms.is_none() && note.not_after_ts_ms.is_some() == is_of_listing;
+    if is_so && !note.is_snapshot && !note.is_read {
+        return Ok(());
+    }
+    let expected = "no snapshot, and of a window only the end, if a listing had proposed the deletion";
+    Err(Violation::new(&note.key, expected, "something else"))
 }

@@ -31,7 +31,9 @@ pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Opt
             check_licence(happening, change, changes);
         }
     }
-    changes.iter().for_each(|change| check_envelope(happening, change));
+    for change in changes {
+        check_envelope(happening, change);
+    }
     check_notices(happening, changes);
 }
 

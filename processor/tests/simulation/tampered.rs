@@ -15,6 +15,9 @@ use crate::{
     world::Mutation,
 };
 
+/// What is altered, and how.
+type Alteration<T> = (&'static str, fn(&mut T));
+
 /// One user comes, changes and goes, each in a poll of its own.
 fn passing() -> Vec<Step> {
     let steps = [Mutation::Join(3, 0), Mutation::Join(3, 1), Mutation::Leave(3)];
@@ -101,7 +104,7 @@ fn an_image_that_no_listing_had_is_found_though_the_element_is_gone() {
 
 #[test]
 fn what_a_change_says_of_itself_is_held_to_its_listing() {
-    let alterations: [(&str, fn(&mut Envelope)); 14] = [
+    let alterations: [Alteration<Envelope>; 14] = [
         ("not_before", |it| it.not_before_ts_ms = it.not_before_ts_ms.map(|it| it - 1)),
         ("no not_before", |it| it.not_before_ts_ms = None),
         ("not_after", |it| it.not_after_ts_ms = it.not_after_ts_ms.map(|it| it + 1)),
@@ -181,7 +184,7 @@ fn a_hold_that_nobody_was_told_of_is_found_and_so_is_one_that_is_told_twice() {
 
 #[test]
 fn what_the_coverage_says_of_the_polls_is_held_to_the_marks() {
-    let alterations: [(&str, fn(&mut Poll)); 7] = [
+    let alterations: [Alteration<Poll>; 7] = [
         ("poll_id", |it| it.poll_id = Some("another".to_owned())),
         ("ended", |it| it.ended = false),
         ("complete", |it| it.complete = true),
