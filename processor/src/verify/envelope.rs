@@ -2,12 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use schemas::{
-    change::{Envelope, op, reason},
-    jupiterone::properties,
-};
+use schemas::change::{Envelope, op, reason};
 
-use super::verdict::Violation;
+use super::{columns::different, verdict::Violation};
 
 /// Whether the fields of a change agree with one another.
 pub(super) fn judge(change: &Envelope) -> Result<(), Violation> {
@@ -57,9 +54,28 @@ fn is_changed(change: &Envelope, changed: &BTreeSet<&str>) -> bool {
     if change.op == op::NOTICE {
         return changed.is_empty();
     }
-    let (before, after) = (properties(before), properties(after));
-    let names: BTreeSet<&str> = before.keys().chain(after.keys()).map(String::as_str).collect();
-    let differing: BTreeSet<&str> =
-        names.into_iter().filter(|name| before.get(*name) != after.get(*name)).collect();
-    differing == *changed
+    // A tag has a name of its own, and one may stand before another.
+    let named: BTreeSet<String> =
+        changed.iter().filter(|name| !name.starts_with("tag.")).map(|name| (*name).to_owned()).collect();
+    different(before, after).iter().flat_map(|column| properties(column)).collect::<BTreeSet<_>>() == named
+}
+
+/// The properties that a column becomes, but for tags.
+fn properties(column: &str) -> Vec<String> {
+    let name = column.rsplit('.').next().unwrap_or(column);
+    match column {
+        "digest" | "account_name" => Vec::new(),
+        _ if column.contains(".tags") => Vec::new(),
+        "user.created_on" => vec!["createdOn".to_owned(), "addedOn".to_owned()],
+        _ => vec![camel_case(name)],
+    }
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| {
+        let (initial, rest) = word.split_at(word.len().min(1));
+        text + &initial.to_ascii_uppercase() + rest
+    })
 }
