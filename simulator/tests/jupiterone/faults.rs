@@ -240,7 +240,7 @@ async fn an_internal_error_at_finalize_can_be_retried_whatever_its_status() {
 async fn an_upload_can_leave_an_object_out_without_a_word() {
     let server = Account::open().await;
     let effect = Effect::DropObject { key: "anthropic_user:ada".to_owned() };
-    server.server.fault(Fault::new(Route::Entities, effect));
+    server.server.fault(Fault::new(Route::Any, effect));
     server.diff(SCOPE, &[account(), user("ada")], &[]).await;
     let job = server.server.jobs().pop().expect("a job");
     let told = [&job["status"], &job["numEntitiesUploaded"], &job["numEntityCreateErrors"]];
