@@ -22,6 +22,7 @@ use service::{
         member::{Event, Member, SESSION_TIMEOUT},
         partition::hurried,
         topics::{self, Broker, Wanted},
+        upkeep::Upkeep,
     },
     metrics::Metrics,
 };
@@ -244,6 +245,8 @@ impl Supervisor {
                 if !self.assigned.is_empty() {
                     last_assigned = Instant::now();
                 } else if last_assigned.elapsed() >= ASSIGNMENT_BOUND {
+                    // Brokers that are away assign nothing either, and then they are the reason.
+                    Upkeep::new(&self.shared.client)?.members(&self.shared.group_id)?;
                     bail!(
                         "no partition was assigned within {} s; other members of the group {} have all of them, \
                          and work on them: there is nothing to do here",

@@ -14,6 +14,9 @@ use super::content;
 /// A broker from jars answers after 2 to 4 s; beside tests that use all cores, later.
 const ANSWER_BOUND: Duration = Duration::from_mins(1);
 
+/// A run until the end gives up a minute after its last try, or two minutes after it lost its partitions.
+const GIVE_UP_BOUND: Duration = Duration::from_mins(5);
+
 /// Waits until the broker takes connections.
 fn answers(broker: &mut JarBroker) {
     let deadline = Instant::now() + ANSWER_BOUND;
@@ -66,4 +69,24 @@ fn a_broker_that_stops_or_is_killed_in_mid_transaction_and_starts_again_is_survi
     world.round();
     content(&world);
     assert!(world.read(Topic::DeadLetters).is_empty());
+}
+
+#[test]
+fn a_run_until_the_end_says_why_it_gives_up_when_the_brokers_stay_away() {
+    let folder = tempfile::tempdir().expect("a folder for the broker");
+    let mut broker = JarBroker::start(&folder.path().join("broker")).expect("a broker starts");
+    answers(&mut broker);
+    let settings = Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() };
+    let world = World::on(broker.address().to_owned(), vec![settings]);
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    proxy.strike(Request::EndTransaction, Fate::Held, 1);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run", "--until-end"]);
+    proxy.await_struck();
+    broker.kill().expect("it runs");
+    proxy.release();
+    assert!(processor.ends_within(GIVE_UP_BOUND), "it does not give up\n{}", processor.log());
+    let ended = processor.finish();
+    ended.expect(1);
+    assert!(ended.stderr.contains("no broker answered at"), "{}", ended.stderr);
 }
