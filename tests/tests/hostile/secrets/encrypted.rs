@@ -205,6 +205,24 @@ fn over_tls_and_http_2_no_key_is_shown_whatever_is_answered() {
 }
 
 #[test]
+fn a_job_whose_id_or_status_is_a_part_of_the_key_is_shown_nowhere() {
+    let watched = Watched::start();
+    watched.round("all is well", &[]);
+    let key = watched.world.jupiterone.api_key();
+    for (id, status) in
+        [(key, "AWAITING_UPLOADS"), (&key[9..17], "FINISHED"), ("job-1", key), ("job-1", &key[9..17])]
+    {
+        let body = json!({ "job": { "id": id, "status": status } }).to_string();
+        let stub = Stub::start(move |_| (200, Vec::new(), body.clone()));
+        let url = stub.url();
+        let environment = [("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", &*url)];
+        watched.run("a job told by the key", "sink", &["resync"], &environment);
+        assert!(!stub.requests().is_empty(), "it was asked");
+    }
+    watched.look_into_topics();
+}
+
+#[test]
 fn a_proxy_s_password_is_not_shown() {
     let watched = Watched::start();
     let marks = Marks::of([PROXY_PASSWORD.to_owned()]);
