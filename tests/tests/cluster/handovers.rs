@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::message::OwnedHeaders;
@@ -22,6 +23,8 @@ const USUAL_HANDOVERS: u32 = 20;
 const RECORDS: u32 = 20;
 /// Of so many handovers, one meets a leader that was killed a moment ago.
 const KILL_EVERY: u32 = 20;
+/// How long a partition may be without a leader that answers.
+const ELECTION_BOUND: Duration = Duration::from_mins(1);
 const BARRIER: &str = "anthropic-graph.0/barrier";
 
 fn config(bootstrap_servers: &str) -> ClientConfig {
@@ -89,6 +92,11 @@ fn no_handover_is_short_whichever_broker_answers_and_whichever_leader_is_killed(
         }
 
         writer = open(&config, &topic);
+        // An election may take longer than one question to the leader; a task would be opened again.
+        let deadline = Instant::now() + ELECTION_BOUND;
+        while let Err(error) = reader.end_offset() {
+            assert!(Instant::now() < deadline, "no leader answers: {error}");
+        }
         let (mut read, mut restored) = (0, 0);
         // Opening the writer has ended the predecessor's transaction, so the leader's end is behind its last record.
         reader.seek(0).expect("it is assigned");
