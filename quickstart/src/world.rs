@@ -23,7 +23,7 @@ bootstrap_servers = "set below"
 [[organizations]]
 name = "quickstart"
 [jupiterone]
-account_id = "set below"
+account_id = "set-below"
 "#;
 
 /// More than a simulated organization is ever asked for (requests a minute).

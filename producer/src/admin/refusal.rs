@@ -39,13 +39,16 @@ pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
     let status = received.status.as_u16();
-    let mut names = vec![status.to_string()];
-    let named = [&error["type"], &error["details"]["error_code"]].into_iter().filter_map(Value::as_str);
-    names.extend(named.filter(|name| is_name(name) && !quotes(name.as_bytes(), key)).map(str::to_owned));
+    let mut label = status.to_string();
+    for name in [&error["type"], &error["details"]["error_code"]].into_iter().filter_map(Value::as_str) {
+        if is_name(name) && !quotes(name.as_bytes(), key) {
+            label = format!("{label} {name}");
+        }
+    }
     Failure {
         status: Some(status),
         request_id: header(&received.headers, "request-id"),
-        reason: format!("{}: {}", names.join(" "), advice(meant, hint)),
+        reason: format!("{label}: {}", advice(meant, hint)),
         organization_id: header(&received.headers, "anthropic-organization-id"),
         message: Unshown(error["message"].as_str().unwrap_or_default().to_owned()),
     }

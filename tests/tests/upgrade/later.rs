@@ -109,8 +109,8 @@ fn a_graph_record_of_a_later_version_is_folded_by_nobody() {
     world.round();
     let graph = world.topic(Topic::Graph);
     let records = kafka::fold(world.read(Topic::Graph)).into_values();
-    let coverages = records.filter(|record| record.key_text().ends_with("/coverage/poll"));
-    let poll = coverages.last().expect("a poll was made");
+    let mut coverages = records.filter(|record| record.key_text().ends_with("/coverage/poll"));
+    let poll = coverages.next_back().expect("a poll was made");
     let coverage: schemas::coverage::Coverage =
         decode(poll.value.as_deref().expect("a fold has no tombstones")).expect("a coverage");
     let offset = write_later(&world, Topic::Graph, poll.key_text(), &of_later_version(coverage));

@@ -31,7 +31,7 @@ mod frame {
     pub(super) const ACK: u8 = 1;
     pub(super) const END_STREAM: u8 = 1;
     pub(super) const END_HEADERS: u8 = 4;
-    /// Of GO_AWAY: the client must not try again at once.
+    /// Of a GOAWAY frame: the client must not try again at once.
     pub(super) const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 11];
 }
 
