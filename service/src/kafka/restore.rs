@@ -87,7 +87,7 @@ pub fn read<E>(
 /// comes behind it is left for [`PartitionReader::next`].
 ///
 /// The end is the last stable offset that the leader names: an open transaction hides what is behind it. For a topic
-/// that the caller does not write, [`super::settle`] first waits for what others have open. Whoever is the one writer of
+/// that the caller does not write, [`settle`](super::settle()) first waits for what others have open. Whoever is the one writer of
 /// the partition restores to a record of its own with [`restore_to`].
 pub fn restore<E>(
     reader: &mut PartitionReader,
