@@ -79,7 +79,7 @@ fn whoever_looks_needs_read_and_whoever_replays_the_rights_to_write_what_is_made
     log_in(&mut world, &broker, "audrey");
     let refused = world.run("processor", &["verify"]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
-    for topic in [Topic::Raw, Topic::Changes, Topic::Graph] {
+    for topic in [Topic::Raw, Topic::Changes, Topic::Graph, Topic::DeadLetters] {
         broker.grant("audrey", "READ", &world.topic(topic)).expect("a grant");
     }
     let verified = world.run("processor", &["verify"]);

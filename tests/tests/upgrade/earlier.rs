@@ -48,7 +48,6 @@ fn give_profile(world: &World) -> String {
 }
 
 #[test]
-#[ignore = "needs the programs of an earlier release; run it with tests/upgrade/run"]
 fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
     let world = world();
     earlier_round(&world);
@@ -76,7 +75,6 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
 }
 
 #[test]
-#[ignore = "needs the programs of an earlier release; run it with tests/upgrade/run"]
 fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_the_upgrade() {
     let world = world();
     earlier_round(&world);

@@ -1,4 +1,3 @@
 //! Versions that meet on one set of topics (docs/upgrade.md).
 
-mod earlier;
 mod later;
