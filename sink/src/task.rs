@@ -1,5 +1,6 @@
 //! One partition's task: it holds the graphs of its organizations, reads on, and keeps JupiterOne equal to them.
 
+mod end;
 mod error;
 mod jobs;
 
@@ -10,13 +11,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use schemas::collection::POLL;
 use schemas::state::{FoldError, State, States};
-use schemas::topics::MIN_COMPACTION_LAG_MS;
 use service::admin::Heartbeat;
 use service::exit::{Shutdown, ShutdownTrigger};
 use service::kafka::check_known;
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::restore_to;
 
+use self::end::End;
 pub(crate) use self::error::{TaskError, read_failed};
 use self::error::{restore_failed, write_failed};
 use self::jobs::check_name;
@@ -27,8 +28,11 @@ use crate::sync_topic::{Records, SyncTopic};
 
 /// Longest wait for a record: how soon an ended job or the task's end is noticed.
 const TICK: Duration = Duration::from_millis(100);
-/// Least time between two questions how far the partition's end is: each is a request to the broker.
+/// Least time between two questions for the partition's end while records come: each is a request to the broker.
 const LAG_INTERVAL: Duration = Duration::from_secs(10);
+/// The same while no records come: a small part of the compaction lag, within which an end must have been met. Each
+/// question that no broker answers holds the loop up for eight seconds.
+const END_INTERVAL: Duration = Duration::from_mins(1);
 /// How long the loop may be silent: the longest of its blocking calls are a transaction's.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
@@ -77,8 +81,7 @@ pub(crate) struct Task {
     looked: Instant,
     /// How often the directory had changed when it was last asked.
     directory_changes: u64,
-    /// When the partition's end was last met (ms, by this machine's clock alone).
-    at_end_ms: i64,
+    end: End,
     /// Ends the sync jobs.
     trigger: ShutdownTrigger,
     stopping: Shutdown,
@@ -109,7 +112,7 @@ impl Task {
         for sync in records.values() {
             setup.directory.learn(sync);
         }
-        let at_end_ms = now_ms();
+        let end = End::met(now_ms());
         let Some((reader, states)) = restored_unless(&setup, partition, is_stopped)? else { return Ok(None) };
         let (trigger, stopping) = service::exit::shutdown();
         let mut task = Self {
@@ -125,7 +128,7 @@ impl Task {
             heartbeat,
             looked: Instant::now(),
             directory_changes: 0,
-            at_end_ms,
+            end,
             trigger,
             stopping,
         };
@@ -135,7 +138,7 @@ impl Task {
 
     /// Keeps JupiterOne equal until the end is asked for.
     pub(crate) fn run(&mut self, shutdown: &Shutdown) -> Result<(), TaskError> {
-        let (mut is_at_end, mut lag_asked) = (true, Instant::now());
+        let mut is_at_end = true;
         while !shutdown.is_requested() {
             self.heartbeat.beat();
             self.check_not_behind()?;
@@ -148,7 +151,8 @@ impl Task {
             {
                 self.heartbeat.beat();
                 self.follow(&record)?;
-                self.tell_lag(&mut lag_asked)?;
+                self.end.read_to(self.reader.position());
+                self.ask_end(LAG_INTERVAL)?;
                 if shutdown.is_requested() {
                     return Ok(());
                 }
@@ -156,22 +160,21 @@ impl Task {
             // A compacted topic makes sense at its end only.
             is_at_end = self.reader.is_idle();
             if is_at_end {
-                // Asked before: a process that slept meets an end that it had met before it fell asleep.
-                self.check_not_behind()?;
-                self.at_end_ms = now_ms();
                 self.setup.metrics.set_lag(self.partition, 0);
                 self.meet();
             }
+            // Behind the last record there may be markers, which only the reader's position passes.
+            self.end.read_to(self.reader.position());
+            self.ask_end(END_INTERVAL)?;
         }
         Ok(())
     }
 
-    /// Says, now and then, how far behind the partition's end the task is.
-    fn tell_lag(&self, asked: &mut Instant) -> Result<(), TaskError> {
-        if asked.elapsed() >= LAG_INTERVAL {
-            let end = self.reader.end_offset().map_err(|error| read_failed(self.partition, error))?;
-            self.setup.metrics.set_lag(self.partition, end - self.reader.position());
-            *asked = Instant::now();
+    /// Asks for the partition's end, at most once in the interval, and says how far behind it the task is.
+    fn ask_end(&mut self, interval: Duration) -> Result<(), TaskError> {
+        let end = self.end.ask(&self.reader, interval, now_ms());
+        if let Some(end) = end.map_err(|error| read_failed(self.partition, error))? {
+            self.setup.metrics.set_lag(self.partition, (end - self.reader.position()).max(0));
         }
         Ok(())
     }
@@ -214,12 +217,12 @@ impl Task {
         })
     }
 
-    /// Whoever last met the end within the compaction's lag has met every record since. By no record's time: its writer
-    /// may have another clock, and what is compacted away has none.
+    /// A task that met the end within the compaction lag has read every record since.
     fn check_not_behind(&self) -> Result<(), TaskError> {
-        if is_behind(self.at_end_ms, now_ms()) {
+        if self.end.is_too_long_ago(now_ms()) {
             let source = anyhow::anyhow!(
-                "fell behind by more than min.compaction.lag.ms, so records may have been compacted away unread"
+                "the end of the partition was not reached for longer than min.compaction.lag.ms, so records may have been \
+                 compacted away unread"
             );
             return Err(TaskError::Reopen { partition: self.partition, source });
         }
@@ -271,10 +274,6 @@ fn restored_unless(
     Ok(is_complete.then_some((reader, states)))
 }
 
-fn is_behind(at_end_ms: i64, now_ms: i64) -> bool {
-    now_ms - at_end_ms > i64::try_from(MIN_COMPACTION_LAG_MS).expect("an hour")
-}
-
 fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
     let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
     states.fold_record(&key, record.value.as_deref())
@@ -292,19 +291,4 @@ pub(crate) fn name_of(state: &State) -> Option<&str> {
 /// Now (ms since 1970).
 pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
-}
-
-#[cfg(test)]
-mod tests {
-    use schemas::topics::MIN_COMPACTION_LAG_MS;
-
-    use super::is_behind;
-
-    #[test]
-    fn a_sink_that_slept_longer_than_the_compaction_lag_is_behind_whatever_it_reads_next() {
-        let lag_ms = i64::try_from(MIN_COMPACTION_LAG_MS).expect("an hour");
-        assert!(!is_behind(1_000, 1_000 + lag_ms));
-        assert!(is_behind(1_000, 1_001 + lag_ms));
-        assert!(!is_behind(1_000, 0), "a clock that is set back");
-    }
 }
