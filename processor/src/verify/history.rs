@@ -229,6 +229,24 @@ impl History {
                 Op::Notice => self.notices.tell(&note.collection, &note.key),
             }
         }
+        self.tell_relationships(unit);
+    }
+
+    /// The notice of an entity also tells that its relationships of the same collection are held. They stay held when the
+    /// entity is listed again without them. Where the listing that held them is cut off, only this notice tells so.
+    fn tell_relationships(&mut self, unit: &Unit) {
+        let mut told: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for note in unit.notes.iter().filter(|note| note.op == Op::Notice) {
+            told.entry(&note.collection).or_default().insert(&note.key);
+        }
+        // One pass for all notices of a listing: there may be as many as there are elements.
+        for (collection, entities) in told {
+            for key in self.images.get(collection).into_iter().flat_map(BTreeMap::keys) {
+                if ends(key).any(|end| entities.contains(end)) {
+                    self.notices.tell(collection, key);
+                }
+            }
+        }
     }
 
     /// Members of a workspace that is not in the graph: such a listing says nothing.

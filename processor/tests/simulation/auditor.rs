@@ -55,7 +55,7 @@ pub(crate) fn check(script: &Script, topics: &Topics, seed: u32) {
     }
 }
 
-fn violations(verdicts: &[Verdict]) -> Vec<String> {
+pub(crate) fn violations(verdicts: &[Verdict]) -> Vec<String> {
     let tallies = verdicts.iter().flat_map(|verdict| &verdict.tallies);
     let all = tallies.flat_map(|(law, tally)| tally.violations.iter().map(move |it| (law, it)));
     all.map(|(law, violation)| format!("{}: {violation:?}", law.name())).collect()

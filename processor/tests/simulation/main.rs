@@ -3,6 +3,7 @@
 
 mod auditor;
 mod corruptions;
+mod kept;
 mod laws;
 mod permutations;
 mod polls;
