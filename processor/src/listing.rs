@@ -13,11 +13,12 @@ use crate::{
     mapping,
 };
 
-/// Largest listing (bytes of its raw records, dead letters met in it among them). The producer writes none of more than
-/// 128 MiB as the Admin API sends it; a raw record repeats the listing's ids, so it may be larger than its resource.
-const MAX_LISTING_BYTES: usize = 512 * 1024 * 1024;
-/// The same in records (count): each costs about 2 KB while its listing is open. The producer's 128 MiB have fewer.
-const MAX_LISTING_RECORDS: usize = 1_000_000;
+/// Largest listing (bytes of its raw records' values, dead letters met in it among them). A million API keys have less
+/// than half of it: a raw record repeats the listing's ids, and that of a key has less than 1,000 bytes.
+const MAX_LISTING_BYTES: usize = 2 * 1024 * 1024 * 1024;
+/// The same in records (count): each costs about 2 KB while its listing is open, whatever few bytes it has. Four times a
+/// million API keys.
+const MAX_LISTING_RECORDS: usize = 4_000_000;
 
 /// One listing, with its manifest.
 #[derive(Debug, Clone, PartialEq)]
