@@ -98,7 +98,8 @@ impl Watch {
         let thread = thread::Builder::new()
             .name("kafka watch".to_owned())
             .spawn(move || {
-                let mut watching = Watching { made, trouble, last_answer: Timestamp::now(), is_down: false };
+                let mut watching =
+                    Watching { made, trouble, last_answer: Timestamp::now(), told: Told::Nothing };
                 while !seen.is_stopping.load(Ordering::Acquire) {
                     let answer = consumer.fetch_metadata(Some(&topic), ANSWER_BOUND).map(drop);
                     if seen.is_stopping.load(Ordering::Acquire) {
@@ -137,7 +138,25 @@ struct Watching {
     made: Made,
     trouble: Trouble,
     last_answer: Timestamp,
-    is_down: bool,
+    told: Told,
+}
+
+/// What the log has said since a broker last answered. Later ones say more: that credentials are rejected is often
+/// learned only after a broker has not answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    NoAnswer,
+    Rejection,
+}
+
+impl Told {
+    /// Whether that says more than what was said before, which it then replaces.
+    fn is_raised_to(&mut self, other: Self) -> bool {
+        let is_news = other > *self;
+        *self = other.max(*self);
+        is_news
+    }
 }
 
 impl Watching {
@@ -165,7 +184,7 @@ impl Watching {
         let Err(error) = answer else {
             self.trouble.forget();
             self.last_answer = Timestamp::now();
-            if std::mem::take(&mut self.is_down) {
+            if std::mem::replace(&mut self.told, Told::Nothing) != Told::Nothing {
                 info!("Kafka answers again");
             }
             return Ok(());
@@ -188,7 +207,8 @@ impl Watching {
                 "no broker has answered since {since:.0} ({reason}); check that the brokers are up and reachable"
             )
         };
-        if !std::mem::replace(&mut self.is_down, true) {
+        let now = if failure.is_rejection { Told::Rejection } else { Told::NoAnswer };
+        if self.told.is_raised_to(now) {
             error!("{text}");
         }
         Err(text)
@@ -211,3 +231,33 @@ impl ClientContext for Asking {
 }
 
 impl ConsumerContext for Asking {}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use rdkafka::config::ClientConfig;
+    use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+    use super::{Made, Shared, Told, Trouble, Watching};
+
+    #[test]
+    fn rejected_credentials_are_logged_once_although_no_answer_was_logged_before() {
+        let made = Made { base: ClientConfig::new(), used: ClientConfig::new() };
+        let (trouble, shared) = (Trouble::default(), Shared::default());
+        let mut watching =
+            Watching { made, trouble: trouble.clone(), last_answer: Timestamp::now(), told: Told::Nothing };
+        let timeout = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
+        let says = watching.judge(Err(&timeout), &shared).unwrap_err();
+        assert!(says.starts_with("no broker has answered") && watching.told == Told::NoAnswer, "{says}");
+        let rejection = KafkaError::Global(RDKafkaErrorCode::Authentication);
+        trouble.note(&rejection, "SASL authentication failed");
+        let says = watching.judge(Err(&timeout), &shared).unwrap_err();
+        assert!(says.starts_with("Kafka rejects") && watching.told == Told::Rejection, "{says}");
+
+        let mut told = Told::Nothing;
+        let lines = [Told::NoAnswer, Told::NoAnswer, Told::Rejection, Told::Rejection, Told::NoAnswer]
+            .map(|it| told.is_raised_to(it));
+        assert_eq!(lines, [true, false, true, false, false]);
+        assert!(watching.judge(Ok(&()), &shared).is_ok() && watching.told == Told::Nothing);
+    }
+}
