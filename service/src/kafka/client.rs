@@ -48,6 +48,12 @@ const DEFAULTS: [(&str, &str); 4] = [
     ("socket.timeout.ms", "10000"),
 ];
 
+/// The property that bounds a record: a service's producer sends none that is larger.
+const MESSAGE_BYTES: &str = "message.max.bytes";
+/// Its least value, which is librdkafka's default (bytes). The bounds of elements and dead letters are made for it, and
+/// a topic must take records of this size.
+pub(super) const LEAST_MESSAGE_BYTES: i64 = 1_000_000;
+
 /// In the names of properties whose values are secrets, wherever they are.
 const SECRET: [&str; 4] = ["password", "secret", "key.pem", "jaas"];
 
@@ -82,6 +88,12 @@ pub enum ConfigError {
         "kafka.properties.\"{0}\" has a value that librdkafka refuses; see its CONFIGURATION.md for the values"
     )]
     Invalid(String),
+    /// Records that the services write would be refused.
+    #[error(
+        "kafka.properties.\"{MESSAGE_BYTES}\" is {0}, and must be at least {LEAST_MESSAGE_BYTES}, which the largest \
+         record needs; raise it, or remove it"
+    )]
+    MessageBytes(i64),
 }
 
 /// The configuration that all clients of a process begin with: bootstrap servers, client id, the user's properties.
@@ -106,6 +118,11 @@ pub fn client_config(
         }
         if !cfg!(feature = "tls") && needs_tls(name, secret.expose_secret()) {
             return Err(ConfigError::NoTls(name.clone()));
+        }
+        if let Some(bytes) =
+            message_bytes(name, secret.expose_secret()).filter(|it| *it < LEAST_MESSAGE_BYTES)
+        {
+            return Err(ConfigError::MessageBytes(bytes));
         }
         if name == "debug" {
             config.set_log_level(RDKafkaLogLevel::Debug);
@@ -166,6 +183,11 @@ pub(super) fn is_rejection(error: &KafkaError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SaslAuthenticationFailed)
     )
+}
+
+/// The bound of a record, if the property is that one. librdkafka refuses what is not a number.
+fn message_bytes(name: &str, value: &str) -> Option<i64> {
+    (name == MESSAGE_BYTES).then(|| value.trim().parse().ok()).flatten()
 }
 
 /// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM and OAUTHBEARER, which need its hashes.
@@ -293,6 +315,24 @@ mod tests {
         assert!(refusal(&[("sesion.timeout.ms", "1")]).contains("\"sesion.timeout.ms\" is no property"));
         let refusal = refusal(&[("session.timeout.ms", "hunter2")]);
         assert!(refusal.contains("session.timeout.ms") && !refusal.contains("hunter2"), "{refusal}");
+    }
+
+    #[test]
+    fn a_bound_of_records_below_the_largest_record_is_refused_with_the_least_that_is_allowed() {
+        for value in ["999999", " 1000 "] {
+            let refusal = refusal(&[("message.max.bytes", value)]);
+            let is_clear = refusal.contains("kafka.properties.\"message.max.bytes\"")
+                && refusal.contains(value.trim())
+                && refusal.contains("at least 1000000");
+            assert!(is_clear, "{refusal}");
+        }
+        for value in ["1000000", "2000000"] {
+            assert_eq!(
+                checked(&[("message.max.bytes", value)]).unwrap().get("message.max.bytes"),
+                Some(value)
+            );
+        }
+        assert!(refusal(&[("message.max.bytes", "much")]).contains("librdkafka refuses"));
     }
 
     #[test]

@@ -4,12 +4,10 @@ use std::collections::BTreeMap;
 
 use schemas::topics::Topic;
 
+use super::super::client::LEAST_MESSAGE_BYTES;
 use super::Wanted;
 use super::verdict::{Finding, alter_command};
 
-/// The largest request that a service's producer sends (bytes): librdkafka's `message.max.bytes`, for which the bounds
-/// of elements and dead letters are made. Kafka's own default for a topic is above it.
-const LEAST_MESSAGE_BYTES: i64 = 1_000_000;
 /// Records that are kept for less than this (ms) may be gone before a service that is restarted reads them.
 const LEAST_RETENTION_MS: i64 = 60 * 60 * 1000;
 /// Replicas that must have a record before it is acknowledged (count), where there are more than one: the broker that
