@@ -1,7 +1,7 @@
 //! One world of the harness: both ends, a broker, and the three services between them.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +77,18 @@ impl Arena {
     pub(super) fn healthy(&self) -> Vec<usize> {
         let all = 0..self.world.anthropic.len();
         all.filter(|number| ![self.paused, self.failing].contains(number)).collect()
+    }
+
+    /// Does something while the configuration has another topic prefix: the targets are the same, the topics are not.
+    pub(super) fn under<T>(&self, prefix: &str, work: impl FnOnce() -> T) -> T {
+        let config = self.world.config();
+        let text = fs::read_to_string(&config).expect("the world has written it");
+        let prefix_line = |prefix: &str| format!("topic_prefix = \"{prefix}\"");
+        let other = text.replace(&prefix_line(&self.world.prefix), &prefix_line(prefix));
+        fs::write(&config, other).expect("the configuration is written");
+        let result = work();
+        fs::write(&config, text).expect("the configuration is written");
+        result
     }
 
     /// Starts a service with these failpoints armed.

@@ -14,6 +14,8 @@ use super::life::Departures;
 use crate::judge::expected;
 use crate::world::World;
 
+/// The status of a sync job that nobody has ended.
+const OPEN: &str = "AWAITING_UPLOADS";
 /// How many differences of one law are told of an organization (count): the rest is alike.
 const TOLD: usize = 5;
 
@@ -200,6 +202,10 @@ impl Case<'_> {
         });
         let untrue: BTreeSet<_> = untrue.collect();
         self.report("finished", untrue.into_iter().collect());
+        let intents = self.evidence.syncs.iter().filter_map(|sync| sync.intent.as_ref());
+        let open = intents.filter(|intent| jobs.get(&intent.job_id).is_some_and(|status| status == OPEN));
+        let open: BTreeSet<_> = open.map(|intent| format!("job {} is still open", intent.job_id)).collect();
+        self.report("settled", open.into_iter().collect());
         let last = self.evidence.syncs.last();
         let revision = last.and_then(|sync| sync.finished.as_ref()).map(|finished| finished.revision);
         let known = self.evidence.poll.as_ref().map(|poll| poll.revision);

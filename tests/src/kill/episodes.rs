@@ -1,6 +1,9 @@
-//! What chance seldom brings: an end that appears while its relationship's collection fails, and a mass deletion.
+//! What chance seldom brings: an end that appears while its relationship's collection fails, mass deletions, a listing
+//! that comes late, and a second graph of the same target.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use schemas::change::{Envelope, op};
 use schemas::codec::decode;
@@ -12,9 +15,10 @@ use simulator::oracle::{self, Graph};
 use super::arena::{Arena, MAX_DELETED_COUNT};
 use super::checker::Violation;
 use super::life::Departures;
-use super::rest::{command, round};
+use super::rest::{UNTIL_END, command, round};
 use super::tally::Tally;
 use crate::judge::expected;
+use crate::prefix;
 
 /// Everything was listed whole.
 const WHOLE: &[i32] = &[0];
@@ -22,6 +26,12 @@ const WHOLE: &[i32] = &[0];
 const INCOMPLETE: &[i32] = &[0, 3];
 /// The guard lets fewer go, whatever the fraction (count).
 const MANY: usize = MAX_DELETED_COUNT + 4;
+/// How late a listing comes: another producer polls meanwhile.
+const LATE: Duration = Duration::from_secs(10);
+/// How long the late listing's request is waited for.
+const REQUEST_BOUND: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 /// A creator leaves, and returns while the keys cannot be listed: `user CREATED key` must return with the user, since
 /// the last whole listing of the keys has it. Each step is a process of its own, so it is restored in between.
@@ -81,6 +91,85 @@ pub(super) fn approval(arena: &Arena, tally: &Tally, listing_id: &str) {
     command(arena, tally, "processor", &[&arguments[..], &seen].concat(), WHOLE);
     round(arena, tally, WHOLE);
     compare(arena, tally, 1, "approved", &expected(&end.truth(), 1));
+}
+
+/// More keys vanish than the sink's guard allows, in two polls, each of which the processor allows: all of them stay in
+/// JupiterOne until a person approves what the sink shows.
+pub(super) fn many_polls(arena: &Arena, tally: &Tally) {
+    let end = &arena.world.anthropic[2];
+    let truth = end.truth();
+    let before = expected(&truth, 2);
+    let gone: Vec<_> = truth.api_keys.into_keys().take(MANY).collect();
+    for part in gone.chunks(MANY / 2) {
+        for id in part {
+            end.mutate(Mutation::DeleteKey { id: id.clone() }).expect("a key of the truth");
+        }
+        command(arena, tally, "producer", &["poll"], WHOLE);
+        command(arena, tally, "processor", UNTIL_END, WHOLE);
+    }
+    sink_approval(arena, tally, 2, "sink-guard", &before);
+    round(arena, tally, WHOLE);
+    compare(arena, tally, 2, "approved", &expected(&end.truth(), 2));
+}
+
+/// A producer's page comes late. Another producer lists and writes meanwhile, and what it wrote must stand: the late
+/// listing does not have the user who joined in between.
+pub(super) fn slow_listing(arena: &Arena, tally: &Tally) {
+    let end = &arena.world.anthropic[3];
+    let milliseconds = u64::try_from(LATE.as_millis()).expect("seconds");
+    end.fault(Fault::on("users", Answer::SlowBody { milliseconds }).first(1));
+    let poll = ["poll", "--organization", "organization-4"];
+    let asked = end.requests().len();
+    let slow = arena.start("producer", &poll, "");
+    let deadline = Instant::now() + REQUEST_BOUND;
+    let has_listed = || end.requests().iter().skip(asked).any(|request| request.fault.is_some());
+    while !has_listed() && Instant::now() < deadline {
+        thread::sleep(LOOK_PERIOD);
+    }
+    end.mutate(Mutation::AddUser { id: None, email: None, name: None, role: None }).expect("a new user");
+    command(arena, tally, "producer", &poll, WHOLE);
+    let slow = slow.finish();
+    if slow.code != Some(0) {
+        let text = format!("producer poll, overtaken: exit code {:?}\n{}", slow.code, slow.stderr);
+        tally.violate([Violation::new("recovery", text)]);
+    }
+    command(arena, tally, "processor", UNTIL_END, WHOLE);
+    command(arena, tally, "sink", UNTIL_END, WHOLE);
+    compare(arena, tally, 3, "older-listing", &expected(&end.truth(), 3));
+}
+
+/// Under another prefix lies an older graph of the same target, whose keys were never listed. Its first sync job waits
+/// for a person; once allowed, it deletes what the older graph does not have, but no key.
+pub(super) fn another_prefix(arena: &Arena, tally: &Tally) {
+    let end = &arena.world.anthropic[4];
+    let (older, prefix) = (expected(&end.truth(), 4), prefix());
+    end.fault(Fault::on("api_keys", Answer::Forbidden));
+    arena.under(&prefix, || {
+        command(arena, tally, "producer", &["poll", "--organization", "organization-5"], INCOMPLETE);
+        command(arena, tally, "processor", UNTIL_END, INCOMPLETE);
+    });
+    end.clear_faults();
+    end.mutate(Mutation::AddUser { id: None, email: None, name: None, role: None }).expect("a new user");
+    round(arena, tally, WHOLE);
+    arena.under(&prefix, || {
+        sink_approval(arena, tally, 4, "first-job", &expected(&end.truth(), 4));
+        command(arena, tally, "sink", UNTIL_END, INCOMPLETE);
+    });
+    compare(arena, tally, 4, "never-whole", &older);
+}
+
+/// The sink changes nothing, says why, and a person approves what it shows.
+fn sink_approval(arena: &Arena, tally: &Tally, organization: usize, law: &str, expected: &Graph) {
+    let paused = arena.complete("sink", UNTIL_END).map_or_else(|log| log, |finished| finished.stderr);
+    compare(arena, tally, organization, law, expected);
+    let name = format!("organization-{}", organization + 1);
+    let shown = paused.rsplit_once(&format!("sink approve --organization {name} --revision "));
+    let Some(revision) = shown.and_then(|(_, rest)| rest.split(' ').next()) else {
+        tally.violate([Violation::new(law, format!("the sink is not paused\n{paused}"))]);
+        return;
+    };
+    let arguments = ["approve", "--organization", &name, "--revision", revision, "--by", "harness"];
+    command(arena, tally, "sink", &arguments, WHOLE);
 }
 
 fn creator(truth: &Truth) -> Option<String> {

@@ -8,7 +8,7 @@ use simulator::oracle::{self, Graph};
 
 use super::arena::Arena;
 use super::checker::{self, Violation};
-use super::episodes::{approval, late_end, mass_deletion};
+use super::episodes::{another_prefix, approval, late_end, many_polls, mass_deletion, slow_listing};
 use super::life::Departures;
 use super::tally::Tally;
 use crate::judge::expected;
@@ -19,6 +19,9 @@ use crate::services::binaries::SERVICES;
 const CATCH_UP_BOUND: Duration = Duration::from_secs(90);
 /// How often it is looked whether they have: a comparison costs more than a look.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
+
+/// What there is, and no more.
+pub(super) const UNTIL_END: &[&str] = &["run", "--until-end"];
 
 /// Nothing lives and no service runs. `is_last`: the world ends, so what does not heal may be tried too.
 pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_last: bool) {
@@ -37,13 +40,16 @@ pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_las
             approval(arena, tally, &listing_id);
             tally.violate(verified(arena));
         }
+        many_polls(arena, tally);
+        slow_listing(arena, tally);
+        tally.violate(verified(arena));
+        another_prefix(arena, tally);
     }
 }
 
 /// One round of commands, as a person would run it after an outage: each must end with one of these codes.
 pub(super) fn round(arena: &Arena, tally: &Tally, codes: &[i32]) {
-    let until_end: &[&str] = &["run", "--until-end"];
-    for (service, arguments) in SERVICES.into_iter().zip([&["poll"], until_end, until_end]) {
+    for (service, arguments) in SERVICES.into_iter().zip([&["poll"], UNTIL_END, UNTIL_END]) {
         command(arena, tally, service, arguments, codes);
     }
 }
