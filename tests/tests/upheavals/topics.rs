@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::topics::{Retention, Topic};
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::judge::{agree, changes};
-use tests::kafka;
+use tests::kafka::{self, Record};
 use tests::services::Service;
 use tests::world::{PARTITIONS, World};
 
@@ -48,6 +48,40 @@ fn a_graph_or_a_log_made_anew_is_refused_and_nothing_is_written_or_deleted() {
         assert_eq!(changes(&world, 0).len(), left, "nothing is written behind a gap");
         world.run("sink", &["run", "--until-end"]).expect(0);
         assert_eq!(world.graph(0).entities, held.entities, "JupiterOne keeps what it has");
+    }
+}
+
+#[test]
+fn a_log_or_a_graph_that_lost_its_last_transactions_alone_is_refused_with_the_way_to_recover() {
+    for topic in [Topic::Changes, Topic::Graph] {
+        let world = World::of(vec![small()]);
+        world.round();
+        let kept = world.read(topic);
+        world.anthropic[0].live(ROUND);
+        world.round();
+        let (all, held) = (world.read(topic), world.graph(0));
+        assert!(all.len() > kept.len(), "the second round writes to {topic:?}");
+        let end = all.iter().map(|record| record.offset).max();
+        remake(&world, topic);
+        // The same record again instead of a transaction's marker: the copy ends where the topic ended, so that its
+        // length tells nothing.
+        let first = kept.first().expect("a record of the first round").clone();
+        let lost = end.map_or(0, |end| usize::try_from(end).expect("an offset") + 1) - kept.len();
+        let copy: Vec<Record> = std::iter::repeat_n(first, lost).chain(kept).collect();
+        kafka::write_all(&world.bootstrap_servers, &world.topic(topic), &copy);
+        let known = changes(&world, 0).len();
+        world.anthropic[0].live(ROUND);
+        world.run("producer", &["poll"]).expect(0);
+        let refused = world.run("processor", &["run", "--until-end"]);
+        let said = &refused.expect(1).stderr;
+        let is_clear = said.contains("one of the two topics has lost records")
+            && said.contains("restore the topic that is short from a backup")
+            && said.contains("`processor reset`")
+            && said.contains("`processor replay --from earliest --into PREFIX`");
+        assert!(is_clear, "{topic:?}: {said}");
+        assert_eq!(changes(&world, 0).len(), known, "{topic:?}: nothing is written behind the loss");
+        world.run("sink", &["run", "--until-end"]);
+        assert_eq!(world.graph(0), held, "{topic:?}: JupiterOne keeps what it has");
     }
 }
 
