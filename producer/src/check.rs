@@ -43,7 +43,8 @@ fn kafka(config: &Config, options: &Options, organizations: &mut [Source]) -> an
     // A check creates no topics.
     if lines.iter().all(Line::is_good)
         && let Ok(partition_count) = topics::ensure(&client, &Wanted { create: false, ..wanted })
-        && let Err(error) = pin(organizations, &client, &config.kafka.topic_prefix, partition_count, || false)
+        && let Err(error) =
+            pin(organizations, &[], &client, &config.kafka.topic_prefix, partition_count, || false)
     {
         lines.push(Line::Failed(format!("kafka: cannot read the graph topic: {error:#}")));
     }

@@ -29,8 +29,11 @@ pub async fn poll(
     organization: Option<&str>,
     shutdown: Shutdown,
 ) -> anyhow::Result<Outcome> {
+    let mut others = Vec::new();
     if let Some(name) = organization {
-        config.organizations = vec![config.organization(name)?.clone()];
+        let wanted = config.organization(name)?.clone();
+        others = std::mem::replace(&mut config.organizations, vec![wanted]);
+        others.retain(|other| other.name != name);
     }
     let mut sources = sources(&config, &options.environment, Backoff::default())?;
     let client = client_config(&config.kafka, &options.environment)?;
@@ -38,7 +41,7 @@ pub async fn poll(
     let asked = shutdown.clone();
     let (sources, publisher) = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
         let partition_count = topics::ensure(&client, &wanted(&config, options.broker))?;
-        pin(&mut sources, &client, &prefix, partition_count, || asked.is_requested())?;
+        pin(&mut sources, &others, &client, &prefix, partition_count, || asked.is_requested())?;
         Ok((sources, Publisher::new(client, &prefix, partition_count)))
     })
     .await

@@ -141,6 +141,12 @@ impl Source {
         }
     }
 
+    /// Leaves an organization to another configured name, which is not polled now.
+    pub fn leave_to(&self, other: &str, organization_id: &str) {
+        // An organization that has a claim already is not left to anyone.
+        let _ = self.claims.claim(organization_id, other);
+    }
+
     /// Tells of a poll of another process that never ended: the next poll here closes it first.
     pub fn close_first(&mut self, unended: raw::Poll) {
         self.unended = Some(unended);

@@ -91,7 +91,7 @@ fn reach(
     let wanted = wanted(config, options.broker);
     while let Some(partition_count) = topics::ensure_patiently(client, &wanted, health, shutdown)? {
         let is_stopped = || shutdown.is_requested();
-        match setup::pin(&mut sources, client, &config.kafka.topic_prefix, partition_count, is_stopped) {
+        match setup::pin(&mut sources, &[], client, &config.kafka.topic_prefix, partition_count, is_stopped) {
             Ok(true) => {
                 health.set("kafka", Ok(()));
                 return Ok(Some((sources, partition_count)));

@@ -8,7 +8,7 @@ use anyhow::bail;
 use rdkafka::ClientConfig;
 use reqwest::Client;
 use schemas::topics::Topic;
-use service::config::Config;
+use service::config::{Config, Organization};
 use service::http::{self, Settings};
 use service::kafka::topics::{Broker, Wanted};
 use tracing::warn;
@@ -87,10 +87,12 @@ pub(crate) fn sources(
     Ok(sources)
 }
 
-/// Tells each organization which one its key must be of, as the newest coverage says. Blocks; `false` if it is stopped.
+/// Tells each organization which one its key must be of, as the newest coverage says, and which ones are those of the
+/// `others` that the configuration lists and that are not polled now. Blocks; `false` if it is stopped.
 /// Refuses topics that have grown: an organization would go on in another partition than the one that has its history.
 pub(crate) fn pin(
     sources: &mut [Source],
+    others: &[Organization],
     client: &ClientConfig,
     prefix: &str,
     partition_count: i32,
@@ -112,6 +114,12 @@ pub(crate) fn pin(
                 );
             }
             source.expect(&last.organization_id);
+        }
+        for Organization { name, organization_id: pinned, .. } in others {
+            let polled = known.newest(name).map(|last| &last.organization_id);
+            if let Some(organization_id) = pinned.as_ref().or(polled) {
+                source.leave_to(name, organization_id);
+            }
         }
     }
     Ok(true)

@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 
 use producer::setup::Options;
 use producer::{check, manual, run};
+use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
+use schemas::codec::encode;
+use schemas::collection::POLL;
+use schemas::coverage::{Coverage, Poll};
 use schemas::topics::Topic;
 use service::config::Config;
 use service::exit::{Outcome, shutdown};
@@ -95,4 +99,35 @@ async fn a_manual_poll_says_what_is_missing() {
     assert!(error.starts_with("nimbus: not polled: 401 authentication_error: "), "{error}");
     let unknown = manual::poll(config, options, Some("cumulus"), asked).await.expect_err("no such name");
     assert!(unknown.to_string().contains("configured: nimbus"), "{unknown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_of_one_organization_leaves_it_to_the_other_name_that_its_coverage_has() {
+    let Embedded { anthropic, mut config, options, _broker } = embedded().await;
+    let mut cumulus = config.organizations[0].clone();
+    cumulus.name = "cumulus".to_owned();
+    config.organizations.push(cumulus);
+    let organization_id = anthropic.organization_id();
+    let coverage = Coverage {
+        organization_id: organization_id.clone(),
+        organization_name: "nimbus".to_owned(),
+        collection: POLL.to_owned(),
+        whole: None,
+        latest: None,
+        not_whole_since_ts_ms: None,
+        poll: Some(Poll { partition_count: 3, ..Poll::default() }),
+    };
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &config.kafka.bootstrap_servers)
+        .create()
+        .expect("a producer");
+    let (topic, key) = (Topic::Graph.name("anthropic"), format!("{organization_id}/coverage/{POLL}"));
+    let value = encode(&coverage);
+    let record = FutureRecord::to(&topic).partition(0).key(&key).payload(&value);
+    producer.send(record, PATIENCE).await.expect("the mock cluster takes it");
+    let (_trigger, asked) = shutdown();
+    let poll = |name: &'static str| manual::poll(config.clone(), options.clone(), Some(name), asked.clone());
+    let refused = poll("cumulus").await.expect_err("its key is of nimbus").to_string();
+    assert!(refused.contains("is configured twice, as nimbus and as cumulus"), "{refused}");
+    assert_eq!(poll("nimbus").await.expect("a poll"), Outcome::Done);
 }
