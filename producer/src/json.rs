@@ -51,13 +51,13 @@ pub enum NoJson {
     /// It is more than one value.
     #[error("the answer goes on behind its JSON at {0}")]
     Trailing(Place),
-    /// A text that no other program can keep either.
+    /// A string that no other program can keep either.
     #[error(
         "a text in the answer has half of a character (a lone \\u surrogate) at {0}; if a name \
          has it, write that name again"
     )]
     HalfCharacter(Place),
-    /// A text that is not Unicode.
+    /// A string that is not Unicode.
     #[error(
         "the answer has an invalid byte, which is not UTF-8, at {0}; if a name has it, write that name again"
     )]

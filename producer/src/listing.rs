@@ -68,7 +68,7 @@ pub enum Flaw {
     /// Neither whether more follows nor where.
     #[error("a page has neither has_more nor last_id, so nothing says whether more follows")]
     NoEnd,
-    /// The server ignores the cursor, and would go on for ever.
+    /// The server ignores the cursor and would never end.
     #[error("a page has only rows that earlier pages had")]
     NothingNew,
     /// One resource twice, in two states: no moment had both.

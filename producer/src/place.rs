@@ -1,14 +1,14 @@
-//! Where a byte of an answer stands, and what of an answer that is no JSON can be said. Pure.
+//! The position of a byte in a response, and the structure of a response that is not JSON. Pure.
 
 use std::fmt;
 use std::ops::Range;
 
-/// Where a byte of an answer stands, for people who look for a text that must be corrected.
+/// The position of a byte in a response, for people who look for a string that must be corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// Bytes before it (count).
     pub byte: usize,
-    /// The row of `data` that it stands in, counted from 1.
+    /// The row of `data` that contains it, counted from 1.
     pub row: Option<usize>,
 }
 
@@ -34,7 +34,7 @@ enum Part {
     Byte(u8),
 }
 
-/// The parts of JSON with their offsets; of what is no JSON, as far as that can be said.
+/// The tokens of JSON with their offsets. If the response is not JSON, as many as can be recognized.
 fn parts(bytes: &[u8]) -> impl Iterator<Item = (usize, Part)> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -43,7 +43,7 @@ pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Sh
         };
         polls(&mut source, interval, running, &hold).await;
         running.context.publisher.release(&organization_id).await;
-        // Where Kafka went away nobody has the partition, and the ages must go on growing for whoever watches them.
+        // While Kafka is away, no instance has the partition. The ages must keep growing, because alerts watch them.
         is_shown = !running.health.holds("kafka");
         if !is_shown {
             source.show_only(&BTreeSet::new(), &running.context.metrics);

@@ -1,6 +1,6 @@
 //! The admin endpoint: `/livez`, `/readyz`, `/metrics`.
 //!
-//! Whoever reaches it may ask, so what a client can occupy is bounded: connections, and the time of each. On loopback it
+//! Every client that reaches it may ask, so connections and the time of each are bounded. On loopback it
 //! answers only where it is asked for by an IP address or as `localhost`: a web page may have its own name resolve to
 //! 127.0.0.1 and read what the browser gets there (DNS rebinding).
 

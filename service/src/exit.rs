@@ -98,7 +98,7 @@ fn ending(result: anyhow::Result<Outcome>) -> (u8, String) {
     }
 }
 
-/// A text on one line: control characters, which an id may have, as their escapes.
+/// The text on one line. Control characters, which an ID may contain, are escaped.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     // The two of Unicode's own end a line as well.
     let breaks = |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');

@@ -36,7 +36,8 @@ impl Sent {
     }
 }
 
-/// Uploads all of it. More than `most_refused` refused objects are no single ones any more: the organization is paused.
+/// Uploads all of it. If JupiterOne refuses more than `most_refused` objects, the cause is general, and the organization
+/// is paused.
 pub(crate) async fn upload(
     client: &JupiterOne,
     job_id: &str,

@@ -20,7 +20,7 @@ pub struct Failure {
     pub(super) message: Unshown,
 }
 
-/// A text that may hold anything and is therefore never shown.
+/// A string that may hold anything and is therefore never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Unshown(pub(super) String);
 

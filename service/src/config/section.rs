@@ -90,7 +90,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A text that is sent as a header: visible characters of ASCII.
+    /// A value that is sent as a header: visible ASCII characters.
     pub(super) fn header(&mut self, key: &str) -> Option<String> {
         self.parsed(key, |text| {
             let is_sendable = text.bytes().all(|byte| byte.is_ascii_graphic());

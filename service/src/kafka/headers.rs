@@ -99,7 +99,7 @@ impl<'a> CloudEvent<'a> {
     }
 }
 
-/// The headers of a record that is no event: state in a compacted topic.
+/// The headers of a record that is not an event: state in a compacted topic.
 pub fn of_state() -> OwnedHeaders {
     owned([(CONTENT_TYPE, AVRO), (WRITER, VERSION)])
 }

@@ -29,7 +29,7 @@ pub(super) enum Open {
 pub(super) enum GivenUp {
     /// Nothing is open any more, as far as the record says.
     Ended,
-    /// The record's intent stands: whoever comes next asks what became of its job.
+    /// The record keeps its intent. The next attempt asks JupiterOne what became of the job.
     Unknown,
     /// A job may be open whose ID is not known, or was not recorded.
     Left(Intent),
@@ -103,7 +103,7 @@ fn not_started(error: Error, intent: Intent, sync: &mut Sync) -> Halt {
     }
 }
 
-/// What a person needs to find the job that stands in the way.
+/// What a person needs to find the job that blocks this one.
 fn may_be_open(words: &str, target: &str, intent: &Intent) -> String {
     let started = Timestamp::from_millisecond(intent.started_ts_ms).unwrap_or_default();
     format!(
@@ -134,7 +134,7 @@ pub(super) async fn give_up(work: &Work, open: Open, reason: &str) -> GivenUp {
         };
         match work.client.abort(&job_id, reason).await {
             Ok(job) if job.is_done() => GivenUp::Ended,
-            // It ended already; whoever comes next asks how.
+            // It has already ended. The next attempt asks how.
             Ok(_) | Err(_) => left.clone().map_or(GivenUp::Unknown, GivenUp::Left),
         }
     };

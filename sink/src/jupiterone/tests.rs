@@ -217,7 +217,7 @@ async fn a_server_that_answers_without_a_key_is_not_jupiterone() {
     client(&simulated).check().await.expect("it is JupiterOne");
     simulated.fault(Fault::new(Route::Any, Effect::Status(404)));
     client(&simulated).check().await.expect("a 404 for the job, and 401 without a key");
-    // It answers 404 to whoever asks.
+    // It answers every request with 404.
     let anything = server_of_404s().await;
     let base_url = http::check_url(&anything, false).expect("loopback");
     let settings = http::Settings {

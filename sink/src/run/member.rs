@@ -123,7 +123,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A task that panics leaves its partition to nobody: the process ends, and whoever starts it again sees why.
+/// A task that panics leaves its partition without an owner, so the process ends with the reason.
 fn whole(partition: i32, task: impl FnOnce() -> Result<(), TaskError>) -> Result<(), TaskError> {
     panic::catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| {
         let source = anyhow::anyhow!("its task panicked, which is a bug; the log says where");

@@ -25,7 +25,7 @@ impl End {
     }
 
     /// Asks the leader for the end, at most once in the interval: each question is a request. Returns the end if the
-    /// leader named it. A leader that cannot be reached is no error: the reader waits for it too.
+    /// leader named it. A leader that cannot be reached is not an error: the reader waits for it too.
     pub(super) fn ask(
         &mut self,
         reader: &PartitionReader,

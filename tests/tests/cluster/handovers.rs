@@ -55,7 +55,7 @@ fn beside_the_leader(cluster: &Cluster, config: &ClientConfig, topic: &str) -> (
     (leader, reader)
 }
 
-/// Counts what is no barrier.
+/// Counts the records that are not barriers.
 fn counting(count: &mut u32) -> impl FnMut(Record) -> Result<(), Infallible> {
     |record| {
         *count += u32::from(record.value.is_some());

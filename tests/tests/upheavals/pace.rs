@@ -1,4 +1,4 @@
-//! How soon the processor commits: behind one listing, and in the midst of a backlog.
+//! How soon the processor commits: after one listing, and during a backlog.
 
 use std::time::{Duration, Instant};
 

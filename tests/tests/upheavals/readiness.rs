@@ -11,7 +11,7 @@ use tests::services::Service;
 use tests::world::World;
 
 const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
-/// Whoever probes a service knows within this that Kafka is away.
+/// A probe of a service reports within this time that Kafka is unreachable.
 const KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// A broker from jars answers after 2 to 4 s; beside tests that use all cores, later.
 const ANSWER_BOUND: Duration = Duration::from_mins(1);
@@ -38,7 +38,7 @@ fn a_broker_that_is_away_is_known_within_15_s_and_ready_is_said_again_once_it_is
     for service in &mut services {
         says(service, "kafka: no broker has answered since 20", killed);
     }
-    // Nobody has the partitions now, and the ages still grow for whoever watches them.
+    // No instance has the partitions now. The ages still grow, because alerts watch them.
     services[0].logged("lost; was this process asleep or cut off?");
     services[0].logged("not polled here any more");
     let (_, metrics) = services[0].get("/metrics").expect("an answer");

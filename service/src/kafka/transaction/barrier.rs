@@ -11,10 +11,11 @@ use crate::kafka::headers::{AVRO, CONTENT_TYPE, owned};
 const ATTEMPTS: u32 = 3;
 
 impl TransactionalProducer {
-    /// Commits a tombstone under this key, and returns its offset. The first thing that a producer writes to a partition.
+    /// Commits a tombstone under this key and returns its offset. It must be the first record that a producer writes to a
+    /// partition.
     ///
-    /// Nobody else writes to the partition once the producer is open, so whoever has read this record has read all that
-    /// was committed before, whatever a broker says of the partition's end.
+    /// No other process writes to the partition once the producer is open. A reader of this record has therefore read
+    /// all that was committed before, whatever a broker says of the partition's end.
     pub fn write_barrier(&self, topic: &str, partition: i32, key: &str) -> Result<i64, Error> {
         for _ in 0..ATTEMPTS {
             self.begin()?;

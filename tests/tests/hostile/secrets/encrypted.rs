@@ -78,7 +78,7 @@ impl Encrypted {
                 let Ok(socket) = socket else { continue };
                 let (count, replies) = (Arc::clone(&count), Arc::clone(&replies));
                 thread::spawn(move || {
-                    // Whoever hangs up has seen enough.
+                    // A client that closes the connection has seen enough.
                     let _ = converse(&mut StreamOwned::new(connection, socket), &replies, &count);
                 });
             }
