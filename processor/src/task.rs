@@ -144,7 +144,7 @@ impl From<partition::Error> for Error {
 
 impl From<NewerRecord> for Error {
     fn from(error: NewerRecord) -> Self {
-        Self::Fatal(error.into())
+        Self::Closed(error.into())
     }
 }
 

@@ -204,13 +204,13 @@ impl Task {
     fn follow(&mut self, record: &Record) -> Result<(), TaskError> {
         self.check_not_behind()?;
         check_known(&self.setup.graph_topic, self.partition, record)
-            .map_err(|newer| TaskError::Fatal { partition: self.partition, source: newer.into() })?;
+            .map_err(|newer| TaskError::Closed { partition: self.partition, source: newer.into() })?;
         let key = record.key.as_deref().unwrap_or_default();
         let id = key.split(|byte| *byte == b'/').next().unwrap_or_default();
         if let Some(organization) = str::from_utf8(id).ok().and_then(|id| self.organizations.get_mut(id)) {
             organization.due_ms = i64::MIN;
         }
-        fold(&mut self.states, record).map_err(|source| TaskError::Fatal {
+        fold(&mut self.states, record).map_err(|source| TaskError::Closed {
             partition: self.partition,
             source: anyhow::Error::from(source)
                 .context(format!("failed to fold the record at offset {}", record.offset)),

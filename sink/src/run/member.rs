@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
 use service::kafka::member::{Event, Member};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::pause;
 use crate::setup::Setup;
@@ -131,7 +131,8 @@ fn whole(partition: i32, task: impl FnOnce() -> Result<(), TaskError>) -> Result
     })
 }
 
-/// Opens the partition's task, and opens it again whenever Kafka wants it opened anew.
+/// Opens the partition's task, and opens it again whenever Kafka wants it opened anew. A partition that needs a person
+/// stays closed until it is revoked: the next member would meet the same state.
 fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<(), TaskError> {
     let check = format!("partition {partition}");
     setup.health.set(&check, Err("restoring".to_owned()));
@@ -141,6 +142,7 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
             Ok(None) => break,
             Ok(Some(mut task)) => {
                 setup.health.set(&check, Ok(()));
+                setup.metrics.set_closed(partition, false);
                 match task.organizations.len() {
                     0 => debug!(partition, "restored; it has no configured organization"),
                     organizations => info!(partition, organizations, "restored"),
@@ -154,6 +156,19 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
         let rest = match result {
             Ok(()) => break,
             Err(error @ TaskError::Fatal { .. }) => return Err(error),
+            Err(TaskError::Closed { source, .. }) => {
+                let reason = format!("{source:#}");
+                error!(
+                    partition,
+                    reason,
+                    "the partition is closed; the other partitions keep running; resolve the reason, then restart the \
+                     sink"
+                );
+                setup.health.set(&check, Err(format!("closed: {reason}")));
+                setup.metrics.set_closed(partition, true);
+                setup.runtime.block_on(shutdown.requested());
+                break;
+            }
             Err(error @ TaskError::Fenced(_)) => {
                 setup.metrics.count_takeover(partition);
                 let waits = format!("{error}; it is taken back in {} s", FENCED_PAUSE.as_secs());
@@ -171,6 +186,7 @@ fn supervise(setup: &Arc<Setup>, partition: i32, shutdown: &Shutdown) -> Result<
         pause(&setup.runtime, shutdown, rest);
     }
     setup.health.clear(&check);
+    setup.metrics.forget_partition(partition);
     Ok(())
 }
 

@@ -16,7 +16,14 @@ pub(crate) enum TaskError {
         #[source]
         source: anyhow::Error,
     },
-    /// A person must mend it.
+    /// The state or the data of this partition needs a person. Close the partition; the others keep running.
+    #[error("partition {partition} is closed")]
+    Closed {
+        partition: i32,
+        #[source]
+        source: anyhow::Error,
+    },
+    /// What needs a person concerns every partition. Stop the process.
     #[error("partition {partition} cannot be synchronized")]
     Fatal {
         partition: i32,
@@ -43,7 +50,7 @@ pub(super) fn restore_failed<E: std::error::Error + Send + Sync + 'static>(
         RestoreError::Read(error) => read_failed(partition, error),
         RestoreError::Stalled { .. } => TaskError::Reopen { partition, source: error.into() },
         RestoreError::Apply { .. } | RestoreError::Newer(_) => {
-            TaskError::Fatal { partition, source: error.into() }
+            TaskError::Closed { partition, source: error.into() }
         }
     }
 }
@@ -55,6 +62,7 @@ pub(super) fn write_failed(partition: i32, error: transaction::Error) -> TaskErr
         Error::Abortable { .. } | Error::OutcomeUnknown { .. } | Error::Unreachable { .. } => {
             TaskError::Reopen { partition, source: error.into() }
         }
-        Error::TooLarge { .. } | Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
+        Error::TooLarge { .. } => TaskError::Closed { partition, source: error.into() },
+        Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
     }
 }

@@ -2,12 +2,14 @@
 
 use schemas::{
     codec::{Record, Registered, decode},
+    coverage::Hold,
     raw::{Decision, RawRecord, decision},
     topics::{Topic, partition},
 };
 use serde::Serialize;
+use simulator::anthropic::{ROUND, Settings};
 use tests::{
-    judge::agree,
+    judge::{agree, changes},
     kafka,
     services::Finished,
     world::{PARTITIONS, World},
@@ -119,4 +121,74 @@ fn a_graph_record_of_a_later_version_is_folded_by_nobody() {
     asks_for_upgrade(&world.run("processor", &["holds"]), &graph, offset);
     asks_for_upgrade(&world.run("sink", &["run", "--until-end"]), &graph, offset);
     asks_for_upgrade(&world.run("producer", &["poll"]), &graph, offset);
+}
+
+/// An organization that is in another partition than the first one.
+fn elsewhere(world: &World) -> usize {
+    let homes: Vec<_> =
+        world.anthropic.iter().map(|end| partition(&end.organization_id(), PARTITIONS)).collect();
+    homes.iter().position(|home| *home != homes[0]).expect("an organization in another partition")
+}
+
+fn small_organizations() -> World {
+    let small = |seed| Settings { seed, users: 6, workspaces: 2, api_keys: 6, ..Settings::default() };
+    World::of((1..=4).map(small).collect())
+}
+
+#[test]
+fn a_raw_record_of_a_later_version_stops_its_partition_alone() {
+    let world = small_organizations();
+    let other = elsewhere(&world);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let known = [0, other].map(|organization| changes(&world, organization).len());
+    let (key, value) = decision_of_later_version(&world);
+    write_later(&world, Topic::Raw, &key, &value);
+
+    let mut processor = world.spawn("processor", &["run"]);
+    let said = processor.logged("the partition is closed");
+    assert!(said.contains("upgrade this service") && said.contains(LATER), "{said}");
+    for end in &world.anthropic {
+        end.live(ROUND);
+    }
+    world.run("producer", &["poll"]).expect(0);
+    processor.until("go on with the other organization", |_| changes(&world, other).len() > known[1]);
+    processor.unready_for("upgrade this service");
+    assert_eq!(changes(&world, 0).len(), known[0]);
+    processor.terminate().expect(0);
+}
+
+#[test]
+fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
+    let world = small_organizations();
+    let other = elsewhere(&world);
+    world.round();
+    let mut sink = world.spawn("sink", &["run"]);
+    sink.ready();
+    let key = format!("{}/hold/a", world.anthropic[0].organization_id());
+    let hold = Hold {
+        organization_id: world.anthropic[0].organization_id(),
+        element_key: "a".to_owned(),
+        collection: "users".to_owned(),
+        listing_id: "l".to_owned(),
+        raw_offset: 0,
+        proposed_ts_ms: 0,
+        state: "proposed".to_owned(),
+        agreeing: 1,
+    };
+    write_later(&world, Topic::Graph, &key, &of_later_version(hold));
+    let said = sink.logged("the partition is closed");
+    assert!(said.contains("upgrade this service") && said.contains(LATER), "{said}");
+
+    let held = world.graph(other);
+    world.anthropic[other].live(ROUND);
+    world.run("producer", &["poll"]);
+    let processor = world.spawn("processor", &["run"]);
+    sink.until("go on with the other organization", |_| world.graph(other) != held);
+    sink.unready_for("upgrade this service");
+    let (_, metrics) = sink.get("/metrics").expect("it answers");
+    let line = format!("anthropic_graph_partition_closed{{partition=\"{}\"}} 1", home(&world));
+    assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
+    sink.terminate().expect(0);
+    processor.terminate().expect(0);
 }
