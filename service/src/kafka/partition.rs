@@ -276,14 +276,18 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Repeated while a new leader takes over, which its predecessor and librdkafka learn a moment later.
+    /// Repeated while a new leader takes over, which its predecessor and librdkafka learn a moment later, and while a broker
+    /// does not know a topic that was made a moment ago.
     fn watermarks(&self) -> Result<(i64, i64), Error> {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.consumer.fetch_watermarks(&self.topic, self.partition, left) {
                 Ok(offsets) => return Ok(offsets),
-                Err(error) if is_permanent(&error) || Instant::now() + QUERY_PAUSE >= deadline => {
+                Err(error)
+                    if is_permanent(&error) && !is_unknown(&error)
+                        || Instant::now() + QUERY_PAUSE >= deadline =>
+                {
                     return Err(self.failed(error));
                 }
                 Err(error) => {
@@ -338,6 +342,11 @@ pub fn warn_of_unread(topic: &str, partition: i32, offset: i64) {
         "retention deleted one offset that was not read yet; it most likely held a transaction marker, but it may have \
          held a decision: check `processor holds`, and repeat an approve, reject or forget that had no effect"
     );
+}
+
+/// Whether the broker does not know the partition.
+fn is_unknown(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
 }
 
 /// In whole milliseconds, upward: rdkafka cuts the rest off and spins through it. Nor may one poll be longer than its

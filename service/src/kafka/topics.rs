@@ -1,28 +1,28 @@
 //! The topics: making the missing ones, verifying what is there.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
-use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::topics::{Retention, Topic};
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use super::client::{Log, fresh, log, log_error};
+use super::client::{Log, fresh};
 use crate::admin::Health;
 use crate::config::Config;
 use crate::exit::Shutdown;
 
 mod durability;
+mod last_error;
 mod verdict;
 
+use last_error::LastError;
 pub use verdict::Finding;
 use verdict::{Found, create_command, findings};
 
@@ -131,7 +131,8 @@ pub enum Error {
 /// use: topics that exist may have another than the configured.
 pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> {
     let cluster = Cluster::reach(config)?;
-    let mut found = cluster.look(wanted)?;
+    let deadline = Instant::now() + SPREAD_BOUND;
+    let mut found = cluster.look(wanted, deadline)?;
     let partitions = verdict::partitions(&found).unwrap_or(wanted.partitions);
     let missing: Vec<Topic> =
         wanted.topics.iter().copied().filter(|topic| !found.contains_key(topic)).collect();
@@ -177,7 +178,7 @@ pub fn ensure_patiently(
 /// Verifies without making anything: one line per thing.
 pub fn check(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<Vec<Finding>, Error> {
     let cluster = Cluster::reach(config)?;
-    let found = cluster.look(wanted)?;
+    let found = cluster.look(wanted, Instant::now())?;
     Ok(findings(&cluster.servers, wanted, &found))
 }
 
@@ -235,8 +236,8 @@ impl Cluster {
         }
     }
 
-    /// The topics, of all five, that exist.
-    fn look(&self, wanted: &Wanted<'_>) -> Result<BTreeMap<Topic, Found>, Error> {
+    /// The topics, of all five, that exist. Until `deadline` a broker may not know one of which another one has told.
+    fn look(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<BTreeMap<Topic, Found>, Error> {
         let mut found = BTreeMap::new();
         for topic in Topic::ALL {
             let name = topic.name(wanted.prefix);
@@ -259,26 +260,46 @@ impl Cluster {
             found.insert(topic, Found { partitions, replicas, is_led, settings: None });
         }
         if wanted.broker == Broker::Kafka {
-            self.describe(wanted, &mut found)?;
+            self.describe(wanted, &mut found, deadline)?;
         }
         Ok(found)
     }
 
-    fn describe(&self, wanted: &Wanted<'_>, found: &mut BTreeMap<Topic, Found>) -> Result<(), Error> {
+    fn describe(
+        &self,
+        wanted: &Wanted<'_>,
+        found: &mut BTreeMap<Topic, Found>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let ours = found.iter_mut().filter(|(topic, _)| wanted.topics.contains(topic));
         let admin = self.admin()?;
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         for (topic, found) in ours {
             let name = topic.name(wanted.prefix);
             let refused = |source| self.refused("see the settings of", &name, source);
-            let resources = block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
-            let unknown = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
-            let described = match resources.map_err(refused)?.pop().unwrap_or(unknown) {
-                // librdkafka tells of no refusal; every topic has settings.
-                Ok(resource) if resource.entries.is_empty() => {
-                    Err(RDKafkaErrorCode::TopicAuthorizationFailed)
+            let mut is_told = false;
+            let described = loop {
+                let resources =
+                    block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
+                let unknown = Err(RDKafkaErrorCode::UnknownTopicOrPartition);
+                match resources.map_err(refused)?.pop().unwrap_or(unknown) {
+                    // rdkafka drops the reason: a broker that does not know a new topic yet, or a refusal. Every topic
+                    // has settings.
+                    Ok(resource) if resource.entries.is_empty() => {
+                        if !wanted.is_strict() || Instant::now() >= deadline {
+                            break Err(RDKafkaErrorCode::TopicAuthorizationFailed);
+                        }
+                    }
+                    described => break described,
                 }
-                described => described,
+                if !std::mem::replace(&mut is_told, true) {
+                    info!(
+                        topic = name,
+                        "a broker does not know the topic yet, or DescribeConfigs is not granted; asking for its \
+                         settings again"
+                    );
+                }
+                thread::sleep(SPREAD_PAUSE);
             };
             match described {
                 Ok(resource) => {
@@ -324,7 +345,7 @@ impl Cluster {
     fn wait_for(&self, wanted: &Wanted<'_>) -> Result<BTreeMap<Topic, Found>, Error> {
         let deadline = Instant::now() + SPREAD_BOUND;
         loop {
-            let found = self.look(wanted)?;
+            let found = self.look(wanted, deadline)?;
             let late = wanted.topics.iter().find(|topic| found.get(topic).is_none_or(|found| !found.is_led));
             match late {
                 None => return Ok(found),
@@ -352,33 +373,6 @@ impl Cluster {
         })
     }
 }
-
-/// Remembers why the last connection failed.
-#[derive(Default)]
-struct LastError(Mutex<Option<String>>);
-
-impl LastError {
-    fn take(&self) -> Option<String> {
-        self.0.lock().expect("nothing panics while it holds the lock").take()
-    }
-}
-
-impl ClientContext for LastError {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        log(level, facility, line);
-    }
-
-    fn stats_raw(&self, _: &[u8]) {}
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log_error(&error, reason);
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
-            *self.0.lock().expect("nothing panics while it holds the lock") = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for LastError {}
 
 #[cfg(test)]
 mod tests {

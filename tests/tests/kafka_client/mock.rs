@@ -64,6 +64,18 @@ fn records_go_to_the_mock_cluster_and_come_back() {
     assert!(reader.next(Duration::from_millis(100)).unwrap().is_none());
 }
 
+/// A topic is made on one broker, and the next question about it goes to another one, which has not heard of it.
+#[test]
+fn a_reader_waits_for_a_broker_that_does_not_know_a_new_topic_yet() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("new", 1, 1).unwrap();
+    let config = config_at(&cluster.bootstrap_servers());
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+    cluster.request_errors(RDKafkaApiKey::ListOffsets, &[unknown; 6]);
+    let reader = PartitionReader::open(&config, "readers", "new", 0, Start::Beginning).unwrap();
+    assert_eq!(reader.end_offset().unwrap(), 0);
+}
+
 /// What a commit ends in when the broker answers one request with an error.
 fn commit_when(request: RDKafkaApiKey, error: RDKafkaRespErr) -> Result<(), TransactionError> {
     let cluster = MockCluster::new(1).unwrap();
