@@ -30,6 +30,13 @@ pub fn fails(name: &str) -> bool {
     false
 }
 
+/// The rack that all clients are in, where `kafka::client_rack=return(RACK)` is armed. Readers fetch from the followers in
+/// it then, whose ends lag, although the configuration lets nobody ask for that.
+pub fn client_rack() -> Option<String> {
+    fail::fail_point!("kafka::client_rack", |rack| rack);
+    None
+}
+
 /// An error after which a transaction is aborted, for a place that fails.
 pub fn refused() -> transaction::Error {
     transaction::Error::Abortable { reason: "a failpoint wants it".to_owned(), source: None }

@@ -1,7 +1,8 @@
-//! The kill harness: the three real binaries on a broker of their own, killed over and over between two living ends, and
+//! The kill harness: the three real binaries on brokers of their own, killed over and over between two living ends, and
 //! what must hold whenever they have come to rest.
 
 mod arena;
+mod brokers;
 mod checker;
 mod deck;
 mod dice;

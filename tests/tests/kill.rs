@@ -14,6 +14,7 @@ fn nothing_is_lost_doubled_or_invented_by_kills_at_every_failpoint() {
     let order = Order {
         kills: KILLS,
         seed: 7,
+        is_cluster: false,
         programs: binaries::folder().to_owned(),
         longest: Duration::from_mins(10),
         stops_early: false,

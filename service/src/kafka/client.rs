@@ -135,6 +135,10 @@ pub fn client_config(
         }
     }
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
+    #[cfg(feature = "failpoints")]
+    if let Some(rack) = crate::failpoints::client_rack() {
+        config.set("client.rack", rack);
+    }
     // Here, so that a wrong property is found before any client is made. The error's own text holds the value.
     match fresh(&config).create_native_config() {
         Ok(_) => Ok(config),

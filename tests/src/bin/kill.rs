@@ -1,5 +1,6 @@
 //! Kills the three real binaries and the broker over and over, and holds what is left to the truth:
-//! `cargo run --release -p tests --bin kill -- --kills 1000 --seed 1`.
+//! `cargo run --release -p tests --bin kill -- --kills 1000 --seed 1`. With `--cluster` on three brokers, of which one is
+//! killed at a time, and with followers that answer the services' fetches.
 //!
 //! The last line is the summary as JSON. Exit code 0 only without violations.
 
@@ -11,10 +12,14 @@ use tests::kill::{Order, run};
 use tests::services::binaries;
 
 fn main() -> anyhow::Result<ExitCode> {
-    let usage = "usage: kill [--kills COUNT] [--seed NUMBER] [--minutes MOST]";
-    let (mut kills, mut seed, mut minutes) = (1000, 1, 120);
+    let usage = "usage: kill [--kills COUNT] [--seed NUMBER] [--minutes MOST] [--cluster]";
+    let (mut kills, mut seed, mut minutes, mut is_cluster) = (1000, 1, 120, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
+        if name == "--cluster" {
+            is_cluster = true;
+            continue;
+        }
         let value = arguments.next().and_then(|value| value.parse().ok()).context(usage)?;
         match name.as_str() {
             "--kills" => kills = value,
@@ -28,6 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let order = Order {
         kills,
         seed,
+        is_cluster,
         programs: programs.path().to_owned(),
         longest: Duration::from_mins(minutes),
         stops_early: false,

@@ -80,7 +80,7 @@ fn judged(tree: &Path, seed: u64) -> Result<Summary> {
     let built = binaries::build(tree, target).map_err(anyhow::Error::msg)?;
     binaries::copy(&built, programs.path()).map_err(anyhow::Error::msg)?;
     let programs = programs.path().to_owned();
-    run(&Order { kills: KILLS, seed, programs, longest: LONGEST, stops_early: true })
+    run(&Order { kills: KILLS, seed, is_cluster: false, programs, longest: LONGEST, stops_early: true })
 }
 
 /// The laws that were broken.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -48,6 +48,26 @@ pub struct Cluster {
     address: String,
 }
 
+/// A partition and its replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Led {
+    /// Its topic.
+    pub topic: String,
+    /// Its number.
+    pub partition: i32,
+    /// The id of the broker that leads it; none is -1.
+    pub leader: i32,
+    /// Replicas in sync (count).
+    pub in_sync: usize,
+}
+
+impl Led {
+    /// Whether it survives the death of any one broker.
+    pub fn is_in_sync(&self) -> bool {
+        self.leader > 0 && self.in_sync == BROKERS
+    }
+}
+
 impl Cluster {
     /// Starts the brokers, whose data lies in `folder`, and waits until they know each other.
     pub fn start(folder: &Path) -> Result<Self> {
@@ -82,7 +102,7 @@ impl Cluster {
     pub fn leader(&self, topic: &str, partition: i32) -> Result<usize> {
         let deadline = Instant::now() + SYNC_BOUND;
         loop {
-            let led = self.partitions(topic)?.into_iter().find(|led| led.partition == partition);
+            let led = self.partitions(Some(topic))?.into_iter().find(|led| led.partition == partition);
             if let Some(leader) = led.and_then(|led| usize::try_from(led.leader).ok()) {
                 return Ok(leader);
             }
@@ -105,9 +125,8 @@ impl Cluster {
     pub fn await_in_sync(&self, topic: &str) -> Result<()> {
         let deadline = Instant::now() + SYNC_BOUND;
         loop {
-            let partitions = self.partitions(topic)?;
-            let is_in_sync = |it: &Led| it.leader > 0 && it.in_sync == BROKERS;
-            if !partitions.is_empty() && partitions.iter().all(is_in_sync) {
+            let partitions = self.partitions(Some(topic))?;
+            if !partitions.is_empty() && partitions.iter().all(Led::is_in_sync) {
                 return Ok(());
             }
             ensure!(Instant::now() < deadline, "the replicas of {topic} are not in sync: {partitions:?}");
@@ -115,22 +134,26 @@ impl Cluster {
         }
     }
 
-    fn partitions(&self, topic: &str) -> Result<Vec<Led>> {
+    /// The partitions of one topic, or of all topics, Kafka's own among them.
+    pub fn partitions(&self, topic: Option<&str>) -> Result<Vec<Led>> {
         let deadline = Instant::now() + SYNC_BOUND;
         let client = self.client()?;
         let metadata = loop {
-            match client.fetch_metadata(Some(topic), QUERY_TIMEOUT) {
+            match client.fetch_metadata(topic, QUERY_TIMEOUT) {
                 Ok(metadata) => break metadata,
                 Err(error) => ensure!(Instant::now() < deadline, "no broker answers: {error}"),
             }
         };
-        let described = metadata.topics().first().context("the topic was asked for")?;
-        let led = described.partitions().iter().map(|it| Led {
-            partition: it.id(),
-            leader: it.leader(),
-            in_sync: it.isr().len(),
-        });
-        Ok(led.collect())
+        let mut all = Vec::new();
+        for topic in metadata.topics() {
+            all.extend(topic.partitions().iter().map(|it| Led {
+                topic: topic.name().to_owned(),
+                partition: it.id(),
+                leader: it.leader(),
+                in_sync: it.isr().len(),
+            }));
+        }
+        Ok(all)
     }
 
     fn await_brokers(&mut self) -> Result<()> {
@@ -160,11 +183,4 @@ impl Cluster {
 /// The rack of a broker.
 pub fn rack(id: usize) -> String {
     format!("r{id}")
-}
-
-#[derive(Debug)]
-struct Led {
-    partition: i32,
-    leader: i32,
-    in_sync: usize,
 }

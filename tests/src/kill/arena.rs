@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,6 +12,8 @@ use schemas::topics::partition;
 use simulator::jupiterone::{Effect, Fault, Route};
 use simulator::{anthropic, jupiterone};
 
+use super::brokers::Brokers;
+use crate::broker::cluster::{BROKERS, rack};
 use crate::services::{Finished, Service, binaries};
 use crate::world::{PARTITIONS, World};
 
@@ -26,6 +29,13 @@ const PROPERTIES: &str = r#"[kafka.properties]
 "heartbeat.interval.ms" = 300
 "reconnect.backoff.max.ms" = 1000
 "#;
+/// On three brokers: librdkafka tells which broker each partition is read from.
+const TELLS_BROKERS: &str = "debug = \"topic\"\n";
+/// The logs of a usual service, and librdkafka's lines.
+const LOGS_OF_LIBRDKAFKA: &str =
+    "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off,service::kafka::client=debug";
+/// On three brokers everything takes longer: leaders are elected, and each record is written three times.
+const SLOWER_ON_THREE: u32 = 3;
 /// How long a command may take that ends by itself; the longest of its waits is for a transaction that a kill left
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
@@ -39,11 +49,13 @@ pub(super) struct Arena {
     paused: usize,
     /// JupiterOne answers 500 to every upload of this organization while it is troubled.
     failing: usize,
+    is_cluster: bool,
+    started: AtomicUsize,
 }
 
 impl Arena {
-    /// On the broker, with organizations made from the seed.
-    pub(super) fn new(bootstrap_servers: String, programs: PathBuf, seed: u64) -> Result<Self> {
+    /// On the brokers, with organizations made from the seed.
+    pub(super) fn new(brokers: &Brokers, programs: PathBuf, seed: u64) -> Result<Self> {
         let organizations = (0..ORGANIZATIONS).map(|number| anthropic::Settings {
             seed: seed.wrapping_mul(31).wrapping_add(number),
             users: 12,
@@ -54,12 +66,22 @@ impl Arena {
         // A job is finished some questions after its finalize, so that a kill in between finds it unfinished.
         let finalize = jupiterone::Finalize::AfterPolls(2);
         let settings = jupiterone::Settings { finalize, ..jupiterone::Settings::default() };
-        let world = World::between(bootstrap_servers, organizations.collect(), settings);
+        let world = World::between(brokers.address().to_owned(), organizations.collect(), settings);
         world.configure(&format!("requests_per_minute = 60000\nmax_deleted_count = {MAX_DELETED_COUNT}"));
         let mut file = OpenOptions::new().append(true).open(world.config()).context("no configuration")?;
         file.write_all(PROPERTIES.as_bytes())?;
+        let is_cluster = matches!(brokers, Brokers::Three(_));
+        if is_cluster {
+            file.write_all(TELLS_BROKERS.as_bytes())?;
+        }
         let (paused, failing) = troubled(&world).context("no partition has three organizations")?;
-        Ok(Self { world, programs, paused, failing })
+        let started = AtomicUsize::new(0);
+        Ok(Self { world, programs, paused, failing, is_cluster, started })
+    }
+
+    /// As long as that takes on these brokers.
+    pub(super) fn patience(&self, on_one: Duration) -> Duration {
+        if self.is_cluster { on_one * SLOWER_ON_THREE } else { on_one }
     }
 
     /// Makes JupiterOne refuse one organization and fail another one, of the same partition. The organizations with
@@ -91,23 +113,27 @@ impl Arena {
         result
     }
 
-    /// Starts a service with these failpoints armed.
+    /// Starts a service with these failpoints armed. On three brokers it is in the rack of one of them, each time of another
+    /// one, so that it fetches from a follower what the two others lead.
     pub(super) fn start(&self, service: &'static str, arguments: &[&str], failpoints: &str) -> Service {
         let config = self.world.config().display().to_string();
         let arguments = ["--config", &config].into_iter().chain(arguments.iter().copied());
-        Service::start(
-            service,
-            &binaries::in_folder(&self.programs, service),
-            arguments,
-            &[("FAILPOINTS", failpoints)],
-        )
+        let program = binaries::in_folder(&self.programs, service);
+        if !self.is_cluster {
+            return Service::start(service, &program, arguments, &[("FAILPOINTS", failpoints)]);
+        }
+        let rack = rack(1 + self.started.fetch_add(1, Ordering::Relaxed) % BROKERS);
+        let failpoints = format!("kafka::client_rack=return({rack});{failpoints}");
+        let environment = [("FAILPOINTS", &*failpoints), ("RUST_LOG", LOGS_OF_LIBRDKAFKA)];
+        Service::start(service, &program, arguments, &environment)
     }
 
     /// Runs a command to its end; the error is what it wrote where it did not end in time.
     pub(super) fn complete(&self, service: &'static str, arguments: &[&str]) -> Result<Finished, String> {
         let mut running = self.start(service, arguments, "");
-        if !running.ends_within(COMMAND_BOUND) {
-            return Err(format!("does not end within {} s\n{}", COMMAND_BOUND.as_secs(), running.log()));
+        let bound = self.patience(COMMAND_BOUND);
+        if !running.ends_within(bound) {
+            return Err(format!("does not end within {} s\n{}", bound.as_secs(), running.log()));
         }
         Ok(running.finish())
     }

@@ -33,6 +33,11 @@ impl Dice {
         self.below(100) < chance
     }
 
+    /// An index of a list that has so many.
+    pub(super) fn index(&mut self, length: usize) -> usize {
+        usize::try_from(self.below(length as u64)).expect("it is less than the length")
+    }
+
     pub(super) fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
         Duration::from_millis(from + self.below(to - from))
     }

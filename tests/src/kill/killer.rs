@@ -18,6 +18,8 @@ const PLACE_BOUND: Duration = Duration::from_secs(15);
 const LOOK_PERIOD: Duration = Duration::from_millis(5);
 /// How much of a log is shown (lines).
 const TAIL: usize = 12;
+/// A line that says what librdkafka does.
+const OF_LIBRDKAFKA: &str = "\"level\":\"DEBUG\"";
 
 /// How a target ended.
 enum Ended {
@@ -56,7 +58,7 @@ impl<'a> Killer<'a> {
                     done += 1;
                 }
                 (Ended::Missed, target) => {
-                    super::run::tell(&format!("{target:?} was not reached in time"));
+                    self.tally.tell(&format!("{target:?} was not reached in time"));
                     if let Target::Place(place, _) = target {
                         self.deck.missed(place);
                     }
@@ -84,7 +86,7 @@ impl<'a> Killer<'a> {
             }
             thread::sleep(LOOK_PERIOD);
         }
-        self.tally.read(&running.kill());
+        self.tally.read(self.service, &running.kill());
     }
 
     /// What fails in a process that is not to stop at a place.
@@ -94,23 +96,25 @@ impl<'a> Killer<'a> {
 
     fn pursue(&self, target: &Target) -> Ended {
         let (failpoints, bound, marker) = match target {
-            Target::Place(place, nth) => {
-                (armed(place, *nth), PLACE_BOUND, Some(format!("failpoint {place} reached")))
-            }
+            Target::Place(place, nth) => (
+                armed(place, *nth),
+                self.arena.patience(PLACE_BOUND),
+                Some(format!("failpoint {place} reached")),
+            ),
             Target::Moment(after) => (self.failing().to_owned(), *after, None),
         };
         let mut running = self.arena.start(self.service, &["run"], &failpoints);
         let deadline = Instant::now() + bound;
         loop {
             if marker.as_ref().is_some_and(|marker| running.has_logged(marker)) {
-                self.tally.read(&running.kill());
+                self.tally.read(self.service, &running.kill());
                 return Ended::Killed;
             }
             if running.has_ended() {
                 return Ended::ByItself(tail(running));
             }
             if Instant::now() >= deadline {
-                self.tally.read(&running.kill());
+                self.tally.read(self.service, &running.kill());
                 return if marker.is_some() { Ended::Missed } else { Ended::Killed };
             }
             thread::sleep(LOOK_PERIOD);
@@ -121,6 +125,6 @@ impl<'a> Killer<'a> {
 /// The end of what a service that has ended logged, with the line that says why.
 fn tail(service: Service) -> String {
     let log = service.finish().stderr;
-    let lines: Vec<_> = log.lines().collect();
+    let lines: Vec<_> = log.lines().filter(|line| !line.contains(OF_LIBRDKAFKA)).collect();
     lines[lines.len().saturating_sub(TAIL)..].join("\n")
 }

@@ -31,9 +31,14 @@ pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_las
     tally.violate(verified(arena));
     let found = checker::check(&arena.world, departures);
     tally.violate(found.violations);
-    late_end(arena, departures, tally);
     if is_last {
         tally.work(found.polls, found.changes, found.sync_jobs);
+    }
+    if tally.is_short() {
+        return;
+    }
+    late_end(arena, departures, tally);
+    if is_last {
         let seen = mass_deletion(arena, tally);
         tally.violate(verified(arena));
         if let Some(listing_id) = seen {
@@ -74,7 +79,7 @@ pub(super) fn command(
 /// The services are started and left alone, until JupiterOne holds the truth of every organization that it serves.
 fn catch_up(arena: &Arena, tally: &Tally) {
     let mut running = SERVICES.map(|service| arena.start(service, &["run"], ""));
-    let deadline = Instant::now() + CATCH_UP_BOUND;
+    let deadline = Instant::now() + arena.patience(CATCH_UP_BOUND);
     loop {
         let differences: Vec<String> = (arena.healthy().into_iter())
             .flat_map(|number| {
@@ -97,8 +102,8 @@ fn catch_up(arena: &Arena, tally: &Tally) {
         }
         thread::sleep(LOOK_PERIOD);
     }
-    for service in running {
-        tally.read(&service.kill());
+    for (name, service) in SERVICES.into_iter().zip(running) {
+        tally.read(name, &service.kill());
     }
 }
 

@@ -8,26 +8,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use super::arena::Arena;
+use super::brokers::Brokers;
 use super::dice::Dice;
 use super::killer::Killer;
 use super::life::{Departures, live};
 use super::places::{PLACES, service};
 use super::rest::rest;
 use super::tally::{Summary, Tally};
-use crate::broker::jars::JarBroker;
-use crate::kafka;
 use crate::services::binaries::SERVICES;
 
 /// Kills in one world (count): topics stay small enough to be read whole at each rest.
 const KILLS_OF_A_WORLD: u64 = 200;
 /// Kills between two rests (count).
 const KILLS_BETWEEN_RESTS: u64 = 100;
-/// Of so many kills one is the broker's.
+/// Of so many kills one is the broker's, or one of three brokers'.
 const BROKER_EVERY: u64 = 33;
-/// A broker that was killed is back within this, however busy the machine is.
-const BROKER_BOUND: Duration = Duration::from_mins(1);
-/// Pauses between two kills of the broker, at least: what a kill left open is settled meanwhile.
-const BROKER_PAUSE: (u64, u64) = (2_000, 9_000);
+const BROKER_OF_THREE_EVERY: u64 = 20;
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -36,6 +32,8 @@ pub struct Order {
     pub kills: u64,
     /// What the choices follow from.
     pub seed: u64,
+    /// Whether they run on three brokers instead of one.
+    pub is_cluster: bool,
     /// The folder of the three programs.
     pub programs: PathBuf,
     /// After how long no kill is begun any more.
@@ -44,28 +42,34 @@ pub struct Order {
     pub stops_early: bool,
 }
 
+impl Order {
+    /// Whether it has too few kills for every place: it leaves out what takes long and needs no kill, too.
+    pub(super) fn is_short(&self) -> bool {
+        self.kills < PLACES.len() as u64
+    }
+}
+
 /// Kills, and judges what is left.
 pub fn run(order: &Order) -> Result<Summary> {
     let began = Instant::now();
-    let tally = Tally::default();
-    let folder = tempfile::tempdir().context("no folder for the broker")?;
-    let mut broker = JarBroker::start(folder.path())?;
-    kafka::until_it_answers(broker.address(), BROKER_BOUND);
+    let tally = Tally::of(order);
+    let folder = tempfile::tempdir().context("no folder for the brokers")?;
+    let mut brokers = Brokers::start(folder.path(), order.is_cluster)?;
     let (mut done, deadline) = (0, began + order.longest);
     while done < order.kills && Instant::now() < deadline && !(order.stops_early && tally.violations() > 0) {
         let kills = KILLS_OF_A_WORLD.min(order.kills - done);
         let seed = order.seed.wrapping_mul(1_000_003).wrapping_add(done);
-        let arena = Arena::new(broker.address().to_owned(), order.programs.clone(), seed)?;
+        let arena = Arena::new(&brokers, order.programs.clone(), seed)?;
         let order = Order { kills, seed, ..order.clone() };
-        world(&arena, &mut broker, &tally, &order, deadline)?;
+        world(&arena, &mut brokers, &tally, &order, deadline)?;
         done += kills;
     }
-    Ok(tally.summary(order.seed, began.elapsed().as_secs()))
+    Ok(tally.summary())
 }
 
 fn world(
     arena: &Arena,
-    broker: &mut JarBroker,
+    brokers: &mut Brokers,
     tally: &Tally,
     order: &Order,
     deadline: Instant,
@@ -78,20 +82,24 @@ fn world(
         let began = Instant::now();
         kill(
             arena,
-            broker,
+            brokers,
             tally,
             &departures,
-            &Stretch { kills: stretch, seed: order.seed.wrapping_add(done), deadline },
+            &Stretch {
+                kills: stretch,
+                of_brokers: of_brokers(order, done) - of_brokers(order, done - stretch),
+                seed: order.seed.wrapping_add(done),
+                deadline,
+            },
         )?;
         let killed = began.elapsed();
         let stops = order.stops_early && tally.violations() > 0;
         let is_last = done == order.kills || stops || Instant::now() >= deadline;
         rest(arena, &departures, tally, is_last);
-        tell(&format!(
-            "{} kills in {} s, at rest after {} s, {} violations so far",
-            stretch,
+        tally.tell(&format!(
+            "at rest: {stretch} kills took {} s and the rest {} s, {} violations so far",
             killed.as_secs(),
-            began.elapsed().as_secs(),
+            began.elapsed().saturating_sub(killed).as_secs(),
             tally.violations()
         ));
         if is_last || order.stops_early && tally.violations() > 0 {
@@ -103,23 +111,28 @@ fn world(
 /// What is killed between two rests.
 struct Stretch {
     kills: u64,
+    of_brokers: u64,
     seed: u64,
     deadline: Instant,
 }
 
-/// Three killers at once, life and faults beside them, and the broker's kills.
+/// How many of the world's first kills are a broker's.
+fn of_brokers(order: &Order, kills: u64) -> u64 {
+    if order.is_cluster { kills.div_ceil(BROKER_OF_THREE_EVERY) } else { kills / BROKER_EVERY }
+}
+
+/// Three killers at once, life and faults beside them, and the brokers' kills.
 fn kill(
     arena: &Arena,
-    broker: &mut JarBroker,
+    brokers: &mut Brokers,
     tally: &Tally,
     departures: &Departures,
     stretch: &Stretch,
 ) -> Result<()> {
-    let Stretch { kills, seed, deadline } = *stretch;
+    let Stretch { kills, of_brokers, seed, deadline } = *stretch;
     let (stop, at_work) = (AtomicBool::new(false), AtomicUsize::new(SERVICES.len()));
     arena.trouble();
-    let of_broker = kills / BROKER_EVERY;
-    let shares = shares(kills - of_broker);
+    let shares = shares(kills - of_brokers);
     thread::scope(|scope| {
         scope.spawn(|| live(arena, departures, Dice::of(seed, "life"), &stop));
         for (service, share) in SERVICES.into_iter().zip(shares) {
@@ -132,7 +145,8 @@ fn kill(
                 killer.keep_running(|| at_work.load(Ordering::Relaxed) == 0);
             });
         }
-        let result = kill_broker(broker, tally, of_broker, Dice::of(seed, "broker"));
+        let dice = Dice::of(seed, "broker");
+        let result = brokers.kill(&arena.world, tally, of_brokers, dice, || Instant::now() >= deadline);
         while at_work.load(Ordering::Relaxed) > 0 {
             thread::sleep(Duration::from_millis(20));
         }
@@ -141,27 +155,10 @@ fn kill(
     })
 }
 
-/// From the thread that started it: the kernel ends the broker with that thread.
-fn kill_broker(broker: &mut JarBroker, tally: &Tally, kills: u64, mut dice: Dice) -> Result<()> {
-    for _ in 0..kills {
-        thread::sleep(dice.milliseconds(BROKER_PAUSE.0, BROKER_PAUSE.1));
-        broker.kill()?;
-        broker.start_again()?;
-        kafka::until_it_answers(broker.address(), BROKER_BOUND);
-        tally.kill("broker");
-    }
-    Ok(())
-}
-
 /// So many kills for each service, as it has places.
 fn shares(kills: u64) -> [u64; 3] {
     let places = |of: &str| PLACES.iter().filter(|place| service(place) == of).count() as u64;
     let of = |service: &str| kills * places(service) / PLACES.len() as u64;
     let (producer, processor) = (of("producer"), of("processor"));
     [producer, processor, kills - producer - processor]
-}
-
-#[expect(clippy::print_stderr, reason = "the progress of a long run")]
-pub(super) fn tell(line: &str) {
-    eprintln!("{line}");
 }

@@ -30,7 +30,7 @@ impl Output {
 
     pub(super) fn contains(&self, text: &str) -> bool {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.windows(text.len()).any(|window| window == text.as_bytes())
+        String::from_utf8_lossy(&written).contains(text)
     }
 
     /// All of it, once the process has ended.

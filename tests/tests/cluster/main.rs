@@ -3,6 +3,7 @@
 //! One test at a time: each has a cluster of its own, and memory for one.
 
 mod handovers;
+mod kills;
 mod services;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,8 +20,13 @@ struct Own {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// The right to have a cluster.
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn own() -> Own {
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = alone();
     let folder = tempfile::tempdir().expect("a folder for the brokers");
     let cluster = Cluster::start(folder.path()).expect("the brokers start");
     Own { cluster, _folder: folder, _alone: alone }
