@@ -23,6 +23,7 @@ use service::{
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
+    wait::Teller,
 };
 use tracing::{info, warn};
 
@@ -181,7 +182,7 @@ impl<'a> Task<'a> {
     /// predecessor's transaction has ended are the graph and the offset what they stay. The restore ends at a barrier
     /// that the task itself has written.
     ///
-    /// A stop is noticed before the first step and all through the restore: whoever waits for the partition, or for the
+    /// A stop is noticed until the producer is open and all through the restore: whoever waits for the partition, or for the
     /// process's end, does not wait for the whole of it.
     pub fn open(
         shared: &'a Shared,
@@ -194,7 +195,19 @@ impl<'a> Task<'a> {
         }
         let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
-        let producer = TransactionalProducer::open(&shared.client, &transactional_id, TRANSACTION_TIMEOUT)?;
+        let teller = Teller::new(&shared.health, format!("partition {partition}, writing"));
+        let is_stopped = || {
+            heartbeat.beat();
+            stop.load(Ordering::Relaxed)
+        };
+        let opened = TransactionalProducer::open_unless(
+            &shared.client,
+            &transactional_id,
+            TRANSACTION_TIMEOUT,
+            teller,
+            is_stopped,
+        )?;
+        let Some(producer) = opened else { return Err(Error::Stopped) };
         service::failpoint!("processor::after_init_transactions");
         let graph = Topic::Graph.name(&shared.prefix);
         let key = barrier_key(partition, shared.partition_count);

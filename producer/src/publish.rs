@@ -11,8 +11,10 @@ use rdkafka::message::OwnedHeaders;
 use schemas::codec::encode;
 use schemas::raw::RawRecord;
 use schemas::topics::{self, Topic};
+use service::admin::Health;
 use service::kafka::headers::of_raw;
 use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer};
+use service::wait::Teller;
 use thiserror::Error;
 use tracing::warn;
 
@@ -90,6 +92,7 @@ pub struct Publisher {
     topic: String,
     group: String,
     partition_count: i32,
+    health: Option<Arc<Health>>,
     slots: Arc<Mutex<BTreeMap<i32, Arc<Slot>>>>,
 }
 
@@ -101,8 +104,16 @@ impl Publisher {
             topic: Topic::Raw.name(prefix),
             group: group_id(prefix),
             partition_count,
+            health: None,
             slots: Arc::default(),
         }
+    }
+
+    /// Tells `/readyz` from now on what its producers wait for; without it, the log alone.
+    #[must_use]
+    pub fn telling(mut self, health: &Arc<Health>) -> Self {
+        self.health = Some(Arc::clone(health));
+        self
     }
 
     /// The partition that holds the organization's history.
@@ -203,7 +214,11 @@ impl Publisher {
     ) -> Result<(&'a TransactionalProducer, Opening), transaction::Error> {
         if producer.open.is_none() {
             let id = format!("{}-{partition}", self.group);
-            let opened = TransactionalProducer::open(&self.client, &id, TRANSACTION_TIMEOUT)?;
+            let name = format!("{} partition {partition}, writing", self.topic);
+            let teller = self.health.as_ref().map_or_else(Teller::default, |it| Teller::new(it, name));
+            let opened =
+                TransactionalProducer::open_unless(&self.client, &id, TRANSACTION_TIMEOUT, teller, || false)?
+                    .expect("nobody stops it");
             service::failpoint!("producer::after_init_transactions");
             producer.open = Some(opened);
             producer.openings += 1;

@@ -65,7 +65,10 @@ pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow
     };
     let Some((sources, partition_count)) = reached else { return Ok(Outcome::Done) };
     let running = Arc::new(Running {
-        context: Context { publisher: Publisher::new(client.clone(), &prefix, partition_count), metrics },
+        context: Context {
+            publisher: Publisher::new(client.clone(), &prefix, partition_count).telling(&health),
+            metrics,
+        },
         assignment: Assignment::default(),
         health,
         at_once: Semaphore::new(MAX_POLLS_AT_ONCE),

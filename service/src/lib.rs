@@ -14,6 +14,7 @@ pub mod metrics;
 pub mod redaction;
 pub mod shell;
 pub mod telemetry;
+pub mod wait;
 
 pub use crate::exit::run_main;
 

@@ -16,6 +16,7 @@ use service::kafka::restore::{RestoreError, restore_to};
 use service::kafka::settle;
 use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
+use service::wait::Teller;
 
 use crate::run::Options;
 
@@ -41,21 +42,27 @@ impl SyncTopic {
         topic: &str,
         partition: i32,
     ) -> Result<Self, Error> {
-        let opened = Self::open_unless(base, group_id, topic, partition, || false)?;
+        let opened = Self::open_unless(base, group_id, topic, partition, Teller::default(), || false)?;
         Ok(opened.expect("nobody stops it"))
     }
 
-    /// The same, given up with `None` as soon as it `is_stopped`.
+    /// The same, given up with `None` as soon as it `is_stopped`. What the writer waits for, the `teller` tells.
     pub(crate) fn open_unless(
         base: &ClientConfig,
         group_id: &str,
         topic: &str,
         partition: i32,
+        teller: Teller,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let transactional_id = format!("{group_id}-{partition}");
-        let opened =
-            TransactionalProducer::open_unless(base, &transactional_id, TRANSACTION_TIMEOUT, is_stopped)?;
+        let opened = TransactionalProducer::open_unless(
+            base,
+            &transactional_id,
+            TRANSACTION_TIMEOUT,
+            teller,
+            is_stopped,
+        )?;
         Ok(opened.map(|producer| Self {
             producer: Mutex::new(producer),
             base: base.clone(),

@@ -16,6 +16,7 @@ use service::exit::{Shutdown, ShutdownTrigger};
 use service::kafka::check_known;
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::restore_to;
+use service::wait::Teller;
 
 use self::end::End;
 pub(crate) use self::error::{TaskError, read_failed};
@@ -103,7 +104,8 @@ impl Task {
             shutdown.is_requested()
         };
         let Setup { kafka, group_id, sync_topic, .. } = setup.as_ref();
-        let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, is_stopped);
+        let teller = Teller::new(&setup.health, format!("{sync_topic} partition {partition}, writing"));
+        let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, teller, is_stopped);
         let Some(topic) = opened.map_err(|error| write_failed(partition, error))? else { return Ok(None) };
         service::failpoint!("sink::after_fencing");
         let records = topic.restore(is_stopped).map_err(|error| restore_failed(partition, error))?;

@@ -38,10 +38,15 @@ pub(crate) const RESERVED: [&str; 17] = [
 ];
 
 /// Set where the user does not say otherwise, for all clients.
-const DEFAULTS: [(&str, &str); 4] = [
+const DEFAULTS: [(&str, &str); 6] = [
     ("client.id", "anthropic-graph"),
     // Brokers close idle connections, and an idle service has many: no news.
     ("log.connection.close", "false"),
+    // Of pauses before a broker that went away is tried again (ms). librdkafka asks who the transaction coordinator is
+    // only when such a try has failed: its own ten seconds would be added to every election.
+    ("reconnect.backoff.max.ms", "1000"),
+    // A broker whose machine is gone refuses nothing: how long a connection to it is tried (ms), instead of 30 s.
+    ("socket.connection.setup.timeout.ms", "10000"),
     // A broker behind a load balancer drops silent connections without a word.
     ("socket.keepalive.enable", "true"),
     // One request that a broker leaves unanswered (ms): librdkafka's own minute would stall a poll or a task for it.

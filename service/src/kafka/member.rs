@@ -260,7 +260,7 @@ impl Rebalances {
     }
 }
 
-fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+pub(super) fn partitions(list: &TopicPartitionList) -> Vec<i32> {
     let mut partitions: Vec<i32> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
     partitions.sort_unstable();
     partitions

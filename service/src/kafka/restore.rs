@@ -10,6 +10,7 @@ use super::{
     newer::{NewerRecord, check_known},
     partition::{self, PartitionReader, Record, Start, hurried},
 };
+use crate::wait::Teller;
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -17,6 +18,10 @@ const IDLE_BOUND: Duration = Duration::from_mins(1);
 const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often the progress is logged.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What ends a wait for records.
+const COMES: &str =
+    "it ends once the partition's leader answers and no transaction before that offset is open any more";
 
 /// Why a restore stopped.
 #[derive(Debug, Error)]
@@ -111,6 +116,8 @@ pub fn restore_to<E>(
 ) -> Result<bool, RestoreError<E>> {
     let mut last_progress = Instant::now();
     let mut last_line = Instant::now();
+    let what = format!("records of {} partition {} up to offset {end}", reader.topic(), reader.partition());
+    let mut wait = Teller::default().wait(what, COMES);
     while reader.position() < end {
         if is_stopped() {
             return Ok(false);
@@ -130,12 +137,13 @@ pub fn restore_to<E>(
                     },
                 })?;
                 last_progress = Instant::now();
+                wait.comes();
             }
             None if last_progress.elapsed() >= IDLE_BOUND => {
                 let (topic, partition) = (reader.topic().to_owned(), reader.partition());
                 return Err(RestoreError::Stalled { topic, partition, position: reader.position(), end });
             }
-            None => {}
+            None => wait.goes_on(""),
         }
         if last_line.elapsed() >= PROGRESS_INTERVAL {
             last_line = Instant::now();

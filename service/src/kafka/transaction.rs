@@ -14,9 +14,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use thiserror::Error;
-use tracing::warn;
+use tracing::debug;
 
 use super::client::with;
+use crate::wait::{Teller, Wait};
 
 mod barrier;
 mod polled;
@@ -34,10 +35,16 @@ const DELIVERY_BOUND: Duration = Duration::from_mins(1);
 /// How long a commit, an abort or sending offsets is repeated: as `DELIVERY_BOUND`.
 const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
-/// bound.
-const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// bound, and that the wait is long.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same while a producer is opened: a stop is noticed between two tries.
 const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// What ends a wait for records to be taken.
+const TAKEN: &str = "it ends once the leaders of their partitions take them, which needs as many replicas in sync as \
+                     min.insync.replicas asks for; check that the brokers are up and reachable";
+/// What ends a wait for the answer to a call.
+const ANSWERED: &str = "it ends once the coordinator answers, which needs a leader, and min.insync.replicas, of its \
+                        partition of __transaction_state or __consumer_offsets; check that the brokers are up and reachable";
 /// Set where the user does not say otherwise.
 const DEFAULTS: [(&str, &str); 4] = [
     // The elements of an organization repeat each other: a third of the bytes for little CPU.
@@ -122,6 +129,7 @@ pub struct TransactionalProducer {
     polled: PolledProducer,
     transactional_id: String,
     bootstrap_servers: String,
+    teller: Teller,
 }
 
 impl TransactionalProducer {
@@ -132,15 +140,18 @@ impl TransactionalProducer {
         transactional_id: &str,
         transaction_timeout: Duration,
     ) -> Result<Self, Error> {
-        let opened = Self::open_unless(base, transactional_id, transaction_timeout, || false)?;
+        let opened =
+            Self::open_unless(base, transactional_id, transaction_timeout, Teller::default(), || false)?;
         Ok(opened.expect("nobody stops it"))
     }
 
-    /// The same, given up with `None` as soon as it `is_stopped`. The predecessor may have been fenced by then.
+    /// The same, given up with `None` as soon as it `is_stopped`. The predecessor may have been fenced by then. What the
+    /// producer waits for, now and later, the `teller` tells.
     pub fn open_unless(
         base: &ClientConfig,
         transactional_id: &str,
         transaction_timeout: Duration,
+        teller: Teller,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let timeout_ms = transaction_timeout.as_millis().to_string();
@@ -153,13 +164,14 @@ impl TransactionalProducer {
             polled,
             transactional_id: transactional_id.to_owned(),
             bootstrap_servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
+            teller,
         };
         let init_transactions = || {
             // Asked before a broker is connected, librdkafka waits for half a second before it asks again.
             let _connected = this.producer().client().fetch_cluster_id(OPEN_CALL_TIMEOUT);
             this.producer().init_transactions(OPEN_CALL_TIMEOUT)
         };
-        match this.repeat_unless(OPEN_BOUND, &is_stopped, init_transactions) {
+        match this.repeat_unless("init_transactions", OPEN_BOUND, &is_stopped, init_transactions) {
             Ok(()) => Ok(Some(this)),
             Err(_) if is_stopped() => Ok(None),
             Err(source) if is_retriable(&source) => {
@@ -194,6 +206,7 @@ impl TransactionalProducer {
         let mut record = BaseRecord::to(topic).partition(partition).key(key).headers(headers);
         record.payload = value;
         let deadline = Instant::now() + DELIVERY_BOUND;
+        let mut wait = None;
         loop {
             let source = match self.producer().send(record) {
                 Ok(()) => return Ok(()),
@@ -205,6 +218,7 @@ impl TransactionalProducer {
             match source.rdkafka_error_code() {
                 Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
                     self.surface_failure()?;
+                    wait.get_or_insert_with(|| self.wait_for("records to be delivered", TAKEN)).goes_on("");
                     thread::sleep(BUSY_PAUSE);
                 }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
@@ -230,9 +244,9 @@ impl TransactionalProducer {
             list.add_partition_offset(topic, partition, Offset::Offset(next))
                 .map_err(|source| fatal("send_offsets_to_transaction", source))?;
         }
-        match self
-            .repeat(COMMIT_BOUND, || self.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT))
-        {
+        match self.repeat("send_offsets_to_transaction", || {
+            self.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT)
+        }) {
             Ok(()) => Ok(()),
             Err(source) if is_retriable(&source) => {
                 Err(abortable("the offsets were not taken in time", Some(source)))
@@ -244,7 +258,7 @@ impl TransactionalProducer {
     /// Commits the transaction, once all its records are delivered.
     pub fn commit(&self) -> Result<(), Error> {
         self.wait_for_deliveries()?;
-        match self.repeat(COMMIT_BOUND, || self.producer().commit_transaction(CALL_TIMEOUT)) {
+        match self.repeat("commit_transaction", || self.producer().commit_transaction(CALL_TIMEOUT)) {
             Ok(()) => {
                 self.polled.set_busy(false);
                 Ok(())
@@ -258,7 +272,7 @@ impl TransactionalProducer {
 
     /// Aborts the transaction. Not after [`Error::OutcomeUnknown`] or [`Error::Fenced`].
     pub fn abort(&self) -> Result<(), Error> {
-        match self.repeat(COMMIT_BOUND, || self.producer().abort_transaction(CALL_TIMEOUT)) {
+        match self.repeat("abort_transaction", || self.producer().abort_transaction(CALL_TIMEOUT)) {
             Ok(()) => {
                 self.polled.set_busy(false);
                 Ok(())
@@ -278,11 +292,13 @@ impl TransactionalProducer {
     /// none left it returns at once.
     fn wait_for_deliveries(&self) -> Result<(), Error> {
         let deadline = Instant::now() + DELIVERY_BOUND;
+        let mut wait = self.wait_for("records to be delivered", TAKEN);
         while self.producer().in_flight_count() > 0 {
             self.surface_failure()?;
             if Instant::now() >= deadline {
                 return Err(abortable("its records were not delivered in time", None));
             }
+            wait.goes_on("");
             thread::sleep(BUSY_PAUSE);
         }
         self.surface_failure()
@@ -312,26 +328,33 @@ impl TransactionalProducer {
     }
 
     /// Repeats a call that may be resumed while its error says so.
-    fn repeat(&self, bound: Duration, call: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
-        self.repeat_unless(bound, || false, call)
+    fn repeat(&self, name: &str, call: impl Fn() -> KafkaResult<()>) -> KafkaResult<()> {
+        self.repeat_unless(name, COMMIT_BOUND, || false, call)
     }
 
     fn repeat_unless(
         &self,
+        name: &str,
         bound: Duration,
         is_stopped: impl Fn() -> bool,
         call: impl Fn() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let deadline = Instant::now() + bound;
+        let mut wait = self.wait_for(name, ANSWERED);
         loop {
             match call() {
                 Err(error) if is_retriable(&error) && Instant::now() < deadline && !is_stopped() => {
-                    warn!(transactional.id = self.transactional_id, %error, "repeating a transaction call");
+                    debug!(transactional.id = self.transactional_id, %error, "repeating {name}");
+                    wait.goes_on(&error.to_string());
                     thread::sleep(BUSY_PAUSE);
                 }
                 result => return result,
             }
         }
+    }
+
+    fn wait_for(&self, what: &str, ends: &'static str) -> Wait {
+        self.teller.wait(format!("{what} (transactional.id {})", self.transactional_id), ends)
     }
 
     fn named(&self, call: &'static str, source: KafkaError) -> Error {

@@ -3,21 +3,25 @@
 //! librdkafka says that all brokers are down, but not that one is back, and says nothing while a network swallows
 //! packets. So a thread, one for the whole process, keeps asking with the member's client.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tracing::{error, info};
 
 use super::client::{changed_secret, is_rejection, log};
+use super::member::partitions;
+use super::partition::is_permanent;
 use crate::admin::Health;
 use crate::redaction::redact;
+use crate::wait::{Teller, Wait};
 
 /// The check that the watch sets.
 const CHECK: &str = "kafka";
@@ -26,6 +30,11 @@ const CHECK: &str = "kafka";
 const PAUSE: Duration = Duration::from_secs(3);
 /// How long an answer may take: a broker needs milliseconds, and a slow one a second or two.
 const ANSWER_BOUND: Duration = Duration::from_secs(3);
+/// How long the group's coordinator, and the partitions' leaders, may take to answer: as a whole, so that the next look
+/// at the brokers comes soon.
+const PART_BOUND: Duration = Duration::from_secs(2);
+/// The same of one leader, where not all have answered.
+const LEADER_BOUND: Duration = Duration::from_millis(300);
 /// Questions of a client that is made to learn the reason, each for as long as [`REASON_BOUND`] (count).
 const REASON_TRIES: usize = 3;
 /// How long one of them may take.
@@ -72,6 +81,74 @@ pub(super) struct Made {
     pub(super) used: ClientConfig,
 }
 
+/// Of no topic, so that no transaction has an offset of it, which would have to end before the coordinator answers.
+const NO_PARTITION: i32 = i32::MAX;
+
+/// What else the process needs than any broker: whose loss a broker that answers does not show.
+struct Parts {
+    topic: String,
+    health: Arc<Health>,
+    coordinator: Wait,
+    leaders: BTreeMap<i32, Wait>,
+}
+
+impl Parts {
+    fn new(topic: &str, group_id: &str, health: &Arc<Health>) -> Self {
+        let coordinator = Teller::new(health, "consumer group coordinator").wait(
+            format!("the coordinator of the consumer group {group_id}"),
+            "it ends once its partition of __consumer_offsets has a leader that answers; check that the brokers are up and \
+             reachable",
+        );
+        Self { topic: topic.to_owned(), health: Arc::clone(health), coordinator, leaders: BTreeMap::new() }
+    }
+
+    fn ask_coordinator<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, NO_PARTITION);
+        told(&mut self.coordinator, consumer.committed_offsets(list, PART_BOUND));
+    }
+
+    fn ask_leaders<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+        let Ok(assigned) = consumer.assignment() else { return };
+        let partitions = partitions(&assigned);
+        self.leaders.retain(|partition, _| partitions.contains(partition));
+        for partition in &partitions {
+            self.leaders.entry(*partition).or_insert_with(|| {
+                let name = format!("{} partition {partition}, reading", self.topic);
+                Teller::new(&self.health, name).wait(
+                    "the partition's leader",
+                    "it ends once one is elected and answers; check that the brokers are up and reachable",
+                )
+            });
+        }
+        if partitions.is_empty() {
+            return;
+        }
+        // One request to each leader. Which of them did not answer is not said.
+        let mut list = assigned;
+        let is_answered =
+            list.set_all_offsets(Offset::End).is_ok() && consumer.offsets_for_times(list, PART_BOUND).is_ok();
+        let deadline = Instant::now() + PART_BOUND;
+        for (partition, wait) in &mut self.leaders {
+            if is_answered {
+                wait.comes();
+            } else if Instant::now() < deadline {
+                told(wait, consumer.fetch_watermarks(&self.topic, *partition, LEADER_BOUND));
+            } else {
+                wait.goes_on("");
+            }
+        }
+    }
+}
+
+/// Who refuses has answered.
+fn told<T>(wait: &mut Wait, answer: Result<T, KafkaError>) {
+    match answer {
+        Err(error) if !is_permanent(&error) => wait.goes_on(&error.to_string()),
+        _ => wait.comes(),
+    }
+}
+
 /// The thread that asks. Dropping it waits for the thread's end: one question at most.
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -98,6 +175,8 @@ impl Watch {
         let thread = thread::Builder::new()
             .name("kafka watch".to_owned())
             .spawn(move || {
+                let group_id = made.used.get("group.id").unwrap_or_default();
+                let mut parts = Parts::new(&topic, group_id, &health);
                 let mut watching =
                     Watching { made, trouble, last_answer: Timestamp::now(), told: Told::Nothing };
                 while !seen.is_stopping.load(Ordering::Acquire) {
@@ -109,6 +188,12 @@ impl Watch {
                     health.set(CHECK, watching.judge(answer.as_ref(), &seen));
                     if is_down && watching.learn_reason(&topic) {
                         health.set(CHECK, watching.judge(answer.as_ref(), &seen));
+                    }
+                    if !is_down {
+                        parts.ask_coordinator(consumer.as_ref());
+                    }
+                    if !is_down && !seen.is_stopping.load(Ordering::Acquire) {
+                        parts.ask_leaders(consumer.as_ref());
                     }
                     thread::park_timeout(PAUSE);
                 }
