@@ -21,6 +21,13 @@ pub use record::Record;
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a reader hears nothing before it asks the leader whether there is something, and that once more before it
+/// takes its consumer for stuck: a fetch is answered within a second.
+const SILENCE_BOUND: Duration = Duration::from_secs(5);
+/// After how many such questions without an answer another consumer asks (count): half a minute.
+const MAX_UNANSWERED: u32 = 5;
+/// How long that question may take: the reader's owner is held up meanwhile.
+const SILENCE_QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two tries of a question that no leader answered.
 const QUERY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -69,6 +76,8 @@ pub enum Start {
 
 /// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
 pub struct PartitionReader {
+    /// With what the consumer was made.
+    config: ClientConfig,
     consumer: BaseConsumer<Met>,
     topic: String,
     partition: i32,
@@ -76,6 +85,12 @@ pub struct PartitionReader {
     position: i64,
     is_fetching: bool,
     is_idle: bool,
+    /// Since when it has heard nothing, or has not asked.
+    silent_since: Instant,
+    /// Where it was when the leader last named an end behind that.
+    behind_at: Option<i64>,
+    /// Questions that no leader has answered since it last heard of one (count).
+    unanswered: u32,
     /// A record that was read and not yet wanted.
     kept: Option<Record>,
 }
@@ -95,6 +110,7 @@ impl PartitionReader {
             Error::Fatal { topic: topic.to_owned(), partition, source: source.into() }
         })?;
         let mut reader = Self {
+            config,
             consumer,
             topic: topic.to_owned(),
             partition,
@@ -102,6 +118,9 @@ impl PartitionReader {
             position: 0,
             is_fetching: false,
             is_idle: false,
+            silent_since: Instant::now(),
+            behind_at: None,
+            unanswered: 0,
             kept: None,
         };
         reader.begin(start)?;
@@ -122,6 +141,7 @@ impl PartitionReader {
         if let Some(record) = self.kept.take() {
             return Ok(Some(self.passed(record)));
         }
+        self.break_silence()?;
         self.fetch()?;
         let deadline = Instant::now() + timeout;
         loop {
@@ -136,6 +156,7 @@ impl PartitionReader {
                     let end = self.consumer.context().take();
                     self.position = end.map_or(self.position, |end| end.max(self.position));
                     self.is_idle = true;
+                    self.silent_since = Instant::now();
                     return Ok(None);
                 }
                 Some(Err(error)) => self.judge(error)?,
@@ -231,6 +252,7 @@ impl PartitionReader {
     fn restart(&mut self) -> Result<(), Error> {
         self.kept = None;
         self.is_idle = false;
+        self.silent_since = Instant::now();
         if self.is_fetching {
             self.start = Start::Offset(self.position);
             self.is_fetching = false;
@@ -258,7 +280,40 @@ impl PartitionReader {
     fn passed(&mut self, record: Record) -> Record {
         self.position = record.offset + 1;
         self.is_idle = false;
+        self.silent_since = Instant::now();
         record
+    }
+
+    /// Takes another consumer where this one has stopped fetching. After a change of leaders, librdkafka 2.12.1 was seen to
+    /// fetch nothing for minutes although the new leader answered all other questions.
+    fn break_silence(&mut self) -> Result<(), Error> {
+        if !self.is_fetching || self.silent_since.elapsed() < SILENCE_BOUND {
+            return Ok(());
+        }
+        self.silent_since = Instant::now();
+        let answer = self.consumer.fetch_watermarks(&self.topic, self.partition, SILENCE_QUERY_TIMEOUT);
+        let is_stuck = if let Ok((_, end)) = answer {
+            self.unanswered = 0;
+            let behind_at = (end > self.position).then_some(self.position);
+            std::mem::replace(&mut self.behind_at, behind_at) == behind_at && behind_at.is_some()
+        } else {
+            // It may ask a broker that leads no more.
+            self.unanswered += 1;
+            self.unanswered.is_multiple_of(MAX_UNANSWERED)
+        };
+        if is_stuck {
+            warn!(
+                topic = self.topic,
+                partition = self.partition,
+                offset = self.position,
+                "the Kafka client fetches nothing; another one goes on"
+            );
+            self.restart()?;
+            self.behind_at = None;
+            self.consumer =
+                self.config.create_with_context(Met::default()).map_err(|error| self.failed(error))?;
+        }
+        Ok(())
     }
 
     fn fetch(&mut self) -> Result<(), Error> {
