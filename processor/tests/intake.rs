@@ -1,65 +1,21 @@
 //! What a partition's records lead to, and how much of it can be committed when.
 
+mod raw;
+
 use processor::{intake::Intake, partition_state::PartitionState};
 use schemas::{
     codec::encode,
-    raw::{Configuration, Manifest, Mark, RawRecord, Resource, START, User},
+    raw::{RawRecord, START},
     topics::Topic,
 };
 use service::kafka::partition::Record;
 
-fn raw(collection: &str, listing_id: Option<&str>) -> RawRecord {
-    RawRecord {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: collection.to_owned(),
-        poll_id: Some("p".to_owned()),
-        listing_id: listing_id.map(str::to_owned),
-        observed_ts_ms: 1,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: None,
-    }
-}
-
 fn user(listing_id: &str, id: &str) -> RawRecord {
-    let user = User { id: id.to_owned(), ..User::default() };
-    let resource = Some(Resource { user: Some(user.into()), ..Resource::default() });
-    RawRecord { resource, ..raw("users", Some(listing_id)) }
+    RawRecord { resource: Some(raw::user(id)), ..raw::blank("users", Some(listing_id)) }
 }
 
 fn manifest(listing_id: &str, count: i64) -> RawRecord {
-    let configuration = Configuration {
-        account_name: None,
-        tag_account_name: false,
-        max_deleted_fraction: 0.3,
-        max_deleted_count: 20,
-    };
-    let manifest = Manifest {
-        count,
-        pages: 1,
-        parameters: [].into(),
-        first_cursor: None,
-        last_cursor: None,
-        first_request_id: None,
-        last_request_id: None,
-        started_ts_ms: 1,
-        ended_ts_ms: 2,
-        configuration,
-    };
-    RawRecord { manifest: Some(manifest), ..raw("users", Some(listing_id)) }
-}
-
-fn mark(kind: &str) -> RawRecord {
-    let mark = Mark {
-        kind: kind.to_owned(),
-        trigger: "manual".to_owned(),
-        outcomes: vec![],
-        complete: false,
-        reason: None,
-    };
-    RawRecord { mark: Some(mark), ..raw("poll", None) }
+    RawRecord { manifest: Some(raw::manifest(count)), ..raw::blank("users", Some(listing_id)) }
 }
 
 fn intake() -> Intake {
@@ -86,7 +42,8 @@ fn taken(intake: &mut Intake, topic: Topic) -> Option<(i64, Vec<String>)> {
 #[test]
 fn what_is_whole_before_an_open_listing_can_be_committed() {
     let mut intake = intake();
-    let records = [mark(START), user("a", "ada"), manifest("a", 1), user("b", "ada")];
+    let start = RawRecord { mark: Some(raw::mark(START)), ..raw::blank("poll", None) };
+    let records = [start, user("a", "ada"), manifest("a", 1), user("b", "ada")];
     for (offset, raw) in (0..).zip(&records) {
         intake.take(record(offset, raw));
     }

@@ -1,69 +1,31 @@
 //! Raw records in the order of their offsets become listings.
 
+mod raw;
+
 use processor::bounds::MAX_TEXT_BYTES;
 use processor::listing::{Assembler, Dropped, Leftover, Listing, Malformed, Unit};
 use schemas::{
     codec::{Raw, decode_raw, encode},
-    raw::{
-        Configuration, Decision, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, User,
-        decision, outcome,
-    },
+    raw::{Decision, END, ListingOutcome, Mark, RawRecord, START, decision, outcome},
 };
 
 fn record(collection: &str, listing_id: &str) -> RawRecord {
-    RawRecord {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: collection.to_owned(),
-        poll_id: Some("p".to_owned()),
-        listing_id: Some(listing_id.to_owned()),
-        observed_ts_ms: 1,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: None,
-    }
+    raw::blank(collection, Some(listing_id))
 }
 
 fn user(listing_id: &str, id: &str) -> Raw {
-    let user = User { id: id.to_owned(), ..User::default() };
-    let resource = Some(Resource { user: Some(user.into()), ..Resource::default() });
-    raw(&RawRecord { resource, ..record("users", listing_id) })
+    read(&RawRecord { resource: Some(raw::user(id)), ..record("users", listing_id) })
 }
 
 fn manifest(listing_id: &str, count: i64) -> Raw {
-    let configuration = Configuration {
-        account_name: None,
-        tag_account_name: false,
-        max_deleted_fraction: 0.3,
-        max_deleted_count: 20,
-    };
-    let manifest = Manifest {
-        count,
-        pages: 1,
-        parameters: [].into(),
-        first_cursor: None,
-        last_cursor: None,
-        first_request_id: None,
-        last_request_id: None,
-        started_ts_ms: 1,
-        ended_ts_ms: 2,
-        configuration,
-    };
-    raw(&RawRecord { manifest: Some(manifest), ..record("users", listing_id) })
+    read(&RawRecord { manifest: Some(raw::manifest(count)), ..record("users", listing_id) })
 }
 
 fn start() -> Mark {
-    Mark {
-        kind: START.to_owned(),
-        trigger: "manual".to_owned(),
-        outcomes: vec![],
-        complete: false,
-        reason: None,
-    }
+    raw::mark(START)
 }
 
-fn raw(record: &RawRecord) -> Raw {
+fn read(record: &RawRecord) -> Raw {
     decode_raw(&encode(record)).expect("a raw record")
 }
 
@@ -126,10 +88,10 @@ fn a_mark_or_another_organization_ends_a_listing_that_never_got_its_manifest() {
     for record in [RawRecord { mark: Some(start()), ..record("poll", "l") }, other] {
         let mut assembler = Assembler::default();
         assembler.take(user("old", "ada"), 0).expect("a resource");
-        assembler.take(raw(&record), 1).expect("a unit");
+        assembler.take(read(&record), 1).expect("a unit");
         assert!(assembler.is_at_rest());
         let leftover = Leftover {
-            organization_id: "o".to_owned(),
+            organization_id: raw::ORGANIZATION.to_owned(),
             collection: "users".to_owned(),
             listing_id: "old".to_owned(),
             resources: 1,
@@ -229,7 +191,7 @@ fn a_listing_that_lost_its_manifest_damages_no_later_one() {
 
 #[test]
 fn a_record_that_is_nothing_or_two_things_is_refused() {
-    let refused = |record: RawRecord| Assembler::default().take(raw(&record), 0).expect_err("refused");
+    let refused = |record: RawRecord| Assembler::default().take(read(&record), 0).expect_err("refused");
     let slash = RawRecord { organization_id: "a/coverage".to_owned(), ..record("users", "l") };
     assert_eq!(refused(slash), Malformed::Organization("a/coverage".to_owned()));
     assert_eq!(refused(record("users", "l")), Malformed::Parts(0));
@@ -248,7 +210,7 @@ fn a_record_that_is_nothing_or_two_things_is_refused() {
 
 #[test]
 fn a_text_that_changes_or_state_would_repeat_is_refused_beyond_its_bound() {
-    let taken = |record: RawRecord| Assembler::default().take(raw(&record), 0).map(|_| ());
+    let taken = |record: RawRecord| Assembler::default().take(read(&record), 0).map(|_| ());
     let long = |bytes: usize| "x".repeat(bytes);
     let decision = |by: &str, why: &str| {
         let decision = Decision {

@@ -11,6 +11,28 @@ use schemas::{
 use super::{PartitionState, Unfit};
 use crate::listing::Unit;
 
+/// Coverage that says nothing.
+fn coverage(collection: &str) -> Coverage {
+    Coverage {
+        organization_id: "o".to_owned(),
+        organization_name: "nimbus".to_owned(),
+        collection: collection.to_owned(),
+        whole: None,
+        latest: None,
+        not_whole_since_ts_ms: None,
+        poll: None,
+    }
+}
+
+fn of_polls(poll: Poll) -> Coverage {
+    Coverage { poll: Some(poll), ..coverage(POLL) }
+}
+
+fn fold(state: &mut PartitionState, coverage: Coverage) {
+    let key = GraphKey::Coverage(coverage.collection.clone());
+    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+}
+
 #[test]
 fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
     let mut state = PartitionState::new(0, 1);
@@ -36,23 +58,14 @@ fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
 #[test]
 fn a_raw_topic_that_ends_before_what_was_read_of_it_is_refused() {
     let mut state = PartitionState::new(0, 1);
-    let coverage = Coverage {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: "users".to_owned(),
-        whole: None,
-        latest: Some(Latest {
-            outcome: outcome::WHOLE.to_owned(),
-            reason: None,
-            poll_id: None,
-            raw_offset: 7,
-            ended_ts_ms: 1,
-        }),
-        not_whole_since_ts_ms: None,
-        poll: None,
+    let latest = Latest {
+        outcome: outcome::WHOLE.to_owned(),
+        reason: None,
+        poll_id: None,
+        raw_offset: 7,
+        ended_ts_ms: 1,
     };
-    let key = GraphKey::Coverage("users".to_owned());
-    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+    fold(&mut state, Coverage { latest: Some(latest), ..coverage("users") });
     assert_eq!(state.check_raw_end(8), Ok(()));
     let refused = Unfit::RawOffset { organization_id: "o".to_owned(), read: 7, end: 7 };
     assert_eq!(state.check_raw_end(7), Err(refused));
@@ -63,17 +76,7 @@ fn a_log_that_has_no_room_for_what_the_graph_has_had_is_refused() {
     let mut state = PartitionState::new(0, 1);
     assert!(state.is_blank());
     assert_eq!(state.check_log(0), Ok(()));
-    let coverage = Coverage {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: POLL.to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
-        poll: Some(Poll { revision: 3, ..Poll::default() }),
-    };
-    let key = GraphKey::Coverage(POLL.to_owned());
-    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+    fold(&mut state, of_polls(Poll { revision: 3, ..Poll::default() }));
     assert!(!state.is_blank());
     assert_eq!(state.check_log(4), Ok(()));
     for end in [0, 2] {
@@ -90,17 +93,7 @@ fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_wh
     let mut state = PartitionState::new(0, 1);
     let check = |state: &PartitionState, beginning| state.check_unread("g", "t", beginning);
     assert_eq!(check(&state, 99), Ok(()), "nothing was ever read");
-    let coverage = Coverage {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: POLL.to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
-        poll: Some(Poll { raw_offset: Some(7), ..Poll::default() }),
-    };
-    let key = GraphKey::Coverage(POLL.to_owned());
-    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+    fold(&mut state, of_polls(Poll { raw_offset: Some(7), ..Poll::default() }));
     assert_eq!(check(&state, 9), Ok(()), "only the marker of the transaction is gone");
     assert_eq!((state.maybe_unread(8), state.maybe_unread(9)), (None, Some(8)), "or a decision");
     let refused = check(&state, 10).unwrap_err().to_string();
@@ -111,17 +104,7 @@ fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_wh
 #[test]
 fn a_log_whose_newest_change_is_not_the_graph_s_last_is_refused_whichever_is_short() {
     let mut state = PartitionState::new(0, 1);
-    let coverage = Coverage {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: POLL.to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
-        poll: Some(Poll { revision: 3, ..Poll::default() }),
-    };
-    let key = GraphKey::Coverage(POLL.to_owned());
-    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+    fold(&mut state, of_polls(Poll { revision: 3, ..Poll::default() }));
     let newest = |id: &str, revision| BTreeMap::from([(id.to_owned(), revision)]);
     assert_eq!(state.check_revisions(&BTreeMap::new()), Ok(()), "nothing of it is near the end of the log");
     assert!(!state.has_no_other_change(&BTreeMap::new()));

@@ -17,7 +17,7 @@ use schemas::{
 };
 use service::kafka::partition::Record;
 
-use crate::{TOKENS, records, values};
+use crate::{TOKENS, raw, records, values};
 
 /// The partition that the processor makes of raw values.
 fn processed(input: &[u8]) -> Partition {
@@ -77,7 +77,7 @@ fn record(key: String, value: Option<Vec<u8>>, offset: i64) -> Record {
 }
 
 fn raw_key(value: &[u8]) -> String {
-    decode::<RawRecord>(value).map_or_else(|_| "o-1/users/x".to_owned(), |raw| raw.key())
+    decode::<RawRecord>(value).map_or_else(|_| format!("{}/users/x", raw::ORGANIZATION), |raw| raw.key())
 }
 
 fn corpus(name: &str) -> Corpus {

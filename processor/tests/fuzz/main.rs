@@ -2,6 +2,8 @@
 //! An input is some raw values one after the other; each begins with its schema's fingerprint.
 
 mod auditor;
+#[path = "../raw/mod.rs"]
+mod raw;
 mod records;
 
 use std::collections::BTreeMap;

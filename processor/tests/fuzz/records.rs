@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemas::codec::encode;
 use schemas::raw::{
     Actor, ApiKey, Configuration, Decision, END, ListingOutcome, Manifest, Mark, Member, Organization,
-    RawRecord, Resource, START, Scope, User, Workspace,
+    RawRecord, Resource, START, Scope, Workspace,
 };
 
-const ORGANIZATION: &str = "o-1";
+use crate::raw;
 
 #[expect(clippy::unnecessary_wraps, reason = "most fields are nullable")]
 fn some(text: &str) -> Option<String> {
@@ -17,18 +17,7 @@ fn some(text: &str) -> Option<String> {
 
 /// A record that carries nothing.
 pub(crate) fn blank() -> RawRecord {
-    RawRecord {
-        organization_id: ORGANIZATION.to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: "poll".to_owned(),
-        poll_id: some("p"),
-        listing_id: None,
-        observed_ts_ms: 1_795_468_246_445,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: None,
-    }
+    raw::blank("poll", None)
 }
 
 fn mark(kind: &str, outcomes: &[(&str, &str)]) -> RawRecord {
@@ -40,44 +29,25 @@ fn mark(kind: &str, outcomes: &[(&str, &str)]) -> RawRecord {
         request_id: None,
         listing_id: None,
     });
-    let mark = Mark {
-        kind: kind.to_owned(),
-        trigger: "interval".to_owned(),
-        outcomes: outcomes.collect(),
-        complete: true,
-        reason: None,
-    };
+    let mark = Mark { outcomes: outcomes.collect(), complete: true, ..raw::mark(kind) };
     RawRecord { mark: Some(mark), ..blank() }
 }
 
 fn listing(collection: &str, listing_id: &str, resources: Vec<Resource>) -> Vec<RawRecord> {
-    let of_listing =
-        || RawRecord { collection: collection.to_owned(), listing_id: some(listing_id), ..blank() };
+    let of_listing = || raw::blank(collection, Some(listing_id));
     let manifest = Manifest {
-        count: i64::try_from(resources.len()).expect("few"),
-        pages: 1,
         parameters: BTreeMap::from([("include_default".to_owned(), "true".to_owned())]),
-        first_cursor: None,
-        last_cursor: None,
-        first_request_id: None,
-        last_request_id: None,
-        started_ts_ms: 1,
-        ended_ts_ms: 2,
         configuration: Configuration {
             account_name: some("Nimbus"),
             tag_account_name: true,
             max_deleted_fraction: 0.3,
             max_deleted_count: 1,
         },
+        ..raw::manifest(i64::try_from(resources.len()).expect("few"))
     };
     let resources =
         resources.into_iter().map(|resource| RawRecord { resource: Some(resource), ..of_listing() });
     resources.chain([RawRecord { manifest: Some(manifest), ..of_listing() }]).collect()
-}
-
-fn user(id: &str) -> Resource {
-    let user = User { id: id.to_owned(), email: some("ada@nimbus.example"), ..User::default() };
-    Resource { user: Some(user.into()), ..Resource::default() }
 }
 
 fn workspace(id: &str) -> Resource {
@@ -103,7 +73,7 @@ fn api_key(id: &str, user_id: &str, workspace_id: &str) -> Resource {
 }
 
 fn organization() -> Resource {
-    let organization = Organization { id: ORGANIZATION.to_owned(), ..Organization::default() };
+    let organization = Organization { id: raw::ORGANIZATION.to_owned(), ..Organization::default() };
     Resource { organization: Some(organization.into()), ..Resource::default() }
 }
 
@@ -112,7 +82,7 @@ fn poll(number: &str, users: &[&str], workspaces: &[&str]) -> Vec<RawRecord> {
     let id = |collection: &str| format!("{collection}-{number}");
     let mut records = vec![mark(START, &[])];
     records.extend(listing("organization", &id("organization"), vec![organization()]));
-    records.extend(listing("users", &id("users"), users.iter().map(|id| user(id)).collect()));
+    records.extend(listing("users", &id("users"), users.iter().map(|id| raw::user(id)).collect()));
     let listed = workspaces.iter().map(|id| workspace(id)).collect();
     records.extend(listing("workspaces", &id("workspaces"), listed));
     let first = users.first().copied().unwrap_or("nobody");

@@ -85,32 +85,22 @@ fn retention(
 mod tests {
     use std::collections::BTreeMap;
 
-    use schemas::topics::{Retention, Topic};
+    use schemas::topics::Topic;
 
-    use super::super::{Broker, Wanted};
+    use super::super::verdict::tests::wanted;
     use super::findings;
 
     fn found(topic: Topic, replicas: i64, settings: &[(&str, &str)]) -> Vec<(bool, String)> {
-        let wanted = Wanted {
-            topics: &[],
-            prefix: "a",
-            partitions: 12,
-            replication_factor: 3,
-            retention: Retention::default(),
-            create: true,
-            must_see_settings: true,
-            broker: Broker::Kafka,
-        };
         let settings: BTreeMap<String, String> =
             settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let found = findings("b:9092", &wanted, topic, replicas, &settings);
+        let found = findings("b:9092", &wanted(&[]), topic, replicas, &settings);
         found.into_iter().map(|finding| (finding.is_good, finding.line)).collect()
     }
 
     /// The one finding: whether a service starts on it, and its line.
     fn one(topic: Topic, replicas: i64, setting: (&str, &str)) -> (bool, String) {
         let [finding] = &found(topic, replicas, &[setting])[..] else { panic!("one finding of {setting:?}") };
-        assert!(finding.1.starts_with(&format!("a.{}", topic.name("").trim_start_matches('.'))));
+        assert!(finding.1.starts_with(&format!("{}: ", topic.name("anthropic"))));
         let command = "--add-config";
         assert!(finding.1.contains(command) && finding.1.contains(setting.0), "{}", finding.1);
         finding.clone()

@@ -156,7 +156,7 @@ pub(super) fn create_command(servers: &str, wanted: &Wanted<'_>, topic: Topic, p
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use schemas::topics::{Retention, Topic};
@@ -164,7 +164,8 @@ mod tests {
     use super::super::{Broker, Wanted};
     use super::{Found, create_command, findings};
 
-    fn wanted(topics: &[Topic]) -> Wanted<'_> {
+    /// Of a cluster of three brokers, as the configuration has them where it names none.
+    pub(in super::super) fn wanted(topics: &[Topic]) -> Wanted<'_> {
         Wanted {
             topics,
             prefix: "anthropic",

@@ -1,0 +1,62 @@
+//! Raw records as the producer writes them, for the tests that read them.
+
+use schemas::raw::{Configuration, Manifest, Mark, RawRecord, Resource, User};
+
+/// Of all records.
+pub(crate) const ORGANIZATION: &str = "o";
+
+/// A record that carries nothing.
+pub(crate) fn blank(collection: &str, listing_id: Option<&str>) -> RawRecord {
+    RawRecord {
+        organization_id: ORGANIZATION.to_owned(),
+        organization_name: "nimbus".to_owned(),
+        collection: collection.to_owned(),
+        poll_id: Some("p".to_owned()),
+        listing_id: listing_id.map(str::to_owned),
+        observed_ts_ms: 1,
+        mark: None,
+        manifest: None,
+        decision: None,
+        resource: None,
+    }
+}
+
+/// A resource of the listing `users`.
+pub(crate) fn user(id: &str) -> Resource {
+    let email = Some("ada@nimbus.example".to_owned());
+    let user = User { id: id.to_owned(), email, ..User::default() };
+    Resource { user: Some(user.into()), ..Resource::default() }
+}
+
+/// Of a listing of one page.
+pub(crate) fn manifest(count: i64) -> Manifest {
+    let configuration = Configuration {
+        account_name: None,
+        tag_account_name: false,
+        max_deleted_fraction: 0.3,
+        max_deleted_count: 20,
+    };
+    Manifest {
+        count,
+        pages: 1,
+        parameters: [].into(),
+        first_cursor: None,
+        last_cursor: None,
+        first_request_id: None,
+        last_request_id: None,
+        started_ts_ms: 1,
+        ended_ts_ms: 2,
+        configuration,
+    }
+}
+
+/// A mark without lines.
+pub(crate) fn mark(kind: &str) -> Mark {
+    Mark {
+        kind: kind.to_owned(),
+        trigger: "manual".to_owned(),
+        outcomes: vec![],
+        complete: false,
+        reason: None,
+    }
+}
