@@ -38,20 +38,24 @@ fn record(((key, value), offset): ((&String, Option<Vec<u8>>), i64)) -> Record {
 /// uncheckable.
 pub(crate) fn check(script: &Script, topics: &Topics, seed: u32) {
     let mut partition = partition(script, topics);
-    let cut = |end: i64| i64::from(seed / 4).rem_euclid(end + 1);
-    // One of the four in each history: this costs more than the processor does.
-    if seed & 1 != 0 {
-        partition.raw_begins = cut(script.end());
-    }
-    if seed & 2 != 0 {
-        partition.changes_begin = cut(topics.changes.len().try_into().expect("few changes"));
-    }
-    let (raw, changes) = (partition.raw_begins, partition.changes_begin);
-    let verdicts = partition.verify();
-    assert_eq!(violations(&verdicts), Vec::<String>::new(), "raw begins at {raw}, changes at {changes}");
-    if raw == 0 && changes == 0 {
-        let tallies = verdicts.iter().flat_map(|verdict| verdict.tallies.values());
-        assert_eq!(tallies.map(|tally| tally.uncheckable).sum::<u64>(), 0, "nothing is cut");
+    let changes_end = i64::try_from(topics.changes.len()).expect("few changes");
+    let cut = |end: i64, shift: u32| i64::from(seed.rotate_right(shift)).rem_euclid(end + 1);
+    let cuts = [
+        (0, 0),
+        (cut(script.end(), 2), 0),
+        (0, cut(changes_end, 2)),
+        (cut(script.end(), 2), cut(changes_end, 2)),
+        (cut(script.end(), 9), cut(changes_end, 17)),
+        (cut(script.end(), 23), cut(changes_end, 28)),
+    ];
+    for (raw, changes) in cuts {
+        (partition.raw_begins, partition.changes_begin) = (raw, changes);
+        let verdicts = partition.verify();
+        assert_eq!(violations(&verdicts), Vec::<String>::new(), "raw begins at {raw}, changes at {changes}");
+        if raw == 0 && changes == 0 {
+            let tallies = verdicts.iter().flat_map(|verdict| verdict.tallies.values());
+            assert_eq!(tallies.map(|tally| tally.uncheckable).sum::<u64>(), 0, "nothing is cut");
+        }
     }
 }
 

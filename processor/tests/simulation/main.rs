@@ -23,7 +23,7 @@ use script::Script;
 use strategies::History;
 use task::{Task, Topics};
 
-/// Histories of each test (count): together two thousand, within a minute of a debug build on two cores.
+/// Histories of each test (count): together two thousand, within two minutes of a debug build on two cores.
 /// `PROPTEST_CASES` asks for another number.
 const CASES: u32 = 1_000;
 /// Histories that failed once, and are tried first ever after.
