@@ -2,10 +2,12 @@
 
 mod raw;
 
+use std::{fs, time::Duration};
+
 use processor::{intake::Intake, partition_state::PartitionState};
 use schemas::{
     codec::encode,
-    raw::{RawRecord, START},
+    raw::{Actor, ApiKey, RawRecord, Resource, START, Scope, Workspace},
     topics::Topic,
 };
 use service::kafka::partition::Record;
@@ -37,6 +39,86 @@ fn taken(intake: &mut Intake, topic: Topic) -> Option<(i64, Vec<String>)> {
     let next_offset = batch.next_offset().expect("a batch that is taken can be committed");
     let outputs = batch.into_outputs().filter(|output| output.topic == topic);
     Some((next_offset, outputs.map(|output| output.key).collect()))
+}
+
+/// Resources and manifest of a listing.
+fn listing(collection: &str, resources: impl ExactSizeIterator<Item = Resource>) -> Vec<RawRecord> {
+    let of_listing = || raw::blank(collection, Some(collection));
+    let manifest = raw::manifest(i64::try_from(resources.len()).expect("few"));
+    let resources = resources.map(|resource| RawRecord { resource: Some(resource), ..of_listing() });
+    resources.chain([RawRecord { manifest: Some(manifest), ..of_listing() }]).collect()
+}
+
+/// Ada's, in a workspace.
+fn api_key(number: usize) -> Resource {
+    let [id, user, workspace] = [format!("key-{number}"), "ada".to_owned(), "prod".to_owned()];
+    let api_key = ApiKey {
+        name: Some(id.clone()),
+        id,
+        created_at: Some("2026-05-01T10:00:00Z".to_owned()),
+        created_by: Some(Actor { id: Some(user), kind: Some("user".to_owned()) }),
+        scope: Some(Scope { kind: Some("workspace".to_owned()), workspace_id: Some(workspace) }),
+        ..ApiKey::default()
+    };
+    Resource { api_key: Some(api_key.into()), ..Resource::default() }
+}
+
+/// API keys of two listings, the one ten times as long as the other (count).
+const API_KEYS: [usize; 2] = [2_000, 20_000];
+/// How much longer the long one may take: ten times and the depth of some trees, not a hundred times.
+const FACTOR: u32 = 40;
+/// What is shorter is not measured well.
+const LEAST: Duration = Duration::from_millis(50);
+
+/// A task is silent while it takes a manifest. Liveness allows five minutes, of which a million API keys take about a
+/// third; that a task stays within it is a matter of how the time grows.
+#[test]
+fn the_time_for_which_a_task_is_silent_grows_with_the_listing_and_no_faster() {
+    let [few, many] = API_KEYS.map(silences);
+    println!("new, known and changed API keys: {few:?} and {many:?}");
+    for (few, many) in few.into_iter().zip(many) {
+        assert!(many < few.max(LEAST) * FACTOR, "{many:?} instead of {few:?}");
+    }
+}
+
+/// For how long a task is silent over API keys that are new, that it knows, and that have changed.
+fn silences(api_keys: usize) -> [Duration; 3] {
+    let workspace = Workspace { id: "prod".to_owned(), ..Workspace::default() };
+    let workspace = Resource { workspace: Some(workspace.into()), ..Resource::default() };
+    let mut intake = intake();
+    let mut offset = 0;
+    let mut silence = |records: Vec<RawRecord>, changes: usize| {
+        let (manifest, resources) = records.split_last().expect("a listing has a manifest");
+        for resource in resources {
+            intake.take(record(offset, resource));
+            offset += 1;
+        }
+        let (manifest, began) = (record(offset, manifest), processor_time());
+        intake.take(manifest);
+        let silence = processor_time().saturating_sub(began);
+        offset += 1;
+        let (_, keys) = taken(&mut intake, Topic::Changes).expect("a listing is whole");
+        assert_eq!(keys.len(), changes);
+        silence
+    };
+    silence(listing("users", [raw::user("ada")].into_iter()), 1);
+    silence(listing("workspaces", [workspace].into_iter()), 1);
+    let known = || listing("api_keys", (0..api_keys).map(api_key));
+    let changed = listing("api_keys", (0..api_keys).map(|number| renamed(api_key(number))));
+    [silence(known(), 3 * api_keys), silence(known(), 0), silence(changed, api_keys)]
+}
+
+/// How long this thread has run: other processes do not count.
+fn processor_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").expect("a Linux that counts it");
+    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.expect("nanoseconds, and what the thread waited for"))
+}
+
+fn renamed(mut resource: Resource) -> Resource {
+    let api_key = resource.api_key.as_mut().expect("an API key");
+    api_key.name = Some(format!("{} again", api_key.id));
+    resource
 }
 
 #[test]
