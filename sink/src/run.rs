@@ -190,3 +190,34 @@ fn pause(runtime: &Handle, shutdown: &Shutdown, pause: Duration) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use schemas::codec::DecodeError;
+    use service::kafka::restore::RestoreError;
+    use service::kafka::topics::Broker;
+
+    use super::{Options, is_unreachable};
+
+    #[test]
+    fn a_restore_that_stalls_at_the_start_is_waited_for_and_a_record_that_no_one_can_read_is_not() {
+        let (topic, partition) = ("anthropic.sync".to_owned(), 0);
+        let stalled = RestoreError::Stalled { topic: topic.clone(), partition, position: 0, end: 1 };
+        let of = |error: RestoreError<DecodeError>| anyhow::Error::new(error).context("failed to read");
+        assert!(is_unreachable(&of(stalled)));
+        let source = DecodeError::UnknownSchema(0);
+        assert!(!is_unreachable(&of(RestoreError::Apply { topic, partition, offset: 0, source })));
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_environment() {
+        let environment = BTreeMap::from([("JUPITERONE_API_KEY".to_owned(), "j1-secret".to_owned())]);
+        let options = Options { until_end: true, environment: Arc::new(environment), broker: Broker::Kafka };
+        let shown = format!("{options:?} {options:#?}");
+        assert!(shown.contains("until_end: true"), "{shown}");
+        assert!(!shown.contains("j1-secret") && !shown.contains("JUPITERONE_API_KEY"), "{shown}");
+    }
+}

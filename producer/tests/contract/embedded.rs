@@ -56,6 +56,14 @@ async fn embedded() -> Embedded {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn debug_shows_nothing_of_the_environment() {
+    let Embedded { options, config, .. } = embedded().await;
+    let (_, key) = options.environment.first_key_value().expect("the key");
+    let shown = format!("{options:?} {options:#?} {config:?}");
+    assert!(shown.contains("Embedded") && !shown.contains(key), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_polls_at_once_and_leaves_when_asked() {
     let Embedded { anthropic, config, options, _broker } = embedded().await;
     let (trigger, asked) = shutdown();

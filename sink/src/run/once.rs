@@ -222,3 +222,23 @@ fn verdict(organization: &Organization, considered: Considered) -> Verdict {
 fn synced(organization: &Organization) -> Verdict {
     Verdict::Synced { refused: organization.sync.parked.len() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Report, Verdict, done};
+
+    fn last_line(refused: &[(&str, usize)]) -> String {
+        let synced = refused.iter().map(|&(name, refused)| (name.to_owned(), Verdict::Synced { refused }));
+        done(&synced.collect::<Report>())
+    }
+
+    #[test]
+    fn the_last_line_counts_what_jupiterone_refuses_by_organization() {
+        assert_eq!(last_line(&[("nimbus", 0)]), "JupiterOne has the newest graph of 1 organization");
+        assert_eq!(
+            last_line(&[("cumulus", 0), ("nimbus", 1), ("stratus", 12)]),
+            "JupiterOne has the newest graph of 3 organizations, but refuses 1 object or some of their properties of \
+             nimbus, 12 objects or some of their properties of stratus; see `sink parked`"
+        );
+    }
+}

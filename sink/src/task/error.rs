@@ -66,3 +66,25 @@ pub(super) fn write_failed(partition: i32, error: transaction::Error) -> TaskErr
         Error::Fatal { .. } => TaskError::Fatal { partition, source: error.into() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use service::kafka::restore::RestoreError;
+
+    use super::{TaskError, restore_failed};
+
+    #[test]
+    fn a_restore_that_stalls_is_tried_again_and_says_what_to_look_at() {
+        let stalled = RestoreError::<std::io::Error>::Stalled {
+            topic: "anthropic.graph".to_owned(),
+            partition: 7,
+            position: 3,
+            end: 9,
+        };
+        let error = restore_failed(7, stalled);
+        assert!(matches!(error, TaskError::Reopen { partition: 7, .. }), "{error:?}");
+        let told = format!("{:#}", anyhow::Error::from(error));
+        assert!(told.contains("anthropic.graph partition 7 has made no progress at offset 3 of 9"), "{told}");
+        assert!(told.contains("leader is up") && told.contains("find-hanging"), "{told}");
+    }
+}

@@ -100,6 +100,11 @@ impl World {
         for (key, value) in organization.records() {
             self.send(&format!("{prefix}.graph"), organization.partition(), &key, Some(&value));
         }
+        self.flush();
+    }
+
+    /// Waits until all that was sent is written.
+    fn flush(&self) {
         self.producer.flush(BOUND).expect("the mock cluster answers");
     }
 

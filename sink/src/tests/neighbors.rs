@@ -1,13 +1,20 @@
 //! Organizations of one partition, of which one is paused.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use schemas::codec::encode;
+use schemas::sync::Sync;
+use service::exit::{Outcome, shutdown};
 use simulator::jupiterone::{Effect, Fault, Route};
+use tokio::task::block_in_place;
 
 use super::{World, keys};
 use crate::fixture::{Organization, PARTITIONS};
+use crate::plan::Urgency;
+use crate::run::set_up_to_decide;
+use crate::task::{Considered, Legacy, Task, now_ms};
 
 /// Organizations of the names, all in partition 0.
 fn neighbors(names: &[&str]) -> Vec<Organization> {
@@ -30,12 +37,21 @@ impl Metrics {
 
     /// None of the metrics, where the endpoint answers, has this in it.
     fn lack(&self, text: &str) {
+        let answer = self.read().unwrap_or_default();
+        assert!(!answer.contains(text), "{answer}");
+    }
+
+    /// Where the endpoint answers, one of the metrics has this in it.
+    fn have(&self, text: &str) -> bool {
+        self.read().is_ok_and(|answer| answer.contains(text))
+    }
+
+    fn read(&self) -> io::Result<String> {
         let mut answer = String::new();
-        let asked = TcpStream::connect(self.0).and_then(|mut stream| {
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
-            stream.read_to_string(&mut answer)
-        });
-        assert!(asked.is_err() || !answer.contains(text), "{answer}");
+        let mut stream = TcpStream::connect(self.0)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 }
 
@@ -106,4 +122,80 @@ async fn a_renamed_organization_beside_a_paused_one_is_not_taken_for_another_sin
     trigger.ask();
     sink.await.expect("no panic").expect("no failure");
     assert_eq!(starts(&world, paused), 2, "a question and a job before the pause");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pauses_go_on_after_another_sink_took_the_partition_over_for_a_neighbor() {
+    let mut world = World::new(&["paused", "failing", "neighbor"]).await;
+    let metrics = Metrics::of(&mut world);
+    let organizations = neighbors(&["paused", "failing", "neighbor"]);
+    let [paused, failing, neighbor] = &organizations[..] else { panic!("three") };
+    for organization in &organizations {
+        world.write(organization);
+    }
+    world.until_end().await.expect("all are synchronized");
+    fault(&world, paused, Route::Entities, Effect::Forbidden);
+    fault(&world, failing, Route::Entities, Effect::RateLimited { retry_after: Some(600) });
+    let changed = |organization: &Organization| {
+        let mut changed = organization.clone();
+        changed.user("eve");
+        changed
+    };
+    world.write(&changed(paused));
+    world.write(&changed(failing));
+    let (trigger, sink) = world.run();
+    world
+        .eventually("a job of each that was given up", |world| {
+            let given_up = |it| world.statuses_of(it).contains(&"ABORTED".to_owned());
+            given_up(paused) && given_up(failing)
+        })
+        .await;
+    assert_eq!(world.resync(Some("neighbor")).await.expect("no failure"), Outcome::Done);
+    world.eventually("the takeover noticed", |_| metrics.have("takeovers_total{")).await;
+    let changed = changed(neighbor);
+    world.write(&changed);
+    // The partition is open again, and what is due in it has begun, the neighbor last.
+    world.eventually("the neighbor's change", |world| world.keys(neighbor) == keys(&changed)).await;
+    assert_eq!((starts(&world, paused), starts(&world, failing)), (3, 3), "a question and two jobs");
+    trigger.ask();
+    sink.await.expect("no panic").expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_counts_on_from_the_failures_of_the_one_before_unless_somebody_else_wrote_meanwhile() {
+    let world = World::new(&["failing"]).await;
+    let organization = neighbors(&["failing"]).remove(0);
+    world.write(&organization);
+    fault(&world, &organization, Route::Entities, Effect::RateLimited { retry_after: Some(600) });
+    let setup = set_up_to_decide(&world.config(), &world.options(false)).await.expect("a setup");
+    let (_trigger, shutdown) = shutdown();
+    let (id, mut legacy) = (organization.id.clone(), Legacy::default());
+    block_in_place(|| {
+        let open = |legacy: &mut Legacy| {
+            let task = Task::open(setup.clone(), 0, legacy, &shutdown).expect("a task");
+            task.expect("nobody stops it")
+        };
+        let consider = |task: &mut Task| task.consider(&id, Urgency::Patient).expect("considered");
+
+        let mut task = open(&mut legacy);
+        assert_eq!(consider(&mut task), Considered::Started);
+        task.wait_for_jobs(&shutdown);
+        task.take_end(&id).expect("it has failed");
+        legacy = task.close();
+
+        let mut task = open(&mut legacy);
+        assert_eq!(consider(&mut task), Considered::Waiting, "it is paused");
+        let organization = task.organizations.get_mut(&id).expect("it is known");
+        let sync = organization.sync.clone();
+        let pause = organization.failed(sync.clone(), None, false, "again".to_owned(), now_ms());
+        assert_eq!(pause.as_secs(), 20, "it doubles with each failure");
+        legacy = task.close();
+
+        let written = Sync { paused: Some("somebody else wrote this".to_owned()), ..sync };
+        world.send("anthropic.sync", 0, &written.key(), Some(&encode(&written)));
+        world.flush();
+        let mut task = open(&mut legacy);
+        assert_eq!(consider(&mut task), Considered::Started, "at once");
+        task.close();
+    });
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 use tests::judge::agree;
+use tests::services::Finished;
 use tests::world::World;
 
 fn world() -> World {
@@ -44,6 +45,14 @@ fn parked(world: &World) -> Vec<Value> {
     lines.map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
 
+/// The last line of a command that went well says that one object is refused.
+fn tells_of_one(synced: &Finished) {
+    let last = synced.expect(0).stdout.lines().last();
+    let expected = "JupiterOne has the newest graph of 1 organization, but refuses 1 object or some of their properties of \
+                    organization-1; see `sink parked`";
+    assert_eq!(last, Some(expected));
+}
+
 #[test]
 fn a_refused_user_is_parked_the_others_go_on_and_nothing_is_deleted_because_of_it() {
     let world = world();
@@ -55,7 +64,12 @@ fn a_refused_user_is_parked_the_others_go_on_and_nothing_is_deleted_because_of_i
     rename(&world, &refused, "Refused Name");
     rename(&world, &renamed, "Another Name");
     world.anthropic[0].mutate(Mutation::RemoveUser { id: removed.clone() }).expect("a user");
-    world.round();
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let synced = world.run("sink", &["run", "--until-end"]);
+    tells_of_one(&synced);
+    assert!(synced.stderr.contains(&key(&refused)), "the log names the object: {}", synced.stderr);
+    assert!(!synced.stderr.contains("An object is invalid"), "without JupiterOne's words: {}", synced.stderr);
 
     assert_eq!(entity(&world, &refused), before, "as it was");
     assert_eq!(entity(&world, &renamed).expect("it stays")["displayName"], "Another Name");
@@ -65,6 +79,8 @@ fn a_refused_user_is_parked_the_others_go_on_and_nothing_is_deleted_because_of_i
     assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("INVALID_GRAPH_OBJECT")), "{line}");
     let told = world.run("sink", &["parked"]);
     assert!(told.expect(0).stdout.contains("not uploaded"), "{}", told.stdout);
+    tells_of_one(&world.run("sink", &["run", "--until-end"]));
+    tells_of_one(&world.run("sink", &["resync"]));
 
     // Taken by now, and tried again only once it has changed.
     world.jupiterone.clear_faults();

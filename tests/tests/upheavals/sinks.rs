@@ -165,3 +165,22 @@ fn a_sink_that_is_opening_a_partition_ends_when_it_is_asked_to() {
         assert!(asked.elapsed() < SOON, "it ends {:?} after it was asked to ({held:?})", asked.elapsed());
     }
 }
+
+#[test]
+fn a_restore_that_stalls_is_told_with_what_to_look_at_and_ends_once_records_come() {
+    let world = World::start();
+    world.round();
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    proxy.strike(Request::InitProducerId, Fate::Held, PARTITIONS.unsigned_abs() as usize);
+    let mut sink = world.spawn_through(&proxy, "sink", &["run"]);
+    proxy.await_first_struck();
+    // Behind the fencing come the restores, of which each asks for records all the time.
+    proxy.strike(Request::Fetch, Fate::LostRequest, 100 * MANY);
+    proxy.release();
+    let told = sink.unready_for("has made no progress at offset");
+    assert!(told.contains("check that the partition's leader is up"), "{told}");
+    proxy.heal();
+    sink.ready();
+    sink.terminate().expect(0);
+    content(&world);
+}
