@@ -5,7 +5,7 @@ use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::judge::{agree, changes};
 use tests::kafka;
-use tests::world::World;
+use tests::world::{PARTITIONS, World};
 
 use super::content;
 
@@ -59,4 +59,50 @@ fn a_group_without_offsets_stops_where_raw_begins_behind_what_was_read() {
     world.run("processor", &["run", "--until-end"]);
     world.round();
     agree(&world, 0);
+}
+
+/// Runs the processor to the end, and holds it to one warning, of this offset, or to none.
+fn warns(world: &World, unread: Option<i64>) {
+    let ended = world.run("processor", &["run", "--until-end"]);
+    let lines = ended.expect(0).stderr.lines();
+    let warnings = lines.filter(|line| line.contains("retention deleted one offset that was not read yet"));
+    let offsets: Vec<Option<i64>> = warnings
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("a log line is JSON");
+            assert_eq!(line["level"], "WARN", "{line}");
+            line["offset"].as_i64()
+        })
+        .collect();
+    assert_eq!(offsets, Vec::from_iter(unread.map(Some)), "{}", ended.stderr);
+}
+
+#[test]
+fn an_offset_that_retention_took_unread_is_told_whether_it_held_a_marker_or_a_decision() {
+    let world = World::of(vec![Settings { users: 6, workspaces: 2, api_keys: 6, ..Settings::default() }]);
+    let (servers, raw, group) = (&world.bootstrap_servers, world.topic(Topic::Raw), group(&world));
+    let id = world.anthropic[0].organization_id();
+    let home = schemas::topics::partition(&id, PARTITIONS);
+    let committed = || kafka::committed(servers, &group, &raw)[&home];
+    world.round();
+    warns(&world, None);
+    // Behind the last record is the marker of its transaction.
+    let marker = committed();
+    kafka::delete_records(servers, &raw, &[(home, marker + 1)]);
+    warns(&world, Some(marker));
+    kafka::delete_group(servers, &group);
+    warns(&world, Some(marker));
+
+    world.run("processor", &["forget", "--organization-id", &id, "--confirm", "--by", "ada"]).expect(0);
+    warns(&world, Some(marker));
+    warns(&world, None);
+    // A decision is written outside any transaction, so one that follows another has no marker before it.
+    let decision = world.read(Topic::Raw).pop().expect("the decision");
+    let (key, value, unread) = (decision.key_text(), decision.value.as_deref(), committed());
+    assert_eq!((decision.partition, decision.offset), (home, unread - 1));
+    kafka::write(servers, &raw, home, key, value, &[]);
+    kafka::delete_records(servers, &raw, &[(home, unread + 1)]);
+    warns(&world, Some(unread));
+    world.anthropic[0].live(ROUND);
+    world.round();
+    content(&world);
 }
