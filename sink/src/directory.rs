@@ -22,6 +22,9 @@ struct Entries {
     holders: BTreeMap<String, Holder>,
 }
 
+/// Whoever began last, by the clocks of the machines that wrote the records: partitions have no common order. A clock that
+/// is ahead keeps the target for as long at most as brokers allow records to be ahead (`message.timestamp.after.max.ms`,
+/// an hour by default); meanwhile the other organization is refused, so nothing is deleted.
 #[derive(Debug, Clone)]
 struct Holder {
     organization_id: String,

@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use futures::executor::block_on;
+use jiff::{SignedDuration, Timestamp};
+use rdkafka::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use schemas::codec::{decode_raw, encode};
 use schemas::raw::RawRecord;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::kafka;
+use tests::services::PATIENCE;
 use tests::world::World;
 
 use super::content;
@@ -70,4 +76,25 @@ fn a_clock_that_the_brokers_refuse_is_named_and_a_poll_goes_on_once_it_is_right(
     set("9223372036854775807");
     world.round();
     content(&world);
+}
+
+#[test]
+fn brokers_refuse_a_sync_record_of_a_clock_that_is_over_an_hour_ahead() {
+    let world = World::of(Vec::new());
+    // Makes the topics.
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", &world.bootstrap_servers)
+        .create()
+        .expect("the settings are known ones");
+    let write = |ahead: SignedDuration| {
+        let time = Timestamp::now() + ahead;
+        let topic = world.topic(Topic::Sync);
+        let record =
+            FutureRecord::to(&topic).partition(0).key("o/t").payload("").timestamp(time.as_millisecond());
+        block_on(producer.send(record, PATIENCE)).map_err(|(error, _)| error.rdkafka_error_code())
+    };
+    assert!(write(SignedDuration::from_mins(50)).is_ok());
+    let refused = write(SignedDuration::from_mins(70)).expect_err("the brokers refuse it");
+    assert_eq!(refused, Some(RDKafkaErrorCode::InvalidTimestamp));
 }
