@@ -180,11 +180,11 @@ fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
     let said = sink.logged("the partition is closed");
     assert!(said.contains("upgrade this service") && said.contains(LATER), "{said}");
 
-    let held = world.graph(other);
+    let before = world.graph(other);
     world.anthropic[other].live(ROUND);
     world.run("producer", &["poll"]);
     let processor = world.spawn("processor", &["run"]);
-    sink.until("go on with the other organization", |_| world.graph(other) != held);
+    sink.until("go on with the other organization", |_| world.graph(other) != before);
     sink.unready_for("upgrade this service");
     let (_, metrics) = sink.get("/metrics").expect("it answers");
     let line = format!("anthropic_graph_partition_closed{{partition=\"{}\"}} 1", home(&world));
