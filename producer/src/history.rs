@@ -6,8 +6,8 @@ use rdkafka::ClientConfig;
 use schemas::codec::{DecodeError, GraphValue};
 use schemas::collection::POLL;
 use schemas::state::GraphKey;
-use service::kafka::partition::{PartitionReader, Record, Start, hurried};
-use service::kafka::restore::{RestoreError, restore_to};
+use service::kafka::partition::Record;
+use service::kafka::restore::{self, RestoreError};
 use tracing::warn;
 
 use crate::poll::chain;
@@ -58,22 +58,8 @@ pub fn read(
     is_stopped: impl Fn() -> bool,
 ) -> Result<Option<Known>, RestoreError<DecodeError>> {
     let mut known = Known::default();
-    let mut reader: Option<PartitionReader> = None;
-    for partition in partitions {
-        let mut reading = match reader.take() {
-            None => PartitionReader::open(&hurried(client), group, topic, partition, Start::Beginning)?,
-            Some(mut reader) => {
-                reader.turn_to(topic, partition, Start::Beginning)?;
-                reader
-            }
-        };
-        let end = reading.end_offset()?;
-        if !restore_to(&mut reading, end, &is_stopped, |record| note(&mut known.0, record))? {
-            return Ok(None);
-        }
-        reader = Some(reading);
-    }
-    Ok(Some(known))
+    let note = |record| note(&mut known.0, record);
+    Ok(restore::read(client, group, topic, partitions, is_stopped, note)?.then_some(known))
 }
 
 /// A coverage that a newer version wrote is an error: it may say that the key belongs to another organization.

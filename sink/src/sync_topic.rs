@@ -11,8 +11,7 @@ use schemas::topics::Topic;
 use service::config::Config;
 use service::kafka::client_config;
 use service::kafka::headers::of_state;
-use service::kafka::partition::{PartitionReader, Start, hurried};
-use service::kafka::restore::{RestoreError, restore_to};
+use service::kafka::restore::{self, RestoreError};
 use service::kafka::settle;
 use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
@@ -190,31 +189,17 @@ pub(crate) fn read_unless(
     is_stopped: impl Fn() -> bool,
 ) -> Result<Option<Records>, RestoreError<DecodeError>> {
     let mut records = Records::new();
-    let mut partitions = partitions.into_iter();
-    let Some(first) = partitions.next() else { return Ok(Some(records)) };
-    let mut reader = PartitionReader::open(&hurried(base), group_id, topic, first, Start::Beginning)?;
-    let mut next = Some(first);
-    while let Some(partition) = next {
-        if partition != first {
-            reader.turn_to(topic, partition, Start::Beginning)?;
-        }
-        let end = reader.end_offset()?;
-        let is_complete = restore_to(&mut reader, end, &is_stopped, |record| {
-            let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
-            match record.value {
-                Some(value) => {
-                    records.insert(key, decode(&value)?);
-                }
-                None => {
-                    records.remove(&key);
-                }
+    let is_complete = restore::read(base, group_id, topic, partitions, is_stopped, |record| {
+        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        match record.value {
+            Some(value) => {
+                records.insert(key, decode(&value)?);
             }
-            Ok::<_, DecodeError>(())
-        })?;
-        if !is_complete {
-            return Ok(None);
+            None => {
+                records.remove(&key);
+            }
         }
-        next = partitions.next();
-    }
-    Ok(Some(records))
+        Ok(())
+    })?;
+    Ok(is_complete.then_some(records))
 }

@@ -69,23 +69,32 @@ impl<E> From<partition::Error> for RestoreError<E> {
     }
 }
 
-/// Applies every record of these partitions, one partition after the other, up to its end as it is now.
+/// Applies every record of these partitions, one partition after the other, up to its end as it is now, and says whether
+/// it came so far: `false` as soon as it `is_stopped`.
 pub fn read<E>(
     base: &ClientConfig,
     group_id: &str,
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
+    is_stopped: impl Fn() -> bool,
     mut apply: impl FnMut(Record) -> Result<(), E>,
-) -> Result<(), RestoreError<E>> {
-    let mut partitions = partitions.into_iter();
-    let Some(first) = partitions.next() else { return Ok(()) };
-    let mut reader = PartitionReader::open(&hurried(base), group_id, topic, first, Start::Beginning)?;
-    restore(&mut reader, &mut apply)?;
+) -> Result<bool, RestoreError<E>> {
+    let mut reader: Option<PartitionReader> = None;
     for partition in partitions {
-        reader.turn_to(topic, partition, Start::Beginning)?;
-        restore(&mut reader, &mut apply)?;
+        let mut reading = match reader.take() {
+            None => PartitionReader::open(&hurried(base), group_id, topic, partition, Start::Beginning)?,
+            Some(mut reader) => {
+                reader.turn_to(topic, partition, Start::Beginning)?;
+                reader
+            }
+        };
+        let end = reading.end_offset()?;
+        if !restore_to(&mut reading, end, &is_stopped, &mut apply)? {
+            return Ok(false);
+        }
+        reader = Some(reading);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Applies every record from the reader's position to the partition's end as it is now, and returns that end. What
