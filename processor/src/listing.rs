@@ -5,20 +5,13 @@ use std::collections::BTreeMap;
 use schemas::{
     codec::Raw,
     collection::{Collection, DECISION, POLL},
-    raw::{Decision, END, Manifest, Mark, START},
+    raw::{Decision, END, MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Manifest, Mark, START},
 };
 
 use crate::{
     bounds::{self, MAX_TEXT_BYTES, TooLong},
     mapping,
 };
-
-/// Largest listing (bytes of its raw records' values, dead letters met in it among them). A million API keys have less
-/// than half of it: a raw record repeats the listing's ids, and that of a key has less than 1,000 bytes.
-const MAX_LISTING_BYTES: usize = 2 * 1024 * 1024 * 1024;
-/// The same in records (count): each costs about 2 KB while its listing is open, whatever few bytes it has. Four times a
-/// million API keys.
-const MAX_LISTING_RECORDS: usize = 4_000_000;
 
 /// One listing, with its manifest.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Polls the Anthropic Admin API and publishes raw records.
 //!
 //! - [`admin`], [`budget`], [`backoff`]: one GET with its retries and bounds
-//! - [`json`], [`place`], [`page`], [`listing`], [`resource`]: from pages to a whole listing
+//! - [`json`], [`place`], [`page`], [`listing`], [`resource`], [`resources`]: from pages to a whole listing
 //! - [`raw`], [`publish`]: from a listing to one transaction
 //! - [`mod@poll`], [`claims`], [`run`], [`check`]: what the commands do
 
@@ -27,6 +27,7 @@ mod progress;
 pub mod publish;
 pub mod raw;
 pub mod resource;
+pub mod resources;
 mod round;
 pub mod run;
 pub mod setup;

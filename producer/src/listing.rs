@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::collection::Collection;
-use schemas::raw::Resource;
+use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Resource};
 use thiserror::Error;
 
 use crate::admin::{Admin, Answer, Error, Failure};
 use crate::json::Json;
 use crate::page::{self, NoPage, Page};
 use crate::resource::{self, Unreadable};
+use crate::resources::{Met, Resources, Rows, Seen};
 
 /// Rows of a page (count): the most that the Admin API gives.
 pub const LIMIT: usize = 1000;
-/// Largest listing (bytes of JSON): some 200,000 API keys; what is larger would take the memory of the process.
-const MAX_LISTING_BYTES: usize = 128 * 1024 * 1024;
 /// The parameter that has the default workspace listed (since 2026-10).
 const INCLUDE_DEFAULT: &str = "include_default";
 /// The name of an organization's default workspace, which cannot be renamed (workspaces guide, "Default Workspace").
@@ -25,8 +24,8 @@ const DEFAULT_WORKSPACE: &str = "Default";
 pub struct Listing {
     /// What was listed.
     pub collection: Collection,
-    /// The resources in the list's order, each with the time of its page (ms since 1970).
-    pub resources: Vec<(Resource, i64)>,
+    /// The resources in the list's order.
+    pub resources: Resources,
     /// How many pages it took.
     pub pages: i64,
     /// Query parameters that the server honoured, cursors aside.
@@ -74,8 +73,12 @@ pub enum Flaw {
     /// One resource twice, in two states: no moment had both.
     #[error("the resource {0} is listed twice and differs")]
     Contradiction(String),
-    /// Larger than a process should hold.
-    #[error("the listing is larger than {MAX_LISTING_BYTES} bytes")]
+    /// Larger than a processor takes.
+    #[error(
+        "the listing has more than {MAX_LISTING_RECORDS} resources, or they take more than {} GiB in the raw topic, which \
+         is the most that a listing may have; delete what the organization does not need, or report how many it has",
+        MAX_LISTING_BYTES >> 30
+    )]
     TooLarge,
 }
 
@@ -92,9 +95,8 @@ enum Next {
 #[derive(Debug)]
 struct Assembly {
     listing: Listing,
-    positions: BTreeMap<String, usize>,
+    seen: Seen,
     cursors: BTreeSet<String>,
-    bytes: usize,
     /// Whether the last page said that more follows.
     is_more_promised: bool,
 }
@@ -130,26 +132,23 @@ async fn list_workspaces(admin: &mut Admin) -> Result<Listing, Error> {
 /// parameter, no field says which workspace is the default one, and users may give its name to another one. It is the
 /// one that a listing without the parameter lacks. It never changes, so that a process asks only once.
 async fn default_workspace(admin: &mut Admin, listing: &Listing) -> Result<Option<String>, Error> {
-    let has = |id: &str| listing.resources.iter().any(|(resource, _)| resource.id() == id);
-    if let Some(id) = admin.default_workspace() {
-        return Ok(Some(id.to_owned()).filter(|id| has(id)));
+    let ids = |listing: &Listing, is_wanted: &dyn Fn(&Resource) -> bool| -> BTreeSet<String> {
+        let wanted = listing.resources.iter().filter(|(resource, _)| is_wanted(resource));
+        wanted.map(|(resource, _)| resource.id().to_owned()).collect()
+    };
+    if let Some(known) = admin.default_workspace() {
+        return Ok(ids(listing, &|resource| resource.id() == known).pop_first());
     }
-    let named: Vec<&str> = listing
-        .resources
-        .iter()
-        .filter(|(resource, _)| may_be_default(resource))
-        .map(|(resource, _)| resource.id())
-        .collect();
+    let named = ids(listing, &may_be_default);
     if named.is_empty() {
         return Ok(None);
     }
     let ordinary = list_once(admin, &Collection::Workspaces, false).await?;
-    let ordinary: BTreeSet<&str> = ordinary.resources.iter().map(|(resource, _)| resource.id()).collect();
-    let mut lacking = named.into_iter().filter(|id| !ordinary.contains(id));
-    match (lacking.next(), lacking.next()) {
-        (Some(id), None) => {
-            admin.set_default_workspace(id);
-            Ok(Some(id.to_owned()))
+    let mut lacking = &named - &ids(&ordinary, &|resource| named.contains(resource.id()));
+    match (lacking.pop_first(), lacking.is_empty()) {
+        (Some(id), true) => {
+            admin.set_default_workspace(&id);
+            Ok(Some(id))
         }
         _ => Ok(None),
     }
@@ -215,7 +214,7 @@ impl Assembly {
     fn new(collection: Collection, started_ts_ms: i64) -> Self {
         let listing = Listing {
             collection,
-            resources: Vec::new(),
+            resources: Resources::default(),
             pages: 0,
             parameters: BTreeMap::new(),
             first_cursor: None,
@@ -226,36 +225,31 @@ impl Assembly {
             ended_ts_ms: started_ts_ms,
             default_workspace_id: None,
         };
-        Self {
-            listing,
-            positions: BTreeMap::new(),
-            cursors: BTreeSet::new(),
-            bytes: 0,
-            is_more_promised: false,
-        }
+        Self { listing, seen: Seen::default(), cursors: BTreeSet::new(), is_more_promised: false }
     }
 
     /// Takes the next page.
     fn take(&mut self, answer: Answer) -> Result<Next, Flaw> {
-        self.bytes += answer.body.len();
-        if self.bytes > MAX_LISTING_BYTES {
-            return Err(Flaw::TooLarge);
-        }
         let page = match self.listing.collection {
             Collection::Organization => single(&answer.body)?,
             _ => page::read(&answer.body)?,
         };
         drop(answer.body);
         let is_first = self.listing.pages == 0;
-        let (rows, known) = (page.data.len(), self.positions.len());
+        let (rows, known) = (page.data.len(), self.seen.len());
         if rows == 0 && (self.is_more_promised || page.has_more == Some(true)) {
             return Err(Flaw::EmptyPage);
         }
         let observed_ts_ms = answer.received.as_millisecond();
+        let mut kept = Rows::default();
         for row in page.data {
-            self.take_row(row, observed_ts_ms)?;
+            self.take_row(row, &mut kept)?;
         }
         let listing = &mut self.listing;
+        listing.resources.push(&kept, observed_ts_ms);
+        if listing.resources.are_too_large() {
+            return Err(Flaw::TooLarge);
+        }
         listing.pages += 1;
         listing.ended_ts_ms = observed_ts_ms;
         listing.last_request_id.clone_from(&answer.request_id);
@@ -273,7 +267,7 @@ impl Assembly {
             (Some(true), None) => Err(Flaw::NoCursor),
             (None, None) => Err(Flaw::NoEnd),
             (_, Some(cursor)) if self.cursors.contains(&cursor) => Err(Flaw::RepeatedCursor),
-            (_, Some(_)) if self.positions.len() == known => Err(Flaw::NothingNew),
+            (_, Some(_)) if self.seen.len() == known => Err(Flaw::NothingNew),
             (has_more, Some(cursor)) => {
                 self.is_more_promised = has_more == Some(true);
                 self.cursors.insert(cursor.clone());
@@ -294,17 +288,11 @@ impl Assembly {
     }
 
     /// A list that changes while it is paged may bring a row twice; the same state twice is one row.
-    fn take_row(&mut self, row: Json, observed_ts_ms: i64) -> Result<(), Flaw> {
+    fn take_row(&mut self, row: Json, kept: &mut Rows) -> Result<(), Flaw> {
         let resource = resource::read(&self.listing.collection, row)?;
-        let resources = &mut self.listing.resources;
-        match self.positions.get(resource.id()) {
-            Some(position) if resources[*position].0 == resource => Ok(()),
-            Some(_) => Err(Flaw::Contradiction(resource.id().to_owned())),
-            None => {
-                self.positions.insert(resource.id().to_owned(), resources.len());
-                resources.push((resource, observed_ts_ms));
-                Ok(())
-            }
+        match self.seen.take(&resource, kept) {
+            Met::New | Met::Again => Ok(()),
+            Met::Differs => Err(Flaw::Contradiction(resource.id().to_owned())),
         }
     }
 
@@ -332,24 +320,28 @@ fn may_be_default(resource: &Resource) -> bool {
 mod tests {
     use jiff::Timestamp;
     use schemas::collection::Collection;
+    use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS};
 
-    use super::{Assembly, Flaw, LIMIT, MAX_LISTING_BYTES, Next};
+    use super::{Assembly, Flaw, LIMIT, Next};
     use crate::admin::Answer;
+    use crate::resources::Resources;
 
     fn page(body: &str) -> Answer {
         Answer { body: body.as_bytes().to_vec(), request_id: None, received: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
-    fn a_listing_may_be_as_large_as_the_bound_and_no_larger() {
-        let body = r#"{"data":[],"has_more":false}"#;
-        let taken = |before: usize| {
+    fn a_listing_may_be_as_large_as_a_processor_takes_and_no_larger() {
+        let taken = |count, bytes| {
             let mut assembly = Assembly::new(Collection::Users, 0);
-            assembly.bytes = before;
-            assembly.take(page(body))
+            assembly.listing.resources = Resources::sized(count, bytes);
+            assembly.take(page(r#"{"data":[],"has_more":false}"#))
         };
-        assert_eq!(taken(MAX_LISTING_BYTES - body.len()), Ok(Next::Whole));
-        assert_eq!(taken(MAX_LISTING_BYTES - body.len() + 1), Err(Flaw::TooLarge));
+        assert_eq!(taken(MAX_LISTING_RECORDS, MAX_LISTING_BYTES), Ok(Next::Whole));
+        assert_eq!(taken(MAX_LISTING_RECORDS + 1, 0), Err(Flaw::TooLarge));
+        assert_eq!(taken(0, MAX_LISTING_BYTES + 1), Err(Flaw::TooLarge));
+        let reason = Flaw::TooLarge.to_string();
+        assert!(reason.contains("4000000 resources") && reason.contains("2 GiB"), "{reason}");
     }
 
     #[test]

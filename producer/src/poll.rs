@@ -180,7 +180,7 @@ impl Source {
     /// Whose key it is, as `/me` says, or else the header of an answer that refuses `/me`; whether that is sure.
     fn check_identity(&mut self, me: Result<&Listing, &admin::Error>) -> Result<bool, Error> {
         let found = match me {
-            Ok(listing) => listing.resources.first().map(|(resource, _)| resource.id().to_owned()),
+            Ok(listing) => listing.resources.iter().next().map(|(resource, _)| resource.id().to_owned()),
             Err(admin::Error::FailListing(failure) | admin::Error::StopOrganization(failure)) => {
                 failure.organization_id.clone()
             }

@@ -65,7 +65,7 @@ impl Poll {
             observed_ts_ms,
             ..blank.clone()
         };
-        listing.resources.into_iter().map(resource).chain([last])
+        listing.resources.unpack().map(resource).chain([last])
     }
 
     fn record(&self, collection: &str, listing_id: Option<&str>, observed_ts_ms: i64) -> RawRecord {

@@ -346,10 +346,10 @@ fn workspaces(listing: &Listing) -> Vec<Workspace> {
         .resources
         .iter()
         .filter_map(|(resource, _)| {
-            let workspace = resource.workspace.as_ref()?;
+            let workspace = resource.workspace?;
             let is_default = listing.default_workspace_id.as_ref() == Some(&workspace.id);
             let may_lack_members = workspace.archived_at.is_some() || is_default;
-            Some(Workspace { id: workspace.id.clone(), may_lack_members })
+            Some(Workspace { id: workspace.id, may_lack_members })
         })
         .collect()
 }

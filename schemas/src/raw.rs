@@ -83,6 +83,13 @@ pub mod outcome {
 /// What people are told where a `reason` is missing.
 pub const NO_REASON: &str = "no reason was given";
 
+/// Largest listing (bytes of its raw records' values). A million API keys have less than half of it: a raw record
+/// repeats the listing's IDs, and that of a key has less than 1,000 bytes.
+pub const MAX_LISTING_BYTES: usize = 2 * 1024 * 1024 * 1024;
+/// The same in resources (count): each costs a processor about 2 KB while its listing is open, whatever few bytes it has.
+/// Four times a million API keys.
+pub const MAX_LISTING_RECORDS: usize = 4_000_000;
+
 /// The last raw record of a listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]

@@ -15,13 +15,13 @@ async fn seen(generation: u8) -> Vec<Resource> {
         [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
     {
         let listing = end.list(&collection).await.expect("a whole listing");
-        resources.extend(listing.resources.into_iter().map(|(resource, _)| resource));
+        resources.extend(listing.resources.unpack().map(|(resource, _)| resource));
     }
     let truth = end.anthropic.truth();
     let workspace_id = truth.members.iter().find(|(_, members)| !members.is_empty()).map(|(id, _)| id);
     let collection = Collection::Members(workspace_id.expect("a member").clone());
     let listing = end.list(&collection).await.expect("a whole listing");
-    resources.extend(listing.resources.into_iter().map(|(resource, _)| resource));
+    resources.extend(listing.resources.unpack().map(|(resource, _)| resource));
     resources
 }
 

@@ -5,13 +5,15 @@ use super::refusal::Refusal;
 use super::settings::{ApiVersion, ArchivedMembers, DefaultMembers, IncludeDefault, Order};
 use super::truth::{ApiKey, Truth, User, Workspace, instant};
 use super::wire;
-use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cmp::Reverse;
 
 /// The most `ids[]` of a workspace list (official SDK 2.12).
 const MAX_IDS: usize = 100;
+/// Since when a member is there who is no user any more.
+const UNKNOWN: &str = "1970-01-01T00:00:00Z";
 
 type Answer = Result<Value, Refusal>;
 
@@ -70,7 +72,7 @@ fn users(truth: &Truth, query: &Query) -> Answer {
         email.as_ref().is_none_or(|email| *email == base_address(&user.email))
             && (roles.is_empty() || roles.contains(&user.role.as_str()))
     };
-    let rows = truth.users.values().filter(wanted).map(|user| (user.id.as_str(), instant(&user.added_at)));
+    let rows = truth.users.values().filter(wanted).map(|user| (user.id.as_str(), user.added_at.as_str()));
     let ids = sorted(rows.collect(), Order::NewestFirst);
     page::page(&ids, query, truth.switches.unknown_cursor, |id| wire::user(&truth.users[id]))
 }
@@ -101,7 +103,7 @@ fn workspaces(truth: &Truth, query: &Query) -> Answer {
             && (wanted_ids.is_empty() || wanted_ids.contains(&workspace.id.as_str()))
     };
     let rows = truth.workspaces.values().filter(wanted);
-    let rows = rows.map(|workspace| (workspace.id.as_str(), instant(&workspace.created_at))).collect();
+    let rows = rows.map(|workspace| (workspace.id.as_str(), workspace.created_at.as_str())).collect();
     let ids = sorted(rows, truth.switches.order);
     page::page(&ids, query, truth.switches.unknown_cursor, |id| wire::workspace(truth, &truth.workspaces[id]))
 }
@@ -123,7 +125,7 @@ fn members(truth: &Truth, id: &str, query: &Query) -> Answer {
         }
     }
     let rows = listed.into_iter().flatten().map(|(user_id, _)| {
-        let added = truth.users.get(user_id).map_or(Timestamp::UNIX_EPOCH, |user| instant(&user.added_at));
+        let added = truth.users.get(user_id).map_or(UNKNOWN, |user| user.added_at.as_str());
         (user_id.as_str(), added)
     });
     let ids = sorted(rows.collect(), truth.switches.order);
@@ -147,17 +149,18 @@ fn api_keys(truth: &Truth, version: ApiVersion, query: &Query) -> Answer {
             && creator.is_none_or(|id| key.created_by.as_ref().is_some_and(|actor| actor.id == id))
     };
     let rows = truth.api_keys.values().filter(wanted);
-    let rows = rows.map(|key| (key.id.as_str(), instant(&key.created_at))).collect();
+    let rows = rows.map(|key| (key.id.as_str(), key.created_at.as_str())).collect();
     let ids = sorted(rows, truth.switches.order);
     page::page(&ids, query, truth.switches.unknown_cursor, |id| {
         wire::api_key(truth, version, &truth.api_keys[id])
     })
 }
 
-fn sorted(mut rows: Vec<(&str, Timestamp)>, order: Order) -> Vec<&str> {
+/// The IDs in that order, each given with when it came to be.
+fn sorted<'a>(mut rows: Vec<(&'a str, &'a str)>, order: Order) -> Vec<&'a str> {
     match order {
-        Order::NewestFirst => rows.sort_by(|(id, time), (other, than)| than.cmp(time).then(id.cmp(other))),
-        Order::OldestFirst => rows.sort_by(|(id, time), (other, than)| time.cmp(than).then(id.cmp(other))),
+        Order::NewestFirst => rows.sort_by_cached_key(|&(id, at)| (Reverse(instant(at)), id)),
+        Order::OldestFirst => rows.sort_by_cached_key(|&(id, at)| (instant(at), id)),
         Order::Id => rows.sort_unstable(),
     }
     rows.into_iter().map(|(id, _)| id).collect()

@@ -1,0 +1,145 @@
+//! The resources of a listing that is not written yet, compressed page by page. Pure.
+//!
+//! It cannot be written page by page: the transaction would stay open for as long as pages come (a million API keys take
+//! eleven minutes at 90 requests a minute), which is longer than it may last, and hide what other organizations write to
+//! the partition.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{Read as _, Write as _};
+
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Resource};
+
+/// What a raw record has beside its resource (bytes): the IDs of the organization, poll and listing, names and times.
+const ENVELOPE: usize = 256;
+
+/// The resources in the list's order, each with the time of its page (ms since 1970).
+#[derive(Debug, Default)]
+pub struct Resources {
+    pages: Vec<Page>,
+    count: usize,
+    /// What the raw records of all of them have at most.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Page {
+    observed_ts_ms: i64,
+    /// The resources as JSON, one after another.
+    deflated: Vec<u8>,
+}
+
+/// The rows of a page on their way into [`Resources`].
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    json: Vec<u8>,
+    count: usize,
+}
+
+/// The resources that a listing has so far: 128 bits of each ID, and of what it was the ID of.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    resources: BTreeMap<[u64; 2], [u64; 2]>,
+    hashers: [RandomState; 2],
+}
+
+/// Whether a listing has a resource already.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Met {
+    /// It has not.
+    New,
+    /// It has, in the same state.
+    Again,
+    /// It has, in another state.
+    Differs,
+}
+
+impl Seen {
+    /// Adds the resource to the rows, unless it was met before.
+    pub(crate) fn take(&mut self, resource: &Resource, rows: &mut Rows) -> Met {
+        let begin = rows.json.len();
+        serde_json::to_writer(&mut rows.json, resource).expect("a resource is JSON, and memory takes it");
+        let state = self.digest(&rows.json[begin..]);
+        let id = self.digest(resource.id().as_bytes());
+        let met = match self.resources.insert(id, state) {
+            None => {
+                rows.count += 1;
+                return Met::New;
+            }
+            Some(known) if known == state => Met::Again,
+            Some(_) => Met::Differs,
+        };
+        rows.json.truncate(begin);
+        met
+    }
+
+    /// How many (count).
+    pub(crate) fn len(&self) -> usize {
+        self.resources.len()
+    }
+
+    fn digest(&self, bytes: &[u8]) -> [u64; 2] {
+        self.hashers.each_ref().map(|hasher| hasher.hash_one(bytes))
+    }
+}
+
+impl Resources {
+    /// Adds a page.
+    pub(crate) fn push(&mut self, rows: &Rows, observed_ts_ms: i64) {
+        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(&rows.json).expect("memory takes it");
+        let mut deflated = encoder.finish().expect("memory takes it");
+        deflated.shrink_to_fit();
+        self.pages.push(Page { observed_ts_ms, deflated });
+        self.count += rows.count;
+        // JSON repeats the names of the fields, so it is longer than Avro.
+        self.bytes += rows.json.len() + rows.count * ENVELOPE;
+    }
+
+    /// How many (count).
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The memory that they take (bytes).
+    pub fn held(&self) -> usize {
+        self.pages.iter().map(|page| page.deflated.capacity() + size_of::<Page>()).sum()
+    }
+
+    /// Whether a processor would drop the listing.
+    pub(crate) fn are_too_large(&self) -> bool {
+        self.count > MAX_LISTING_RECORDS || self.bytes > MAX_LISTING_BYTES
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sized(count: usize, bytes: usize) -> Self {
+        Self { pages: Vec::new(), count, bytes }
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Resource, i64)> {
+        self.pages.iter().flat_map(Page::resources)
+    }
+
+    /// Each of them, with the memory of a page given back when the next one begins.
+    pub fn unpack(self) -> impl Iterator<Item = (Resource, i64)> + Send {
+        self.pages.into_iter().flat_map(|page| page.resources())
+    }
+}
+
+impl Page {
+    fn resources(&self) -> Vec<(Resource, i64)> {
+        let mut json = Vec::new();
+        DeflateDecoder::new(self.deflated.as_slice()).read_to_end(&mut json).expect("it was deflated here");
+        let resources = serde_json::Deserializer::from_slice(&json).into_iter();
+        resources.map(|resource| (resource.expect("it was written here"), self.observed_ts_ms)).collect()
+    }
+}
