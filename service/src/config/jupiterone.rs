@@ -108,7 +108,9 @@ impl Target {
     pub(super) fn is_same(&self, id: Option<&str>, other: &Self, other_id: Option<&str>) -> bool {
         let name = |destination: &Destination, id: Option<&str>| match destination {
             Destination::Scope(None) => id.map(|id| Destination::Scope(destination.scope(id))),
-            named => Some(named.clone()),
+            // A UUID in capitals is the same one.
+            Destination::Instance(instance) => Some(Destination::Instance(instance.to_ascii_lowercase())),
+            named @ Destination::Scope(_) => Some(named.clone()),
         };
         let destination = name(&self.destination, id);
         self.account_id == other.account_id

@@ -23,6 +23,21 @@ fn each_mistake_in_an_organization_is_said_exactly() {
             "organization_id = \"a/coverage\"",
             "organization_id: is no organization's id, for it has a slash; write the id alone",
         ),
+        (
+            "anthropic_version = \"2023 06 01\"",
+            "anthropic_version: has characters that no HTTP header can carry; write letters, digits and punctuation of \
+             ASCII",
+        ),
+        (
+            "anthropic_version = \"2023\\r\\nx-api-key: x\"",
+            "anthropic_version: has characters that no HTTP header can carry; write letters, digits and punctuation of \
+             ASCII",
+        ),
+        (
+            "jupiterone = { account_id = \"acmé\" }",
+            "jupiterone.account_id: has characters that no HTTP header can carry; write letters, digits and punctuation \
+             of ASCII",
+        ),
         ("account_name = 5", "account_name: is a number; write a text in quotes"),
         ("requests_per_minute = 0", "requests_per_minute: 0 is not allowed; write a number from 1 to 60000"),
         ("requests_per_minute = \"9\"", "requests_per_minute: is a text; write a number from 1 to 60000"),
@@ -159,6 +174,9 @@ fn each_mistake_elsewhere_is_said_exactly() {
     }
 }
 
+/// An integration instance's ID.
+const INSTANCE: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
+
 #[test]
 fn two_organizations_share_no_name_id_key_or_target() {
     let two = |one: &str, two: &str| {
@@ -169,6 +187,7 @@ fn two_organizations_share_no_name_id_key_or_target() {
     };
     let key = "api_key = { env = \"KEY\" }";
     let scope = "jupiterone = { scope = \"anthropic-graph:abc\" }";
+    let instance = |id: &str| format!("jupiterone = {{ integration_instance_id = \"{id}\" }}");
     let target = "organizations.two.jupiterone: is the target of one too, and each would delete the other's graph; \
                   give each a target of its own";
     let table = [
@@ -183,6 +202,7 @@ fn two_organizations_share_no_name_id_key_or_target() {
         (two(key, key), "organizations.two.api_key: is that of one too; one key is one organization's"),
         (two(scope, scope), target),
         (two("organization_id = \"abc\"", scope), target),
+        (two(&instance(INSTANCE), &instance(&INSTANCE.to_uppercase())), target),
     ];
     for (text, expected) in table {
         assert_eq!(refused(&text, &[]), expected, "{text}");

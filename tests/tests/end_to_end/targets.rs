@@ -1,6 +1,7 @@
 //! A target, a prefix or a graph exchanged for another: nothing of the old graph is deleted, nothing of the new is
 //! mixed in, and the way out is told.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use schemas::topics::Topic;
@@ -211,4 +212,31 @@ fn an_admin_key_exchanged_under_a_running_producer_stops_its_organization_until_
     world.round();
     agree(&world, 0);
     agree(&world, 1);
+}
+
+/// An integration instance's ID.
+const INSTANCE: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
+
+#[test]
+fn an_integration_instance_written_in_capitals_is_the_same_target() {
+    let world = World::start();
+    let capitals = INSTANCE.to_uppercase();
+    let configure = |id: &str| {
+        world.configure(&format!("jupiterone = {{ integration_instance_id = \"{id}\" }}"));
+    };
+    let records = || {
+        let records = world.read(Topic::Sync).into_iter();
+        records.map(|record| record.key_text().to_owned()).collect::<BTreeSet<_>>()
+    };
+    configure(INSTANCE);
+    world.round();
+    let (known, jobs) = (records(), world.jupiterone.jobs().len());
+    assert_eq!(known.len(), 1, "{known:?}");
+    configure(&capitals);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    assert_eq!(world.jupiterone.jobs().len(), jobs, "it has that graph");
+    world.anthropic[0].live(ROUND);
+    world.round();
+    assert_eq!(records(), known, "no record of another target, so no first job and no question");
+    world.run("sink", &["check"]).expect(0);
 }
