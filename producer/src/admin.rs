@@ -4,7 +4,6 @@ mod failure;
 mod refusal;
 
 use std::collections::BTreeMap;
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
 use service::config::{Organization, SecretSource};
-use service::http::BaseUrl;
+use service::http::{BaseUrl, TRUST_ADVICE, is_untrusted, root_cause};
 use service::redaction::redact;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -365,16 +364,10 @@ async fn read(mut response: Response, lost: impl Fn(reqwest::Error) -> Lost) -> 
 /// No whole answer came. The URL is left out of the reason, as it stands beside it in the log. A server may quote the
 /// key where it closes an HTTP/2 connection, and the cause repeats that.
 fn broken(error: &reqwest::Error, key: &str) -> Lost {
-    let mut cause = error.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    let cause = cause.map(|cause| redact(&format!(" ({cause})"), key)).unwrap_or_default();
-    // rustls' own words (`Error::InvalidCertificate`); no type of its is reachable from here.
-    if error.is_connect() && cause.contains("invalid peer certificate") {
+    let cause = root_cause(error).map(|cause| redact(&format!(" ({cause})"), key)).unwrap_or_default();
+    if is_untrusted(error) {
         return Lost::ForGood(Failure::of(format!(
-            "the server's certificate is not trusted{cause}; if a proxy or a certificate authority of your own signed \
-             it, name the authority's certificate in http.root_certificate"
+            "the server's certificate is not trusted{cause}; {TRUST_ADVICE}"
         )));
     }
     let what = if error.is_timeout() {

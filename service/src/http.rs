@@ -1,5 +1,6 @@
 //! The HTTP client of both ends, and the URLs it may be given.
 
+use std::error::Error as _;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -71,6 +72,26 @@ pub fn client(settings: Settings<'_>) -> Result<Client, ClientError> {
         None => builder().build().or_else(|_| without_certificates(builder())),
     }
     .map_err(ClientError::Setup)
+}
+
+/// What to do where [`is_untrusted`].
+pub const TRUST_ADVICE: &str = "if a proxy or a certificate authority of your own signed it, name the authority's \
+                                certificate in http.root_certificate";
+
+/// Whether the server's certificate was not taken.
+pub fn is_untrusted(error: &reqwest::Error) -> bool {
+    // rustls' own words (`Error::InvalidCertificate`); no type of its is reachable from here.
+    let cause = root_cause(error).map(ToString::to_string);
+    error.is_connect() && cause.is_some_and(|cause| cause.contains("invalid peer certificate"))
+}
+
+/// The innermost cause, which tells a proxy, a name or a certificate.
+pub fn root_cause(error: &reqwest::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    let mut cause = error.source()?;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    Some(cause)
 }
 
 /// A bare machine has no certificates at all; plain http on loopback needs none.

@@ -1,6 +1,5 @@
 //! One request's answer, parsed.
 
-use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
+use service::http::{TRUST_ADVICE, is_untrusted, root_cause};
 use service::redaction::{quotes, redact};
 
 use super::error::Error;
@@ -294,26 +294,22 @@ pub(super) fn judge(status: u16, after: Option<Duration>, body: &[u8], key: &str
 }
 
 fn unanswered(error: &reqwest::Error) -> Failure {
-    let what = if error.is_connect() {
-        "JupiterOne cannot be reached"
+    let (what, advice) = if is_untrusted(error) {
+        ("JupiterOne's certificate is not trusted", format!("; {TRUST_ADVICE}"))
+    } else if error.is_connect() {
+        ("JupiterOne cannot be reached", "; check region or base_url, the network and the proxy".to_owned())
     } else if error.is_timeout() {
-        "JupiterOne does not answer in time"
+        ("JupiterOne does not answer in time", String::new())
     } else {
-        "the connection to JupiterOne broke"
+        ("the connection to JupiterOne broke", String::new())
     };
     // The host tells a wrong address, the innermost cause a proxy, a name or a certificate. The rest of the URL and of
     // the error's own text helps no more.
     let host = error.url().and_then(|url| {
         Some(format!(" at {}:{}", url.host_str()?, url.port_or_known_default().unwrap_or_default()))
     });
-    let mut cause = error.source();
-    while let Some(deeper) = cause.and_then(std::error::Error::source) {
-        cause = Some(deeper);
-    }
-    let cause = cause.map(|cause| format!(": {cause}"));
-    let advice =
-        if error.is_connect() { "; check region or base_url, the network and the proxy" } else { "" };
-    let reason = format!("{what}{}{}{advice}", host.unwrap_or_default(), cause.unwrap_or_default());
+    let cause = root_cause(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let reason = format!("{what}{}{cause}{advice}", host.unwrap_or_default());
     Failure::Again { after: None, is_unclear: !error.is_connect(), reason }
 }
 

@@ -205,6 +205,30 @@ fn over_tls_and_http_2_no_key_is_shown_whatever_is_answered() {
 }
 
 #[test]
+fn a_certificate_that_is_not_trusted_is_told_with_the_way_out_and_no_request_is_made() {
+    let watched = Watched::start();
+    watched.round("all is well", &[]);
+    let server = Encrypted::start(vec![Reply::Answer(200, Vec::new(), String::new())]);
+    let url = server.url();
+    let admin = [("ANTHROPIC_GRAPH__ORGANIZATIONS__ORGANIZATION_1__BASE_URL", &*url)];
+    let jupiterone = [("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", &*url)];
+    for (service, command, base_url) in
+        [("producer", "poll", admin), ("producer", "check", admin), ("sink", "check", jupiterone)]
+    {
+        let quiet = [("RUST_LOG", "info")];
+        let more: Vec<_> = base_url.into_iter().chain(quiet).collect();
+        let written = watched.run("a certificate that nobody trusts", service, &[command], &more);
+        for part in
+            ["certificate is not trusted", "invalid peer certificate: UnknownIssuer", "http.root_certificate"]
+        {
+            assert!(written.contains(part), "{service} {command} does not say {part:?}: {written}");
+        }
+    }
+    assert_eq!(server.answered(), 0, "the key is sent to nobody who is not trusted");
+    watched.look_into_topics();
+}
+
+#[test]
 fn a_job_whose_id_or_status_is_a_part_of_the_key_is_shown_nowhere() {
     let watched = Watched::start();
     watched.round("all is well", &[]);
