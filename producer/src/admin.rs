@@ -23,6 +23,7 @@ use self::refusal::{disguised, forget_quotes, header, holds, refusal};
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
 use crate::poll::chain;
+use crate::progress::Minutely;
 
 /// Longest time for a request, its answer read whole: a page of 1,000 rows comes within seconds.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -30,8 +31,6 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The header that says whose key a request had.
 const ORGANIZATION_ID: &str = "anthropic-organization-id";
-/// How often the log tells that requests wait for the budget.
-const WAIT_LINE_INTERVAL: Duration = Duration::from_mins(1);
 /// Where an Admin API key is made.
 pub const KEYS_PAGE: &str = "https://platform.claude.com/settings/admin-keys";
 
@@ -75,8 +74,8 @@ pub struct Admin {
     takes_include_default: bool,
     /// The organization's default workspace, once it is known.
     default_workspace: Option<String>,
-    /// When the log last told that requests wait for the budget.
-    last_wait_told: Option<Instant>,
+    /// Tells that requests wait for the budget.
+    wait_line: Minutely,
     /// Whether an answer since [`Self::watch_names`] did not say which organization it is of.
     is_unnamed: bool,
 }
@@ -118,7 +117,7 @@ impl Admin {
             expected: organization.organization_id.clone(),
             takes_include_default: true,
             default_workspace: None,
-            last_wait_told: None,
+            wait_line: Minutely::default(),
             is_unnamed: false,
         }
     }
@@ -249,17 +248,23 @@ impl Admin {
     }
 
     async fn spend(&mut self) {
-        while let Err(wait) = self.budget.spend(Instant::now()) {
-            if self.last_wait_told.is_none_or(|told| told.elapsed() >= WAIT_LINE_INTERVAL) {
-                self.last_wait_told = Some(Instant::now());
-                info!(
-                    organization.name = self.name,
-                    seconds = wait.as_secs(),
-                    "waiting for the budget of requests a minute; this line comes once a minute at most"
-                );
-            }
+        while let Err(wait) = self.spend_at(Instant::now()) {
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn spend_at(&mut self, now: Instant) -> Result<(), Duration> {
+        let spent = self.budget.spend(now);
+        if let Err(wait) = spent
+            && self.wait_line.is_due(now)
+        {
+            info!(
+                organization.name = self.name,
+                seconds = wait.as_secs(),
+                "waiting for the budget of requests a minute; this line comes once a minute at most"
+            );
+        }
+        spent
     }
 
     /// How long so many requests take, each answered at once.
@@ -378,4 +383,40 @@ fn broken(error: &reqwest::Error, key: &str) -> Lost {
         "the connection broke"
     };
     Lost::Again(Failure::of(format!("{what}{cause}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use secrecy::SecretString;
+    use service::config::Config;
+    use service::http;
+
+    use super::Admin;
+    use crate::backoff::Backoff;
+    use crate::progress::tests::logged;
+
+    #[test]
+    fn a_wait_for_the_budget_is_told_once_a_minute_at_most() {
+        let text = "kafka.bootstrap_servers = \"b:9092\"\n[[organizations]]\nname = \"nimbus\"\nrequests_per_minute = 1";
+        let config = Config::from_toml(text, Path::new(""), &BTreeMap::new()).expect("a configuration");
+        let (organization, key) = (&config.organizations[0], SecretString::from("key"));
+        let http = http::client(http::Settings {
+            base_url: &organization.base_url,
+            root_certificate: None,
+            request_timeout: Duration::from_secs(1),
+            what: "test",
+        });
+        let http = http.expect("a client");
+        let mut admin = Admin::new(http, organization, key, Arc::default(), Backoff::default());
+        let start = Instant::now();
+        let mut lines = |second| logged(|| _ = admin.spend_at(start + Duration::from_secs(second))).len();
+        // Granted in the seconds 0 and 60.
+        let told: Vec<u64> = (0..120).filter(|second| lines(*second) > 0).collect();
+        assert_eq!(told, [1, 61]);
+    }
 }

@@ -9,6 +9,26 @@ use tracing::{info, warn};
 /// How often the log tells how far a poll is.
 const LINE_INTERVAL: Duration = Duration::from_mins(1);
 
+/// A line of the log that comes once a minute at most.
+#[derive(Debug, Default)]
+pub(crate) struct Minutely(Option<Instant>);
+
+impl Minutely {
+    /// One whose first line comes in a minute.
+    fn from(now: Instant) -> Self {
+        Self(Some(now))
+    }
+
+    /// Whether the line is due, which it is not again within a minute then.
+    pub(crate) fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = self.0.is_none_or(|told| now.saturating_duration_since(told) >= LINE_INTERVAL);
+        if is_due {
+            self.0 = Some(now);
+        }
+        is_due
+    }
+}
+
 /// A poll on its way through the members of the workspaces.
 pub(crate) struct Progress<'a> {
     organization: String,
@@ -16,7 +36,7 @@ pub(crate) struct Progress<'a> {
     /// Listings of the poll before these (count).
     before: usize,
     workspaces: usize,
-    told: Instant,
+    line: Minutely,
 }
 
 impl<'a> Progress<'a> {
@@ -27,6 +47,7 @@ impl<'a> Progress<'a> {
         before: usize,
         workspaces: usize,
         expected: Duration,
+        now: Instant,
     ) -> Self {
         metrics.set_poll_listings(organization, before, before + workspaces);
         if expected >= LINE_INTERVAL {
@@ -37,18 +58,18 @@ impl<'a> Progress<'a> {
                 "listing the members of each workspace; the budget of requests a minute makes this take so long at least"
             );
         }
-        Self { organization: organization.to_owned(), metrics, before, workspaces, told: Instant::now() }
+        let line = Minutely::from(now);
+        Self { organization: organization.to_owned(), metrics, before, workspaces, line }
     }
 
     /// The members of so many workspaces were asked for.
-    pub(crate) fn reach(&mut self, listed: usize) {
+    pub(crate) fn reach(&mut self, listed: usize, now: Instant) {
         self.metrics.set_poll_listings(
             &self.organization,
             self.before + listed,
             self.before + self.workspaces,
         );
-        if self.told.elapsed() >= LINE_INTERVAL && listed < self.workspaces {
-            self.told = Instant::now();
+        if listed < self.workspaces && self.line.is_due(now) {
             info!(
                 organization.name = self.organization,
                 listed,
@@ -67,7 +88,7 @@ pub(crate) fn warn_if_too_long(
     expected: Duration,
     requests_per_minute: u32,
 ) {
-    if is_too_long(interval, expected) {
+    if matches!(interval, PollingInterval::Every(interval) if expected > interval) {
         warn!(
             organization.name = organization,
             seconds = expected.as_secs(),
@@ -78,23 +99,92 @@ pub(crate) fn warn_if_too_long(
     }
 }
 
-fn is_too_long(interval: PollingInterval, expected: Duration) -> bool {
-    matches!(interval, PollingInterval::Every(interval) if expected > interval)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
+pub(crate) mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
 
     use service::config::PollingInterval;
+    use service::metrics::Metrics;
 
-    use super::is_too_long;
+    use super::{Progress, warn_if_too_long};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(line)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines of the log that the work writes.
+    pub(crate) fn logged(work: impl FnOnce()) -> Vec<String> {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, work);
+        let text = lines.0.lock().expect("not poisoned").clone();
+        String::from_utf8(text).expect("text").lines().map(str::to_owned).collect()
+    }
 
     #[test]
-    fn a_poll_is_too_long_for_an_interval_that_is_shorter() {
+    fn a_long_poll_tells_at_its_beginning_how_long_and_once_a_minute_how_far() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let metrics = Metrics::default();
+        let mut progress = None;
+        let begun = logged(|| {
+            let expected = Duration::from_mins(34);
+            progress = Some(Progress::begin("nimbus", &metrics, 4, 3000, expected, start));
+        });
+        assert_eq!(begun.len(), 1, "{begun:?}");
+        for part in [" INFO ", "listing the members of each workspace", "workspaces=3000", "seconds=2040"] {
+            assert!(begun[0].contains(part), "{part}: {begun:?}");
+        }
+        let mut progress = progress.expect("it began");
+        let mut reached = |listed, seconds| logged(|| progress.reach(listed, at(seconds)));
+        assert_eq!(reached(80, 59), [""; 0]);
+        let line = reached(90, 60);
+        assert!(
+            line.len() == 1 && line[0].contains("listed the members of 90 of 3000 workspaces"),
+            "{line:?}"
+        );
+        assert_eq!(reached(91, 61), [""; 0]);
+        assert_eq!(reached(179, 119), [""; 0]);
+        let line = reached(180, 120);
+        assert!(line.len() == 1 && line[0].contains("180 of 3000"), "{line:?}");
+        assert_eq!(reached(3000, 2040), [""; 0], "the line at the poll's end says that");
+    }
+
+    #[test]
+    fn a_short_poll_tells_nothing_before_its_end() {
+        let (metrics, start) = (Metrics::default(), Instant::now());
+        let lines = logged(|| {
+            let expected = Duration::from_secs(59);
+            let mut progress = Progress::begin("nimbus", &metrics, 4, 8, expected, start);
+            (1..=8).for_each(|listed| progress.reach(listed, start + Duration::from_secs(1)));
+        });
+        assert_eq!(lines, [""; 0]);
+    }
+
+    #[test]
+    fn a_poll_that_cannot_end_within_its_interval_is_warned_of() {
         let half_an_hour = PollingInterval::Every(Duration::from_mins(30));
-        assert!(is_too_long(half_an_hour, Duration::from_mins(34)));
-        assert!(!is_too_long(half_an_hour, Duration::from_mins(30)));
-        assert!(!is_too_long(PollingInterval::Disabled, Duration::from_hours(34)));
+        let warned = |interval, minutes| {
+            logged(|| warn_if_too_long("nimbus", interval, Duration::from_mins(minutes), 90))
+        };
+        let lines = warned(half_an_hour, 34);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let parts = ["WARN", "cannot end within polling_interval", "seconds=2040", "requests_per_minute=90"];
+        assert!(parts.iter().all(|part| lines[0].contains(part)), "{lines:?}");
+        assert_eq!(warned(half_an_hour, 30), [""; 0]);
+        assert_eq!(warned(PollingInterval::Disabled, 60 * 34), [""; 0]);
     }
 }

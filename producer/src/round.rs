@@ -113,10 +113,11 @@ impl<'a> Round<'a> {
         warn_if_too_long(&organization.name, organization.polling_interval, whole_poll, per_minute);
         let metrics = &self.context.metrics;
         let before = self.outcomes.len();
-        let mut progress = Progress::begin(&organization.name, metrics, before, workspaces.len(), expected);
+        let (count, now) = (workspaces.len(), Instant::now());
+        let mut progress = Progress::begin(&organization.name, metrics, before, count, expected, now);
         for (Workspace { id, may_lack_members }, listed) in workspaces.into_iter().zip(1..) {
             self.take(&Collection::Members(id), None, may_lack_members).await?;
-            progress.reach(listed);
+            progress.reach(listed, Instant::now());
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use schemas::change::{Envelope, op};
 use schemas::codec::{decode, decode_raw};
+use schemas::raw::START;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::judge::{agree, changes};
@@ -247,13 +248,112 @@ fn a_listing_that_is_made_anew_never_comes_behind_a_newer_one() {
     assert!(ended.stderr.contains("listing anew, for the transaction was lost"), "{}", ended.stderr);
     listings_are_whole(&world);
     world.run("processor", &["run", "--until-end"]).expect(0);
-    let deleted: Vec<String> = world
-        .read(Topic::Changes)
-        .into_iter()
-        .map(|record| decode::<Envelope>(&record.value.expect("a value")).expect("a change"))
-        .filter(|change| change.op == op::DELETE)
-        .map(|change| change.element_key)
-        .collect();
+    let deleted = changes_of(&world).into_iter().filter(|change| change.op == op::DELETE);
+    let deleted: Vec<String> = deleted.map(|change| change.element_key).collect();
     assert_eq!(deleted, Vec::<String>::new(), "nobody who was there to the end is deleted");
     world.run("processor", &["verify"]).expect(0);
+}
+
+#[test]
+fn a_poll_that_waits_for_its_budget_says_how_long_it_takes() {
+    let workspaces = 8;
+    let world = World::of(vec![Settings { users: 4, workspaces, api_keys: 4, ..Settings::default() }]);
+    // Five requests come before the members, whose nine wait for two minutes then.
+    world.configure("requests_per_minute = 6");
+    let mut producer = world.spawn("producer", &["run"]);
+    let begun = producer.logged("listing the members of each workspace");
+    assert!(begun.contains(&format!("\"workspaces\":{}", workspaces + 1)), "{begun}");
+    let seconds = |line: &str| {
+        let (_, rest) = line.split_once("\"seconds\":").expect("how long");
+        rest.split([',', '}']).next().and_then(|it| it.parse::<u64>().ok()).expect("a number")
+    };
+    assert!((60..=120).contains(&seconds(&begun)), "{begun}");
+    let warned = producer.logged("the poll cannot end within polling_interval");
+    assert!(warned.contains("WARN") && seconds(&warned) >= seconds(&begun), "{warned}");
+    let waiting = producer.logged("waiting for the budget of requests a minute");
+    assert!((1..=60).contains(&seconds(&waiting)), "{waiting}");
+    producer.terminate().expect(0);
+}
+
+/// Answers of one organization, whose polls tell by their key who makes them: asked for users, oldest first.
+fn pollers(stub: &Stub) -> Vec<char> {
+    let requests = stub.requests().into_iter().filter(|request| request.contains("/users?"));
+    let key = |request: String| {
+        let (_, rest) = request.split_once("sk-ant-admin01-")?;
+        rest.chars().next()
+    };
+    requests.filter_map(key).collect()
+}
+
+#[test]
+fn two_producers_that_differ_in_key_interval_and_version_poll_one_organization_in_turn() {
+    let mut world = World::start();
+    world.kafka = super::IMPATIENT.to_owned();
+    world.configure("");
+    let stub = admin(|| format!("{ADA},{BO}"));
+    let common = fs::read_to_string(world.config()).expect("a configuration");
+    let (common, _) = common.split_once("[[organizations]]").expect("an organization");
+    let spawn = |letter: char, interval: &str, version: &str| {
+        let config = world.folder().join(format!("{letter}.toml"));
+        let organization = format!(
+            "[[organizations]]\nname = \"nimbus-{letter}\"\naccount_name = \"Nimbus\"\nbase_url = \"{}\"\n\
+             polling_interval = \"{interval}\"\nanthropic_version = \"{version}\"\napi_key = {{ env = \"KEY\" }}\n",
+            stub.url()
+        );
+        fs::write(&config, format!("{common}{organization}")).expect("it is written");
+        let key = format!("sk-ant-admin01-{letter}Q7zK1pX9vR3wT");
+        Service::spawn("producer", ["--config", &config.display().to_string(), "run"], &[("KEY", &key)])
+    };
+    let process = || {
+        let processed = world.run("processor", &["run", "--until-end"]);
+        // The newest poll may have been asked to leave.
+        assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
+    };
+    let mut a = spawn('a', "1s", "2023-06-01");
+    a.logged("polled here from now on");
+    let mut b = spawn('b', "2s", "2026-10-21");
+    // With partitions, so that the group has settled.
+    b.until("have partitions", |it| {
+        it.log().lines().any(|line| line.contains("\"assigned\"") && !line.contains("[]"))
+    });
+    let begin = pollers(&stub).len();
+    a.until("poll, or the other, six times in a row", |_| {
+        pollers(&stub)[begin..].windows(6).any(|six| six.iter().all(|key| *key == six[0]))
+    });
+    process();
+    let known = changes_of(&world).len();
+    assert!(known > 0);
+
+    let owner = *pollers(&stub).last().expect("a poll");
+    let (first, mut second) = if owner == 'a' { (a, b) } else { (b, a) };
+    first.terminate().expect(0);
+    let ended = pollers(&stub).len();
+    let line = second.logged("the last poll of this organization was under the name");
+    assert!(line.contains("WARN") && line.contains(&format!("nimbus-{owner}")), "{line}");
+    second.until("poll", |_| pollers(&stub).len() > ended + 1);
+    second.terminate().expect(0);
+    assert!(pollers(&stub)[ended..].iter().all(|key| *key != owner), "who has left polls no more");
+
+    listings_are_whole(&world);
+    let marks = world.read(Topic::Raw).into_iter().filter_map(|record| {
+        let raw = decode_raw(record.value.as_deref().expect("a value")).expect("ours").record;
+        Some((raw.poll_id?, raw.mark?.kind))
+    });
+    let mut open = None;
+    for (id, kind) in marks {
+        match kind.as_str() {
+            START => assert_eq!(open.replace(id), None, "polls do not overlap"),
+            // Who takes over closes a poll whose end the processor has not seen, be it there or not.
+            _ => open = open.filter(|open| *open != id),
+        }
+    }
+    assert_eq!(open, None, "a poll without its end");
+    process();
+    assert_eq!(changes_of(&world).len(), known, "the same resources are the same graph");
+    world.run("processor", &["verify"]).expect(0);
+}
+
+fn changes_of(world: &World) -> Vec<Envelope> {
+    let values = world.read(Topic::Changes).into_iter().filter_map(|record| record.value);
+    values.map(|value| decode(&value).expect("a change")).collect()
 }
