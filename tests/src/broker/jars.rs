@@ -223,7 +223,7 @@ fn libraries() -> Result<PathBuf> {
 }
 
 /// The version of Kafka that the tests run on.
-pub(super) fn version() -> String {
+pub fn version() -> String {
     let given = std::env::var(VERSION).unwrap_or_default();
     if given.trim().is_empty() { DEFAULT_VERSION.to_owned() } else { given.trim().to_owned() }
 }

@@ -40,9 +40,14 @@ pub fn folder() -> &'static Path {
 /// Builds the binaries of the workspace in `tree` in the folder `target`, as this program is built, and returns where
 /// they lie.
 pub fn build(tree: &Path, target: &Path) -> Result<PathBuf, String> {
+    build_packages(&["--package", "tests"], tree, target)
+}
+
+/// The same for the binaries of other packages, which cargo's arguments name.
+pub fn build_packages(packages: &[&str], tree: &Path, target: &Path) -> Result<PathBuf, String> {
     let (profile, name) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--package", "tests", "--bins", "--profile", profile]);
+    cargo.args(["build", "--bins", "--profile", profile]).args(packages);
     // What cargo told this program about itself would make build scripts that watch it run again.
     for (variable, _) in std::env::vars().filter(|(variable, _)| is_about_this_program(variable)) {
         cargo.env_remove(variable);

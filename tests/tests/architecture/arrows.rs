@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Each crate, and those of ours that it may be built from.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("schemas", &[]),
     ("service", &["schemas"]),
     ("producer", &["schemas", "service"]),
@@ -17,6 +17,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("fuzz", &[]),
     ("quickstart", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
     ("tests", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
+    ("bench", &["schemas", "service", "simulator", "tests"]),
 ];
 
 /// Beside these, any crate's own tests may use them: they import nothing of what they test.
