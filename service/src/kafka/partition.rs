@@ -21,11 +21,9 @@ pub use record::Record;
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a reader hears nothing before it asks the leader whether there is something, and that once more before it
-/// takes its consumer for stuck: a fetch is answered within a second.
+/// How long a reader hears nothing before it asks the leader for the end. If it is behind and still there after as long
+/// again, its consumer has stopped fetching: a fetch is answered within a second.
 const SILENCE_BOUND: Duration = Duration::from_secs(5);
-/// After how many such questions without an answer another consumer asks (count): half a minute.
-const MAX_UNANSWERED: u32 = 5;
 /// How long that question may take: the reader's owner is held up meanwhile.
 const SILENCE_QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two tries of a question that no leader answered.
@@ -89,8 +87,6 @@ pub struct PartitionReader {
     silent_since: Instant,
     /// Where it was when the leader last named an end behind that.
     behind_at: Option<i64>,
-    /// Questions that no leader has answered since it last heard of one (count).
-    unanswered: u32,
     /// A record that was read and not yet wanted.
     kept: Option<Record>,
 }
@@ -120,7 +116,6 @@ impl PartitionReader {
             is_idle: false,
             silent_since: Instant::now(),
             behind_at: None,
-            unanswered: 0,
             kept: None,
         };
         reader.begin(start)?;
@@ -284,23 +279,21 @@ impl PartitionReader {
         record
     }
 
-    /// Takes another consumer where this one has stopped fetching. After a change of leaders, librdkafka 2.12.1 was seen to
-    /// fetch nothing for minutes although the new leader answered all other questions.
+    /// Takes another consumer where this one has stopped fetching. After a change of leaders, librdkafka 2.12.1 was seen
+    /// to fetch nothing for minutes although the new leader answered all other questions. A leader that does not answer
+    /// is left to librdkafka, which closes a silent connection.
     fn break_silence(&mut self) -> Result<(), Error> {
         if !self.is_fetching || self.silent_since.elapsed() < SILENCE_BOUND {
             return Ok(());
         }
         self.silent_since = Instant::now();
-        let answer = self.consumer.fetch_watermarks(&self.topic, self.partition, SILENCE_QUERY_TIMEOUT);
-        let is_stuck = if let Ok((_, end)) = answer {
-            self.unanswered = 0;
-            let behind_at = (end > self.position).then_some(self.position);
-            std::mem::replace(&mut self.behind_at, behind_at) == behind_at && behind_at.is_some()
-        } else {
-            // It may ask a broker that leads no more.
-            self.unanswered += 1;
-            self.unanswered.is_multiple_of(MAX_UNANSWERED)
+        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic, self.partition, SILENCE_QUERY_TIMEOUT)
+        else {
+            return Ok(());
         };
+        let behind_at = (end > self.position).then_some(self.position);
+        let is_stuck = behind_at.is_some() && behind_at == self.behind_at;
+        self.behind_at = behind_at;
         if is_stuck {
             warn!(
                 topic = self.topic,
@@ -409,4 +402,46 @@ fn is_unknown(error: &KafkaError) -> bool {
 fn whole(timeout: Duration) -> Duration {
     let milliseconds = u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds).min(Duration::from_secs(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use rdkafka::message::OwnedHeaders;
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
+
+    #[test]
+    fn a_reader_whose_consumer_has_stopped_fetching_goes_on_with_another_one() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("topic", 1, 1).expect("a topic");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let producer = TransactionalProducer::open(&config, "writer", TRANSACTION_TIMEOUT).expect("it opens");
+        let write = |key| {
+            producer.begin().expect("a transaction begins");
+            producer.send("topic", 0, key, Some(b"value"), OwnedHeaders::new()).expect("a record is taken");
+            producer.commit().expect("it commits");
+        };
+        let mut reader =
+            PartitionReader::open(&config, "group", "topic", 0, Start::Beginning).expect("it opens");
+        let read = |reader: &mut PartitionReader| {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            loop {
+                if let Some(record) = reader.next(Duration::from_millis(100)).expect("it reads") {
+                    return record.key.expect("a key");
+                }
+                assert!(Instant::now() < deadline, "nothing was read");
+            }
+        };
+        write("a");
+        assert_eq!(read(&mut reader), b"a");
+        // What librdkafka does not do any more after this, it does not do when it is stuck.
+        reader.consumer.pause(&reader.consumer.assignment().expect("an assignment")).expect("it pauses");
+        write("b");
+        assert_eq!(read(&mut reader), b"b");
+    }
 }
