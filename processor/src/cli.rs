@@ -12,7 +12,7 @@ use service::{
     shell::Program,
 };
 
-use crate::{check, confirmation::Confirmation, decide, forget, holds, replay, reset, run, tail, verify};
+use crate::{check, confirmation::Confirmation, decide, forget, holds, replay, reset, run, tail};
 
 /// Turns raw records into changes and compacted state.
 #[derive(Debug, Parser)]

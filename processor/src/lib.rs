@@ -4,7 +4,6 @@
 //! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`, `gauges`: what is told of a transaction
 //! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
 //!   decides
-//! - [`verify`]: the auditor, who shares none of the above
 
 pub mod batch;
 pub mod bounds;
@@ -29,4 +28,3 @@ pub mod run;
 mod stand;
 pub mod tail;
 pub mod task;
-pub mod verify;

@@ -7,7 +7,6 @@ use fuzz::Corpus;
 use processor::{
     intake::Intake,
     partition_state::PartitionState,
-    verify::{Law, Partition},
 };
 use schemas::{
     change::Envelope,
@@ -16,6 +15,7 @@ use schemas::{
     topics::Topic,
 };
 use service::kafka::partition::Record;
+use verify::{Law, Partition};
 
 use crate::{TOKENS, raw, records, values};
 

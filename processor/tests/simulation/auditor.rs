@@ -1,6 +1,6 @@
 //! The auditor, who shares no code with the processor, is content with every history that the processor made.
 
-use processor::verify::{Partition, Verdict};
+use verify::{Partition, Verdict};
 use service::kafka::partition::Record;
 
 use crate::{

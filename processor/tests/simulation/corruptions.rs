@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use processor::verify::{Law, Partition, Verdict};
+use verify::{Law, Partition, Verdict};
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode, encode},

@@ -1,7 +1,7 @@
 //! What the auditor finds in the middle of a history that was tampered with: listings that nobody heeded, what changes say
 //! of themselves, notices, polls and dead letters.
 
-use processor::verify::{Law, Partition};
+use verify::{Law, Partition};
 use schemas::{
     change::{Envelope, op},
     codec::{decode, encode},

@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Each crate, and those of ours that it may be built from.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("schemas", &[]),
     ("service", &["schemas"]),
+    ("verify", &["schemas", "service"]),
     ("producer", &["schemas", "service"]),
-    ("processor", &["schemas", "service"]),
+    ("processor", &["schemas", "service", "verify"]),
     ("sink", &["schemas", "service"]),
     ("simulator", &["schemas"]),
     ("fuzz", &[]),

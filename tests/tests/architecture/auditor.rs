@@ -3,7 +3,7 @@
 use crate::{sources, text};
 
 /// Where the auditor's sources lie.
-const AUDITOR: &str = "processor/src/verify/";
+const AUDITOR: &str = "verify/src/";
 
 /// Modules that decide what the topics say, and so must not decide whether it is right.
 const AUDITED: [&str; 14] = [

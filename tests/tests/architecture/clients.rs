@@ -10,7 +10,7 @@ const TESTS: &str = "sink/src/tests";
 
 #[test]
 fn no_client_of_the_services_logs_as_rdkafka_does() {
-    let crates = ["service/src", "producer/src", "processor/src", "sink/src"];
+    let crates = ["service/src", "verify/src", "producer/src", "processor/src", "sink/src"];
     let of_services = sources().into_iter().filter(|path| crates.iter().any(|it| path.starts_with(it)));
     let wrong = of_services
         .filter(|path| !path.starts_with(TESTS))

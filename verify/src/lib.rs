@@ -1,5 +1,5 @@
-//! `processor verify`: holds the topics to the laws, as an auditor who shares no code with the processor but the
-//! decoding of records. A test sees to that.
+//! `processor verify`: holds the topics to the laws, as an auditor that shares no code with the processor but the
+//! decoding of records: this crate depends on nothing else of it.
 //!
 //! Partition by partition it reads `graph` to its end, then `changes` up to the revisions that the graph has, then
 //! `graph` on, which has to come as far as `changes` had, then the dead letters, then `raw` up to what the graph has seen
