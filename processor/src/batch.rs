@@ -11,7 +11,7 @@ use service::kafka::{
     transaction::{self, TransactionalProducer},
 };
 
-use crate::reconcile::{CONNECTOR, Cause, Reconciled};
+use graph::reconcile::{CONNECTOR, Cause, Reconciled};
 
 /// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
 /// transaction may be larger by one listing.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use graph::state::GraphKey;
 use rdkafka::ClientConfig;
 use schemas::{
     codec::GraphValue,
     coverage::{Coverage, hold_state},
     raw::NO_REASON,
-    state::GraphKey,
 };
 use service::{
     answer::{self, time},
@@ -105,11 +105,11 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use graph::state::GraphKey;
     use schemas::{
         codec::GraphValue,
         coverage::{Coverage, Hold, Latest, hold_state},
         raw::outcome,
-        state::GraphKey,
     };
 
     use super::Known;

@@ -18,7 +18,7 @@ use service::{
     kafka::{client_config, headers::of_raw, writer::Writer},
 };
 
-use crate::bounds::{self, MAX_TEXT_BYTES, TooLong};
+use graph::bounds::{self, MAX_TEXT_BYTES, TooLong};
 
 /// Which organization is meant.
 #[derive(Debug, Clone, clap::Args)]

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use graph::state::GraphKey;
 use jiff::Timestamp;
 use schemas::{
     codec::GraphValue,
     collection::POLL,
     raw::{Decision, decision},
-    state::GraphKey,
     topics::partition,
 };
 use serde_json::json;

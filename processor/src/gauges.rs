@@ -5,11 +5,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use graph::state::{GraphKey, State, States};
 use schemas::{
     codec::GraphValue,
     collection::Collection,
     coverage::{Coverage, hold_state},
-    state::{GraphKey, State, States},
 };
 use service::metrics::Metrics;
 
@@ -98,11 +98,11 @@ fn time(ts_ms: i64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use graph::state::{GraphKey, States};
     use prometheus_client::{encoding::text::encode, registry::Registry};
     use schemas::{
         codec::GraphValue,
         coverage::{Coverage, Hold, WholeListing, hold_state},
-        state::{GraphKey, States},
     };
     use service::metrics::Metrics;
 

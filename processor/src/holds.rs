@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use graph::state::GraphKey;
 use schemas::{
     codec::GraphValue,
     coverage::{Coverage, Hold, hold_state},
     raw::outcome,
-    state::GraphKey,
 };
 use serde_json::json;
 use service::{

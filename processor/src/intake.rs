@@ -1,5 +1,10 @@
 //! From raw records in the order of their offsets to what the next transaction writes.
 
+use graph::{
+    listing::{Assembler, Dropped, Unit, organization_and_collection},
+    partition_state::PartitionState,
+    reconcile::Cause,
+};
 use schemas::{
     codec::decode_raw,
     coverage::hold_state,
@@ -10,9 +15,6 @@ use tracing::error;
 
 use crate::{
     batch::{Batch, Refusal},
-    listing::{Assembler, Dropped, Unit, organization_and_collection},
-    partition_state::PartitionState,
-    reconcile::Cause,
     report::Report,
 };
 

@@ -1,12 +1,10 @@
 //! Turns raw records into changes and compacted state.
 //!
-//! - [`bounds`], [`listing`], [`mapping`], [`reconcile`], [`partition_state`]: what is decided, pure
 //! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`, `gauges`: what is told of a transaction
-//! - [`tail`], [`narrate`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
+//! - [`tail`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
 //!   decides
 
 pub mod batch;
-pub mod bounds;
 pub mod check;
 pub mod cli;
 pub mod confirmation;
@@ -15,11 +13,6 @@ pub mod forget;
 mod gauges;
 pub mod holds;
 pub mod intake;
-pub mod listing;
-pub mod mapping;
-pub mod narrate;
-pub mod partition_state;
-pub mod reconcile;
 pub mod replay;
 mod report;
 pub mod reset;

@@ -1,18 +1,18 @@
 //! What is told and counted of a transaction once it is committed: one that fails is done again.
 
+use graph::{
+    listing::Listing,
+    reconcile::{APPLIED, Reconciled, VOID},
+    state::{State, States},
+};
 use schemas::{
     change::op,
     raw::{Decision, outcome},
-    state::{State, States},
 };
 use service::metrics::Metrics;
 use tracing::{error, info, warn};
 
-use crate::{
-    gauges::{GraphRecord, Touched},
-    listing::Listing,
-    reconcile::{APPLIED, Reconciled, VOID},
-};
+use crate::gauges::{GraphRecord, Touched};
 
 /// The listings, decisions and dead letters of a transaction.
 #[derive(Debug, Default)]

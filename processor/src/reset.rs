@@ -8,14 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
+use graph::state::{FoldError, GraphKey};
 use rdkafka::ClientConfig;
-use schemas::{
-    codec::GraphValue,
-    collection::POLL,
-    coverage::Coverage,
-    state::{FoldError, GraphKey},
-    topics::Topic,
-};
+use schemas::{codec::GraphValue, collection::POLL, coverage::Coverage, topics::Topic};
 use serde_json::json;
 use service::{
     answer,

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use graph::partition_state::{PartitionState, Unfit};
 use schemas::{
     change::Envelope,
     codec::{DecodeError, decode, decode_raw},
@@ -26,7 +27,6 @@ use tracing::info;
 
 use crate::{
     gauges,
-    partition_state::{PartitionState, Unfit},
     task::{Error, Shared},
 };
 

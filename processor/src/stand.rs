@@ -1,12 +1,9 @@
 //! What stands in the graph topic, for a person's question: read to its end, and only what is asked for is kept.
 
 use anyhow::bail;
+use graph::state::{FoldError, GraphKey};
 use rdkafka::ClientConfig;
-use schemas::{
-    codec::GraphValue,
-    state::{FoldError, GraphKey},
-    topics::Topic,
-};
+use schemas::{codec::GraphValue, topics::Topic};
 use service::{
     config::Config,
     kafka::{

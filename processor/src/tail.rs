@@ -26,7 +26,7 @@ use service::{
 };
 use tracing::{debug, error};
 
-use crate::narrate::narrate;
+use graph::describe::describe;
 
 /// One wait for a record: decides how soon the end is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -202,7 +202,7 @@ fn print(change: &Envelope, options: &Options) -> anyhow::Result<Printed> {
         serde_json::to_string(change).context("failed to write a change as JSON")?
     } else {
         let time = answer::time(change.ts_ms);
-        format!("{time:<24} {} #{} {}", change.source.name, change.revision, narrate(change))
+        format!("{time:<24} {} #{} {}", change.source.name, change.revision, describe(change))
     };
     let is_read = answer::write(|stdout| writeln!(stdout, "{line}"))?;
     Ok(if is_read { Printed::Line } else { Printed::Nowhere })

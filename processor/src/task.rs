@@ -9,12 +9,13 @@ use std::{
 };
 
 use anyhow::anyhow;
+use graph::{partition_state::Unfit, state::barrier_key};
 use rdkafka::{
     ClientConfig,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, RDKafkaErrorCode},
 };
-use schemas::{state::barrier_key, topics::Topic};
+use schemas::topics::Topic;
 use service::{
     admin::{Health, Heartbeat},
     kafka::{
@@ -31,7 +32,6 @@ use crate::{
     batch::Batch,
     gauges,
     intake::Intake,
-    partition_state::Unfit,
     restored::{check_raw, restored},
 };
 

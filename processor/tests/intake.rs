@@ -1,10 +1,12 @@
 //! What a partition's records lead to, and how much of it can be committed when.
 
+#[path = "../../graph/tests/raw/mod.rs"]
 mod raw;
 
 use std::{fs, time::Duration};
 
-use processor::{intake::Intake, partition_state::PartitionState};
+use graph::partition_state::PartitionState;
+use processor::intake::Intake;
 use schemas::{
     codec::encode,
     raw::{Actor, ApiKey, RawRecord, Resource, START, Scope, Workspace},

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use graph::state::GraphKey;
 use rdkafka::ClientConfig;
 use schemas::codec::{DecodeError, GraphValue};
 use schemas::collection::POLL;
-use schemas::state::GraphKey;
 use service::kafka::partition::Record;
 use service::kafka::restore::{self, RestoreError};
 use tracing::warn;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use graph::jupiterone::properties;
 use reqwest::Client;
-use schemas::jupiterone::properties;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

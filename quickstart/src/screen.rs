@@ -2,9 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use graph::describe::describe;
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use processor::narrate::narrate;
 use schemas::change::{Envelope, op};
 use schemas::element::Element;
 
@@ -131,7 +131,7 @@ fn time(ts_ms: i64) -> String {
 
 /// The change in words, a relationship's ends by their names.
 fn spoken(change: &Envelope, view: &View) -> String {
-    let mut text = narrate(change);
+    let mut text = describe(change);
     let element = change.after.as_ref().or(change.before.as_ref());
     for key in element.filter(|element| element.is_relationship()).into_iter().flat_map(Element::ends) {
         if let (Some(name), Some((_, id))) = (view.name(key), key.split_once(':')) {

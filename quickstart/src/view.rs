@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use graph::state::{FoldError, State, States};
 use schemas::change::{Envelope, op};
 use schemas::coverage::Poll;
 use schemas::element::ElementType;
-use schemas::state::{FoldError, State, States};
 use schemas::sync::{Finished, Sync};
 use serde::Serialize;
 
@@ -155,10 +155,10 @@ impl View {
 mod tests {
     use std::collections::BTreeMap;
 
+    use graph::state::GraphKey;
     use schemas::codec::GraphValue;
     use schemas::collection::POLL;
     use schemas::coverage::{Coverage, Poll};
-    use schemas::state::GraphKey;
     use schemas::sync::{Finished, Sync};
 
     use super::{Size, View};

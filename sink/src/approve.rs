@@ -12,11 +12,11 @@ use service::shell::{self, Program};
 
 use crate::configured::{self, Configured};
 use crate::organization::Organization;
-use crate::plan;
 use crate::run::{self, Options};
 use crate::setup::Setup;
 use crate::sync_topic::{self, SyncTopic};
 use crate::task::{self, now_ms};
+use graph::plan;
 
 /// What a person allows.
 #[derive(Debug, Clone)]

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use graph::jupiterone;
 use schemas::element::Element;
-use schemas::jupiterone;
 use schemas::sync::{Parked, parked};
 use serde_json::{Map, Value};
 

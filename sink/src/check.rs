@@ -7,9 +7,9 @@ use service::exit::Outcome;
 use service::kafka::client_config;
 
 use crate::configured::{self, Configured};
-use crate::plan;
 use crate::run::{Options, wanted};
 use crate::sync_topic;
+use graph::plan;
 
 /// Checks, and prints a line for each thing on stdout; the configuration's own mistakes are errors.
 pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome> {

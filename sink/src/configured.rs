@@ -12,8 +12,8 @@ use service::exit::UsageError;
 use service::http;
 
 use crate::jupiterone::{Credentials, JupiterOne, REQUEST_TIMEOUT};
-use crate::plan::Rules;
 use crate::sync_topic::Records;
+use graph::plan::Rules;
 
 /// Stands between an account and an integration instance's ID.
 const INSTANCE: &str = ":instance:";

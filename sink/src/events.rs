@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use graph::state::State;
 use schemas::collection::Collection;
-use schemas::state::State;
 
 use crate::jupiterone::Event;
 

@@ -20,10 +20,10 @@ use self::open::{GivenUp, Open, give_up, start};
 use crate::batch::Load;
 use crate::configured::Configured;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
-use crate::plan::{self, first, parking};
 use crate::setup::Setup;
 use crate::sync_topic::{self, SyncTopic};
 use crate::upload::upload;
+use graph::plan::{self, first_sync, parking};
 
 /// How long JupiterOne may take from finalize to the end of a job.
 const FINALIZE_BOUND: Duration = Duration::from_mins(30);
@@ -186,7 +186,7 @@ async fn begin(work: &Work, account: Option<Load>, sync: &mut Sync, open: &mut O
     if sync.found.is_none() {
         ask::ask(work, account, sync, open).await?;
     }
-    match first::refused(sync, work.job.revision) {
+    match first_sync::refused(sync, work.job.revision) {
         Some(reason) => Err(Halt::Pause { reason, is_for_data: false }),
         None => Ok(()),
     }

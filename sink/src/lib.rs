@@ -7,12 +7,10 @@ mod cli;
 mod configured;
 mod directory;
 mod events;
-mod gap;
 mod job;
 mod jupiterone;
 mod organization;
 mod parked;
-mod plan;
 mod run;
 mod setup;
 mod sync_topic;
@@ -26,6 +24,7 @@ pub use parked::parked;
 pub use run::{Options, resync, run};
 
 #[cfg(test)]
+#[path = "../../graph/src/fixture.rs"]
 mod fixture;
 #[cfg(test)]
 mod tests;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use graph::state::State;
 use jiff::Timestamp;
-use schemas::state::State;
 use schemas::sync::Sync;
 use tokio::task::JoinHandle;
 
 use crate::configured::Configured;
 use crate::job::End;
-use crate::plan::{self, DEBOUNCE_MS, Plan, Situation, Urgency};
 use crate::task::Considered;
+use graph::plan::{self, DEBOUNCE_MS, Plan, Situation, Urgency};
 
 /// First pause after a sync job that failed for JupiterOne's sake; it doubles with each.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);

@@ -25,9 +25,9 @@ use tracing::warn;
 
 use crate::configured;
 use crate::directory::Directory;
-use crate::plan::Urgency;
 use crate::setup::{JOBS_AT_ONCE, Looks, Setup};
 use crate::sync_topic;
+use graph::plan::Urgency;
 
 /// The topics that the sink uses.
 pub(crate) const TOPICS: [Topic; 2] = [Topic::Graph, Topic::Sync];

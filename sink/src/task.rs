@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use graph::state::{FoldError, State, States};
 use jiff::Timestamp;
 use schemas::collection::POLL;
-use schemas::state::{FoldError, State, States};
 use service::admin::Heartbeat;
 use service::exit::{Shutdown, ShutdownTrigger};
 use service::kafka::check_known;

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use graph::{jupiterone::properties, state::GraphKey};
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode},
     element::Element,
-    jupiterone::properties,
-    state::GraphKey,
     topics::Topic,
 };
 use serde_json::{Map, Value};

@@ -4,10 +4,8 @@
 use std::collections::BTreeMap;
 
 use fuzz::Corpus;
-use processor::{
-    intake::Intake,
-    partition_state::PartitionState,
-};
+use graph::partition_state::PartitionState;
+use processor::intake::Intake;
 use schemas::{
     change::Envelope,
     codec::{GraphValue, decode, encode},

@@ -2,19 +2,18 @@
 //! An input is some raw values one after the other; each begins with its schema's fingerprint.
 
 mod auditor;
-#[path = "../raw/mod.rs"]
+#[path = "../../../graph/tests/raw/mod.rs"]
 mod raw;
 mod records;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use fuzz::Corpus;
-use processor::listing::Assembler;
-use processor::partition_state::PartitionState;
-use processor::reconcile::Reconciled;
-use schemas::codec::{decode_raw, encode};
-use schemas::element::Element;
+use graph::{listing::Assembler, partition_state::PartitionState, reconcile::Reconciled};
+use schemas::{
+    codec::{decode_raw, encode},
+    element::Element,
+};
 
 /// Words of the listings, and of keys.
 const TOKENS: [&[u8]; 12] = [
@@ -101,7 +100,7 @@ impl Processor {
         }
         restored.check().map_err(|error| error.to_string())?;
         for (organization_id, state) in self.state.states().iter() {
-            let nothing = schemas::state::State::default();
+            let nothing = graph::state::State::default();
             if restored.states().get(organization_id).unwrap_or(&nothing) != state {
                 return Err(format!("{organization_id:?} is restored as another"));
             }

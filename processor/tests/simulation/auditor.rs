@@ -1,7 +1,7 @@
 //! The auditor, who shares no code with the processor, is content with every history that the processor made.
 
-use verify::{Partition, Verdict};
 use service::kafka::partition::Record;
+use verify::{Partition, Verdict};
 
 use crate::{
     script::{Entry, Script},

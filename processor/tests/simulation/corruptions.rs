@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use verify::{Law, Partition, Verdict};
 use schemas::{
     change::{Envelope, op},
     codec::{GraphValue, decode, encode},
@@ -11,6 +10,7 @@ use schemas::{
     raw::{RawRecord, decision},
 };
 use service::kafka::partition::Record;
+use verify::{Law, Partition, Verdict};
 
 use crate::{
     auditor::partition,

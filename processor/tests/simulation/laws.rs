@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use processor::partition_state::PartitionState;
+use graph::{elements::Graph, partition_state::PartitionState, state::State};
 use schemas::{
     change::{Envelope, op, reason},
     coverage::Coverage,
     element::Element,
-    graph::Graph,
     raw::decision,
-    state::State,
 };
 
 use crate::{
@@ -169,7 +167,7 @@ fn check_licence(happening: &Happening, change: &Envelope, changes: &[Envelope])
 fn is_true_of(happening: &Happening, listed: &Listed, element: &Element) -> bool {
     let world = happening.truth.as_ref().expect("a listing has a truth").told_whole();
     let asked_for_archived = listed.manifest.parameters.contains_key("include_archived");
-    let context = processor::mapping::Context::new(
+    let context = graph::mapping::Context::new(
         &world.organization_id,
         &listed.collection,
         &listed.manifest.configuration,
@@ -178,7 +176,7 @@ fn is_true_of(happening: &Happening, listed: &Listed, element: &Element) -> bool
     let with_archived = asked_for_archived || !is_workspaces;
     crate::records::raws(&world, &listed.collection, with_archived)
         .iter()
-        .flat_map(|raw| processor::mapping::elements(&context, raw))
+        .flat_map(|raw| graph::mapping::elements(&context, raw))
         .any(|it| it.key == element.key)
 }
 

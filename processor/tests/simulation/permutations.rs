@@ -1,11 +1,13 @@
 //! The graph is a function of the last whole listings: in whatever order they come, and whatever failed in between.
 
-use processor::{
+use graph::{
+    elements::Graph,
     listing::{Assembler, Listing, Unit},
     mapping::{self, Context},
     reconcile::{VOID, reconcile},
+    state::State,
 };
-use schemas::{collection::Collection, element::Element, graph::Graph, state::State};
+use schemas::{collection::Collection, element::Element};
 
 use crate::{
     script::Script,

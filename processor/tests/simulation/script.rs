@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use processor::mapping::{self, Context};
+use graph::mapping::{self, Context};
 use schemas::{
     codec::{Raw, encode},
     collection::{Collection, DECISION, MEMBERS, POLL},

@@ -1,13 +1,13 @@
 //! What the auditor finds in the middle of a history that was tampered with: listings that nobody heeded, what changes say
 //! of themselves, notices, polls and dead letters.
 
-use verify::{Law, Partition};
 use schemas::{
     change::{Envelope, op},
     codec::{decode, encode},
     coverage::{Coverage, Poll},
     raw::RawRecord,
 };
+use verify::{Law, Partition};
 
 use crate::{
     corruptions::{API_KEYS, USERS, WORKSPACES, change, finds, held, is_of, list, live, lived, poll},

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use graph::{
+    listing::{Assembler, Unit},
+    partition_state::PartitionState,
+};
 use processor::{
     batch::{Batch, Output, Refusal},
     intake::Intake,
-    listing::{Assembler, Unit},
-    partition_state::PartitionState,
 };
 use rdkafka::message::Headers as _;
 use schemas::{change::Envelope, topics::Topic};

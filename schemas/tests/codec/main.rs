@@ -1,5 +1,7 @@
 //! The records' bytes: held to the schemas, to golden files of every released version, and to bad input.
 
+#![expect(clippy::disallowed_methods, reason = "a test reads files")]
+
 mod examples;
 mod releases;
 

@@ -14,9 +14,9 @@ use tracing::warn;
 
 use super::pause;
 use crate::organization::Organization;
-use crate::plan::Urgency;
 use crate::setup::Setup;
 use crate::task::{Considered, Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
+use graph::plan::Urgency;
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer of about ten threads.
 const PARTITIONS_AT_ONCE: i32 = 4;

@@ -16,9 +16,9 @@ use crate::batch::{self, MAX_BODY_BYTES};
 use crate::events;
 use crate::job::{self, End, Work};
 use crate::organization::Organization;
-use crate::plan::guard::Sampled;
-use crate::plan::{self, Plan, Urgency};
 use crate::setup::Setup;
+use graph::plan::guard::Sampled;
+use graph::plan::{self, Plan, Urgency};
 
 /// How often the records of a paused organization are read again: how soon a decision is noticed. Each is a consumer
 /// of its own for a moment.

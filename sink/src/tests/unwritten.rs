@@ -12,7 +12,7 @@ use crate::check::check;
 use crate::configured;
 use crate::fixture;
 use crate::organization::Organization;
-use crate::plan::{Plan, Urgency};
+use graph::plan::{Plan, Urgency};
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
 

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use graph::jupiterone::properties;
 use schemas::change::{Envelope, op};
 use schemas::element::Element;
-use schemas::jupiterone::properties;
 use simulator::anthropic::Object;
 use simulator::oracle::{self, Graph};
 

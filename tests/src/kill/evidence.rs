@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use graph::state::GraphKey;
 use schemas::change::Envelope;
 use schemas::codec::{GraphValue, decode, decode_raw};
 use schemas::coverage::{Coverage, Hold, Poll, Withheld};
 use schemas::element::Element;
-use schemas::state::GraphKey;
 use schemas::sync::Sync;
 use schemas::topics::Topic;
 use serde_json::Value;

@@ -7,18 +7,25 @@ use serde_json::Value;
 use crate::workspace;
 
 /// Each crate, and those of ours that it may be built from.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("schemas", &[]),
+    ("graph", &["schemas"]),
     ("service", &["schemas"]),
     ("verify", &["schemas", "service"]),
-    ("producer", &["schemas", "service"]),
-    ("processor", &["schemas", "service", "verify"]),
-    ("sink", &["schemas", "service"]),
+    ("producer", &["schemas", "graph", "service"]),
+    ("processor", &["schemas", "graph", "service", "verify"]),
+    ("sink", &["schemas", "graph", "service"]),
     ("simulator", &["schemas"]),
     ("fuzz", &[]),
-    ("quickstart", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
-    ("tests", &["schemas", "service", "producer", "processor", "sink", "simulator"]),
+    ("quickstart", &["schemas", "graph", "service", "producer", "processor", "sink", "simulator"]),
+    ("tests", &["schemas", "graph", "service", "producer", "processor", "sink", "simulator"]),
     ("bench", &["schemas", "service", "simulator", "tests"]),
+];
+
+/// Each pure crate, and what else it may be built from: nothing that reaches the world, logs, or is random.
+const PURE: [(&str, &[&str]); 2] = [
+    ("schemas", &["apache-avro", "serde", "serde_json", "sha2", "thiserror"]),
+    ("graph", &["jiff", "serde_json", "thiserror"]),
 ];
 
 /// Beside these, any crate's own tests may use them: they import nothing of what they test.
@@ -46,6 +53,17 @@ fn a_dependency_against_the_arrows_is_found() {
 }
 
 #[test]
+fn a_pure_crate_is_built_from_pure_ones() {
+    assert_eq!(impurities(&metadata()), Vec::<String>::new());
+    let made = |name: &str, kind: Option<&str>| {
+        let dependency = serde_json::json!({ "name": name, "path": null, "kind": kind });
+        serde_json::json!({ "packages": [{ "name": "graph", "dependencies": [dependency] }] })
+    };
+    assert_eq!(impurities(&made("tokio", None)), ["graph is built from tokio"]);
+    assert_eq!(impurities(&made("proptest", Some("dev"))), Vec::<String>::new());
+}
+
+#[test]
 fn a_dependency_along_the_arrows_is_not() {
     assert!(against_the_arrows(&one("sink", "simulator", Some("dev"))).is_empty());
     assert!(against_the_arrows(&one("quickstart", "sink", None)).is_empty());
@@ -63,6 +81,23 @@ fn the_image_is_built_with_every_crate() {
 fn against_the_arrows(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().expect("cargo lists packages");
     packages.iter().flat_map(wrong_dependencies).collect()
+}
+
+/// What makes the pure crates impure in the output of `cargo metadata`.
+fn impurities(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().expect("cargo lists packages");
+    let pure = PURE.iter().flat_map(|(name, allowed)| {
+        let package = packages.iter().find(|package| package["name"] == *name);
+        let dependencies =
+            package.into_iter().flat_map(|package| package["dependencies"].as_array().into_iter().flatten());
+        let built =
+            dependencies.filter(|dependency| dependency["kind"] != "dev" && !dependency["path"].is_string());
+        let names = built.filter_map(|dependency| dependency["name"].as_str());
+        names
+            .filter(|other| !allowed.contains(other))
+            .map(move |other| format!("{name} is built from {other}"))
+    });
+    pure.collect()
 }
 
 fn wrong_dependencies(package: &Value) -> Vec<String> {

@@ -1,11 +1,9 @@
 //! What ARCHITECTURE.md and CONTRIBUTING.md promise about the source, held to it.
 
 mod arrows;
-mod auditor;
 mod clients;
 mod failpoints;
 mod files;
-mod purity;
 
 use std::fs;
 use std::path::{Path, PathBuf};

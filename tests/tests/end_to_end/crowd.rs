@@ -6,11 +6,11 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use graph::state::GraphKey;
 use schemas::codec::GraphValue;
 use schemas::collection::POLL;
 use schemas::coverage::{Coverage, Poll, WholeListing};
 use schemas::element::{Account, Element, ElementType};
-use schemas::state::GraphKey;
 use schemas::topics::Topic;
 use tests::kafka::{self, Record};
 use tests::services::Service;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use graph::state::GraphKey;
 use schemas::{
     change::{op, reason},
     codec::{GraphValue, encode},
     coverage::{Coverage, Hold, hold_state},
     element::ElementType,
     raw::{Decision, RawRecord, decision},
-    state::GraphKey,
     topics::{Topic, partition},
 };
 use simulator::anthropic::{Mutation, Settings};

@@ -2,12 +2,12 @@
 
 use std::fs;
 
+use graph::state::GraphKey;
 use schemas::{
     codec::{GraphValue, decode_raw},
     collection::DECISION,
     coverage::{Hold, hold_state},
     raw::{Decision, decision},
-    state::GraphKey,
     topics::{Topic, partition},
 };
 use serde_json::Value;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, fs};
 
 use crate::said;
-use schemas::{change::reason, state::GraphKey, topics::Topic};
+use graph::state::GraphKey;
+use schemas::{change::reason, topics::Topic};
 use simulator::anthropic::{Mutation, Settings};
 use tests::{judge::changes, kafka, services::Service, world::World};
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::said;
+use graph::state::GraphKey;
 use schemas::{
     codec::{GraphValue, decode_raw},
     raw::outcome,
-    state::GraphKey,
     topics::{Topic, partition},
 };
+
+use crate::said;
 use simulator::anthropic::{ROUND, Settings};
 use tests::{
     kafka::{self, Record},

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use graph::state::GraphKey;
+use schemas::topics::{Topic, partition};
+
 use crate::said;
-use schemas::{
-    state::GraphKey,
-    topics::{Topic, partition},
-};
 use serde_json::Value;
 use simulator::anthropic::ROUND;
 use tests::{

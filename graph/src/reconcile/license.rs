@@ -1,0 +1,99 @@
+//! What a listing licenses: absence is evidence only where the listing was whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemas::{
+    collection::Collection,
+    coverage::Coverage,
+    element::{Element, ElementType},
+};
+
+use crate::{listing::Listing, mapping, state::State};
+
+/// A parameter that widens a listing: without it, what it had brought is absent for no reason of its own.
+const WIDENING_PARAMETERS: [&str; 2] = ["include_archived", INCLUDE_DEFAULT];
+const INCLUDE_DEFAULT: &str = "include_default";
+/// The name of the workspace that every organization has, which nobody can rename.
+const DEFAULT_WORKSPACE: &str = "Default";
+
+/// Whether and what a listing may delete.
+#[derive(Debug)]
+pub(super) struct License {
+    /// Why the listing is not whole.
+    pub(super) partial: Option<String>,
+    /// Keys of entities that the listing is silent about: it says neither that they are there nor where they belong.
+    silent: BTreeSet<String>,
+}
+
+impl License {
+    pub(super) fn of(state: &State, coverage: Option<&Coverage>, listing: &Listing) -> Self {
+        let partial = listing.damage.clone().or_else(|| narrower(coverage, listing));
+        Self { partial, silent: unscoped(listing).chain(unasked_default(state, listing)).collect() }
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.partial.is_none()
+    }
+
+    /// Keys of the elements of the collection, withheld ones included, that may be deleted since the listing does not
+    /// have them.
+    pub(super) fn absent(
+        &self,
+        state: &State,
+        collection: &str,
+        desired: &BTreeMap<String, Element>,
+    ) -> BTreeSet<String> {
+        let absent = state.owned_by(collection).filter(|key| !desired.contains_key(*key));
+        let absent = absent.filter(|key| state.known(key).is_some_and(|element| self.deletes(element)));
+        absent.map(str::to_owned).collect()
+    }
+
+    /// Whether the element may be deleted because the listing does not have it.
+    fn deletes(&self, element: &Element) -> bool {
+        match ElementType::parse(&element.kind) {
+            // The account is what the organization is known by: only a person's decision ends it.
+            Some(ElementType::Account) => false,
+            Some(ElementType::Workspace) => self.is_whole() && !self.silent.contains(&element.key),
+            Some(ElementType::AccountHasWorkspace | ElementType::WorkspaceHasApiKey) => {
+                self.is_whole() && !element.ends().any(|end| self.silent.contains(end))
+            }
+            _ => self.is_whole(),
+        }
+    }
+}
+
+/// Keys of the API keys of which the listing does not say where they belong.
+fn unscoped(listing: &Listing) -> impl Iterator<Item = String> {
+    let resources = listing.resources.values().filter_map(|raw| raw.record.resource.as_ref());
+    let api_keys = resources.filter_map(|resource| resource.api_key.as_ref());
+    api_keys.filter(|key| !mapping::tells_place(key)).map(|key| ElementType::ApiKey.entity_key(&key.id))
+}
+
+/// The key of the default workspace if the listing was made without it: it may be known from one that was not whole, or
+/// from before the API forgot it. Nothing but the name tells which one it is.
+fn unasked_default(state: &State, listing: &Listing) -> Vec<String> {
+    if listing.collection != Collection::Workspaces || is_on(&listing.manifest.parameters, INCLUDE_DEFAULT) {
+        return Vec::new();
+    }
+    let is_default = |element: &&Element| {
+        let workspace = element.workspace.as_ref();
+        workspace.is_some_and(|workspace| workspace.name == DEFAULT_WORKSPACE && workspace.active)
+    };
+    let collection = listing.collection.to_string();
+    let known = state.owned_by(&collection).filter_map(|key| state.graph().get(key));
+    known.filter(is_default).map(|element| element.key.clone()).collect()
+}
+
+fn is_on(parameters: &BTreeMap<String, String>, parameter: &str) -> bool {
+    parameters.get(parameter).is_some_and(|value| value == "true")
+}
+
+/// Why the listing is narrower than the collection's last whole one.
+fn narrower(coverage: Option<&Coverage>, listing: &Listing) -> Option<String> {
+    let before = &coverage?.whole.as_ref()?.parameters;
+    let now = &listing.manifest.parameters;
+    let lost = WIDENING_PARAMETERS
+        .into_iter()
+        .find(|parameter| is_on(before, parameter) && !is_on(now, parameter))?;
+    Some(format!("the last whole listing was made with {lost}=true, this one without"))
+}
