@@ -9,13 +9,13 @@ use schemas::{
 };
 
 use super::{
-    evidence::{Evidence, Witness},
-    file::{self, File, Scene},
-    heed::horizon,
-    ids::Ids,
-    known::Reach,
-    letters::Letters,
-    licence::CLOCKS,
+    change_ids::ChangeIds,
+    coverage_check::horizon,
+    dead_letters::DeadLetters,
+    deletions::CLOCKS,
+    expected_graph::Reach,
+    organization::{self, Organization, Scene},
+    raw_topic::{Evidence, Witness},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -27,9 +27,9 @@ const BARRIER: &str = "barrier";
 pub(super) struct Audit {
     partition: i32,
     partition_count: i32,
-    files: BTreeMap<String, File>,
-    ids: Ids,
-    letters: Letters,
+    files: BTreeMap<String, Organization>,
+    ids: ChangeIds,
+    letters: DeadLetters,
     witness: Witness,
     /// Only the organization of this name is audited.
     only: Option<String>,
@@ -63,8 +63,8 @@ impl Audit {
             partition,
             partition_count,
             files: BTreeMap::new(),
-            ids: Ids::default(),
-            letters: Letters::default(),
+            ids: ChangeIds::default(),
+            letters: DeadLetters::default(),
             witness: Witness::default(),
             only: only.map(str::to_owned),
             others: BTreeSet::new(),
@@ -83,17 +83,17 @@ impl Audit {
             return;
         }
         let file = self.file(organization_id);
-        file.books.enter(rest, value, offset, &mut file.verdict);
+        file.graph_topic.enter(rest, value, offset, &mut file.verdict);
     }
 
     /// The graph topic was read to its end: what follows is of what it knows.
     pub(super) fn end_graph(&mut self) {
         if let Some(name) = &self.only {
-            let others = self.files.extract_if(.., |_, file| file.books.name != *name);
+            let others = self.files.extract_if(.., |_, file| file.graph_topic.name != *name);
             self.others = others.map(|(organization_id, _)| organization_id).collect();
         }
         for file in self.files.values_mut() {
-            file.proposals.ask_for_holds(&file.books);
+            file.proposals.ask_for_holds(&file.graph_topic);
         }
     }
 
@@ -152,7 +152,10 @@ impl Audit {
         let (organization_id, _) = key.split_once('/').unwrap_or(("", &key));
         let Some(file) = self.files.get_mut(organization_id) else { return };
         let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
-        if change.key() == key && change.revision <= file.books.revision() && self.ids.is_repeated(&change) {
+        if change.key() == key
+            && change.revision <= file.graph_topic.revision()
+            && self.ids.is_repeated(&change)
+        {
             let violation = Violation::new(&change.id, "an id of one change", "an earlier change has it");
             let violation = violation.at_revision(change.revision).at_offset(offset);
             file.verdict.judge(Law::ChangeIds, Err(violation));
@@ -215,11 +218,11 @@ impl Audit {
     pub(super) fn finish(mut self, reach: Reach) -> Vec<Verdict> {
         let (number, count, is_log_cut) = (self.partition, self.partition_count, self.is_log_cut);
         // Of the partition: a record that nobody can read may be of any organization.
-        let read = self.files.values().map(|file| horizon(&file.books)).max().unwrap_or(-1);
+        let read = self.files.values().map(|file| horizon(&file.graph_topic)).max().unwrap_or(-1);
         if let Some(file) = self.files.values_mut().next() {
             self.letters.judge(read, &mut file.verdict);
         }
-        let finish = |(organization_id, file): (String, File)| {
+        let finish = |(organization_id, file): (String, Organization)| {
             let mut verdict = file.finish(count, is_log_cut, reach);
             judge_place(&organization_id, number, count, &mut verdict);
             (organization_id, verdict)
@@ -228,15 +231,15 @@ impl Audit {
             let mut verdict = Verdict::new(&organization_id);
             verdict.organization_name = head.name;
             judge_place(&organization_id, number, count, &mut verdict);
-            file::judge_head(head.revision, 0, &mut verdict);
+            organization::judge_head(head.revision, 0, &mut verdict);
             (organization_id, verdict)
         });
         let verdicts: BTreeMap<String, Verdict> = self.files.into_iter().map(finish).chain(unknown).collect();
         verdicts.into_values().collect()
     }
 
-    fn file(&mut self, organization_id: &str) -> &mut File {
-        self.files.entry(organization_id.to_owned()).or_insert_with(|| File::new(organization_id))
+    fn file(&mut self, organization_id: &str) -> &mut Organization {
+        self.files.entry(organization_id.to_owned()).or_insert_with(|| Organization::new(organization_id))
     }
 }
 

@@ -3,9 +3,9 @@
 use schemas::{coverage::Coverage, raw::outcome};
 
 use super::{
-    books::Books,
-    evidence::Listing,
-    translation::entity_key,
+    graph_topic::GraphTopic,
+    raw_topic::Listing,
+    reference_mapping::entity_key,
     verdict::{Law, Verdict, Violation},
 };
 
@@ -15,14 +15,14 @@ pub(super) fn judge_nobody(
     listing: &Listing,
     offset: i64,
     partial: Option<&str>,
-    books: &Books,
+    graph_topic: &GraphTopic,
     verdict: &mut Verdict,
 ) -> Vec<String> {
     if listing.collection != "workspaces" {
         return Vec::new();
     }
     let mut met = Vec::new();
-    for (name, coverage) in books.coverage.range("members/".to_owned()..) {
+    for (name, coverage) in graph_topic.coverage.range("members/".to_owned()..) {
         let Some(id) = name.strip_prefix("members/") else { break };
         let Some(whole) = coverage.whole.as_ref().filter(|whole| whole.raw_offset == offset) else {
             continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use schemas::change::{Envelope, op, reason};
 
-use super::{columns::different, verdict::Violation};
+use super::{diff::different, verdict::Violation};
 
 /// Whether the fields of a change agree with one another.
 pub(super) fn judge(change: &Envelope) -> Result<(), Violation> {

@@ -12,13 +12,13 @@ use schemas::{
 };
 
 use super::{
-    books::Books,
     claims::collection_of,
-    evidence::Listing,
-    licence::Rest,
+    deletions::Rest,
+    graph_topic::GraphTopic,
     note::{Image, Note, Op, ends, fingerprint, hash},
     notices::Notices,
-    translation::{entity_key, origin},
+    raw_topic::Listing,
+    reference_mapping::{entity_key, origin},
     verdict::{Law, Verdict, Violation},
     windows::{Windows, judge_decided},
 };
@@ -157,11 +157,11 @@ impl History {
     }
 
     /// Judges the changes that rest on nothing in raw.
-    pub(super) fn judge(mut self, books: &Books, verdict: &mut Verdict) {
+    pub(super) fn judge(mut self, graph_topic: &GraphTopic, verdict: &mut Verdict) {
         while self.next < self.units.len() {
             self.pass(verdict);
         }
-        self.notices.judge_holds(books, verdict);
+        self.notices.judge_holds(graph_topic, verdict);
     }
 
     /// Applies all units before the one that rests on this, and takes that.

@@ -11,26 +11,26 @@
 //! raw, eight for each change and eight for each dead letter.
 
 mod audit;
-mod books;
+mod change_ids;
+mod changes_topic;
 mod claims;
-mod columns;
+mod coverage_check;
+mod dead_letters;
+mod deletions;
+mod diff;
 mod envelope;
-mod evidence;
-mod file;
-mod heed;
+mod expected_graph;
+mod graph_topic;
 mod history;
-mod ids;
-mod known;
-mod letters;
-mod licence;
-mod log;
+mod holds;
 mod note;
 mod notices;
+mod organization;
 mod partition;
 mod polls;
 mod print;
-mod proposals;
-mod translation;
+mod raw_topic;
+mod reference_mapping;
 mod usable;
 mod verdict;
 mod windows;
@@ -60,8 +60,8 @@ use service::{
 use tracing::{info, warn};
 
 use audit::Audit;
-use evidence::observed_ts_ms;
-use known::Reach;
+use expected_graph::Reach;
+use raw_topic::observed_ts_ms;
 
 pub use partition::Partition;
 pub use verdict::{Law, Tally, Verdict, Violation};

@@ -8,7 +8,7 @@ use schemas::{
     element::{Element, ElementType},
 };
 
-use super::evidence::is_default;
+use super::raw_topic::is_default;
 
 /// What of a change is compared with raw.
 #[derive(Debug)]

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::change::reason;
 
 use super::{
-    books::Books,
-    evidence::Listing,
+    graph_topic::GraphTopic,
     note::{Note, ends},
+    raw_topic::Listing,
     verdict::{Law, Verdict, Violation},
 };
 
@@ -73,8 +73,8 @@ impl Notices {
     }
 
     /// Each hold of the graph topic was told.
-    pub(super) fn judge_holds(&self, books: &Books, verdict: &mut Verdict) {
-        for (key, hold) in &books.holds {
+    pub(super) fn judge_holds(&self, graph_topic: &GraphTopic, verdict: &mut Verdict) {
+        for (key, hold) in &graph_topic.holds {
             if !self.is_complete {
                 verdict.give_up(Law::Notices, 1);
                 continue;

@@ -2,7 +2,9 @@
 
 use service::kafka::partition::Record;
 
-use super::{FIRST_RECORDS, audit::Audit, evidence::observed_ts_ms, known::Reach, verdict::Verdict};
+use super::{
+    FIRST_RECORDS, audit::Audit, expected_graph::Reach, raw_topic::observed_ts_ms, verdict::Verdict,
+};
 
 /// What stands in one partition of each topic, in order.
 #[derive(Debug, Clone, Default)]

@@ -8,8 +8,8 @@ use schemas::{
 };
 
 use super::{
-    books::Books,
-    evidence::{Listing, PollMark},
+    graph_topic::GraphTopic,
+    raw_topic::{Listing, PollMark},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -101,8 +101,8 @@ impl Polls {
     }
 
     /// Compares it with the graph topic. `is_cut`: raw has lost its beginning.
-    pub(super) fn judge(&self, books: &Books, is_cut: bool, verdict: &mut Verdict) {
-        let Some(found) = &books.poll else { return };
+    pub(super) fn judge(&self, graph_topic: &GraphTopic, is_cut: bool, verdict: &mut Verdict) {
+        let Some(found) = &graph_topic.poll else { return };
         if is_cut && !(self.has_started && self.has_ended) {
             return verdict.give_up(Law::Coverage, 1);
         }

@@ -6,7 +6,7 @@ use schemas::{
     raw::{Decision, END, Manifest, Mark, RawRecord, START},
 };
 
-use super::translation::{Place, elements};
+use super::reference_mapping::{Place, elements};
 
 /// Longest text that changes and state repeat (bytes).
 const MAX_TEXT: usize = 4_096;

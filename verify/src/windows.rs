@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{evidence::Listing, note::Note, verdict::Violation};
+use super::{note::Note, raw_topic::Listing, verdict::Violation};
 
 /// One organization's last whole listings, as the raw records tell them.
 #[derive(Debug, Default)]

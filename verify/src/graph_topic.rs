@@ -12,7 +12,7 @@ use super::verdict::{Law, Verdict, Violation};
 
 /// One organization's records.
 #[derive(Debug, Default)]
-pub(super) struct Books {
+pub(super) struct GraphTopic {
     /// By key.
     pub(super) elements: BTreeMap<String, Element>,
     /// By key of the relationship.
@@ -27,7 +27,7 @@ pub(super) struct Books {
     pub(super) name: String,
 }
 
-impl Books {
+impl GraphTopic {
     /// How many changes the graph has seen.
     pub(super) fn revision(&self) -> i64 {
         self.poll.as_ref().map_or(0, |poll| poll.revision)

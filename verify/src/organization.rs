@@ -3,30 +3,30 @@
 use schemas::{change::Envelope, raw::decision};
 
 use super::{
-    books::Books,
-    evidence::Evidence,
-    heed::horizon,
+    changes_topic::ChangesTopic,
+    coverage_check::horizon,
+    deletions::{Deletions, Rest},
+    expected_graph::{ExpectedGraph, Reach},
+    graph_topic::GraphTopic,
     history::History,
-    known::{Known, Reach},
-    licence::{Deletions, Rest},
-    log::Log,
+    holds::Proposals,
     polls::Polls,
-    proposals::Proposals,
+    raw_topic::Evidence,
     verdict::{Law, Verdict, Violation},
 };
 
 /// One organization's.
 #[derive(Debug)]
-pub(super) struct File {
-    pub(super) books: Books,
-    pub(super) log: Log,
+pub(super) struct Organization {
+    pub(super) graph_topic: GraphTopic,
+    pub(super) log: ChangesTopic,
     pub(super) proposals: Proposals,
     pub(super) history: History,
     pub(super) verdict: Verdict,
     /// Of the graph when it was read on behind the changes.
     pub(super) caught_up: i64,
     deletions: Deletions,
-    known: Known,
+    known: ExpectedGraph,
     polls: Polls,
     /// Of the newest change.
     newest: i64,
@@ -42,17 +42,17 @@ pub(super) struct Scene {
     pub(super) is_log_cut: bool,
 }
 
-impl File {
+impl Organization {
     pub(super) fn new(organization_id: &str) -> Self {
         Self {
-            books: Books::default(),
-            log: Log::default(),
+            graph_topic: GraphTopic::default(),
+            log: ChangesTopic::default(),
             proposals: Proposals::default(),
             history: History::default(),
             verdict: Verdict::new(organization_id),
             caught_up: 0,
             deletions: Deletions::default(),
-            known: Known::default(),
+            known: ExpectedGraph::default(),
             polls: Polls::default(),
             newest: 0,
         }
@@ -67,25 +67,25 @@ impl File {
         is_lost: bool,
     ) -> bool {
         self.newest = self.newest.max(change.revision);
-        if !self.log.take(change, offset, self.books.revision(), is_log_cut, &mut self.verdict) {
+        if !self.log.take(change, offset, self.graph_topic.revision(), is_log_cut, &mut self.verdict) {
             return false;
         }
         self.deletions.note(change, is_lost, &mut self.proposals);
         self.history.note(change, Rest::of(change), is_lost);
-        change.revision <= self.books.revision()
+        change.revision <= self.graph_topic.revision()
     }
 
     /// Takes what one raw record, or several together, tell.
     pub(super) fn take_evidence(&mut self, evidence: Evidence, scene: Scene) {
-        let Self { books, log, proposals, history, verdict, deletions, known, polls, .. } = self;
+        let Self { graph_topic, log, proposals, history, verdict, deletions, known, polls, .. } = self;
         let Scene { offset, is_cut, is_log_cut } = scene;
         let is_log_cut = log.is_cut(is_log_cut);
-        let is_read = offset <= horizon(books);
+        let is_read = offset <= horizon(graph_topic);
         match evidence {
             Evidence::Listing(listing) => {
                 deletions.begin(listing.manifest.ended_ts_ms);
                 let born = deletions.take_born(&listing.id);
-                let partial = known.take(&listing, offset, born, books, verdict);
+                let partial = known.take(&listing, offset, born, graph_topic, verdict);
                 deletions.take_listing(&listing, partial.as_deref(), is_log_cut);
                 proposals.take_listing(&listing, offset, partial.as_deref());
                 if is_read {
@@ -96,7 +96,7 @@ impl File {
                 }
             }
             Evidence::Mark(mark) => {
-                known.take_mark(&mark, offset, books);
+                known.take_mark(&mark, offset, graph_topic);
                 if is_read {
                     polls.take_mark(&mark);
                 }
@@ -114,7 +114,7 @@ impl File {
                 }
                 history.take_decision(&decision, is_forgotten && is_read, verdict);
                 deletions.take_decision(&decision, proposals, is_cut);
-                proposals.take_decision(&decision, offset, books);
+                proposals.take_decision(&decision, offset, graph_topic);
             }
             // The partition's dead letters tell of it.
             Evidence::Unusable => {}
@@ -123,16 +123,16 @@ impl File {
 
     /// The verdict.
     pub(super) fn finish(self, partition_count: i32, is_log_cut: bool, reach: Reach) -> Verdict {
-        let Self { books, log, proposals, history, mut verdict, deletions, known, polls, .. } = self;
-        verdict.organization_name.clone_from(&books.name);
-        judge_head(self.newest, self.caught_up.max(books.revision()), &mut verdict);
-        books.judge(partition_count, &mut verdict);
-        log.judge(&books, is_log_cut, &mut verdict);
-        known.judge(&books, reach, log.is_cut(is_log_cut), &mut verdict);
+        let Self { graph_topic, log, proposals, history, mut verdict, deletions, known, polls, .. } = self;
+        verdict.organization_name.clone_from(&graph_topic.name);
+        judge_head(self.newest, self.caught_up.max(graph_topic.revision()), &mut verdict);
+        graph_topic.judge(partition_count, &mut verdict);
+        log.judge(&graph_topic, is_log_cut, &mut verdict);
+        known.judge(&graph_topic, reach, log.is_cut(is_log_cut), &mut verdict);
         deletions.judge(reach, &mut verdict);
-        proposals.judge(&books, reach, &mut verdict);
-        polls.judge(&books, reach.beginning > 0, &mut verdict);
-        history.judge(&books, &mut verdict);
+        proposals.judge(&graph_topic, reach, &mut verdict);
+        polls.judge(&graph_topic, reach.beginning > 0, &mut verdict);
+        history.judge(&graph_topic, &mut verdict);
         verdict
     }
 }

@@ -9,7 +9,7 @@ use schemas::{
 };
 
 use super::{
-    translation::{Place, elements, entity_key, is_placeless, origin},
+    reference_mapping::{Place, elements, entity_key, is_placeless, origin},
     usable::is_usable,
 };
 

@@ -9,7 +9,7 @@ const OFFSET: &str = "__anthropic_graph.errors.offset";
 
 /// Those of one partition.
 #[derive(Debug, Default)]
-pub(super) struct Letters {
+pub(super) struct DeadLetters {
     /// Offsets of the raw records that have one: 8 bytes for each.
     offsets: BTreeSet<i64>,
     /// They were read.
@@ -22,7 +22,7 @@ pub(super) struct Letters {
     unusable: usize,
 }
 
-impl Letters {
+impl DeadLetters {
     /// Begins to read them.
     pub(super) fn begin(&mut self, is_cut: bool) {
         (self.is_known, self.is_cut) = (true, is_cut);

@@ -8,8 +8,8 @@ use schemas::{
 };
 
 use super::{
-    books::Books,
-    evidence::{Listing, PollMark},
+    graph_topic::GraphTopic,
+    raw_topic::{Listing, PollMark},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -20,7 +20,7 @@ const ALL_MEMBERS: &str = "members";
 
 /// By collection, what its coverage should tell of and does not, if the graph has come so far.
 #[derive(Debug, Default)]
-pub(super) struct Heed {
+pub(super) struct CoverageCheck {
     missed: BTreeMap<String, Missed>,
 }
 
@@ -34,9 +34,9 @@ struct Missed {
 
 /// How far the graph has read the raw topic at least (offset). One transaction moves all of an organization's coverage
 /// in the order of raw, so whatever is not behind the newest was read.
-pub(super) fn horizon(books: &Books) -> i64 {
-    let polls = books.poll.as_ref().and_then(|poll| poll.raw_offset);
-    let listed = books.coverage.values().map(newest).max();
+pub(super) fn horizon(graph_topic: &GraphTopic) -> i64 {
+    let polls = graph_topic.poll.as_ref().and_then(|poll| poll.raw_offset);
+    let listed = graph_topic.coverage.values().map(newest).max();
     listed.max(polls).unwrap_or(-1)
 }
 
@@ -49,16 +49,16 @@ fn whole(coverage: &Coverage) -> i64 {
     coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset)
 }
 
-impl Heed {
+impl CoverageCheck {
     /// Takes a listing, and why it is not whole, if it is not.
     pub(super) fn take_listing(
         &mut self,
         listing: &Listing,
         offset: i64,
         partial: Option<&str>,
-        books: &Books,
+        graph_topic: &GraphTopic,
     ) {
-        let coverage = books.coverage.get(&listing.collection);
+        let coverage = graph_topic.coverage.get(&listing.collection);
         let is_whole = partial.is_none() && !listing.is_cut;
         let what = if is_whole && offset > coverage.map_or(-1, whole) {
             "last whole listing"
@@ -71,18 +71,21 @@ impl Heed {
     }
 
     /// Takes a poll's mark.
-    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, books: &Books) {
+    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, graph_topic: &GraphTopic) {
         for collection in mark.failed() {
             if collection == ALL_MEMBERS {
-                let frozen = books.coverage.iter().filter(|(_, coverage)| mark.freezes(coverage, offset));
+                let frozen =
+                    graph_topic.coverage.iter().filter(|(_, coverage)| mark.freezes(coverage, offset));
                 for (name, _) in frozen {
                     self.miss(name, "last try", offset);
                 }
-            } else if is_coverable(collection) && offset > books.coverage.get(collection).map_or(-1, newest) {
+            } else if is_coverable(collection)
+                && offset > graph_topic.coverage.get(collection).map_or(-1, newest)
+            {
                 self.miss(collection, "last try", offset);
             }
         }
-        for name in mark.leaves_held(books, offset) {
+        for name in mark.leaves_held(graph_topic, offset) {
             self.miss(&name, "last try", offset);
         }
     }
@@ -95,18 +98,23 @@ impl Heed {
     /// Judges what was missed up to the graph's horizon.
     ///
     /// `begun`, where the log is cut: the members collections of which it tells when they could begin.
-    pub(super) fn judge(&self, books: &Books, begun: Option<&BTreeSet<String>>, verdict: &mut Verdict) {
-        let horizon = horizon(books);
+    pub(super) fn judge(
+        &self,
+        graph_topic: &GraphTopic,
+        begun: Option<&BTreeSet<String>>,
+        verdict: &mut Verdict,
+    ) {
+        let horizon = horizon(graph_topic);
         for (collection, Missed { what, offset }) in &self.missed {
             if is_of_unknown_beginning(collection, begun) {
                 verdict.give_up(Law::Coverage, 1);
                 continue;
             }
             let is_read = *offset <= horizon;
-            verdict.hold(Law::Coverage, !is_read || !is_kept(collection, books), || {
+            verdict.hold(Law::Coverage, !is_read || !is_kept(collection, graph_topic), || {
                 let expected =
                     format!("its {what} at raw offset {offset}, for the graph has read to {horizon}");
-                let found = books.coverage.get(collection).map_or("no coverage", |_| "an older one");
+                let found = graph_topic.coverage.get(collection).map_or("no coverage", |_| "an older one");
                 Violation::new(collection, expected, found).at_offset(*offset)
             });
         }
@@ -125,12 +133,12 @@ impl PollMark {
     }
 
     /// Members collections of which it says nothing, since their workspace is held and so nobody lists it.
-    fn leaves_held<'a>(&'a self, books: &'a Books, offset: i64) -> impl Iterator<Item = String> {
+    fn leaves_held<'a>(&'a self, graph_topic: &'a GraphTopic, offset: i64) -> impl Iterator<Item = String> {
         let is_silent = self.mark.kind == END && !self.is_about_all();
-        let holds = books.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
-        let held = holds.filter_map(|(key, _)| books.elements.get(key)?.workspace.as_ref());
+        let holds = graph_topic.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
+        let held = holds.filter_map(|(key, _)| graph_topic.elements.get(key)?.workspace.as_ref());
         let members = held.map(|workspace| format!("{MEMBERS}{}", workspace.id));
-        members.filter(move |name| books.coverage.get(name).is_some_and(|it| self.freezes(it, offset)))
+        members.filter(move |name| graph_topic.coverage.get(name).is_some_and(|it| self.freezes(it, offset)))
     }
 
     /// Whether it says something of all members that it does not name, other than how many were listed whole.
@@ -184,9 +192,11 @@ pub(super) fn is_of_unknown_beginning(collection: &str, begun: Option<&BTreeSet<
 
 /// Whether the collection is kept now: the members of a workspace are, as long as that is in the graph. It has been
 /// there since the listing that created it, with which all that was said before is forgotten.
-fn is_kept(collection: &str, books: &Books) -> bool {
+fn is_kept(collection: &str, graph_topic: &GraphTopic) -> bool {
     let Some(workspace_id) = collection.strip_prefix(MEMBERS) else { return true };
-    books.elements.contains_key(&super::translation::entity_key("anthropic_workspace", workspace_id))
+    graph_topic
+        .elements
+        .contains_key(&super::reference_mapping::entity_key("anthropic_workspace", workspace_id))
 }
 
 fn is_coverable(collection: &str) -> bool {

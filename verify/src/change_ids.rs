@@ -7,7 +7,7 @@ use schemas::{change::Envelope, codec::digest};
 
 /// The ids of a partition's changes.
 #[derive(Debug, Default)]
-pub(super) struct Ids {
+pub(super) struct ChangeIds {
     /// The lower half of each.
     halves: Vec<u64>,
     /// Lower halves that several have.
@@ -16,7 +16,7 @@ pub(super) struct Ids {
     met: BTreeSet<u128>,
 }
 
-impl Ids {
+impl ChangeIds {
     /// Takes the id of the next change.
     pub(super) fn take(&mut self, change: &Envelope) {
         self.halves.push(half(number(&change.id)));
@@ -51,13 +51,13 @@ fn half(id: u128) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Ids;
+    use super::ChangeIds;
 
     #[test]
     fn ids_that_agree_in_a_half_alone_are_not_repeated() {
-        let mut ids = Ids { halves: vec![7, 9, 7], ..Ids::default() };
+        let mut ids = ChangeIds { halves: vec![7, 9, 7], ..ChangeIds::default() };
         assert!(ids.are_suspect());
         assert_eq!(ids.suspects.into_iter().collect::<Vec<_>>(), [7]);
-        assert!(!Ids { halves: vec![7, 9], ..Ids::default() }.are_suspect());
+        assert!(!ChangeIds { halves: vec![7, 9], ..ChangeIds::default() }.are_suspect());
     }
 }

@@ -8,15 +8,15 @@ use schemas::{
 };
 
 use super::{
-    books::Books,
-    columns::different,
+    diff::different,
     envelope,
+    graph_topic::GraphTopic,
     verdict::{Law, Verdict, Violation},
 };
 
 /// One organization's changes so far.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct ChangesTopic {
     /// What the changes leave, by key.
     pub(super) elements: BTreeMap<String, Element>,
     /// Of the last change that was met; `None`: none was.
@@ -27,7 +27,7 @@ pub(super) struct Log {
     is_over: bool,
 }
 
-impl Log {
+impl ChangesTopic {
     /// Takes the next change, up to the graph's revision; whether it counts.
     ///
     /// Graph and changes are written in one transaction. So a change beyond the graph's revision was committed after
@@ -117,8 +117,8 @@ impl Log {
     }
 
     /// Compares what the changes leave with the graph.
-    pub(super) fn judge(&self, books: &Books, is_log_cut: bool, verdict: &mut Verdict) {
-        let (revision, is_cut) = (books.revision(), self.is_cut(is_log_cut));
+    pub(super) fn judge(&self, graph_topic: &GraphTopic, is_log_cut: bool, verdict: &mut Verdict) {
+        let (revision, is_cut) = (graph_topic.revision(), self.is_cut(is_log_cut));
         if is_cut && self.revision.is_none() {
             verdict.give_up(Law::Coverage, 1);
         } else {
@@ -128,7 +128,7 @@ impl Log {
                 Violation::new("poll", expected, format!("revision {revision}"))
             });
         }
-        for (key, element) in &books.elements {
+        for (key, element) in &graph_topic.elements {
             match self.elements.get(key) {
                 Some(left) if left == element => verdict.judge(Law::Fold, Ok(())),
                 Some(left) => {
@@ -143,7 +143,7 @@ impl Log {
                 }
             }
         }
-        for key in self.elements.keys().filter(|key| !books.elements.contains_key(*key)) {
+        for key in self.elements.keys().filter(|key| !graph_topic.elements.contains_key(*key)) {
             let violation = Violation::new(key, "the element that the changes leave", "none");
             verdict.judge(Law::Fold, Err(violation));
         }

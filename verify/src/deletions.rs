@@ -9,10 +9,10 @@ use schemas::{
 };
 
 use super::{
-    evidence::{Listing, is_default},
-    known::Reach,
-    proposals::{Finding, Proposals},
-    translation::origin,
+    expected_graph::Reach,
+    holds::{Finding, Proposals},
+    raw_topic::{Listing, is_default},
+    reference_mapping::origin,
     verdict::{Law, Verdict, Violation},
 };
 

@@ -10,11 +10,11 @@ use schemas::{
 };
 
 use super::{
-    books::Books,
     claims::collection_of,
-    evidence::{Listing, is_default},
-    heed::horizon,
-    known::Reach,
+    coverage_check::horizon,
+    expected_graph::Reach,
+    graph_topic::GraphTopic,
+    raw_topic::{Listing, is_default},
     verdict::{Law, Verdict, Violation},
 };
 
@@ -67,9 +67,9 @@ impl Proposals {
     }
 
     /// Asks it for each hold.
-    pub(super) fn ask_for_holds(&mut self, books: &Books) {
-        for (key, hold) in &books.holds {
-            if let Some(element) = books.elements.get(key) {
+    pub(super) fn ask_for_holds(&mut self, graph_topic: &GraphTopic) {
+        for (key, hold) in &graph_topic.holds {
+            if let Some(element) = graph_topic.elements.get(key) {
                 self.ask(&hold.listing_id, element, &hold.collection);
             }
         }
@@ -97,25 +97,25 @@ impl Proposals {
     }
 
     /// Takes a decision; of a rejection, which holds it may be about.
-    pub(super) fn take_decision(&mut self, decision: &Decision, offset: i64, books: &Books) {
+    pub(super) fn take_decision(&mut self, decision: &Decision, offset: i64, graph_topic: &GraphTopic) {
         let Some(listing_id) = decision.listing_id.as_ref().filter(|_| decision.kind == decision::REJECT)
         else {
             return;
         };
         // Of a listing that is cut off nothing tells which ones it came before.
         let seen = self.offset(listing_id).unwrap_or(offset);
-        for (key, hold) in &books.holds {
+        for (key, hold) in &graph_topic.holds {
             let is_of_another = decision.collection.as_ref().is_some_and(|it| *it != hold.collection);
             if is_of_another || hold.raw_offset > seen || hold.raw_offset > offset {
                 continue;
             }
             let named = decision.element_key.as_ref();
             let is_named = named.is_none_or(|named| named == key);
-            if is_named && *listing_id == hold.listing_id && offset < horizon(books) {
+            if is_named && *listing_id == hold.listing_id && offset < horizon(graph_topic) {
                 self.known_rejected.entry(key.clone()).or_insert(offset);
             }
             let is_end = |named: &String| {
-                let held = books.elements.get(key);
+                let held = graph_topic.elements.get(key);
                 held.is_some_and(|held| held.ends().any(|end| end == named))
                     && collection_of(named) == hold.collection
             };
@@ -137,8 +137,8 @@ impl Proposals {
     }
 
     /// Judges the holds.
-    pub(super) fn judge(&self, books: &Books, reach: Reach, verdict: &mut Verdict) {
-        for (key, hold) in &books.holds {
+    pub(super) fn judge(&self, graph_topic: &GraphTopic, reach: Reach, verdict: &mut Verdict) {
+        for (key, hold) in &graph_topic.holds {
             let asked = self.asked.get(&hold.listing_id).and_then(|asked| asked.get(key));
             let found = asked.and_then(|asked| asked.found.as_ref());
             if hold.raw_offset < reach.beginning || found.is_some_and(|found| found.is_cut) {

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemas::{element::Element, raw::outcome};
 
 use super::{
-    books::Books,
     claims::{collection_of, judge_listing, judge_nobody},
-    columns::different,
-    evidence::{Listing, PollMark, is_default},
-    heed::{Heed, is_of_unknown_beginning, newest},
-    translation::origin,
+    coverage_check::{CoverageCheck, is_of_unknown_beginning, newest},
+    diff::different,
+    graph_topic::GraphTopic,
+    raw_topic::{Listing, PollMark, is_default},
+    reference_mapping::origin,
     verdict::{Law, Verdict, Violation},
 };
 
 /// What is known, collection by collection.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct ExpectedGraph {
     collections: BTreeMap<String, Collection>,
     /// Elements as they were when a whole listing did not have them, of those that are held.
     held: BTreeMap<String, Element>,
@@ -27,7 +27,7 @@ pub(super) struct Known {
     /// Collections of which the record was met that their coverage calls the newest.
     met_latest: BTreeSet<String>,
     /// What their coverage should tell of and does not.
-    heed: Heed,
+    coverage_check: CoverageCheck,
     /// Members collections of which the log tells when their workspace began.
     begun: BTreeSet<String>,
 }
@@ -52,44 +52,44 @@ pub(super) struct Reach {
     pub(super) end: i64,
 }
 
-impl Known {
+impl ExpectedGraph {
     /// Takes a listing; why it is not whole, if it is not. `born`: ids of the workspaces that it created, by the log.
     pub(super) fn take(
         &mut self,
         listing: &Listing,
         offset: i64,
         born: BTreeSet<String>,
-        books: &Books,
+        graph_topic: &GraphTopic,
         verdict: &mut Verdict,
     ) -> Option<String> {
         // Members are listed of a workspace in the graph: what was said before it was there counts for nothing.
         for workspace_id in born {
             let members = format!("members/{workspace_id}");
             self.collections.remove(&members);
-            self.heed.end(&members);
+            self.coverage_check.end(&members);
             self.begun.insert(members);
         }
         let collection = self.collections.entry(listing.collection.clone()).or_default();
-        if offset > books.coverage.get(&listing.collection).map_or(-1, newest) {
+        if offset > graph_topic.coverage.get(&listing.collection).map_or(-1, newest) {
             // It came after the graph was read, or its collection has ended since, or nobody heeded it.
-            let whole = books.coverage.get(&listing.collection).and_then(|it| it.whole.as_ref());
+            let whole = graph_topic.coverage.get(&listing.collection).and_then(|it| it.whole.as_ref());
             let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
             let partial = listing.damage.clone().or_else(|| listing.narrower(before));
-            self.heed.take_listing(listing, offset, partial.as_deref(), books);
+            self.coverage_check.take_listing(listing, offset, partial.as_deref(), graph_topic);
             return partial;
         }
         if collection.offset < self.forgotten {
             *collection = Collection::default();
         }
-        let coverage = &books.coverage[&listing.collection];
+        let coverage = &graph_topic.coverage[&listing.collection];
         // Of a last whole listing that retention has cut off, its coverage still has the parameters.
         let whole = coverage.whole.as_ref().filter(|whole| whole.raw_offset < offset);
         let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
         let partial = listing.damage.clone().or_else(|| listing.narrower(before));
         let is_unmeasured = listing.is_past_cut && before.is_none() && !listing.is_widest();
         judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
-        self.met_whole.extend(judge_nobody(listing, offset, partial.as_deref(), books, verdict));
-        self.heed.take_listing(listing, offset, partial.as_deref(), books);
+        self.met_whole.extend(judge_nobody(listing, offset, partial.as_deref(), graph_topic, verdict));
+        self.coverage_check.take_listing(listing, offset, partial.as_deref(), graph_topic);
         let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
         if offset == whole {
             self.met_whole.insert(listing.collection.clone());
@@ -117,7 +117,7 @@ impl Known {
                 is_default(element) || element.ends().filter_map(|end| before.get(end)).any(is_default);
             if listing.is_silent_about(&element.kind, element.ends(), is_default) {
                 collection.elements.insert(key.clone(), element.clone());
-            } else if books.holds.contains_key(key) {
+            } else if graph_topic.holds.contains_key(key) {
                 self.held.insert(key.clone(), element.clone());
             }
         }
@@ -125,36 +125,42 @@ impl Known {
     }
 
     /// Takes a poll's mark.
-    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, books: &Books) {
-        for (name, coverage) in &books.coverage {
+    pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, graph_topic: &GraphTopic) {
+        for (name, coverage) in &graph_topic.coverage {
             if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset)
                 && mark.tells(name, latest)
             {
                 self.met_latest.insert(name.clone());
             }
         }
-        self.heed.take_mark(mark, offset, books);
+        self.coverage_check.take_mark(mark, offset, graph_topic);
     }
 
     /// Takes a decision to forget the organization.
     pub(super) fn forget(&mut self, offset: i64) {
         self.forgotten = offset;
-        self.heed = Heed::default();
+        self.coverage_check = CoverageCheck::default();
     }
 
     /// Compares it with the graph topic.
-    pub(super) fn judge(&self, books: &Books, reach: Reach, is_log_cut: bool, verdict: &mut Verdict) {
-        self.judge_coverage(books, reach, verdict);
+    pub(super) fn judge(
+        &self,
+        graph_topic: &GraphTopic,
+        reach: Reach,
+        is_log_cut: bool,
+        verdict: &mut Verdict,
+    ) {
+        self.judge_coverage(graph_topic, reach, verdict);
         let begun = is_log_cut.then_some(&self.begun);
-        self.heed.judge(books, begun, verdict);
-        let comparison = Comparison { known: self, books, reach, begun };
+        self.coverage_check.judge(graph_topic, begun, verdict);
+        let comparison = Comparison { known: self, graph_topic, reach, begun };
         comparison.judge_known(verdict);
         comparison.judge_graph(verdict);
         comparison.judge_holds(verdict);
     }
 
-    fn judge_coverage(&self, books: &Books, reach: Reach, verdict: &mut Verdict) {
-        for (name, coverage) in &books.coverage {
+    fn judge_coverage(&self, graph_topic: &GraphTopic, reach: Reach, verdict: &mut Verdict) {
+        for (name, coverage) in &graph_topic.coverage {
             let whole = coverage.whole.as_ref().map(|whole| (whole.raw_offset, &self.met_whole));
             let latest = coverage.latest.as_ref().map(|latest| (latest.raw_offset, &self.met_latest));
             for (what, (offset, met)) in [("whole listing", whole), ("try", latest)]
@@ -197,8 +203,8 @@ impl Known {
 
 /// The graph topic against what is known.
 struct Comparison<'a> {
-    known: &'a Known,
-    books: &'a Books,
+    known: &'a ExpectedGraph,
+    graph_topic: &'a GraphTopic,
     reach: Reach,
     /// Where the log is cut: the members collections of which it tells when they could begin.
     begun: Option<&'a BTreeSet<String>>,
@@ -208,7 +214,7 @@ impl Comparison<'_> {
     /// What is known of a collection; `None` where retention has cut what would tell, or nothing covers it.
     fn checkable(&self, collection: &str) -> Option<&BTreeMap<String, Element>> {
         const NOTHING: &BTreeMap<String, Element> = &BTreeMap::new();
-        let coverage = self.books.coverage.get(collection)?;
+        let coverage = self.graph_topic.coverage.get(collection)?;
         if is_of_unknown_beginning(collection, self.begun) {
             return None;
         }
@@ -229,8 +235,8 @@ impl Comparison<'_> {
     /// Whether an entity should be in the graph.
     fn should_be(&self, key: &str) -> bool {
         let collection = collection_of(key);
-        let there = self.books.elements.get(key);
-        let is_held = there.is_some() && self.books.holds.contains_key(key);
+        let there = self.graph_topic.elements.get(key);
+        let is_held = there.is_some() && self.graph_topic.holds.contains_key(key);
         // Whether a listing has ever been silent about it may be cut off.
         let is_left = self.reach.beginning > 0 && there.is_some_and(|element| self.is_lasting(element));
         self.checkable(collection)
@@ -238,9 +244,9 @@ impl Comparison<'_> {
     }
 
     fn judge_known(&self, verdict: &mut Verdict) {
-        for name in self.books.coverage.keys() {
+        for name in self.graph_topic.coverage.keys() {
             let Some(known) = self.checkable(name) else {
-                let owned = self.books.elements.values().filter(|it| it.collection == *name).count();
+                let owned = self.graph_topic.elements.values().filter(|it| it.collection == *name).count();
                 verdict.give_up(Law::Mapping, owned);
                 continue;
             };
@@ -252,7 +258,7 @@ impl Comparison<'_> {
 
     fn judge_element(&self, key: &str, expected: &Element, verdict: &mut Verdict) {
         let is_withheld = expected.ends().any(|end| !self.should_be(end));
-        let (there, elsewhere) = (self.books.elements.get(key), self.books.withheld.get(key));
+        let (there, elsewhere) = (self.graph_topic.elements.get(key), self.graph_topic.withheld.get(key));
         let elsewhere = elsewhere.map(|withheld| &withheld.element);
         let (found, place) = if is_withheld { (elsewhere, "withheld") } else { (there, "in the graph") };
         let violation = |found: String| Violation::new(key, format!("it {place}, as it was listed"), found);
@@ -275,10 +281,10 @@ impl Comparison<'_> {
 
     /// What is in the graph, or withheld, and not known.
     fn judge_graph(&self, verdict: &mut Verdict) {
-        let withheld = self.books.withheld.values().map(|withheld| (&withheld.element, true));
-        let elements = self.books.elements.values().map(|element| (element, false));
+        let withheld = self.graph_topic.withheld.values().map(|withheld| (&withheld.element, true));
+        let elements = self.graph_topic.elements.values().map(|element| (element, false));
         for (element, is_withheld) in elements.chain(withheld) {
-            if !self.books.coverage.contains_key(&element.collection) {
+            if !self.graph_topic.coverage.contains_key(&element.collection) {
                 let expected = format!("a coverage of {}, which owns it", element.collection);
                 verdict.judge(Law::Coverage, Err(Violation::new(&element.key, expected, "none")));
                 continue;
@@ -287,7 +293,7 @@ impl Comparison<'_> {
             if known.contains_key(&element.key) {
                 continue;
             }
-            let is_held = !is_withheld && self.books.holds.contains_key(&element.key);
+            let is_held = !is_withheld && self.graph_topic.holds.contains_key(&element.key);
             let is_lasting = self.is_lasting(element);
             match self.known.held.get(&element.key) {
                 Some(held) if is_held => self.judge_element(&element.key, held, verdict),
@@ -306,7 +312,7 @@ impl Comparison<'_> {
 
     /// Whether it is one of those that a listing may be silent about.
     fn is_lasting(&self, element: &Element) -> bool {
-        let mut ends = element.ends().filter_map(|end| self.books.elements.get(end));
+        let mut ends = element.ends().filter_map(|end| self.graph_topic.elements.get(end));
         match element.kind.as_str() {
             "anthropic_account" | "anthropic_workspace_has_api_key" => true,
             "anthropic_workspace" => is_default(element),
@@ -316,9 +322,9 @@ impl Comparison<'_> {
     }
 
     fn judge_holds(&self, verdict: &mut Verdict) {
-        for (key, hold) in &self.books.holds {
+        for (key, hold) in &self.graph_topic.holds {
             let is_listed = self.checkable(&hold.collection).is_some_and(|known| known.contains_key(key));
-            let found = if !self.books.elements.contains_key(key) {
+            let found = if !self.graph_topic.elements.contains_key(key) {
                 Some("a hold without its element")
             } else if is_listed {
                 Some("a hold of an element that is listed again")
