@@ -1,4 +1,4 @@
-//! An organization's graph: elements by key, changed only by applying changes.
+//! An organization's graph: elements by key, and what a change of one is.
 
 use std::collections::BTreeMap;
 
@@ -82,34 +82,6 @@ impl Graph {
     /// Takes the element of that key away.
     pub fn remove(&mut self, key: &str) -> Option<Element> {
         self.elements.remove(key)
-    }
-
-    /// Makes one change.
-    pub fn apply(&mut self, change: &Change) {
-        match &change.after {
-            Some(after) => drop(self.put(after.clone())),
-            None => drop(self.remove(change.key())),
-        }
-    }
-
-    /// The changes that lead from this graph to the other, in the order of their ranks and keys.
-    /// Elements that only differ in their digest are the same.
-    pub fn diff(&self, other: &Self) -> Vec<Change> {
-        let gone = self
-            .elements
-            .values()
-            .filter(|before| !other.contains(&before.key))
-            .map(|before| Change { before: Some(before.clone()), after: None });
-        let here = other.elements.values().filter_map(|after| {
-            let before = self.get(&after.key);
-            if before.is_some_and(|before| before.same_as(after)) {
-                return None;
-            }
-            Some(Change { before: before.cloned(), after: Some(after.clone()) })
-        });
-        let mut changes: Vec<Change> = gone.chain(here).collect();
-        changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
-        changes
     }
 }
 

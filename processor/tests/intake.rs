@@ -32,7 +32,7 @@ fn record(offset: i64, raw: &RawRecord) -> Record {
 
 fn unusable(offset: i64, key: &str, value: Vec<u8>) -> Record {
     let key = Some(key.as_bytes().to_vec());
-    Record { offset, timestamp_ms: None, key, value: Some(value), headers: Vec::new() }
+    Record { offset, key, value: Some(value), headers: Vec::new() }
 }
 
 /// The next offset and the keys of a topic's records in the next transaction.

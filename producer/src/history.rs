@@ -10,7 +10,7 @@ use service::kafka::partition::Record;
 use service::kafka::restore::{self, RestoreError};
 use tracing::warn;
 
-use crate::poll::chain;
+use crate::error_chain::chain;
 
 /// The newest poll of an organization, as the processor has seen it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,7 +119,7 @@ mod tests {
             })
         });
         let key = Some(format!("{id}/coverage/{collection}").into_bytes());
-        Record { offset: 0, timestamp_ms: None, key, value, headers: Vec::new() }
+        Record { offset: 0, key, value, headers: Vec::new() }
     }
 
     #[test]

@@ -91,6 +91,11 @@ fn live(worlds: &[World], history: &[Step]) -> Book {
     book
 }
 
+/// Digests do not count.
+fn is_same(one: &Graph, other: &Graph) -> bool {
+    one.len() == other.len() && one.elements().zip(other.elements()).all(|(one, other)| one.same_as(other))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -169,7 +174,7 @@ proptest! {
         // The guard compares with what was before, and what a person keeps stays.
         prop_assume!(book.state.holds().is_empty());
         prop_assert_eq!(keys(book.state.graph()), keys(fresh.state.graph()));
-        prop_assert!(book.state.graph().diff(fresh.state.graph()).is_empty());
+        prop_assert!(is_same(book.state.graph(), fresh.state.graph()));
     }
 
     #[test]
@@ -182,6 +187,6 @@ proptest! {
         for collection in shuffled {
             book.list(&end, collection);
         }
-        prop_assert!(book.state.graph().diff(Book::of(&end).state.graph()).is_empty());
+        prop_assert!(is_same(book.state.graph(), Book::of(&end).state.graph()));
     }
 }

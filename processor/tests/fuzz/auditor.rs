@@ -71,7 +71,7 @@ fn take(intake: &mut Intake, partition: &mut Partition) {
 }
 
 fn record(key: String, value: Option<Vec<u8>>, offset: i64) -> Record {
-    Record { offset, timestamp_ms: None, key: Some(key.into_bytes()), value, headers: Vec::new() }
+    Record { offset, key: Some(key.into_bytes()), value, headers: Vec::new() }
 }
 
 fn raw_key(value: &[u8]) -> String {

@@ -31,7 +31,7 @@ fn letter((key, offset): &(String, String)) -> Record {
 }
 
 fn record(((key, value), offset): ((&String, Option<Vec<u8>>), i64)) -> Record {
-    Record { offset, timestamp_ms: None, key: Some(key.clone().into_bytes()), value, headers: Vec::new() }
+    Record { offset, key: Some(key.clone().into_bytes()), value, headers: Vec::new() }
 }
 
 /// Nothing is violated, whether all is there or retention has cut the topics anywhere; where nothing is cut, nothing is

@@ -55,11 +55,16 @@ fn the_last_whole_listings_give_one_graph_in_all_orders() {
         let mut orders = 0;
         permute(&mut (0..new.len()).collect::<Vec<_>>(), 0, &mut |order| {
             orders += 1;
-            let difference = after(&before, &old, &new, order).diff(&expected);
-            assert!(difference.is_empty(), "{}: {order:?}: {difference:?}", scenario.name);
+            let graph = after(&before, &old, &new, order);
+            assert!(is_same(&graph, &expected), "{}: {order:?}: {graph:?}", scenario.name);
         });
         assert!(orders >= 120, "{}: {orders} orders", scenario.name);
     }
+}
+
+/// Digests do not count.
+fn is_same(one: &Graph, other: &Graph) -> bool {
+    one.len() == other.len() && one.elements().zip(other.elements()).all(|(one, other)| one.same_as(other))
 }
 
 /// What the last whole listings have, as far as both ends are among it.

@@ -32,7 +32,6 @@ impl Entry {
         let value = self.raw.as_ref().map_or_else(|| vec![0xff], |raw| encode(&raw.record));
         Record {
             offset: self.offset,
-            timestamp_ms: None,
             key: Some(self.key.clone().into_bytes()),
             value: Some(value),
             headers: Vec::new(),

@@ -11,8 +11,6 @@ use tracing::warn;
 pub struct Record {
     /// Its place in the partition.
     pub offset: i64,
-    /// Its time (ms since 1970), if it has one.
-    pub timestamp_ms: Option<i64>,
     /// Its key; ours are UTF-8.
     pub key: Option<Vec<u8>>,
     /// Its value; none is a tombstone.
@@ -25,7 +23,6 @@ impl Record {
     pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
         Self {
             offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis(),
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: headers(message),
