@@ -7,7 +7,6 @@ mod chart;
 mod figures;
 mod machine;
 mod organization;
-mod output;
 mod peers;
 mod process;
 mod raw_topic;

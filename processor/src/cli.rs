@@ -7,9 +7,10 @@ use schemas::{raw::decision, topics::Topic};
 use service::{
     answer,
     config::{Config, environment},
-    exit::{Outcome, shutdown_signal},
+    exit::Outcome,
     kafka::topics::Broker,
     shell::Program,
+    shutdown::shutdown_signal,
 };
 
 use crate::{check, confirmation::Confirmation, decide, forget, holds, replay, reset, run, tail};

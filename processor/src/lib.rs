@@ -16,7 +16,6 @@ pub mod intake;
 pub mod replay;
 mod report;
 pub mod reset;
-mod restored;
 pub mod run;
 mod stand;
 pub mod tail;

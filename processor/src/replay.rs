@@ -15,7 +15,7 @@ use serde_json::json;
 use service::{
     answer,
     config::{Config, environment, parse_prefix},
-    exit::{Outcome, Shutdown, UsageError},
+    exit::{Outcome, UsageError},
     kafka::{
         check_known, client_config,
         partition::{PartitionReader, Start, hurried},
@@ -25,6 +25,7 @@ use service::{
         upkeep::Upkeep,
     },
     metrics::Metrics,
+    shutdown::Shutdown,
 };
 use tracing::info;
 

@@ -16,7 +16,7 @@ use schemas::topics::Topic;
 use service::{
     admin::{self, Health},
     config::{Config, environment},
-    exit::{Outcome, Shutdown},
+    exit::Outcome,
     kafka::{
         client_config,
         member::{Event, Member, SESSION_TIMEOUT},
@@ -25,6 +25,7 @@ use service::{
         upkeep::Upkeep,
     },
     metrics::Metrics,
+    shutdown::Shutdown,
 };
 use tracing::{error, info, warn};
 

@@ -17,12 +17,13 @@ use schemas::{
 use service::{
     answer,
     config::{Config, environment},
-    exit::{Outcome, Shutdown},
+    exit::Outcome,
     kafka::{
         client::{Log, fresh},
         client_config,
         partition::is_permanent,
     },
+    shutdown::Shutdown,
 };
 use tracing::{debug, error};
 

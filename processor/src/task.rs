@@ -1,5 +1,7 @@
 //! One partition's work: its transactional producer, its state, its place in the raw topic.
 
+mod restore;
+
 use std::{
     sync::{
         Arc,
@@ -28,12 +30,8 @@ use service::{
 };
 use tracing::{info, warn};
 
-use crate::{
-    batch::Batch,
-    gauges,
-    intake::Intake,
-    restored::{check_raw, restored},
-};
+use self::restore::{check_raw, restored};
+use crate::{batch::Batch, gauges, intake::Intake};
 
 /// One wait for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
@@ -332,7 +330,7 @@ impl<'a> Task<'a> {
             output.send(&self.producer, &self.shared.prefix, self.partition)?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
-        service::failpoint!("processor::write_fails", Err(service::failpoints::refused()));
+        service::failpoint!("processor::write_fails", Err(transaction::Error::of_a_failpoint()));
         service::failpoint!("processor::before_send_offsets");
         let offsets: Vec<_> = offsets.iter().map(|next| (raw.as_str(), self.partition, *next)).collect();
         self.producer.send_offsets(&offsets, &(self.group)())

@@ -22,7 +22,7 @@ use self::failure::Unshown;
 use self::refusal::{disguised, forget_quotes, header, holds, refusal};
 use crate::backoff::{Backoff, is_worth_retrying};
 use crate::budget::Budget;
-use crate::poll::chain;
+use crate::error_chain::chain;
 use crate::progress::Minutely;
 
 /// Longest time for a request, its answer read whole: a page of 1,000 rows comes within seconds.

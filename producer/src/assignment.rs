@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use service::exit::{Shutdown, ShutdownTrigger, shutdown};
+use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
 use tokio::sync::Notify;
 use tracing::warn;
 

@@ -10,9 +10,10 @@ use service::kafka::topics::{self, Wanted};
 
 use crate::admin::{Admin, Error, Failure};
 use crate::backoff::Backoff;
+use crate::error_chain::chain;
 use crate::listing::path;
 use crate::page;
-use crate::poll::{Source, chain};
+use crate::poll::Source;
 use crate::setup::{Options, pin, sources, wanted};
 
 /// A person waits: a request is tried twice at most.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use service::answer;
 use service::config::Config;
-use service::exit::{Outcome, shutdown_signal};
+use service::exit::Outcome;
+use service::shutdown::shutdown_signal;
 
 use crate::setup::Options;
 use crate::{check, manual, run};

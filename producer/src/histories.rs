@@ -7,8 +7,8 @@ use rdkafka::ClientConfig;
 use tokio::sync::{OnceCell, Semaphore};
 
 use crate::assignment::Hold;
+use crate::error_chain::chain;
 use crate::history::{self, Known};
-use crate::poll::chain;
 
 /// Partitions that are read at once (count): each takes a consumer with its threads and its fetched records.
 const MAX_READ_AT_ONCE: usize = 2;

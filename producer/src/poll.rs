@@ -1,22 +1,24 @@
 //! One poll: a round over all collections of one organization, between a start and an end mark.
 
+mod round;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use schemas::collection::Collection;
 use schemas::raw::{Configuration, ListingOutcome, outcome};
 use service::config::Organization;
-use service::exit::Shutdown;
 use service::metrics::Metrics;
+use service::shutdown::Shutdown;
 use thiserror::Error;
 use uuid::Uuid;
 
+use self::round::{Round, write_mark};
 use crate::admin::{self, Admin, Failure, other_organization};
 use crate::claims::Claims;
 use crate::listing::{Listing, list};
 use crate::publish::{self, Publisher};
 use crate::raw;
-use crate::round::{Round, write_mark};
 
 /// One organization's Admin API and what is written of it.
 pub struct Source {
@@ -267,14 +269,6 @@ const UNENDED: &str = "the producer ended, or lost Kafka, during the poll";
 /// Why a poll was left, for its end mark.
 pub(crate) const LEFT: &str = "the producer was asked to end, or lost the partition";
 
-/// An error with its causes, on one line. Some of librdkafka's errors end with their cause already.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.map(ToString::to_string).fold(error.to_string(), |text, cause| {
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-    })
-}
-
-pub(crate) fn now_ms() -> i64 {
+fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }

@@ -18,7 +18,7 @@ use service::wait::Teller;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::poll::chain;
+use crate::error_chain::chain;
 
 /// Why records were not written, by what the poll does next.
 #[derive(Debug, Error)]

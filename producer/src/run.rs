@@ -1,5 +1,7 @@
 //! `producer run`: a member of the consumer group, and a loop for each organization.
 
+mod schedule;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +11,21 @@ use schemas::codec::DecodeError;
 use schemas::topics::Topic;
 use service::admin::{self, Health};
 use service::config::{Config, PollingInterval};
-use service::exit::{Outcome, Shutdown};
+use service::exit::Outcome;
 use service::kafka::member::{Event, Member};
 use service::kafka::restore::RestoreError;
 use service::kafka::{client_config, partition, topics};
 use service::metrics::Metrics;
+use service::shutdown::Shutdown;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use self::schedule::polling;
 use crate::assignment::Assignment;
 use crate::backoff::Backoff;
 use crate::histories::Histories;
 use crate::poll::{Context, Source};
-use crate::polling::polling;
 use crate::publish::{Publisher, group_id};
 use crate::setup::{self, Options, sources, wanted};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
-use service::exit::{Outcome, UsageError, shutdown_signal};
+use service::exit::{Outcome, UsageError};
 use service::kafka::topics::Broker;
+use service::shutdown::shutdown_signal;
 use simulator::anthropic::ROUND;
 
 use crate::arguments::Arguments;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use service::config::Config;
-use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
+use service::exit::Outcome;
 use service::kafka::topics::Broker;
+use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use service::exit::Shutdown;
+use service::shutdown::Shutdown;
 use tokio::time::{Instant, sleep_until};
 
 use crate::judge::{Verdict, judge};

@@ -1,4 +1,4 @@
-//! How a binary begins and ends: arguments, runtime, signals, exit code.
+//! How a binary begins and ends: arguments, runtime, exit code.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::admin::AdminError;
 use crate::kafka::client::ConfigError;
@@ -27,8 +25,6 @@ pub enum Outcome {
     Done,
     /// Failed, and already said why on stdout (`check`): 1.
     Failed,
-    /// Was asked for what cannot be: 2.
-    Usage,
     /// Finished, but not all of it: 3. The last line on stderr, which names what is missing.
     Incomplete(String),
 }
@@ -39,7 +35,6 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
-            Self::Usage => 2,
             Self::Incomplete(_) => 3,
         }
     }
@@ -123,69 +118,13 @@ fn is_usage(error: &anyhow::Error) -> bool {
         })
 }
 
-/// Whether the process was asked to end; every loop holds a clone.
-#[derive(Debug, Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
-
-/// Asks for the end, in place of a signal.
-#[derive(Debug)]
-pub struct ShutdownTrigger(watch::Sender<bool>);
-
-/// Listens to SIGINT and SIGTERM from now on: the first asks for the end, the second ends at once with code 1.
-pub fn shutdown_signal() -> io::Result<Shutdown> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let (trigger, shutdown) = shutdown();
-    tokio::spawn(async move {
-        for asked_before in [false, true] {
-            let name = tokio::select! {
-                _ = interrupt.recv() => "SIGINT",
-                _ = terminate.recv() => "SIGTERM",
-            };
-            if asked_before {
-                warn!(signal = name, "ends at once");
-                std::process::exit(1);
-            }
-            info!(signal = name, "ends; a second signal ends at once");
-            trigger.ask();
-        }
-    });
-    Ok(shutdown)
-}
-
-/// A shutdown that the trigger asks for: programs that run several services, and tests.
-pub fn shutdown() -> (ShutdownTrigger, Shutdown) {
-    let (sender, receiver) = watch::channel(false);
-    (ShutdownTrigger(sender), Shutdown(receiver))
-}
-
-impl ShutdownTrigger {
-    /// Asks for the end.
-    pub fn ask(&self) {
-        self.0.send_replace(true);
-    }
-}
-
-impl Shutdown {
-    /// Waits until the end was asked for; for ever where nobody is left to ask.
-    pub async fn requested(&self) {
-        if self.0.clone().wait_for(|asked| *asked).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Whether the end was asked for: for threads that block.
-    pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::{Context, anyhow};
 
     use crate::admin::AdminError;
 
-    use super::{Outcome, UsageError, ending, shutdown};
+    use super::{Outcome, UsageError, ending};
     use crate::config::Errors;
 
     #[test]
@@ -195,7 +134,6 @@ mod tests {
         let table = [
             (Ok(Outcome::Done), 0, ""),
             (Ok(Outcome::Failed), 1, ""),
-            (Ok(Outcome::Usage), 2, ""),
             (Ok(Outcome::Incomplete("nimbus: users failed".to_owned())), 3, "nimbus: users failed"),
             (Ok(Outcome::Incomplete("a\nb\u{1b}[2J\u{2028}é".to_owned())), 3, "a\\nb\\u{1b}[2J\\u{2028}é"),
             (Err(anyhow!("refused").context("failed to write")), 1, "failed to write: refused"),
@@ -216,16 +154,5 @@ mod tests {
         for (result, code, line) in table {
             assert_eq!(ending(result), (code, line.to_owned()));
         }
-    }
-
-    #[tokio::test]
-    async fn every_holder_sees_that_the_end_was_asked_for() {
-        let (trigger, one) = shutdown();
-        let other = one.clone();
-        assert!(!other.is_requested());
-        trigger.ask();
-        one.requested().await;
-        other.requested().await;
-        assert!(other.is_requested());
     }
 }

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use fail::FailScenario;
 
-use crate::kafka::transaction;
-
 /// How long the process stays where it is: the harness ends it within a second, and whoever armed a place by hand has
 /// time to look.
 const STAY: Duration = Duration::from_mins(10);
@@ -35,11 +33,6 @@ pub fn fails(name: &str) -> bool {
 pub fn client_rack() -> Option<String> {
     fail::fail_point!("kafka::client_rack", |rack| rack);
     None
-}
-
-/// An error after which a transaction is aborted, for a place that fails.
-pub fn refused() -> transaction::Error {
-    transaction::Error::Abortable { reason: "a failpoint wants it".to_owned(), source: None }
 }
 
 fn stay(name: &str) {

@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod redaction;
 pub mod shell;
+pub mod shutdown;
 pub mod telemetry;
 pub mod wait;
 

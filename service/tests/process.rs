@@ -10,8 +10,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use service::config::Errors;
-use service::exit::{Outcome, UsageError, shutdown_signal};
+use service::exit::{Outcome, UsageError};
 use service::http::{self, Settings, check_url};
+use service::shutdown::shutdown_signal;
 
 /// Set for the process that is started: it runs under the wrapper and does what its argument says.
 const STARTED: &str = "SERVICE_TEST_STARTED";

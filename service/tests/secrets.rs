@@ -37,14 +37,6 @@ fn the_producer_needs_no_jupiterone_key() {
 }
 
 #[test]
-fn the_sink_needs_no_admin_key() {
-    let environment = environment(&[("JUPITERONE_API_KEY", "j1")]);
-    let access = config(BOTH).jupiterone_access(&environment).expect("access");
-    assert_eq!(access.len(), 2);
-    assert_eq!(access["nimbus"].api_key.expose_secret(), "j1");
-}
-
-#[test]
 fn the_processor_needs_neither_key_nor_organization() {
     config(BOTH);
     config("kafka.bootstrap_servers = \"b:9092\"");
@@ -58,21 +50,11 @@ fn what_a_service_lacks_is_reported_together() {
         "organizations.nimbus.api_key: the environment variable NIMBUS_ADMIN_KEY is not set; set it to the key\n\
          organizations.stratus.api_key: the environment variable STRATUS_ADMIN_KEY is not set; set it to the key"
     );
-    assert_eq!(
-        config(BOTH).jupiterone_access(&nothing).unwrap_err().to_string(),
-        "jupiterone.api_key: the environment variable JUPITERONE_API_KEY is not set; set it to the key"
-    );
     let bare = config("kafka.bootstrap_servers = \"b:9092\"\n[[organizations]]\nname = \"nimbus-labs\"");
     assert_eq!(
         bare.admin_keys(&nothing).unwrap_err().to_string(),
         "organizations.nimbus-labs.api_key: is missing; write { env = \"NAME\" } or { file = \"PATH\" }, or set \
          ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS_LABS__API_KEY"
-    );
-    assert_eq!(
-        bare.jupiterone_access(&nothing).unwrap_err().to_string(),
-        "jupiterone.account_id: is missing; write the JupiterOne account's id\n\
-         jupiterone.api_key: is missing; write { env = \"NAME\" } or { file = \"PATH\" }, or set \
-         ANTHROPIC_GRAPH__JUPITERONE__API_KEY"
     );
     assert_eq!(
         config("kafka.bootstrap_servers = \"b:9092\"").admin_keys(&nothing).unwrap_err().to_string(),
@@ -132,9 +114,8 @@ fn debug_shows_where_a_secret_is_and_never_what_it_is() {
     ]);
     let config = config(BOTH);
     let shown = format!(
-        "{config:?} {:?} {:?} {:?} {:?}",
+        "{config:?} {:?} {:?} {:?}",
         config.admin_keys(&environment),
-        config.jupiterone_access(&environment),
         SecretSource::Text("text-secret".into()),
         SecretOrText::Text("text-secret".to_owned()),
     );

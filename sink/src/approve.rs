@@ -11,8 +11,9 @@ use service::kafka::settle;
 use service::shell::{self, Program};
 
 use crate::configured::{self, Configured};
+use crate::options::Options;
 use crate::organization::Organization;
-use crate::run::{self, Options};
+use crate::run::{self};
 use crate::setup::Setup;
 use crate::sync_topic::{self, SyncTopic};
 use crate::task::{self, now_ms};
@@ -92,7 +93,7 @@ fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> 
                 task::name_of(state).and_then(|name| configured::matching(&setup.configured, id, name));
             let Some(configured) = configured.filter(|it| it.name == approve.organization) else { continue };
             let sync = record_of(setup, partition, configured, id)?;
-            let holder = setup.directory.other_holder(configured, id);
+            let holder = setup.targets.other_holder(configured, id);
             let finished = sync.finished.as_ref().filter(|_| holder.is_none());
             let seen = Approval {
                 revision: state.poll().revision,

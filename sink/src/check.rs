@@ -7,7 +7,8 @@ use service::exit::Outcome;
 use service::kafka::client_config;
 
 use crate::configured::{self, Configured};
-use crate::run::{Options, wanted};
+use crate::options::Options;
+use crate::run::wanted;
 use crate::sync_topic;
 use graph::plan;
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use service::config::Config;
-use service::exit::{Outcome, shutdown_signal};
+use service::exit::Outcome;
 use service::kafka::topics::Broker;
 use service::shell::Program;
+use service::shutdown::shutdown_signal;
 
 use crate::approve::Approve;
-use crate::run::{self, Options};
+use crate::options::Options;
+use crate::run::{self};
 
 /// Keeps JupiterOne equal to the graph topic.
 #[derive(Debug, Parser)]

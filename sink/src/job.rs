@@ -1,7 +1,8 @@
 //! One sync job, from the snapshot to FINISHED.
 
-mod ask;
 mod open;
+mod probe;
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,18 +12,18 @@ use jiff::Timestamp;
 use schemas::codec::DecodeError;
 use schemas::sync::{Finished, Intent, Parked, Sync, parked};
 use service::config::Destination;
-use service::exit::Shutdown;
 use service::kafka::restore::RestoreError;
 use service::kafka::transaction;
+use service::shutdown::Shutdown;
 use tracing::{debug, info, warn};
 
 use self::open::{GivenUp, Open, give_up, start};
+use self::upload::upload;
 use crate::batch::Load;
 use crate::configured::Configured;
 use crate::jupiterone::{Error, Event, Job, JupiterOne};
 use crate::setup::Setup;
 use crate::sync_topic::{self, SyncTopic};
-use crate::upload::upload;
 use graph::plan::{self, first_sync, parking};
 
 /// How long JupiterOne may take from finalize to the end of a job.
@@ -178,13 +179,13 @@ async fn begin(work: &Work, account: Option<Load>, sync: &mut Sync, open: &mut O
         service::failpoint!("sink::before_settle");
         let ended = settle(&work.client, intent).await?;
         if intent.asks {
-            sync.found = ended.as_ref().and_then(ask::answer).map(str::to_owned);
+            sync.found = ended.as_ref().and_then(probe::answer).map(str::to_owned);
         }
         sync.intent = None;
     }
     let Some(account) = account else { return Ok(()) };
     if sync.found.is_none() {
-        ask::ask(work, account, sync, open).await?;
+        probe::probe(work, account, sync, open).await?;
     }
     match first_sync::refused(sync, work.job.revision) {
         Some(reason) => Err(Halt::Pause { reason, is_for_data: false }),
@@ -198,13 +199,13 @@ async fn look_for_others(work: &Work) -> Result<(), Halt> {
     let setup = Arc::clone(&work.setup);
     let look = async {
         let looked = tokio::task::spawn_blocking(move || {
-            let Setup { kafka, group_id, sync_topic, partitions, directory, .. } = setup.as_ref();
+            let Setup { kafka, group_id, sync_topic, partitions, targets, .. } = setup.as_ref();
             for partition in 0..*partitions {
                 service::kafka::settle(kafka, sync_topic, partition).map_err(RestoreError::Read)?;
             }
             let records = sync_topic::read(kafka, group_id, sync_topic, 0..*partitions)?;
             for sync in records.values() {
-                directory.learn(sync);
+                targets.learn(sync);
             }
             Ok::<_, RestoreError<DecodeError>>(())
         });
@@ -212,7 +213,7 @@ async fn look_for_others(work: &Work) -> Result<(), Halt> {
     };
     match work.setup.looks.share(look).await {
         Ok(()) => {
-            let checked = work.setup.directory.check(&work.configured, &work.sync.organization_id);
+            let checked = work.setup.targets.check(&work.configured, &work.sync.organization_id);
             checked.map_err(|reason| Halt::Pause { reason, is_for_data: false })
         }
         Err(error) => {

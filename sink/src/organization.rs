@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 
 use crate::configured::Configured;
 use crate::job::End;
-use crate::task::Considered;
 use graph::plan::{self, DEBOUNCE_MS, Plan, Situation, Urgency};
 
 /// First pause after a sync job that failed for JupiterOne's sake; it doubles with each.
@@ -58,6 +57,21 @@ pub(crate) struct Carried {
     failure: Option<String>,
     failures: u32,
     rest: Option<Rest>,
+}
+
+/// What came of considering an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Considered {
+    /// JupiterOne holds its graph.
+    Synced,
+    /// Not yet.
+    Waiting,
+    /// Its [`Organization::refusal`] says why not.
+    Refused,
+    /// As many jobs run as may.
+    Queued,
+    /// A job runs.
+    Started,
 }
 
 /// No job before then.

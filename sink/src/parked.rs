@@ -9,7 +9,7 @@ use service::answer::{self, time};
 use service::config::Config;
 use service::exit::Outcome;
 
-use crate::run::Options;
+use crate::options::Options;
 use crate::sync_topic;
 
 /// Lists them on stdout, of one organization or of all, as text or as JSON lines.

@@ -3,8 +3,6 @@
 mod member;
 mod once;
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,46 +11,28 @@ use schemas::codec::DecodeError;
 use schemas::topics::Topic;
 use service::admin::{self, Health};
 use service::config::Config;
-use service::exit::{Outcome, Shutdown};
+use service::exit::Outcome;
 use service::kafka::client_config;
 use service::kafka::partition::{self, hurried};
 use service::kafka::restore::RestoreError;
 use service::kafka::topics::{self, Broker, Wanted};
 use service::metrics::Metrics;
+use service::shutdown::Shutdown;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
 use crate::configured;
-use crate::directory::Directory;
+use crate::options::Options;
 use crate::setup::{JOBS_AT_ONCE, Looks, Setup};
 use crate::sync_topic;
+use crate::target_registry::TargetRegistry;
 use graph::plan::Urgency;
 
 /// The topics that the sink uses.
 pub(crate) const TOPICS: [Topic; 2] = [Topic::Graph, Topic::Sync];
 /// Pause between two tries to reach the brokers at the start.
 const REACH_PAUSE: Duration = Duration::from_secs(5);
-
-/// How the sink runs.
-#[derive(Clone)]
-pub struct Options {
-    /// Up to the graph topic's end as it is at the start, and no further.
-    pub until_end: bool,
-    /// Where secrets named by a variable are.
-    pub environment: Arc<BTreeMap<String, String>>,
-    /// What broker it is.
-    pub broker: Broker,
-}
-
-impl fmt::Debug for Options {
-    /// Without the environment, which holds the keys.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { until_end, environment: _, broker } = self;
-        let mut shown = formatter.debug_struct("Options");
-        shown.field("until_end", until_end).field("broker", broker).finish_non_exhaustive()
-    }
-}
 
 /// Keeps JupiterOne equal to the graph topic, until the shutdown is asked for or, with [`Options::until_end`], once.
 pub async fn run(config: Config, options: Options, shutdown: Shutdown) -> anyhow::Result<Outcome> {
@@ -112,7 +92,7 @@ async fn set_up(
         sync_topic: Topic::Sync.name(prefix),
         partitions: 0,
         configured,
-        directory: Directory::default(),
+        targets: TargetRegistry::default(),
         health,
         metrics,
         runtime: Handle::current(),
@@ -155,7 +135,7 @@ fn prepare(
             .context("failed to read the sync topic")?;
         // Where it was stopped, nothing is begun any more.
         for sync in records.unwrap_or_default().values() {
-            setup.directory.learn(sync);
+            setup.targets.learn(sync);
         }
         Ok(())
     });

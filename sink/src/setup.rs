@@ -11,8 +11,8 @@ use tokio::sync::{Mutex, Semaphore};
 use tracing::error;
 
 use crate::configured::Configured;
-use crate::directory::Directory;
 use crate::sync_topic::Records;
+use crate::target_registry::TargetRegistry;
 
 /// What all tasks of the process share.
 pub(crate) struct Setup {
@@ -24,7 +24,7 @@ pub(crate) struct Setup {
     /// Of each topic (count).
     pub(crate) partitions: i32,
     pub(crate) configured: Vec<Arc<Configured>>,
-    pub(crate) directory: Directory,
+    pub(crate) targets: TargetRegistry,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Metrics,
     /// Where sync jobs run.

@@ -17,7 +17,7 @@ use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
 use service::wait::Teller;
 
-use crate::run::Options;
+use crate::options::Options;
 
 /// The sync records of a partition by their keys (organization id `/` target).
 pub(crate) type Records = BTreeMap<String, Sync>;

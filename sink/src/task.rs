@@ -12,10 +12,10 @@ use graph::state::{FoldError, State, States};
 use jiff::Timestamp;
 use schemas::collection::POLL;
 use service::admin::Heartbeat;
-use service::exit::{Shutdown, ShutdownTrigger};
 use service::kafka::check_known;
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::restore::restore_to;
+use service::shutdown::{Shutdown, ShutdownTrigger};
 use service::wait::Teller;
 
 use self::end::End;
@@ -39,21 +39,6 @@ const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// Why a job was given up, or not begun, for whoever asked for the end.
 pub(crate) const STOPPED: &str = "the sink was asked to end";
-
-/// What came of considering an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Considered {
-    /// JupiterOne holds its graph.
-    Synced,
-    /// Not yet.
-    Waiting,
-    /// Its [`Organization::refusal`] says why not.
-    Refused,
-    /// As many jobs run as may.
-    Queued,
-    /// A job runs.
-    Started,
-}
 
 /// What the task of a partition leaves to the next one in the same process.
 #[derive(Debug, Default)]
@@ -80,8 +65,8 @@ pub(crate) struct Task {
     heartbeat: Heartbeat,
     /// When the records were read last.
     looked: Instant,
-    /// How often the directory had changed when it was last asked.
-    directory_changes: u64,
+    /// How often the targets had changed when it was last asked.
+    target_changes: u64,
     end: End,
     /// Ends the sync jobs.
     trigger: ShutdownTrigger,
@@ -112,11 +97,11 @@ impl Task {
         let Some(records) = records else { return Ok(None) };
         setup.tell_whether_overwritten(partition, legacy.overwritten.take().as_ref(), &records);
         for sync in records.values() {
-            setup.directory.learn(sync);
+            setup.targets.learn(sync);
         }
         let end = End::met(now_ms());
         let Some((reader, states)) = restored_unless(&setup, partition, is_stopped)? else { return Ok(None) };
-        let (trigger, stopping) = service::exit::shutdown();
+        let (trigger, stopping) = service::shutdown::shutdown();
         let mut task = Self {
             setup,
             partition,
@@ -129,7 +114,7 @@ impl Task {
             is_overwritten: false,
             heartbeat,
             looked: Instant::now(),
-            directory_changes: 0,
+            target_changes: 0,
             end,
             trigger,
             stopping,
@@ -236,7 +221,7 @@ impl Task {
         let mut found = Vec::new();
         for (id, state) in self.states.iter() {
             let Some(name) = name_of(state) else { continue };
-            self.setup.directory.meet(name, id);
+            self.setup.targets.meet(name, id);
             if let Some(configured) = configured::matching(&self.setup.configured, id, name)
                 && !self.organizations.contains_key(id)
             {

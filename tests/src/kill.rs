@@ -4,17 +4,21 @@
 mod arena;
 mod brokers;
 mod checker;
+mod commands;
 mod deck;
 mod dice;
 mod episodes;
 mod evidence;
 mod killer;
 mod life;
+mod order;
 pub mod places;
 mod rest;
 mod run;
 mod tally;
+mod violation;
 
-pub use self::checker::Violation;
-pub use self::run::{Order, run};
+pub use self::order::Order;
+pub use self::run::run;
 pub use self::tally::Summary;
+pub use self::violation::Violation;

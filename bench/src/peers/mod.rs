@@ -1,4 +1,5 @@
 //! What the services are compared with.
 
 pub(crate) mod bare;
+pub(crate) mod output;
 pub(crate) mod streams;

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tests::services::binaries;
 
 use crate::{
-    output::Output,
+    peers::output::Output,
     process::{self, last_line},
     raw_topic,
     world::{PARTITIONS, World},

@@ -14,9 +14,9 @@ use super::Bench;
 use crate::{
     arguments::Scenario,
     figures::{Figures, OURS, Unit},
-    output::Output,
     peers::{
         bare,
+        output::Output,
         streams::{Store, Streams},
     },
     progress, raw_topic,

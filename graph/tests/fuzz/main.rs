@@ -8,7 +8,6 @@ use schemas::element::ElementType;
 
 #[test]
 fn a_graph_key_reads_back_and_no_element_s_key_is_taken_for_another_thing() {
-    let _alone = alone();
     let corpus = Corpus::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/graph_keys"));
     let tokens: [&[u8]; 8] = [b"/", b"coverage/", b"hold/", b"withheld/", b"poll", b"|", b"%", b"\0"];
     fuzz::check(&corpus.with_tokens(&tokens), |bytes| {

@@ -14,8 +14,9 @@ use schemas::collection::POLL;
 use schemas::coverage::{Coverage, Poll};
 use schemas::topics::Topic;
 use service::config::Config;
-use service::exit::{Outcome, shutdown};
+use service::exit::Outcome;
 use service::kafka::topics::Broker;
+use service::shutdown::shutdown;
 use simulator::anthropic::{Answer, Anthropic, Fault, Settings};
 
 use crate::end::start;

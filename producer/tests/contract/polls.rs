@@ -13,10 +13,10 @@ use rdkafka::producer::DefaultProducerContext;
 use schemas::codec::{DecodeError, decode};
 use schemas::raw::{END, Mark, RawRecord, START, outcome};
 use schemas::topics::Topic;
-use service::exit::{Shutdown, ShutdownTrigger, shutdown};
 use service::kafka::partition::{PartitionReader, Start};
 use service::kafka::restore;
 use service::metrics::Metrics;
+use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
 use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Mutation, Settings};
 
 use crate::end::{End, admin, config};

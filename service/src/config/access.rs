@@ -1,22 +1,13 @@
-//! Resolving the secrets of one service, and what it alone cannot do without.
+//! Resolving the producer's secrets, and what it alone cannot do without.
 
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::environment::PREFIX;
+use super::ENVIRONMENT_PREFIX;
 use super::errors::{Errors, Problem};
 use super::secret::{SecretError, SecretSource};
 use super::{Config, Organization};
-
-/// Who the sink is to JupiterOne when it writes one organization's graph.
-#[derive(Debug, Clone)]
-pub struct JupiterOneAccess {
-    /// The JupiterOne account's id.
-    pub account_id: String,
-    /// Its API key.
-    pub api_key: SecretString,
-}
 
 impl Config {
     /// The producer's secrets: each organization's Admin API key, by the organization's name.
@@ -44,49 +35,6 @@ impl Config {
         Errors::unless_empty(problems, keys)
     }
 
-    /// The sink's secrets: each organization's access to JupiterOne, by the organization's name.
-    pub fn jupiterone_access(
-        &self,
-        environment: &BTreeMap<String, String>,
-    ) -> Result<BTreeMap<String, JupiterOneAccess>, Errors> {
-        let mut problems = self.no_organization();
-        let mut access = BTreeMap::new();
-        for Organization { name, jupiterone, .. } in &self.organizations {
-            // One line for a mistake in [jupiterone], however many organizations share it.
-            let path = |key: &str, own: bool| {
-                if own {
-                    format!("organizations.{name}.jupiterone.{key}")
-                } else {
-                    format!("jupiterone.{key}")
-                }
-            };
-            let own_account = jupiterone.account_id != self.jupiterone.account_id;
-            let account_id = jupiterone.account_id.clone();
-            if account_id.is_none() {
-                problems.push(Problem {
-                    key: path("account_id", own_account),
-                    message: "is missing; write the JupiterOne account's id".to_owned(),
-                });
-            }
-            let own_key = match (&jupiterone.api_key, &self.jupiterone.api_key) {
-                (Some(one), Some(common)) => !one.is_same_place(common),
-                (one, _) => one.is_some(),
-            };
-            let path = path("api_key", own_key);
-            let key = key(jupiterone.api_key.as_ref(), &path, environment, &mut problems);
-            if let (Some(account_id), Some(api_key)) = (account_id, key) {
-                access.insert(name.clone(), JupiterOneAccess { account_id, api_key });
-            }
-        }
-        let mut seen: Vec<Problem> = Vec::new();
-        problems.retain(|problem| {
-            let is_new = !seen.contains(problem);
-            seen.push(problem.clone());
-            is_new
-        });
-        Errors::unless_empty(problems, access)
-    }
-
     /// The organization of a `--organization` argument, or what else could have been written.
     pub fn organization(&self, name: &str) -> Result<&Organization, Errors> {
         self.organizations.iter().find(|organization| organization.name == name).ok_or_else(|| {
@@ -101,7 +49,7 @@ impl Config {
 
     fn no_organization(&self) -> Vec<Problem> {
         let message = format!(
-            "there is none; begin one with [[organizations]], or set {PREFIX}ORGANIZATIONS__NAME__API_KEY"
+            "there is none; begin one with [[organizations]], or set {ENVIRONMENT_PREFIX}ORGANIZATIONS__NAME__API_KEY"
         );
         let problem = Problem { key: "organizations".to_owned(), message };
         if self.organizations.is_empty() { vec![problem] } else { Vec::new() }
@@ -118,7 +66,7 @@ fn key(
         None => {
             let variable = path.to_ascii_uppercase().replace('-', "_").replace('.', "__");
             Err(format!(
-                "is missing; write {{ env = \"NAME\" }} or {{ file = \"PATH\" }}, or set {PREFIX}{variable}"
+                "is missing; write {{ env = \"NAME\" }} or {{ file = \"PATH\" }}, or set {ENVIRONMENT_PREFIX}{variable}"
             ))
         }
         Some(source) => source.resolve(environment).map_err(|error| whole_message(&error)),

@@ -8,10 +8,8 @@ use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
+use super::ENVIRONMENT_PREFIX;
 use super::section::Context;
-
-/// Begins each variable; the parts of the key follow, separated by two underscores.
-pub const PREFIX: &str = "ANTHROPIC_GRAPH__";
 
 /// Of these only one may be given, so one from the environment replaces another from the file.
 const ALTERNATIVES: [&[&str]; 3] =
@@ -23,7 +21,7 @@ const PROPERTIES_WITH_UNDERSCORE: [&str; 3] = ["ssl_key", "ssl_certificate", "ss
 /// Lays the variables over the table and notes in the context which variable set which path.
 pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>, context: &mut Context) {
     for (variable, value) in environment {
-        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = variable.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
         // A container's unused variables are empty.
         if value.trim().is_empty() {
             continue;
@@ -53,7 +51,10 @@ fn lay_over_organization(
     context: &mut Context,
 ) {
     let [slug, keys @ ..] = keys else {
-        context.report(variable, format!("names no organization; write {PREFIX}ORGANIZATIONS__NAME__KEY"));
+        context.report(
+            variable,
+            format!("names no organization; write {ENVIRONMENT_PREFIX}ORGANIZATIONS__NAME__KEY"),
+        );
         return;
     };
     if keys.is_empty() {

@@ -7,7 +7,29 @@ use toml::Value;
 
 use super::secret::SecretOrText;
 use super::section::{Section, kind};
-use crate::kafka::client::RESERVED;
+
+/// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
+pub(crate) const RESERVED: [&str; 17] = [
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    // Fetching from a follower brings nothing here but the wait for what it does not have yet: every reader reads to an
+    // end that the leader names.
+    "client.rack",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "enable.partition.eof",
+    "group.id",
+    "group.protocol",
+    "isolation.level",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "request.required.acks",
+    "test.mock.num.brokers",
+    "transactional.id",
+];
 
 /// Longest topic prefix (characters): Kafka allows 249 for a topic's name, and the longest suffix needs room.
 const MAX_PREFIX: usize = 200;

@@ -21,15 +21,17 @@ use std::path::{Path, PathBuf};
 use schemas::topics::Retention;
 use toml::{Table, Value};
 
-pub use self::access::JupiterOneAccess;
-pub use self::environment::PREFIX as ENVIRONMENT_PREFIX;
 pub use self::errors::{Errors, Problem};
 pub use self::interval::PollingInterval;
 pub use self::jupiterone::{Destination, JupiterOne, Target};
+pub(crate) use self::kafka::RESERVED;
 pub use self::kafka::{Kafka, parse_prefix};
 pub use self::organization::Organization;
 pub use self::secret::{SecretError, SecretOrText, SecretSource};
 use self::section::{Context, Section};
+
+/// Begins each variable that overrides a key; the parts of the key follow, separated by two underscores.
+pub const ENVIRONMENT_PREFIX: &str = "ANTHROPIC_GRAPH__";
 
 const KEYS: [&str; 6] = ["kafka", "organizations", "jupiterone", "retention", "admin_listen", "http"];
 const SERVICES: [&str; 3] = ["producer", "processor", "sink"];

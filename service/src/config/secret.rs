@@ -143,7 +143,7 @@ impl fmt::Debug for SecretSource {
 /// Whether a text can only be a variable's name. A key that has upper case and digits alone is told by its length.
 fn is_variable(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
-    let is_ours = name.starts_with(super::environment::PREFIX);
+    let is_ours = name.starts_with(super::ENVIRONMENT_PREFIX);
     name.bytes().all(is_legal)
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && (is_ours || !looks_like_key(name))

@@ -14,29 +14,6 @@ use tracing::{debug, error, info, trace, warn};
 use crate::config::{self, SecretError, SecretOrText, SecretSource};
 use crate::redaction::remember;
 
-/// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
-pub(crate) const RESERVED: [&str; 17] = [
-    "acks",
-    "auto.offset.reset",
-    "bootstrap.servers",
-    // Fetching from a follower brings nothing here but the wait for what it does not have yet: every reader reads to an
-    // end that the leader names.
-    "client.rack",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.gapless.guarantee",
-    "enable.idempotence",
-    "enable.partition.eof",
-    "group.id",
-    "group.protocol",
-    "isolation.level",
-    "metadata.broker.list",
-    "partition.assignment.strategy",
-    "request.required.acks",
-    "test.mock.num.brokers",
-    "transactional.id",
-];
-
 /// Set where the user does not say otherwise, for all clients.
 const DEFAULTS: [(&str, &str); 6] = [
     ("client.id", "anthropic-graph"),
@@ -112,7 +89,7 @@ pub fn client_config(
     config.set_log_level(RDKafkaLogLevel::Info);
     config.extend(DEFAULTS.map(|(name, value)| (name.to_owned(), value.to_owned())));
     for (name, value) in &kafka.properties {
-        if RESERVED.contains(&name.as_str()) {
+        if config::RESERVED.contains(&name.as_str()) {
             return Err(ConfigError::Reserved(name.clone()));
         }
         let secret = value
@@ -313,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_property_that_carries_a_promise_is_refused_by_name() {
-        for name in super::RESERVED {
+        for name in crate::config::RESERVED {
             let refusal = refusal(&[(name, "true")]);
             assert!(refusal.contains(name) && refusal.contains("remove it"), "{refusal}");
         }

@@ -7,14 +7,13 @@ use std::time::Duration;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use thiserror::Error;
 use tracing::{debug, error, info, warn};
 
 use super::client::{log, log_error, with};
-use super::watch::{Made, Trouble, Watch};
+use super::watch::{Made, Trouble, Watch, partitions};
 use crate::admin::Health;
 
 /// `session.timeout.ms`: a member that died is replaced after this; shorter than a broker's least (6 s) is refused, and
@@ -258,12 +257,6 @@ impl Rebalances {
         self.events().retain(|event| *event != Event::Assigned(Vec::new()));
         withdrawn
     }
-}
-
-pub(super) fn partitions(list: &TopicPartitionList) -> Vec<i32> {
-    let mut partitions: Vec<i32> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
-    partitions.sort_unstable();
-    partitions
 }
 
 impl ClientContext for Rebalances {

@@ -16,14 +16,15 @@ use tracing::{error, info, warn};
 use super::client::{Log, fresh};
 use crate::admin::Health;
 use crate::config::Config;
-use crate::exit::Shutdown;
+use crate::shutdown::Shutdown;
 
 mod durability;
+mod finding;
 mod last_error;
 mod verdict;
 
+pub use finding::Finding;
 use last_error::LastError;
-pub use verdict::Finding;
 use verdict::{Found, create_command, findings};
 
 /// How long a broker may take to answer the first question: a person waits for it.

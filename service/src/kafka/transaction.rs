@@ -124,6 +124,14 @@ pub enum Error {
     },
 }
 
+#[cfg(feature = "failpoints")]
+impl Error {
+    /// One after which a transaction is aborted, for a place that fails.
+    pub fn of_a_failpoint() -> Self {
+        Self::Abortable { reason: "a failpoint wants it".to_owned(), source: None }
+    }
+}
+
 /// A producer with a transactional id. One thread uses it; a second thread, inside, serves its events.
 pub struct TransactionalProducer {
     polled: PolledProducer,

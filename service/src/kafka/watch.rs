@@ -13,11 +13,11 @@ use jiff::Timestamp;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tracing::{error, info};
 
 use super::client::{changed_secret, is_rejection, log};
-use super::member::partitions;
 use super::partition::is_permanent;
 use crate::admin::Health;
 use crate::redaction::redact;
@@ -316,6 +316,13 @@ impl ClientContext for Asking {
 }
 
 impl ConsumerContext for Asking {}
+
+/// The numbers of the partitions, sorted.
+pub(super) fn partitions(list: &TopicPartitionList) -> Vec<i32> {
+    let mut partitions: Vec<i32> = list.elements().iter().map(TopicPartitionListElem::partition).collect();
+    partitions.sort_unstable();
+    partitions
+}
 
 #[cfg(test)]
 mod tests {

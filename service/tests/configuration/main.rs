@@ -227,8 +227,9 @@ fn the_environment_overrides_the_file_and_can_stand_alone() {
     assert_eq!(config.organizations[0].name, "nimbus-labs");
     assert!(config.organizations[0].tag_account_name);
     assert_eq!(config.admin_keys(&alone).unwrap()["nimbus-labs"].expose_secret(), "sk-ant-admin01-x");
-    let access = &config.jupiterone_access(&alone).unwrap()["nimbus-labs"];
-    assert_eq!((access.account_id.as_str(), access.api_key.expose_secret()), ("acme", "j1-key"));
+    assert_eq!(config.organizations[0].jupiterone.account_id.as_deref(), Some("acme"));
+    let key = config.organizations[0].jupiterone.api_key.as_ref().expect("a key");
+    assert_eq!(key.resolve(&alone).expect("the key").expose_secret(), "j1-key");
 }
 
 #[test]

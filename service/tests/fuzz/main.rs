@@ -37,9 +37,9 @@ fn corpus(name: &str) -> Corpus {
 fn shown(text: &str, environment: &BTreeMap<String, String>) -> Result<String, String> {
     match Config::from_toml(text, Path::new("folder"), environment) {
         Ok(config) => {
-            let (keys, access) = (config.admin_keys(environment), config.jupiterone_access(environment));
+            let keys = config.admin_keys(environment);
             let client = client_config(&config.kafka, environment).map(drop);
-            Ok(format!("{config:?} {keys:?} {access:?} {client:?} {:?}", config.organization("x")))
+            Ok(format!("{config:?} {keys:?} {client:?} {:?}", config.organization("x")))
         }
         Err(errors) => {
             if errors.problems().is_empty() || errors.problems().iter().any(|it| it.message.contains('\n')) {

@@ -6,7 +6,6 @@
 mod apply;
 mod birth;
 mod connection;
-mod control;
 mod dice;
 mod effect;
 mod fault;

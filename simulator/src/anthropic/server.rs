@@ -1,5 +1,7 @@
 //! The HTTP server: the API at every path, the control under `/_simulator/`.
 
+mod control;
+
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +14,6 @@ use axum::response::Response;
 use futures::stream::{self, StreamExt};
 
 use super::connection::Scissors;
-use super::control;
 use super::world::{Delivery, Reply, Request, World};
 
 /// The world, shared by all connections.

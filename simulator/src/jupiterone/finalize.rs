@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::graph::{Graph, Stored, Written};
-use super::job::{Job, SyncMode};
+use super::job::Job;
 use super::object::{Address, Object};
 use super::settings::Settings;
+use super::sync_mode::SyncMode;
 
 /// Writes and deletes the job's entities; a deleted entity takes its relationships with it.
 pub(crate) fn entities(graph: &mut Graph, job: &mut Job, settings: &Settings, now: u64) {

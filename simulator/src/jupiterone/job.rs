@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::object::{Address, Object};
+use super::sync_mode::SyncMode;
 
 /// How many events a job keeps, the first ones: an integration sends a few per step.
 const EVENTS_LIMIT: usize = 10_000;
@@ -60,17 +61,6 @@ impl Status {
             Self::ErrorUnexpectedFailure => "ERROR_UNEXPECTED_FAILURE",
         }
     }
-}
-
-/// How a job changes its scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(crate) enum SyncMode {
-    Diff,
-    Patch,
-    CrossScope,
-    Override,
-    CreateOrUpdate,
 }
 
 /// Whose data a job holds.

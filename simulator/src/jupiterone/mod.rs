@@ -4,7 +4,6 @@
 //! `/_simulator/…` shows and changes what a person or a test wants to see and change.
 
 mod connection;
-mod control;
 pub mod data_model;
 mod fault;
 mod finalize;
@@ -20,6 +19,7 @@ mod route;
 mod server;
 mod settings;
 mod start;
+mod sync_mode;
 mod tamper;
 mod upload;
 

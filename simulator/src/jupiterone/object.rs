@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::job::SyncMode;
 use super::refusal::Refusal;
+use super::sync_mode::SyncMode;
 
 /// What an upload names an object by: `_key` within the scope, or `_id` anywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 
 use super::fault::{Faults, Struck};
 use super::graph::Graph;
-use super::job::{Job, SyncMode};
+use super::job::Job;
 use super::received::Received;
 use super::refusal::Refusal;
 use super::request_log::{LoggedRequest, RequestLog};
 use super::route::{Route, Target};
 use super::settings::{BodyLimitCounts, SecondOpenJob, Settings};
+use super::sync_mode::SyncMode;
 use super::{data_model, life_cycle, start, upload};
 
 /// How many jobs are remembered once they are done, the newest.

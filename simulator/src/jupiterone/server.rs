@@ -1,5 +1,7 @@
 //! The HTTP server and the handle on it.
 
+mod control;
+
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::connection::{Connections, Line};
-use super::control;
 use super::fault::Fault;
 use super::graph::GraphView;
 use super::persister::{Persister, Verdict};

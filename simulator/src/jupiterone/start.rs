@@ -3,9 +3,10 @@
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::job::{Job, Owner, SyncMode};
+use super::job::{Job, Owner};
 use super::refusal::Refusal;
 use super::settings::Settings;
+use super::sync_mode::SyncMode;
 
 /// The job that a start request asks for.
 pub(crate) fn job(body: &Value, settings: &Settings, now: u64) -> Result<Job, Refusal> {

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::graph::{Graph, Stored};
-use super::job::{Owner, SyncMode};
+use super::job::Owner;
 use super::object;
+use super::sync_mode::SyncMode;
 
 /// A change to one object. As JSON: `{"delete":{"scope":"…","key":"…"}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

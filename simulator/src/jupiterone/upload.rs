@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::job::{Job, SyncMode};
+use super::job::Job;
 use super::object::{self, Address, Object};
 use super::received::Received;
 use super::refusal::Refusal;
 use super::route::Route;
 use super::settings::{ExplicitDeletes, IllegalProperties, ResentBatches, Settings};
+use super::sync_mode::SyncMode;
 
 /// How many entities an OVERRIDE job takes, as documented.
 const OVERRIDE_LIMIT: usize = 10_000;

@@ -7,8 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::Context;
-use service::exit::{Outcome, Shutdown, ShutdownTrigger, shutdown};
+use service::exit::Outcome;
 use service::kafka::member::{Event, Member};
+use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
 use tracing::{debug, error, info, warn};
 
 use super::pause;

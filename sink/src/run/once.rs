@@ -7,15 +7,17 @@ use std::thread;
 use std::time::Duration;
 
 use service::answer;
-use service::exit::{Outcome, Shutdown, UsageError};
+use service::exit::{Outcome, UsageError};
 use service::kafka::settle;
+use service::shutdown::Shutdown;
 use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::pause;
+use crate::organization::Considered;
 use crate::organization::Organization;
 use crate::setup::Setup;
-use crate::task::{Considered, Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
+use crate::task::{Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
 use graph::plan::Urgency;
 
 /// Partitions that are worked on at a time (count): each has a consumer and a producer of about ten threads.

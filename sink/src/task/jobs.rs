@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use schemas::element::ElementType;
 use schemas::sync::Sync;
 use service::config::Destination;
-use service::exit::Shutdown;
+use service::shutdown::Shutdown;
 use tracing::{error, info, warn};
 
 use super::error::{TaskError, restore_failed, write_failed};
-use super::{Considered, STOPPED, TICK, Task, now_ms};
+use super::{STOPPED, TICK, Task, now_ms};
 use crate::batch::{self, MAX_BODY_BYTES};
 use crate::events;
 use crate::job::{self, End, Work};
+use crate::organization::Considered;
 use crate::organization::Organization;
 use crate::setup::Setup;
 use graph::plan::guard::Sampled;
@@ -28,8 +29,8 @@ impl Task {
     pub(super) fn start_jobs(&mut self) -> Result<(), TaskError> {
         self.look_for_decisions()?;
         let now_ms = now_ms();
-        let changes = self.setup.directory.changes();
-        let has_changed = std::mem::replace(&mut self.directory_changes, changes) != changes;
+        let changes = self.setup.targets.changes();
+        let has_changed = std::mem::replace(&mut self.target_changes, changes) != changes;
         // Whether another organization has the name or the target decides about refused ones only.
         let is_due = |it: &&Organization| it.due_ms <= now_ms || (has_changed && it.refusal.is_some());
         let due = self.organizations.values().filter(is_due);
@@ -180,7 +181,7 @@ impl Task {
             return Ok(Considered::Started);
         }
         let now_ms = now_ms();
-        if let Err(reason) = self.setup.directory.check(&organization.configured, id) {
+        if let Err(reason) = self.setup.targets.check(&organization.configured, id) {
             return self.refuse(id, reason);
         }
         let place = (self.partition, self.setup.partitions);
@@ -198,7 +199,7 @@ impl Task {
         let Ok(permit) = Arc::clone(&self.setup.jobs).try_acquire_owned() else {
             return Ok(Considered::Queued);
         };
-        if let Err(reason) = self.setup.directory.claim(&organization.configured, id, now_ms) {
+        if let Err(reason) = self.setup.targets.claim(&organization.configured, id, now_ms) {
             return self.refuse(id, reason);
         }
         let load = batch::load(state.graph().elements(), &job.parked, MAX_BODY_BYTES);

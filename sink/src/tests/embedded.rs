@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use schemas::codec::encode;
 use schemas::sync::{Intent, Sync};
-use service::exit::{Outcome, shutdown};
+use service::exit::Outcome;
+use service::shutdown::shutdown;
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};

@@ -17,14 +17,16 @@ use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use service::config::Config;
-use service::exit::{Outcome, ShutdownTrigger, shutdown};
+use service::exit::Outcome;
 use service::kafka::topics::Broker;
+use service::shutdown::{ShutdownTrigger, shutdown};
 use simulator::jupiterone::{JupiterOne, Settings, start};
 use tokio::task::JoinHandle;
 
 use crate::approve::{Approve, approve};
 use crate::fixture::{Organization, PARTITIONS};
-use crate::run::{Options, resync, run};
+use crate::options::Options;
+use crate::run::{resync, run};
 
 /// How long a condition may take to come true: far more than it does.
 const BOUND: Duration = Duration::from_secs(30);

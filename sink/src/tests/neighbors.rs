@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use schemas::codec::encode;
 use schemas::sync::Sync;
-use service::exit::{Outcome, shutdown};
+use service::exit::Outcome;
+use service::shutdown::shutdown;
 use simulator::jupiterone::{Effect, Fault, Route};
 use tokio::task::block_in_place;
 
 use super::{World, keys};
 use crate::fixture::{Organization, PARTITIONS};
-use crate::plan::Urgency;
+use crate::organization::Considered;
 use crate::run::set_up_to_decide;
-use crate::task::{Considered, Legacy, Task, now_ms};
+use crate::task::{Legacy, Task, now_ms};
+use graph::plan::Urgency;
 
 /// Organizations of the names, all in partition 0.
 fn neighbors(names: &[&str]) -> Vec<Organization> {

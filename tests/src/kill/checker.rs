@@ -1,7 +1,6 @@
 //! What must hold of a world at rest. It reads topics and JupiterOne, and knows the truth; nothing of the services'.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use graph::jupiterone::properties;
 use schemas::change::{Envelope, op};
@@ -11,6 +10,7 @@ use simulator::oracle::{self, Graph};
 
 use super::evidence::{self, Evidence};
 use super::life::Departures;
+use super::violation::Violation;
 use crate::judge::expected;
 use crate::world::World;
 
@@ -18,27 +18,6 @@ use crate::world::World;
 const OPEN: &str = "AWAITING_UPLOADS";
 /// How many differences of one law are told of an organization (count): the rest is alike.
 const TOLD: usize = 5;
-
-/// A law that does not hold.
-#[derive(Debug, Clone)]
-pub struct Violation {
-    /// Its name.
-    pub law: String,
-    /// Where and how.
-    pub text: String,
-}
-
-impl Violation {
-    pub(super) fn new(law: &str, text: impl Into<String>) -> Self {
-        Self { law: law.to_owned(), text: text.into() }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.law, self.text)
-    }
-}
 
 /// What was found, and how much of it there is.
 pub(super) struct Findings {

@@ -13,10 +13,10 @@ use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use simulator::oracle::{self, Graph};
 
 use super::arena::{Arena, MAX_DELETED_COUNT};
-use super::checker::Violation;
+use super::commands::{UNTIL_END, command, round};
 use super::life::Departures;
-use super::rest::{UNTIL_END, command, round};
 use super::tally::Tally;
+use super::violation::Violation;
 use crate::judge::expected;
 use crate::prefix;
 

@@ -4,11 +4,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::arena::Arena;
-use super::checker::Violation;
 use super::deck::{Deck, Target};
 use super::dice::Dice;
 use super::places::{WRITES_FAIL, armed};
 use super::tally::Tally;
+use super::violation::Violation;
 use crate::services::Service;
 
 /// How long a place is waited for: a poll and a sync job come every second or so, unless another service is being

@@ -7,10 +7,12 @@ use serde_json::Value;
 use simulator::oracle::{self, Graph};
 
 use super::arena::Arena;
-use super::checker::{self, Violation};
+use super::checker;
+use super::commands::round;
 use super::episodes::{another_prefix, approval, late_end, many_polls, mass_deletion, slow_listing};
 use super::life::Departures;
 use super::tally::Tally;
+use super::violation::Violation;
 use crate::judge::expected;
 use crate::services::Service;
 use crate::services::binaries::SERVICES;
@@ -19,9 +21,6 @@ use crate::services::binaries::SERVICES;
 const CATCH_UP_BOUND: Duration = Duration::from_secs(90);
 /// How often it is looked whether they have: a comparison costs more than a look.
 const LOOK_PERIOD: Duration = Duration::from_millis(200);
-
-/// What there is, and no more.
-pub(super) const UNTIL_END: &[&str] = &["run", "--until-end"];
 
 /// Nothing lives and no service runs. `is_last`: the world ends, so what does not heal may be tried too.
 pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_last: bool) {
@@ -50,30 +49,6 @@ pub(super) fn rest(arena: &Arena, departures: &Departures, tally: &Tally, is_las
         tally.violate(verified(arena));
         another_prefix(arena, tally);
     }
-}
-
-/// One round of commands, as a person would run it after an outage: each must end with one of these codes.
-pub(super) fn round(arena: &Arena, tally: &Tally, codes: &[i32]) {
-    for (service, arguments) in SERVICES.into_iter().zip([&["poll"], UNTIL_END, UNTIL_END]) {
-        command(arena, tally, service, arguments, codes);
-    }
-}
-
-/// A command that must end with one of these codes.
-pub(super) fn command(
-    arena: &Arena,
-    tally: &Tally,
-    service: &'static str,
-    arguments: &[&str],
-    codes: &[i32],
-) {
-    let failed = match arena.complete(service, arguments) {
-        Ok(finished) if finished.code.is_some_and(|code| codes.contains(&code)) => return,
-        Ok(finished) => format!("exit code {:?}\n{}", finished.code, finished.stderr),
-        Err(log) => log,
-    };
-    let text = format!("{service} {}: {failed}", arguments.join(" "));
-    tally.violate([Violation::new("recovery", text)]);
 }
 
 /// The services are started and left alone, until JupiterOne holds the truth of every organization that it serves.

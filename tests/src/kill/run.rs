@@ -1,6 +1,5 @@
 //! A run of the harness: worlds one after the other until enough was killed.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use super::brokers::Brokers;
 use super::dice::Dice;
 use super::killer::Killer;
 use super::life::{Departures, live};
+use super::order::Order;
 use super::places::{PLACES, service};
 use super::rest::rest;
 use super::tally::{Summary, Tally};
@@ -24,30 +24,6 @@ const KILLS_BETWEEN_RESTS: u64 = 100;
 /// Of so many kills one is the broker's, or one of three brokers'.
 const BROKER_EVERY: u64 = 33;
 const BROKER_OF_THREE_EVERY: u64 = 20;
-
-/// What is wanted.
-#[derive(Debug, Clone)]
-pub struct Order {
-    /// How many kills.
-    pub kills: u64,
-    /// What the choices follow from.
-    pub seed: u64,
-    /// Whether they run on three brokers instead of one.
-    pub is_cluster: bool,
-    /// The folder of the three programs.
-    pub programs: PathBuf,
-    /// After how long no kill is begun any more.
-    pub longest: Duration,
-    /// Whether the first violations end the run.
-    pub stops_early: bool,
-}
-
-impl Order {
-    /// Whether it has too few kills for every place: it leaves out what takes long and needs no kill, too.
-    pub(super) fn is_short(&self) -> bool {
-        self.kills < PLACES.len() as u64
-    }
-}
 
 /// Kills, and judges what is left.
 pub fn run(order: &Order) -> Result<Summary> {

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::checker::Violation;
+use super::order::Order;
 use super::places::{PLACES, is_inside};
-use super::run::Order;
+use super::violation::Violation;
 use crate::broker::cluster::BROKERS;
 use crate::services::Finished;
 

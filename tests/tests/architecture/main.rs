@@ -1,6 +1,7 @@
 //! What ARCHITECTURE.md and CONTRIBUTING.md promise about the source, held to it.
 
 mod arrows;
+mod circles;
 mod clients;
 mod failpoints;
 mod files;

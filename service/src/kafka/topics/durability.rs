@@ -6,7 +6,7 @@ use schemas::topics::Topic;
 
 use super::super::client::LEAST_MESSAGE_BYTES;
 use super::Wanted;
-use super::verdict::{Finding, alter_command};
+use super::finding::{Finding, alter_command};
 
 /// Records that are kept for less than this (ms) may be gone before a service that is restarted reads them.
 const LEAST_RETENTION_MS: i64 = 60 * 60 * 1000;

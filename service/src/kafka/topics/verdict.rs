@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use schemas::topics::Topic;
 
+use super::finding::{Finding, alter_command};
 use super::{Wanted, durability};
 
 /// A topic that exists.
@@ -18,33 +19,6 @@ pub(super) struct Found {
     pub is_led: bool,
     /// Its settings by Kafka's names; none where they were not asked for.
     pub settings: Option<BTreeMap<String, String>>,
-}
-
-/// One thing that was verified.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Whether it is as it must be.
-    pub is_good: bool,
-    /// Whether it is a topic that does not exist.
-    pub is_missing: bool,
-    /// Whether it weakens a promise: nothing is refused for it.
-    pub is_weak: bool,
-    /// The thing, what it is, and, where it is wrong, what it should be and the command that mends it.
-    pub line: String,
-}
-
-impl Finding {
-    fn good(line: String) -> Self {
-        Self { is_good: true, is_missing: false, is_weak: false, line }
-    }
-
-    pub(super) fn weak(line: String) -> Self {
-        Self { is_weak: true, ..Self::good(line) }
-    }
-
-    pub(super) fn bad(line: String) -> Self {
-        Self { is_good: false, ..Self::good(line) }
-    }
 }
 
 /// The partition count of the topics that exist; where they differ, the largest, since a topic only grows.
@@ -131,13 +105,6 @@ fn below_floor(
         })
     });
     below.collect()
-}
-
-pub(super) fn alter_command(servers: &str, topic: &str, setting: &str, value: &str) -> String {
-    format!(
-        "kafka-configs.sh --bootstrap-server {servers} --alter --entity-type topics --entity-name {topic} \
-         --add-config {setting}={value}"
-    )
 }
 
 /// The command that makes a topic as the service would.

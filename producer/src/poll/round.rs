@@ -4,14 +4,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use schemas::collection::{Collection, MEMBERS};
 use schemas::raw::{ListingOutcome, RawRecord, outcome};
-use service::exit::{Shutdown, one_line};
+use service::exit::one_line;
+use service::shutdown::Shutdown;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use super::{Context, Error, LEFT, NOBODY_SAID, Report, Source, now_ms};
 use crate::admin::{self, Failure};
+use crate::error_chain::chain;
 use crate::listing::Listing;
 use crate::outcomes::{failed, line};
-use crate::poll::{Context, Error, LEFT, NOBODY_SAID, Report, Source, chain, now_ms};
 use crate::progress::{Progress, warn_if_too_long};
 use crate::publish::{self, Lease, Opening, Publisher};
 use crate::raw;

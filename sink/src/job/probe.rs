@@ -5,13 +5,13 @@ use schemas::sync::{Sync, found};
 use tracing::info;
 
 use super::open::{Open, start};
+use super::upload::upload;
 use super::{FINALIZE_BOUND, Halt, Work, judge};
 use crate::batch::Load;
 use crate::jupiterone::Job;
-use crate::upload::upload;
 
 /// Uploads the account alone, with every type partial, and notes what its counts tell.
-pub(super) async fn ask(work: &Work, account: Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
+pub(super) async fn probe(work: &Work, account: Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
     let job_id = start(work, true, sync, open).await?;
     upload(&work.client, &job_id, account, 1).await?;
     let types = ElementType::ALL.map(|kind| kind.name().to_owned());

@@ -19,12 +19,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::fault::{Armed, Fault};
-use super::mutation::{Event, Mutation};
-use super::server::Shared;
-use super::settings::Switches;
-use super::truth::Truth;
-use super::world::LoggedRequest;
+use super::super::fault::{Armed, Fault};
+use super::super::mutation::{Event, Mutation};
+use super::super::settings::Switches;
+use super::super::truth::Truth;
+use super::super::world::LoggedRequest;
+use super::Shared;
 
 /// The most steps of one request: it holds the world while it lives them.
 const MAX_STEPS: usize = 100_000;

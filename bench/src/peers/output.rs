@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use rdkafka::Message as _;
 
-use crate::peers::bare;
+use super::bare;
 
 /// The least that a side may have written of the other's bytes, and the other of its (percent): ids and digests may be
 /// shorter, nothing may be left out.

@@ -25,10 +25,8 @@ use service::{
 };
 use tracing::info;
 
-use crate::{
-    gauges,
-    task::{Error, Shared},
-};
+use super::{Error, Shared};
+use crate::gauges;
 
 /// How long the record where the newest whole listing ended is waited for: brokers that are slower are as slow for the
 /// task itself, which then tells.

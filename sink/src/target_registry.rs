@@ -10,7 +10,7 @@ use crate::configured::{self, Configured};
 
 /// What all tasks of the process know together. A name or a target that two organizations share is refused.
 #[derive(Debug, Default)]
-pub(crate) struct Directory {
+pub(crate) struct TargetRegistry {
     entries: Mutex<Entries>,
     /// How often something changed (count).
     changes: AtomicU64,
@@ -32,7 +32,7 @@ struct Holder {
     since_ms: i64,
 }
 
-impl Directory {
+impl TargetRegistry {
     /// Takes in what a sync record says.
     pub(crate) fn learn(&self, sync: &Sync) {
         let ended = sync.finished.as_ref().map(|finished| finished.ended_ts_ms);

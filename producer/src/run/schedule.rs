@@ -6,15 +6,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 use service::admin::Health;
 use service::config::PollingInterval;
-use service::exit::Shutdown;
+use service::shutdown::Shutdown;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::{MAX_POLLS_AT_ONCE, Running};
 use crate::assignment::Hold;
+use crate::error_chain::chain;
 use crate::history::LastPoll;
-use crate::poll::{Error, Source, chain};
+use crate::poll::{Error, Source};
 use crate::raw::{self, INTERVAL};
-use crate::run::{MAX_POLLS_AT_ONCE, Running};
 
 /// Longest wait before what failed for want of Kafka or of the network is tried again; a shorter interval wins.
 const TRY_AGAIN: Duration = Duration::from_secs(30);

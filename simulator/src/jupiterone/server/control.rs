@@ -12,10 +12,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::graph::GraphView;
-use super::server::{Shared, now, respond};
-use super::settings::Settings;
-use super::tamper::tamper;
+use super::super::graph::GraphView;
+use super::super::settings::Settings;
+use super::super::tamper::tamper;
+use super::{Shared, now, respond};
 
 pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()

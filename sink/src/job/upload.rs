@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use schemas::element::ElementType;
 use schemas::sync::{Parked, parked};
 
+use super::Halt;
 use crate::batch::{Batch, Kind, Load, Object};
-use crate::job::Halt;
 use crate::jupiterone::{Error, Job, JupiterOne};
 
 /// Uploads of one job at a time (count): as many as keep a line busy; JupiterOne's own uploader has six.
