@@ -8,6 +8,7 @@ use service::config::Config;
 use crate::{organization, parse, refused};
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a row for each mistake")]
 fn each_mistake_in_an_organization_is_said_exactly() {
     let table = [
         ("apikey = \"x\"", "apikey: unknown key; did you mean api_key?"),
