@@ -1,29 +1,15 @@
-//! The programs of an earlier release and ours, one after the other on the same topics.
-//!
-//! `tests/upgrade/run` builds those programs and runs these tests: they need a folder with `producer`, `processor` and
-//! `sink` in `EARLIER_PROGRAMS`.
-
-use std::path::PathBuf;
+//! An earlier release and ours.
 
 use simulator::anthropic::{Mutation, Settings};
 use tests::{
     judge::{agree, changes},
-    services::{Finished, Service},
+    services::Finished,
     world::World,
 };
 
-fn earlier(world: &World, service: &'static str, arguments: &[&str]) -> Finished {
-    let folder = std::env::var_os("EARLIER_PROGRAMS").expect("tests/upgrade/run sets EARLIER_PROGRAMS");
-    let config = world.config().display().to_string();
-    let arguments = ["--config", &config].into_iter().chain(arguments.iter().copied());
-    Service::start(service, &PathBuf::from(folder).join(service), arguments, &[]).finish()
-}
+use crate::Version;
 
-fn earlier_round(world: &World) {
-    earlier(world, "producer", &["poll"]).expect(0);
-    earlier(world, "processor", &["run", "--until-end"]).expect(0);
-    earlier(world, "sink", &["run", "--until-end"]).expect(0);
-}
+const EARLIER: Version = Version { folder: "EARLIER_PROGRAMS" };
 
 /// Workspaces without a user profile at first: the earlier release had no column for it.
 fn world() -> World {
@@ -50,12 +36,12 @@ fn give_profile(world: &World) -> String {
 #[test]
 fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
     let world = world();
-    earlier_round(&world);
+    EARLIER.round(&world);
     let before = changes(&world, 0);
     // Readers first, as docs/upgrade.md says: the newer ones read what the earlier producer goes on to write.
     world.run("sink", &["run", "--until-end"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
-    earlier(&world, "producer", &["poll"]).expect(0);
+    EARLIER.run(&world, "producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.round();
     assert_eq!(changes(&world, 0).len(), before.len(), "nothing changed, so nothing is told");
@@ -63,7 +49,7 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
 
     // The earlier producer already writes the field; the newer processor has a column for it.
     let key = give_profile(&world);
-    earlier(&world, "producer", &["poll"]).expect(0);
+    EARLIER.run(&world, "producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
@@ -77,7 +63,7 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
 #[test]
 fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_the_upgrade() {
     let world = world();
-    earlier_round(&world);
+    EARLIER.round(&world);
     give_profile(&world);
     world.round();
     let told = changes(&world, 0).len();
@@ -86,9 +72,9 @@ fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_th
     world.anthropic[0].mutate(removal).expect("a user that can leave");
 
     // Back to the earlier release in the reverse order: its producer writes on, its processor and sink stop.
-    earlier(&world, "producer", &["poll"]).expect(0);
+    EARLIER.run(&world, "producer", &["poll"]).expect(0);
     for (service, said) in [("processor", "a newer version"), ("sink", "a newer version")] {
-        let Finished { code, stderr, .. } = earlier(&world, service, &["run", "--until-end"]);
+        let Finished { code, stderr, .. } = EARLIER.run(&world, service, &["run", "--until-end"]);
         assert_eq!(code, Some(1), "{stderr}");
         assert!(stderr.contains(said), "{stderr}");
     }
