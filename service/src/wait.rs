@@ -12,6 +12,8 @@ use crate::admin::Health;
 pub const LONG: Duration = Duration::from_secs(10);
 /// How often the log repeats it while it goes on.
 const LINE_INTERVAL: Duration = Duration::from_mins(1);
+/// How often `/readyz` learns what the last try was answered.
+const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Tells of one thing's waits, one at a time, under a name of its own. The default tells the log alone.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +37,12 @@ impl Teller {
             began: Instant::now(),
             since: Timestamp::now(),
             told: None,
+            answered: None,
         }
     }
 }
 
-/// A wait. It is over when it is dropped.
+/// A wait. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Wait {
     teller: Teller,
@@ -49,14 +52,18 @@ pub struct Wait {
     since: Timestamp,
     /// When the log last told of it.
     told: Option<Instant>,
+    /// When anything was last told.
+    answered: Option<Instant>,
 }
 
 impl Wait {
-    /// To be called every few seconds, with what the last try was answered, if it was.
+    /// To be called every few seconds or more often, with what the last try was answered, if it was.
     pub fn goes_on(&mut self, answer: &str) {
-        if self.began.elapsed() < LONG {
+        let is_told = self.answered.is_some_and(|at| at.elapsed() < ANSWER_INTERVAL);
+        if self.began.elapsed() < LONG || is_told {
             return;
         }
+        self.answered = Some(Instant::now());
         let answer = if answer.is_empty() { String::new() } else { format!(" ({answer})") };
         let Self { teller: Teller { health, name }, what, ends, since, .. } = self;
         let text = format!("waiting since {since:.0} for {what}{answer}; {ends}");
@@ -71,34 +78,43 @@ impl Wait {
 
     /// It came, and is waited for again from now on.
     pub fn comes(&mut self) {
-        self.tell_end();
+        if self.told.is_some() {
+            let Self { teller, what, began, .. } = self;
+            info!(
+                name = teller.name,
+                seconds = began.elapsed().as_secs(),
+                "waited for {what}, which is over"
+            );
+        }
+        self.clear();
         self.began = Instant::now();
         self.since = Timestamp::now();
     }
 
-    fn tell_end(&mut self) {
-        if self.told.take().is_some() {
-            let Self { teller: Teller { health, name }, what, began, .. } = self;
-            info!(name, seconds = began.elapsed().as_secs(), "waited for {what}, which is over");
-            if let Some(health) = health {
-                health.clear(name);
-            }
+    fn clear(&mut self) {
+        self.answered = None;
+        if self.told.take().is_some()
+            && let Teller { health: Some(health), name } = &self.teller
+        {
+            health.clear(name);
         }
     }
 }
 
 impl Drop for Wait {
+    /// Whether it came, failed or was given up, its owner says.
     fn drop(&mut self) {
-        self.tell_end();
+        self.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
-    use super::{LONG, Teller};
+    use super::{ANSWER_INTERVAL, LONG, Teller};
     use crate::admin::Health;
 
     #[test]
@@ -116,6 +132,10 @@ mod tests {
         assert!(said.ends_with(" for its leader (no answer); it ends once a leader answers"), "{said}");
         let told = wait.told.expect("the log tells it");
         wait.goes_on("");
+        assert!(health.readiness().expect_err("it is long").contains("no answer"), "told once a second");
+        wait.answered = Instant::now().checked_sub(ANSWER_INTERVAL);
+        wait.goes_on("refused");
+        assert!(health.readiness().expect_err("it is long").contains("(refused)"));
         assert_eq!(wait.told, Some(told), "the log tells it once a minute");
         wait.comes();
         wait.goes_on("");
@@ -126,5 +146,40 @@ mod tests {
         assert!(health.readiness().is_err());
         drop(wait);
         assert_eq!(health.readiness(), Ok(()));
+    }
+
+    #[test]
+    fn only_a_wait_that_came_is_said_to_be_over() {
+        let log = Log::default();
+        let written = log.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            for what in ["the first", "the second"] {
+                let mut wait = Teller::default().wait(what, "it ends");
+                wait.began = Instant::now().checked_sub(LONG).expect("the machine runs for longer");
+                wait.goes_on("");
+                if what == "the second" {
+                    wait.comes();
+                }
+            }
+        });
+        let text = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("text");
+        assert!(text.contains("for the first; it ends"), "{text}");
+        assert!(!text.contains("waited for the first"), "{text}");
+        assert!(text.contains("waited for the second, which is over"), "{text}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("nobody panicked").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

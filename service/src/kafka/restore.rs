@@ -165,5 +165,6 @@ pub fn restore_to<E>(
             );
         }
     }
+    wait.comes();
     Ok(true)
 }

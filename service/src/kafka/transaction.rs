@@ -214,10 +214,15 @@ impl TransactionalProducer {
         let mut record = BaseRecord::to(topic).partition(partition).key(key).headers(headers);
         record.payload = value;
         let deadline = Instant::now() + DELIVERY_BOUND;
-        let mut wait = None;
+        let mut wait: Option<Wait> = None;
         loop {
             let source = match self.producer().send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if let Some(wait) = &mut wait {
+                        wait.comes();
+                    }
+                    return Ok(());
+                }
                 Err((source, refused)) => {
                     record = refused;
                     source
@@ -309,7 +314,9 @@ impl TransactionalProducer {
             wait.goes_on("");
             thread::sleep(BUSY_PAUSE);
         }
-        self.surface_failure()
+        self.surface_failure()?;
+        wait.comes();
+        Ok(())
     }
 
     fn surface_failure(&self) -> Result<(), Error> {
@@ -356,7 +363,12 @@ impl TransactionalProducer {
                     wait.goes_on(&error.to_string());
                     thread::sleep(BUSY_PAUSE);
                 }
-                result => return result,
+                result => {
+                    if result.is_ok() {
+                        wait.comes();
+                    }
+                    return result;
+                }
             }
         }
     }
