@@ -25,14 +25,14 @@ use crate::wait::{Teller, Wait};
 
 /// The check that the watch sets.
 const CHECK: &str = "kafka";
-/// Pause between two questions. With [`ANSWER_BOUND`] it is less than the session's ten seconds, so that the reason is
-/// known before the assignment is lost.
+/// Pause between two rounds. With [`ANSWER_BOUND`] and [`PARTS_BOUND`] it is less than the session's ten seconds, so that
+/// the reason is known before the assignment is lost.
 const PAUSE: Duration = Duration::from_secs(3);
 /// How long an answer may take: a broker needs milliseconds, and a slow one a second or two.
 const ANSWER_BOUND: Duration = Duration::from_secs(3);
-/// How long the group's coordinator, and the partitions' leaders, may take to answer: as a whole, so that the next look
-/// at the brokers comes soon.
-const PART_BOUND: Duration = Duration::from_secs(2);
+/// How long the group's coordinator and the partitions' leaders together may take to answer, so that the next look at
+/// the brokers comes soon.
+const PARTS_BOUND: Duration = Duration::from_secs(2);
 /// The same of one leader, where not all have answered.
 const LEADER_BOUND: Duration = Duration::from_millis(300);
 /// Questions of a client that is made to learn the reason, each for as long as [`REASON_BOUND`] (count).
@@ -90,6 +90,8 @@ struct Parts {
     health: Arc<Health>,
     coordinator: Wait,
     leaders: BTreeMap<i32, Wait>,
+    /// The last partition whose leader was asked alone.
+    asked_last: i32,
 }
 
 impl Parts {
@@ -99,16 +101,32 @@ impl Parts {
             "it ends once its partition of __consumer_offsets has a leader that answers; check that the brokers are up and \
              reachable",
         );
-        Self { topic: topic.to_owned(), health: Arc::clone(health), coordinator, leaders: BTreeMap::new() }
+        Self {
+            topic: topic.to_owned(),
+            health: Arc::clone(health),
+            coordinator,
+            leaders: BTreeMap::new(),
+            asked_last: -1,
+        }
     }
 
-    fn ask_coordinator<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+    /// Leaders are asked only once the coordinator has answered: the time is for one of both.
+    fn ask<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>, is_stopping: impl Fn() -> bool) {
+        let deadline = Instant::now() + PARTS_BOUND;
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, NO_PARTITION);
-        told(&mut self.coordinator, consumer.committed_offsets(list, PART_BOUND));
+        if told(&mut self.coordinator, consumer.committed_offsets(list, PARTS_BOUND)) && !is_stopping() {
+            self.ask_leaders(consumer, deadline, is_stopping);
+        }
     }
 
-    fn ask_leaders<C: ConsumerContext>(&mut self, consumer: &BaseConsumer<C>) {
+    fn ask_leaders<C: ConsumerContext>(
+        &mut self,
+        consumer: &BaseConsumer<C>,
+        deadline: Instant,
+        is_stopping: impl Fn() -> bool,
+    ) {
+        let left = || deadline.saturating_duration_since(Instant::now());
         let Ok(assigned) = consumer.assignment() else { return };
         let partitions = partitions(&assigned);
         self.leaders.retain(|partition, _| partitions.contains(partition));
@@ -124,28 +142,38 @@ impl Parts {
         if partitions.is_empty() {
             return;
         }
-        // One request to each leader. Which of them did not answer is not said.
+        // One request to each leader. Which of them did not answer is not said: half of the time is left to learn it.
         let mut list = assigned;
-        let is_answered =
-            list.set_all_offsets(Offset::End).is_ok() && consumer.offsets_for_times(list, PART_BOUND).is_ok();
-        let deadline = Instant::now() + PART_BOUND;
-        for (partition, wait) in &mut self.leaders {
-            if is_answered {
-                wait.comes();
-            } else if Instant::now() < deadline {
-                told(wait, consumer.fetch_watermarks(&self.topic, *partition, LEADER_BOUND));
-            } else {
-                wait.goes_on("");
+        if list.set_all_offsets(Offset::End).is_ok() && consumer.offsets_for_times(list, left() / 2).is_ok() {
+            self.leaders.values_mut().for_each(Wait::comes);
+            return;
+        }
+        // Those for which no time is left are the first of the next round.
+        let (before, after): (Vec<i32>, Vec<i32>) =
+            partitions.into_iter().partition(|partition| *partition <= self.asked_last);
+        for partition in after.into_iter().chain(before) {
+            if is_stopping() || left().is_zero() {
+                return;
+            }
+            self.asked_last = partition;
+            if let Some(wait) = self.leaders.get_mut(&partition) {
+                told(wait, consumer.fetch_watermarks(&self.topic, partition, LEADER_BOUND.min(left())));
             }
         }
     }
 }
 
-/// Who refuses has answered.
-fn told<T>(wait: &mut Wait, answer: Result<T, KafkaError>) {
+/// Whether there was an answer: who refuses has answered.
+fn told<T>(wait: &mut Wait, answer: Result<T, KafkaError>) -> bool {
     match answer {
-        Err(error) if !is_permanent(&error) => wait.goes_on(&error.to_string()),
-        _ => wait.comes(),
+        Err(error) if !is_permanent(&error) => {
+            wait.goes_on(&error.to_string());
+            false
+        }
+        _ => {
+            wait.comes();
+            true
+        }
     }
 }
 
@@ -179,23 +207,23 @@ impl Watch {
                 let mut parts = Parts::new(&topic, group_id, &health);
                 let mut watching =
                     Watching { made, trouble, last_answer: Timestamp::now(), told: Told::Nothing };
-                while !seen.is_stopping.load(Ordering::Acquire) {
+                let is_stopping = || seen.is_stopping.load(Ordering::Acquire);
+                while !is_stopping() {
                     let answer = consumer.fetch_metadata(Some(&topic), ANSWER_BOUND).map(drop);
-                    if seen.is_stopping.load(Ordering::Acquire) {
+                    if is_stopping() {
                         return;
                     }
                     let is_down = answer.is_err();
                     health.set(CHECK, watching.judge(answer.as_ref(), &seen));
-                    if is_down && watching.learn_reason(&topic) {
+                    if is_down && watching.learn_reason(&topic, is_stopping) {
                         health.set(CHECK, watching.judge(answer.as_ref(), &seen));
                     }
                     if !is_down {
-                        parts.ask_coordinator(consumer.as_ref());
+                        parts.ask(consumer.as_ref(), is_stopping);
                     }
-                    if !is_down && !seen.is_stopping.load(Ordering::Acquire) {
-                        parts.ask_leaders(consumer.as_ref());
+                    if !is_stopping() {
+                        thread::park_timeout(PAUSE);
                     }
-                    thread::park_timeout(PAUSE);
                 }
             })
             .expect("the system has a thread left");
@@ -247,7 +275,7 @@ impl Told {
 impl Watching {
     /// Asks with a client of its own why no broker answers; whether the credentials are rejected. The member's client
     /// says so only where it is polled, and its thread may be closing tasks for minutes.
-    fn learn_reason(&self, topic: &str) -> bool {
+    fn learn_reason(&self, topic: &str, is_stopping: impl Fn() -> bool) -> bool {
         let mut config = self.made.used.clone();
         config.remove("group.id");
         let Ok(consumer) =
@@ -255,7 +283,7 @@ impl Watching {
         else {
             return false;
         };
-        (0..REASON_TRIES).any(|_| {
+        (0..REASON_TRIES).take_while(|_| !is_stopping()).any(|_| {
             // What matters is the events, not the answer.
             let _ = consumer.fetch_metadata(Some(topic), REASON_BOUND);
             for _ in 0..EVENTS_READ {
