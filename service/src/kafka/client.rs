@@ -21,7 +21,7 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("log.connection.close", "false"),
     // Of pauses before a broker that went away is tried again (ms). librdkafka asks who the transaction coordinator is
     // only when such a try has failed: its own ten seconds would be added to every election.
-    ("reconnect.backoff.max.ms", "1000"),
+    (LONGEST_RECONNECT_PAUSE, "1000"),
     // A broker whose machine is gone refuses nothing: how long a connection to it is tried (ms), instead of 30 s.
     ("socket.connection.setup.timeout.ms", "10000"),
     // A broker behind a load balancer drops silent connections without a word.
@@ -29,6 +29,10 @@ const DEFAULTS: [(&str, &str); 6] = [
     // One request that a broker leaves unanswered (ms): librdkafka's own minute would stall a poll or a task for it.
     ("socket.timeout.ms", "10000"),
 ];
+
+/// librdkafka makes no client where the first pause is longer than the longest, and the longest is one of [`DEFAULTS`].
+const FIRST_RECONNECT_PAUSE: &str = "reconnect.backoff.ms";
+const LONGEST_RECONNECT_PAUSE: &str = "reconnect.backoff.max.ms";
 
 /// The property that bounds a record: a service's producer sends none that is larger.
 const MESSAGE_BYTES: &str = "message.max.bytes";
@@ -116,6 +120,9 @@ pub fn client_config(
             config.set(format!("{FILE}{name}"), path);
         }
     }
+    if !kafka.properties.contains_key(LONGEST_RECONNECT_PAUSE) {
+        raise_longest_reconnect_pause(&mut config);
+    }
     config.set("bootstrap.servers", &kafka.bootstrap_servers);
     #[cfg(feature = "failpoints")]
     if let Some(rack) = crate::failpoints::client_rack() {
@@ -129,6 +136,16 @@ pub fn client_config(
         }
         Err(KafkaError::ClientConfig(_, _, name, _)) => Err(ConfigError::Invalid(name)),
         Err(_) => Err(ConfigError::Invalid("bootstrap.servers".to_owned())),
+    }
+}
+
+/// To the first pause, if that is longer. librdkafka refuses what is not a number.
+fn raise_longest_reconnect_pause(config: &mut ClientConfig) {
+    let milliseconds = |name| config.get(name).and_then(|it| it.trim().parse::<u32>().ok());
+    if let Some(first) = milliseconds(FIRST_RECONNECT_PAUSE)
+        && milliseconds(LONGEST_RECONNECT_PAUSE).is_some_and(|longest| longest < first)
+    {
+        config.set(LONGEST_RECONNECT_PAUSE, first.to_string());
     }
 }
 
@@ -252,6 +269,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use rdkafka::ClientConfig;
+    use rdkafka::consumer::BaseConsumer;
 
     use super::{ConfigError, changed_secret, client_config, with};
     use crate::config::{Kafka, SecretOrText, SecretSource};
@@ -286,6 +304,17 @@ mod tests {
         assert_eq!(config.get("bootstrap.servers"), Some("127.0.0.1:9092"));
         let config = with(&config, &[("client.id", "ours")], &[("acks", "all")]);
         assert_eq!((config.get("client.id"), config.get("acks")), (Some("mine"), Some("all")));
+    }
+
+    #[test]
+    fn a_first_pause_before_a_reconnect_that_is_longer_than_our_longest_raises_it() {
+        for (first, longest) in [("100", "1000"), ("5000", "5000")] {
+            let config = checked(&[("reconnect.backoff.ms", first)]).unwrap();
+            assert_eq!(config.get("reconnect.backoff.max.ms"), Some(longest));
+            config.create::<BaseConsumer>().expect("librdkafka takes it");
+        }
+        let config = checked(&[("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "70")]).unwrap();
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("70"));
     }
 
     #[test]
