@@ -128,12 +128,14 @@ fn prepare(
     is_stopped: impl Fn() -> bool,
 ) -> Result<Setup, Box<(Setup, anyhow::Error)>> {
     let wanted = wanted(config, broker);
-    let result = topics::ensure(&setup.kafka, &wanted).map_err(anyhow::Error::from).and_then(|partitions| {
+    let ensured = topics::ensure_unless(&setup.kafka, &wanted, &is_stopped).map_err(anyhow::Error::from);
+    let result = ensured.and_then(|partitions| {
+        // Where it was stopped, nothing is begun any more.
+        let Some(partitions) = partitions else { return Ok(()) };
         setup.partitions = partitions;
         let Setup { kafka, group_id, sync_topic, .. } = &setup;
         let records = sync_topic::read_unless(kafka, group_id, sync_topic, 0..partitions, is_stopped)
             .context("failed to read the sync topic")?;
-        // Where it was stopped, nothing is begun any more.
         for sync in records.unwrap_or_default().values() {
             setup.targets.learn(sync);
         }

@@ -17,6 +17,7 @@ use super::client::{Log, fresh};
 use crate::admin::Health;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
+use crate::wait::Teller;
 
 mod durability;
 mod finding;
@@ -37,6 +38,8 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 const SPREAD_BOUND: Duration = Duration::from_secs(30);
 /// Pause between questions whether they have.
 const SPREAD_PAUSE: Duration = Duration::from_millis(50);
+/// The same where the settings are asked for: a refusal looks alike and does not end.
+const SETTINGS_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many of librdkafka's events are read for the reason of a failure (count): a few brokers' worth.
 const EVENTS_READ: usize = 100;
@@ -126,12 +129,37 @@ pub enum Error {
         #[source]
         source: Box<KafkaError>,
     },
+    /// The caller was asked to end meanwhile.
+    #[error("asked to end while the brokers learn of the topics")]
+    Stopped,
 }
 
 /// Makes what is missing, verifies what is there, and returns the partition count of the topics, which is the one to
 /// use: topics that exist may have another than the configured.
 pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> {
-    let cluster = Cluster::reach(config)?;
+    let ensured = ensure_unless(config, wanted, &|| false)?;
+    Ok(ensured.expect("nobody stops it"))
+}
+
+/// The same, given up with `None` as soon as it `is_stopped` while brokers learn of the topics.
+pub fn ensure_unless(
+    config: &ClientConfig,
+    wanted: &Wanted<'_>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<Option<i32>, Error> {
+    match ensure_or_stop(config, wanted, is_stopped) {
+        Ok(partitions) => Ok(Some(partitions)),
+        Err(Error::Stopped) => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn ensure_or_stop(
+    config: &ClientConfig,
+    wanted: &Wanted<'_>,
+    is_stopped: &dyn Fn() -> bool,
+) -> Result<i32, Error> {
+    let cluster = Cluster::reach(config, is_stopped)?;
     let deadline = Instant::now() + SPREAD_BOUND;
     let mut found = cluster.look(wanted, deadline)?;
     let partitions = verdict::partitions(&found).unwrap_or(wanted.partitions);
@@ -163,8 +191,8 @@ pub fn ensure_patiently(
     shutdown: &Shutdown,
 ) -> Result<Option<i32>, Error> {
     while !shutdown.is_requested() {
-        match ensure(config, wanted) {
-            Ok(partitions) => return Ok(Some(partitions)),
+        match ensure_unless(config, wanted, &|| shutdown.is_requested()) {
+            Ok(ensured) => return Ok(ensured),
             Err(problem @ Error::Unreachable { .. }) => {
                 error!("{problem}");
                 health.set("kafka", Err(problem.to_string()));
@@ -178,12 +206,12 @@ pub fn ensure_patiently(
 
 /// Verifies without making anything: one line per thing.
 pub fn check(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<Vec<Finding>, Error> {
-    let cluster = Cluster::reach(config)?;
+    let cluster = Cluster::reach(config, &|| false)?;
     let found = cluster.look(wanted, Instant::now())?;
     Ok(findings(&cluster.servers, wanted, &found))
 }
 
-fn fit(cluster: &Cluster, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Result<(), Error> {
+fn fit(cluster: &Cluster<'_>, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found>) -> Result<(), Error> {
     let problems: Vec<String> = findings(&cluster.servers, wanted, found)
         .into_iter()
         .filter(|finding| !finding.is_good && !finding.is_missing)
@@ -210,14 +238,15 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-struct Cluster {
+struct Cluster<'a> {
     servers: String,
     config: ClientConfig,
     consumer: BaseConsumer<LastError>,
+    is_stopped: &'a dyn Fn() -> bool,
 }
 
-impl Cluster {
-    fn reach(config: &ClientConfig) -> Result<Self, Error> {
+impl<'a> Cluster<'a> {
+    fn reach(config: &ClientConfig, is_stopped: &'a dyn Fn() -> bool) -> Result<Self, Error> {
         let config = fresh(config);
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
         let unreachable = |reason| Error::Unreachable { bootstrap_servers: servers.clone(), reason };
@@ -226,7 +255,7 @@ impl Cluster {
             .map_err(|error| unreachable(error.to_string()))?;
         // A topic that is unlikely to exist keeps the answer small on a cluster of thousands.
         match consumer.fetch_metadata(Some("anthropic-graph.none"), REACH_TIMEOUT) {
-            Ok(_) => Ok(Self { servers, config, consumer }),
+            Ok(_) => Ok(Self { servers, config, consumer, is_stopped }),
             Err(error) => {
                 // One poll serves one event; why a connection failed is among the first.
                 for _ in 0..EVENTS_READ {
@@ -278,7 +307,9 @@ impl Cluster {
         for (topic, found) in ours {
             let name = topic.name(wanted.prefix);
             let refused = |source| self.refused("see the settings of", &name, source);
-            let mut is_told = false;
+            let what = format!("the settings of the topic {name}");
+            let ends = "it ends once all brokers know the topic and DescribeConfigs is granted";
+            let (mut wait, mut is_told) = (Teller::default().wait(what, ends), false);
             let described = loop {
                 let resources =
                     block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
@@ -300,8 +331,12 @@ impl Cluster {
                          settings again"
                     );
                 }
-                thread::sleep(SPREAD_PAUSE);
+                wait.goes_on("");
+                self.pause(SETTINGS_PAUSE)?;
             };
+            if described.is_ok() {
+                wait.comes();
+            }
             match described {
                 Ok(resource) => {
                     let settings = resource.entries.into_iter();
@@ -354,9 +389,14 @@ impl Cluster {
                     let source = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
                     return Err(self.refused("use", &topic.name(wanted.prefix), source));
                 }
-                Some(_) => thread::sleep(SPREAD_PAUSE),
+                Some(_) => self.pause(SPREAD_PAUSE)?,
             }
         }
+    }
+
+    fn pause(&self, pause: Duration) -> Result<(), Error> {
+        thread::sleep(pause);
+        if (self.is_stopped)() { Err(Error::Stopped) } else { Ok(()) }
     }
 
     fn refused(&self, action: &'static str, topic: &str, source: KafkaError) -> Error {
