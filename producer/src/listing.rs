@@ -10,7 +10,7 @@ use crate::admin::{Admin, Answer, Error, Failure};
 use crate::json::Json;
 use crate::page::{self, NoPage, Page};
 use crate::resource::{self, Unreadable};
-use crate::resources::{Met, Resources, Rows, Seen};
+use crate::resources::{MAX_HELD_BYTES, Met, Resources, Rows, Seen};
 
 /// Rows of a page (count): the most that the Admin API gives.
 pub const LIMIT: usize = 1000;
@@ -75,9 +75,11 @@ pub enum Flaw {
     Contradiction(String),
     /// Larger than a processor takes.
     #[error(
-        "the listing has more than {MAX_LISTING_RECORDS} resources, or they take more than {} GiB in the raw topic, which \
-         is the most that a listing may have; delete what the organization does not need, or report how many it has",
-        MAX_LISTING_BYTES >> 30
+        "the listing has more than {MAX_LISTING_RECORDS} resources, or they take more than {} GiB in the raw topic or {} \
+         MiB of compressed memory, which is the most that a listing may have; delete what the organization does not need, \
+         or report how many it has",
+        MAX_LISTING_BYTES >> 30,
+        MAX_HELD_BYTES >> 20
     )]
     TooLarge,
 }
@@ -324,7 +326,7 @@ mod tests {
 
     use super::{Assembly, Flaw, LIMIT, Next};
     use crate::admin::Answer;
-    use crate::resources::Resources;
+    use crate::resources::{MAX_HELD_BYTES, Resources};
 
     fn page(body: &str) -> Answer {
         Answer { body: body.as_bytes().to_vec(), request_id: None, received: Timestamp::UNIX_EPOCH }
@@ -332,16 +334,18 @@ mod tests {
 
     #[test]
     fn a_listing_may_be_as_large_as_a_processor_takes_and_no_larger() {
-        let taken = |count, bytes| {
+        let taken = |count, bytes, held| {
             let mut assembly = Assembly::new(Collection::Users, 0);
-            assembly.listing.resources = Resources::sized(count, bytes);
+            assembly.listing.resources = Resources::sized(count, bytes, held);
             assembly.take(page(r#"{"data":[],"has_more":false}"#))
         };
-        assert_eq!(taken(MAX_LISTING_RECORDS, MAX_LISTING_BYTES), Ok(Next::Whole));
-        assert_eq!(taken(MAX_LISTING_RECORDS + 1, 0), Err(Flaw::TooLarge));
-        assert_eq!(taken(0, MAX_LISTING_BYTES + 1), Err(Flaw::TooLarge));
+        assert_eq!(taken(MAX_LISTING_RECORDS, MAX_LISTING_BYTES, 0), Ok(Next::Whole));
+        assert_eq!(taken(MAX_LISTING_RECORDS + 1, 0, 0), Err(Flaw::TooLarge));
+        assert_eq!(taken(0, MAX_LISTING_BYTES + 1, 0), Err(Flaw::TooLarge));
+        assert_eq!(taken(0, 0, MAX_HELD_BYTES / 2), Ok(Next::Whole));
+        assert_eq!(taken(0, 0, MAX_HELD_BYTES + 1), Err(Flaw::TooLarge));
         let reason = Flaw::TooLarge.to_string();
-        assert!(reason.contains("4000000 resources") && reason.contains("2 GiB"), "{reason}");
+        assert!(reason.contains("2000000 resources") && reason.contains("2 GiB"), "{reason}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The resources of a listing that is not written yet, compressed page by page. Pure.
+//! The resources of a listing that is not written yet, compressed page by page.
 //!
 //! It cannot be written page by page: the transaction would stay open for as long as pages come (a million API keys take
 //! eleven minutes at 90 requests a minute), which is longer than it may last, and hide what other organizations write to
@@ -15,14 +15,21 @@ use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Resource};
 
 /// What a raw record has beside its resource (bytes): the IDs of the organization, poll and listing, names and times.
 const ENVELOPE: usize = 256;
+/// Most memory of a listing (bytes): a million API keys take about a fifth. What an endpoint sends need not compress well,
+/// and four polls run at once.
+pub(crate) const MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
+/// What [`Seen`] has of a resource (bytes): two digests of 16 bytes, and the tree's slack.
+const SEEN: usize = 64;
 
 /// The resources in the list's order, each with the time of its page (ms since 1970).
 #[derive(Debug, Default)]
 pub struct Resources {
     pages: Vec<Page>,
     count: usize,
-    /// What the raw records of all of them have at most.
+    /// What the raw records of all of them have, about.
     bytes: usize,
+    /// The memory that the pages take (bytes).
+    held: usize,
 }
 
 #[derive(Debug)]
@@ -93,6 +100,7 @@ impl Resources {
         encoder.write_all(&rows.json).expect("memory takes it");
         let mut deflated = encoder.finish().expect("memory takes it");
         deflated.shrink_to_fit();
+        self.held += deflated.capacity() + size_of::<Page>();
         self.pages.push(Page { observed_ts_ms, deflated });
         self.count += rows.count;
         // JSON repeats the names of the fields, so it is longer than Avro.
@@ -109,19 +117,19 @@ impl Resources {
         self.count == 0
     }
 
-    /// The memory that they take (bytes).
+    /// The memory that they take until the listing is whole, with what tells them apart (bytes).
     pub fn held(&self) -> usize {
-        self.pages.iter().map(|page| page.deflated.capacity() + size_of::<Page>()).sum()
+        self.held + self.count * SEEN
     }
 
-    /// Whether a processor would drop the listing.
+    /// Whether a processor would drop the listing, or it takes too much memory here.
     pub(crate) fn are_too_large(&self) -> bool {
-        self.count > MAX_LISTING_RECORDS || self.bytes > MAX_LISTING_BYTES
+        self.count > MAX_LISTING_RECORDS || self.bytes > MAX_LISTING_BYTES || self.held() > MAX_HELD_BYTES
     }
 
     #[cfg(test)]
-    pub(crate) fn sized(count: usize, bytes: usize) -> Self {
-        Self { pages: Vec::new(), count, bytes }
+    pub(crate) fn sized(count: usize, bytes: usize, held: usize) -> Self {
+        Self { pages: Vec::new(), count, bytes, held }
     }
 
     /// Each of them.
