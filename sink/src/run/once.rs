@@ -56,7 +56,7 @@ pub(super) async fn run(
         return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
     }
     let (work, asked, end) = (Arc::clone(&setup), only.clone(), shutdown.clone());
-    let mut report =
+    let (mut report, closed) =
         tokio::task::spawn_blocking(move || all(&work, urgency, asked.as_deref(), &end)).await??;
     for name in names.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
         if report.contains_key(name) {
@@ -64,11 +64,11 @@ pub(super) async fn run(
         }
         if shutdown.is_requested() {
             report.insert(name.to_owned(), Verdict::Failed(STOPPED.to_owned()));
-        } else {
+        } else if closed.is_empty() {
             warn!(organization.name = name, "the graph topic knows nothing of the organization yet");
         }
     }
-    let outcome = ending(&report)?;
+    let outcome = ending(&report, &closed)?;
     if outcome == Outcome::Done {
         answer::print([done(&report)])?;
     }
@@ -96,7 +96,7 @@ fn done(report: &Report) -> String {
     }
 }
 
-fn ending(report: &Report) -> anyhow::Result<Outcome> {
+fn ending(report: &Report, closed: &[String]) -> anyhow::Result<Outcome> {
     let lines = |pick: fn(&Verdict) -> Option<&String>| {
         let lines: Vec<String> = report
             .iter()
@@ -105,24 +105,26 @@ fn ending(report: &Report) -> anyhow::Result<Outcome> {
         lines.join("; ")
     };
     let failed = lines(|verdict| if let Verdict::Failed(reason) = verdict { Some(reason) } else { None });
-    if !failed.is_empty() {
-        anyhow::bail!("failed to synchronize {failed}");
-    }
     let paused = lines(|verdict| if let Verdict::Paused(reason) = verdict { Some(reason) } else { None });
-    if !paused.is_empty() {
-        return Ok(Outcome::Incomplete(format!("paused: {paused}")));
+    let failed = (!failed.is_empty()).then(|| format!("failed to synchronize {failed}"));
+    let paused = (!paused.is_empty()).then(|| format!("paused: {paused}"));
+    let mut errors: Vec<String> = failed.into_iter().chain(closed.iter().cloned()).collect();
+    if errors.is_empty() {
+        return Ok(paused.map_or(Outcome::Done, Outcome::Incomplete));
     }
-    Ok(Outcome::Done)
+    errors.extend(paused);
+    anyhow::bail!(errors.join("\n"))
 }
 
+/// What became of the organizations, and why partitions are closed.
 fn all(
     setup: &Arc<Setup>,
     urgency: Urgency,
     only: Option<&str>,
     shutdown: &Shutdown,
-) -> Result<Report, TaskError> {
+) -> Result<(Report, Vec<String>), TaskError> {
     let next = AtomicI32::new(0);
-    let report = Mutex::new(Ok(Report::new()));
+    let results = Mutex::new(Ok((Report::new(), Vec::new())));
     thread::scope(|scope| {
         for _ in 0..setup.partitions.min(PARTITIONS_AT_ONCE) {
             scope.spawn(|| {
@@ -132,17 +134,20 @@ fn all(
                         return;
                     }
                     let result = one(setup, partition, urgency, only, shutdown);
-                    let mut report = report.lock().expect("nothing panics while it holds the lock");
-                    match (report.as_mut(), result) {
-                        (Ok(report), Ok(part)) => report.extend(part),
-                        (Ok(_), Err(error)) => *report = Err(error),
+                    let mut results = results.lock().expect("nothing panics while it holds the lock");
+                    match (results.as_mut(), result) {
+                        (Ok((report, _)), Ok(part)) => report.extend(part),
+                        (Ok((_, closed)), Err(error @ TaskError::Closed { .. })) => {
+                            closed.push(format!("{:#}", anyhow::Error::from(error)));
+                        }
+                        (Ok(_), Err(error)) => *results = Err(error),
                         (Err(_), _) => {}
                     }
                 }
             });
         }
     });
-    report.into_inner().expect("nothing panics while it holds the lock")
+    results.into_inner().expect("nothing panics while it holds the lock")
 }
 
 fn one(

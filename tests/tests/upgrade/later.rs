@@ -8,6 +8,7 @@ use schemas::{
 };
 use serde::Serialize;
 use simulator::anthropic::{ROUND, Settings};
+use simulator::jupiterone::{Effect, Fault, Route};
 use tests::{
     judge::{agree, changes},
     kafka,
@@ -182,7 +183,7 @@ fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
 
     let before = world.graph(other);
     world.anthropic[other].live(ROUND);
-    world.run("producer", &["poll"]);
+    world.run("producer", &["poll"]).expect(0);
     let processor = world.spawn("processor", &["run"]);
     sink.until("go on with the other organization", |_| world.graph(other) != before);
     sink.unready_for("upgrade this service");
@@ -191,4 +192,14 @@ fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
     assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     sink.terminate().expect(0);
     processor.terminate().expect(0);
+
+    // Once: the other partitions are worked on, and what became of them is told beside the closed one.
+    let scope = format!("anthropic-graph:{}", world.anthropic[other].organization_id());
+    world.jupiterone.fault(Fault::new(Route::Any, Effect::Forbidden).of_scope(scope));
+    world.anthropic[other].live(ROUND);
+    world.run("producer", &["poll"]);
+    world.run("processor", &["run", "--until-end"]);
+    let said = world.run("sink", &["run", "--until-end"]).expect(1).stderr.clone();
+    let closed = format!("partition {} is closed: ", home(&world));
+    assert!(said.contains(&closed) && said.contains("paused: "), "{said}");
 }
