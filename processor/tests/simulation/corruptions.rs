@@ -287,7 +287,7 @@ fn relationships_that_a_rejection_by_key_keeps_with_the_entity_are_no_violation(
 }
 
 #[test]
-fn an_approval_of_what_no_listing_lacked_is_no_licence() {
+fn an_approval_of_what_no_listing_lacked_is_no_license() {
     let steps = [held(), vec![decide(decision::APPROVE, None), poll()]].concat();
     let partition = lived(&steps);
     // Neither the listing that the changes name nor the one that the person named is there.

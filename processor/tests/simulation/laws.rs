@@ -15,7 +15,7 @@ use crate::{
     script::Happening,
 };
 
-/// One event led to what it should: state, changes, and a licence for each deletion.
+/// One event led to what it should: state, changes, and a license for each deletion.
 pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Option<&State>) {
     check_state(&happening.after, state.unwrap_or(&State::default()));
     let moved: BTreeSet<String> =
@@ -26,7 +26,7 @@ pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Opt
         check_image(before.get(change.element_key.as_str()), change.before.as_ref());
         check_image(after.get(change.element_key.as_str()), change.after.as_ref());
         if change.op == op::DELETE {
-            check_licence(happening, change, changes);
+            check_license(happening, change, changes);
         }
     }
     for change in changes {
@@ -102,12 +102,15 @@ pub(crate) fn check_log(log: &[(&Happening, Vec<Envelope>)], state: &PartitionSt
             }
         }
         assert_eq!(change.revision, *revision, "the revision of {}", change.element_key);
-        for relationship in [change.after.as_ref()].into_iter().flatten() {
-            assert!(
-                relationship.ends().all(|end| graph.contains(end)),
-                "an end of {} comes late",
-                relationship.key
-            );
+        match &change.after {
+            Some(after) => {
+                assert!(after.ends().all(|end| graph.contains(end)), "an end of {} comes late", after.key);
+            }
+            None => {
+                let mut left =
+                    graph.elements().filter(|element| element.ends().any(|end| end == change.element_key));
+                assert_eq!(left.next(), None, "{} goes before its relationships", change.element_key);
+            }
         }
     }
     for (organization_id, state) in state.states().iter() {
@@ -131,7 +134,7 @@ fn check_image(expected: Option<&&Element>, found: Option<&Element>) {
 }
 
 /// A deletion has its reason in the event.
-fn check_licence(happening: &Happening, change: &Envelope, changes: &[Envelope]) {
+fn check_license(happening: &Happening, change: &Envelope, changes: &[Envelope]) {
     let element = change.before.as_ref().expect("what is deleted was there");
     let key = &element.key;
     let held = happening.before.holds.get(key);

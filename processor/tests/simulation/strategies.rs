@@ -125,7 +125,7 @@ fn mutation() -> impl Strategy<Value = Mutation> {
         (
             2,
             (1..=5u8, any::<bool>())
-                .prop_map(|(number, honours)| Mutation::Generation(number, honours))
+                .prop_map(|(number, honors)| Mutation::Generation(number, honors))
                 .boxed(),
         ),
         (1, any::<bool>().prop_map(Mutation::Tag).boxed()),

@@ -26,7 +26,7 @@ pub(crate) struct World {
     /// Generation of the Admin API, 1 to 4; 5 is one that the API might become, which names actors and scopes otherwise.
     pub(crate) generation: u8,
     /// Whether generations 3 and 4 honour `include_default`.
-    pub(crate) honours_default: bool,
+    pub(crate) honors_default: bool,
     pub(crate) configuration: Configuration,
 }
 
@@ -72,7 +72,7 @@ impl World {
             api_keys: BTreeMap::from([(0, ApiKey { creator: Some(0), workspace: Some(1), status: 0 })]),
             members: BTreeMap::from([((1, 0), 0), ((1, 1), 1)]),
             generation: 4,
-            honours_default: true,
+            honors_default: true,
             configuration: Configuration {
                 account_name: Some("Nimbus Labs".to_owned()),
                 tag_account_name: false,
@@ -114,8 +114,8 @@ impl World {
             }
             Mutation::Unassign(workspace, user) => drop(self.members.remove(&(workspace, user))),
             Mutation::UnassignAll(workspace) => self.members.retain(|(within, _), _| *within != workspace),
-            Mutation::Generation(generation, honours) => {
-                (self.generation, self.honours_default) = (generation, honours);
+            Mutation::Generation(generation, honors) => {
+                (self.generation, self.honors_default) = (generation, honors);
             }
             Mutation::Tag(tag) => self.configuration.tag_account_name = tag,
             Mutation::Limits(count, tenths) => {
@@ -136,7 +136,7 @@ impl World {
         self.listed_workspaces(with_archived).map(|id| Collection::Members(workspace_id(id)))
     }
 
-    /// The parameters that the API honours for this collection.
+    /// The parameters that the API honors for this collection.
     pub(crate) fn parameters(
         &self,
         collection: &Collection,
@@ -171,11 +171,11 @@ impl World {
 
     /// The same organization under the newest API, which tells everything.
     pub(crate) fn told_whole(&self) -> Self {
-        Self { generation: 4, honours_default: true, ..self.clone() }
+        Self { generation: 4, honors_default: true, ..self.clone() }
     }
 
     fn lists_default(&self) -> bool {
-        self.generation >= 3 && self.honours_default
+        self.generation >= 3 && self.honors_default
     }
 
     fn listed_workspaces(&self, with_archived: bool) -> impl Iterator<Item = u8> {

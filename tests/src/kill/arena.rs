@@ -27,7 +27,6 @@ pub(super) const MAX_DELETED_COUNT: usize = 30;
 const PROPERTIES: &str = r#"[kafka.properties]
 "session.timeout.ms" = 1500
 "heartbeat.interval.ms" = 300
-"reconnect.backoff.max.ms" = 1000
 "#;
 /// On three brokers: librdkafka tells which broker each partition is read from.
 const TELLS_BROKERS: &str = "debug = \"topic\"\n";

@@ -23,7 +23,8 @@ pub struct Order {
 }
 
 impl Order {
-    /// Whether it has too few kills for every place: it leaves out what takes long and needs no kill, too.
+    /// Whether it has too few kills for every place and for shares of them: it leaves out what takes long and needs no
+    /// kill, too.
     pub(super) fn is_short(&self) -> bool {
         self.kills < PLACES.len() as u64
     }

@@ -14,9 +14,6 @@ use crate::own;
 /// How long the services may take until JupiterOne holds all users. On two busy cores it was half a minute at most: the
 /// brokers need six seconds to miss one of them and as long again to elect, and the services go on a few seconds later.
 const RECOVERY_BOUND: Duration = Duration::from_mins(2);
-/// How long a service may take to tell what it waits for: ten seconds, and the looks before and after them. Beside a
-/// compiler, longer.
-const TOLD_BOUND: Duration = Duration::from_mins(1);
 /// No poll waits for the budget of requests, which every second's poll would spend in ten seconds, to wait for the rest
 /// of the minute.
 const POLLS: &str = "requests_per_minute = 60000";
@@ -92,12 +89,10 @@ fn each_service_says_what_it_waits_for_while_two_brokers_of_three_are_away_and_g
     for broker in [first, second] {
         own.cluster.kill(broker).expect("it runs");
     }
-    let killed = Instant::now();
     world.anthropic[0].live(ROUND);
     for service in &mut services {
         let said = service.unready_for("waiting since");
         let line = service.logged("waiting since");
-        assert!(killed.elapsed() < TOLD_BOUND, "it was told late: {line}");
         assert!(line.contains("\"WARN\"") && line.contains("it ends once"), "{line}\n{said}");
     }
     for broker in [first, second] {
