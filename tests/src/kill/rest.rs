@@ -1,5 +1,6 @@
 //! Bringing a world to rest: the services run on unharmed, then one round of commands, and everything must agree.
 
+use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,11 @@ fn catch_up(arena: &Arena, tally: &Tally) {
             break;
         }
         if Instant::now() > deadline {
-            let text = format!("JupiterOne has {} differences left, such as {first}", differences.len());
+            let mut text = format!("JupiterOne has {} differences left, such as {first}", differences.len());
+            for service in &mut running {
+                let (_, readiness) = service.get("/readyz").unwrap_or_default();
+                let _ = write!(text, "\n{readiness}\n{}", service.log());
+            }
             tally.violate([Violation::new("catch-up", text)]);
             break;
         }
