@@ -333,7 +333,7 @@ impl<'a> Task<'a> {
         service::failpoint!("processor::write_fails", Err(transaction::Error::of_a_failpoint()));
         service::failpoint!("processor::before_send_offsets");
         let offsets: Vec<_> = offsets.iter().map(|next| (raw.as_str(), self.partition, *next)).collect();
-        self.producer.send_offsets(&offsets, &(self.group)())
+        self.producer.send_offsets(&offsets, (self.group)())
     }
 
     /// What a failed transaction means: one that took longer than the brokers allow was ended by them.
@@ -348,10 +348,12 @@ impl<'a> Task<'a> {
         source.into()
     }
 
-    /// Aborts where that is possible, so that nobody waits for the transaction's timeout.
+    /// Aborts where that is possible, so that nobody waits for the transaction's timeout. Else the next opening does.
     fn abandon(&self, error: &transaction::Error) {
+        use transaction::Error::{Fenced, OutcomeUnknown, Unreachable};
+
         service::failpoint!("processor::during_abandon");
-        if !matches!(error, transaction::Error::Fenced { .. } | transaction::Error::OutcomeUnknown { .. })
+        if !matches!(error, Fenced { .. } | OutcomeUnknown { .. } | Unreachable { .. })
             && let Err(abort) = self.producer.abort()
         {
             let error = format!("{:#}", anyhow!(abort));

@@ -135,6 +135,22 @@ fn settle(
     true
 }
 
+/// The partitions of a topic that a reader of committed records cannot read to their end, a line each: their last stable
+/// offset lies before an open transaction.
+pub fn unstable(bootstrap_servers: &str, topic: &str) -> Vec<String> {
+    let committed = consumer(bootstrap_servers);
+    let written = config(bootstrap_servers)
+        .set("isolation.level", "read_uncommitted")
+        .create::<BaseConsumer>()
+        .expect("the settings are known ones");
+    let line = |partition| {
+        let [stable, end] = [&committed, &written]
+            .map(|consumer| consumer.fetch_watermarks(topic, partition, PATIENCE).map_or(-1, |(_, end)| end));
+        (stable < end).then(|| format!("{topic} partition {partition}: stable up to {stable} of {end}"))
+    };
+    (0..partitions(&committed, topic)).filter_map(line).collect()
+}
+
 /// Waits until a broker answers.
 ///
 /// # Panics

@@ -3,6 +3,7 @@
 //! librdkafka's mock cluster answers these calls and keeps none of their promises: only a real broker aborts, fences
 //! and commits offsets with the records.
 
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,10 @@ const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
 /// bound, and that the wait is long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long sending offsets may take before its call is taken for one that never returns: librdkafka 2.12.1 asks for the
+/// group's coordinator again only if the state of a connection changes, and ignores its timeout meanwhile. One try, and
+/// one request that a broker leaves unanswered (`socket.timeout.ms`).
+const OFFSETS_BOUND: Duration = Duration::from_secs(15);
 /// The same while a producer is opened: a stop is noticed between two tries.
 const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// What ends a wait for records to be taken.
@@ -247,20 +252,30 @@ impl TransactionalProducer {
 
     /// Puts consumed offsets into the transaction: of each topic and partition the next offset to read. `group` is
     /// the member's, so that a member whose partitions have moved on is refused.
+    ///
+    /// After [`Error::Unreachable`] a call may still be under way. It ends with the client, which another producer under
+    /// the same transactional id fences.
     pub fn send_offsets(
         &self,
         offsets: &[(&str, i32, i64)],
-        group: &ConsumerGroupMetadata,
+        group: ConsumerGroupMetadata,
     ) -> Result<(), Error> {
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for &(topic, partition, next) in offsets {
             list.add_partition_offset(topic, partition, Offset::Offset(next))
                 .map_err(|source| fatal("send_offsets_to_transaction", source))?;
         }
+        let (list, group) = (Arc::new(list), Arc::new(group));
         match self.repeat("send_offsets_to_transaction", || {
-            self.producer().send_offsets_to_transaction(&list, group, CALL_TIMEOUT)
+            let (list, group) = (Arc::clone(&list), Arc::clone(&group));
+            self.polled.within(OFFSETS_BOUND, move |producer| {
+                producer.send_offsets_to_transaction(&list, &group, CALL_TIMEOUT)
+            })
         }) {
             Ok(()) => Ok(()),
+            Err(source @ KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)) => {
+                Err(self.unreachable("send_offsets_to_transaction", OFFSETS_BOUND, source))
+            }
             Err(source) if is_retriable(&source) => {
                 Err(abortable("the offsets were not taken in time", Some(source)))
             }

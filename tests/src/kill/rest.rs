@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use schemas::topics::Topic;
 use serde_json::Value;
 use simulator::oracle::{self, Graph};
 
@@ -15,6 +16,7 @@ use super::life::Departures;
 use super::tally::Tally;
 use super::violation::Violation;
 use crate::judge::expected;
+use crate::kafka;
 use crate::services::Service;
 use crate::services::binaries::SERVICES;
 
@@ -73,6 +75,10 @@ fn catch_up(arena: &Arena, tally: &Tally) {
         }
         if Instant::now() > deadline {
             let mut text = format!("JupiterOne has {} differences left, such as {first}", differences.len());
+            for topic in Topic::ALL {
+                let lines = kafka::unstable(&arena.world.bootstrap_servers, &arena.world.topic(topic));
+                text.extend(lines.iter().map(|line| format!("\n{line}")));
+            }
             for service in &mut running {
                 let (_, readiness) = service.get("/readyz").unwrap_or_default();
                 let _ = write!(text, "\n{readiness}\n{}", service.log());

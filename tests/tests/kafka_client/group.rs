@@ -109,12 +109,12 @@ fn offsets_of_a_transaction_are_committed_with_it_and_not_without_it() {
     let producer = producer(&unique("offsets"));
     producer.begin().unwrap();
     send(&producer, &topic, "a", Some("1"));
-    producer.send_offsets(&[(&topic, 0, 7)], &owner.member.group_metadata()).unwrap();
+    producer.send_offsets(&[(&topic, 0, 7)], owner.member.group_metadata()).unwrap();
     producer.commit().unwrap();
     assert_eq!(reader.committed().unwrap(), Some(7));
     producer.begin().unwrap();
     send(&producer, &topic, "b", Some("2"));
-    producer.send_offsets(&[(&topic, 0, 9)], &owner.member.group_metadata()).unwrap();
+    producer.send_offsets(&[(&topic, 0, 9)], owner.member.group_metadata()).unwrap();
     producer.abort().unwrap();
     assert_eq!(reader.committed().unwrap(), Some(7));
 }
@@ -132,7 +132,7 @@ fn a_member_that_has_left_cannot_commit_offsets_any_more() {
     let producer = producer(&unique("zombie"));
     producer.begin().unwrap();
     send(&producer, &topic, "a", Some("1"));
-    let result = producer.send_offsets(&[(&topic, 0, 7)], &metadata).and_then(|()| producer.commit());
+    let result = producer.send_offsets(&[(&topic, 0, 7)], metadata).and_then(|()| producer.commit());
     let error = result.unwrap_err();
     assert!(matches!(error, service::kafka::transaction::Error::Abortable { .. }), "{error:?}");
     producer.abort().unwrap();

@@ -1,7 +1,10 @@
 //! librdkafka's mock cluster, the quickstart's broker: everything works on it but the promises.
 
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -74,6 +77,26 @@ fn a_reader_waits_for_a_broker_that_does_not_know_a_new_topic_yet() {
     cluster.request_errors(RDKafkaApiKey::ListOffsets, &[unknown; 6]);
     let reader = PartitionReader::open(&config, "readers", "new", 0, Start::Beginning).unwrap();
     assert_eq!(reader.end_offset().unwrap(), 0);
+}
+
+/// librdkafka 2.12.1 asks for the group's coordinator again only if the state of a connection changes, and ignores the
+/// timeout of `send_offsets_to_transaction` meanwhile (`rd_kafka_coord_req_handle_FindCoordinator`).
+#[test]
+fn a_transaction_whose_group_coordinator_is_not_found_is_given_up_within_a_bound() {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic("topic", 1, 1).unwrap();
+    let mut config = config_at(&cluster.bootstrap_servers());
+    let producer = TransactionalProducer::open(&config, "lost", TRANSACTION_TIMEOUT).unwrap();
+    producer.begin().unwrap();
+    producer.send("topic", 0, "a", Some(b"1"), OwnedHeaders::new()).unwrap();
+    let consumer: BaseConsumer = config.set("group.id", "group").create().unwrap();
+    let group = consumer.group_metadata().unwrap();
+    let away = RDKafkaRespErr::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE;
+    cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[away]);
+    let (told, result) = mpsc::channel();
+    thread::spawn(move || told.send(producer.send_offsets(&[("topic", 0, 1)], group)));
+    let result = result.recv_timeout(PATIENCE).expect("it returns");
+    assert!(matches!(result, Err(TransactionError::Unreachable { .. })), "{result:?}");
 }
 
 /// What a commit ends in when the broker answers one request with an error.

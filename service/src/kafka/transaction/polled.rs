@@ -1,12 +1,12 @@
 //! A producer whose events are served in the background: deliveries, and librdkafka's lines for the log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, DeliveryResult, Producer, ProducerContext};
 use rdkafka::{ClientContext, Message};
 
@@ -46,6 +46,23 @@ impl PolledProducer {
 
     pub(super) fn producer(&self) -> &BaseProducer<Deliveries> {
         &self.shared.producer
+    }
+
+    /// A call on a thread of its own: `OperationTimedOut` where it has not returned within the bound. It keeps the client
+    /// until it does.
+    pub(super) fn within(
+        &self,
+        bound: Duration,
+        call: impl FnOnce(&BaseProducer<Deliveries>) -> KafkaResult<()> + Send + 'static,
+    ) -> KafkaResult<()> {
+        let shared = Arc::clone(&self.shared);
+        let (sender, result) = mpsc::sync_channel(1);
+        thread::Builder::new()
+            .name("kafka call".to_owned())
+            // Nobody waits any more for one that is late.
+            .spawn(move || drop(sender.send(call(&shared.producer))))
+            .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        result.recv_timeout(bound).unwrap_or(Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)))
     }
 
     /// Whether a transaction is open, and deliveries are to be served at once.
