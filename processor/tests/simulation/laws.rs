@@ -102,15 +102,11 @@ pub(crate) fn check_log(log: &[(&Happening, Vec<Envelope>)], state: &PartitionSt
             }
         }
         assert_eq!(change.revision, *revision, "the revision of {}", change.element_key);
-        match &change.after {
-            Some(after) => {
-                assert!(after.ends().all(|end| graph.contains(end)), "an end of {} comes late", after.key);
-            }
-            None => {
-                let mut left =
-                    graph.elements().filter(|element| element.ends().any(|end| end == change.element_key));
-                assert_eq!(left.next(), None, "{} goes before its relationships", change.element_key);
-            }
+        if let Some(after) = &change.after {
+            assert!(after.ends().all(|end| graph.contains(end)), "an end of {} comes late", after.key);
+        } else {
+            let mut left = graph.elements().filter(|it| it.ends().any(|end| end == change.element_key));
+            assert_eq!(left.next(), None, "{} goes before its relationships", change.element_key);
         }
     }
     for (organization_id, state) in state.states().iter() {

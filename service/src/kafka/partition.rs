@@ -1,6 +1,5 @@
 //! Reading: one partition, from an offset on, committed records only.
 
-use std::mem;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,12 +21,6 @@ pub use record::Record;
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
-/// How long a reader hears nothing before it asks the leader for the end. If it is behind and still there after as long
-/// again, its consumer has stopped fetching: a fetch is answered within a second. Doubled with each consumer that
-/// brings nothing either ([`longer`]).
-const SILENCE_BOUND: Duration = Duration::from_secs(5);
-/// How long that question may take: the reader's owner is held up meanwhile.
-const SILENCE_QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause between two tries of a question that no leader answered.
 const QUERY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -76,8 +69,6 @@ pub enum Start {
 
 /// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
 pub struct PartitionReader {
-    /// With what the consumer was made.
-    config: ClientConfig,
     consumer: BaseConsumer<Met>,
     topic: String,
     partition: i32,
@@ -85,12 +76,6 @@ pub struct PartitionReader {
     position: i64,
     is_fetching: bool,
     is_idle: bool,
-    /// Since when it has heard nothing, or has not asked.
-    silent_since: Instant,
-    /// How long it may hear nothing.
-    silence_bound: Duration,
-    /// Where it was when the leader last named an end behind that.
-    behind_at: Option<i64>,
     /// A record that was read and not yet wanted.
     kept: Option<Record>,
 }
@@ -110,7 +95,6 @@ impl PartitionReader {
             Error::Fatal { topic: topic.to_owned(), partition, source: source.into() }
         })?;
         let mut reader = Self {
-            config,
             consumer,
             topic: topic.to_owned(),
             partition,
@@ -118,9 +102,6 @@ impl PartitionReader {
             position: 0,
             is_fetching: false,
             is_idle: false,
-            silent_since: Instant::now(),
-            silence_bound: SILENCE_BOUND,
-            behind_at: None,
             kept: None,
         };
         reader.begin(start)?;
@@ -141,7 +122,6 @@ impl PartitionReader {
         if let Some(record) = self.kept.take() {
             return Ok(Some(self.passed(record)));
         }
-        self.break_silence()?;
         self.fetch()?;
         let deadline = Instant::now() + timeout;
         loop {
@@ -156,7 +136,6 @@ impl PartitionReader {
                     let end = self.consumer.context().take();
                     self.position = end.map_or(self.position, |end| end.max(self.position));
                     self.is_idle = true;
-                    self.hear();
                     return Ok(None);
                 }
                 Some(Err(error)) => self.judge(error)?,
@@ -252,7 +231,6 @@ impl PartitionReader {
     fn restart(&mut self) -> Result<(), Error> {
         self.kept = None;
         self.is_idle = false;
-        self.hear();
         if self.is_fetching {
             self.start = Start::Offset(self.position);
             self.is_fetching = false;
@@ -280,50 +258,7 @@ impl PartitionReader {
     fn passed(&mut self, record: Record) -> Record {
         self.position = record.offset + 1;
         self.is_idle = false;
-        self.hear();
         record
-    }
-
-    /// The consumer has brought something, or begins elsewhere.
-    fn hear(&mut self) {
-        self.silent_since = Instant::now();
-        self.silence_bound = SILENCE_BOUND;
-        self.behind_at = None;
-    }
-
-    /// Takes another consumer where this one has stopped fetching. After a change of leaders, librdkafka 2.12.1 was seen
-    /// to fetch nothing for minutes although the new leader answered all other questions. A leader that does not answer
-    /// is left to librdkafka, which closes a silent connection.
-    fn break_silence(&mut self) -> Result<(), Error> {
-        if !self.is_fetching || self.silent_since.elapsed() < self.silence_bound {
-            return Ok(());
-        }
-        self.silent_since = Instant::now();
-        let Ok((_, end)) = self.consumer.fetch_watermarks(&self.topic, self.partition, SILENCE_QUERY_TIMEOUT)
-        else {
-            return Ok(());
-        };
-        let behind_at = (end > self.position).then_some(self.position);
-        let is_stuck = behind_at.is_some() && behind_at == self.behind_at;
-        self.behind_at = behind_at;
-        if is_stuck {
-            warn!(
-                topic = self.topic,
-                partition = self.partition,
-                offset = self.position,
-                "the Kafka client fetches nothing; another one goes on"
-            );
-            let another =
-                self.config.create_with_context(Met::default()).map_err(|error| self.failed(error))?;
-            let stuck = mem::replace(&mut self.consumer, another);
-            // Closing waits for the client's own threads, which may be what is stuck. Nobody waits for this one.
-            drop(thread::Builder::new().name("kafka close".to_owned()).spawn(move || drop(stuck)));
-            self.start = Start::Offset(self.position);
-            self.is_fetching = false;
-            self.behind_at = None;
-            self.silence_bound = longer(self.silence_bound);
-        }
-        Ok(())
     }
 
     fn fetch(&mut self) -> Result<(), Error> {
@@ -409,12 +344,6 @@ pub fn warn_of_unread(topic: &str, partition: i32, offset: i64) {
     );
 }
 
-/// The silence that is borne after a consumer was replaced and until one brings something. librdkafka passes aborted
-/// transactions without a word, and a new consumer passes them from the beginning again.
-fn longer(silence_bound: Duration) -> Duration {
-    silence_bound.saturating_mul(2)
-}
-
 /// Whether the broker does not know the partition.
 fn is_unknown(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownTopicOrPartition)
@@ -425,84 +354,4 @@ fn is_unknown(error: &KafkaError) -> bool {
 fn whole(timeout: Duration) -> Duration {
     let milliseconds = u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds).min(Duration::from_secs(1))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use rdkafka::message::OwnedHeaders;
-    use rdkafka::mocking::MockCluster;
-
-    use super::*;
-    use crate::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
-
-    #[test]
-    fn a_reader_whose_consumer_has_stopped_fetching_goes_on_with_another_one() {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster.create_topic("topic", 1, 1).expect("a topic");
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", cluster.bootstrap_servers());
-        let producer = TransactionalProducer::open(&config, "writer", TRANSACTION_TIMEOUT).expect("it opens");
-        let write = |key| {
-            producer.begin().expect("a transaction begins");
-            producer.send("topic", 0, key, Some(b"value"), OwnedHeaders::new()).expect("a record is taken");
-            producer.commit().expect("it commits");
-        };
-        let mut reader =
-            PartitionReader::open(&config, "group", "topic", 0, Start::Beginning).expect("it opens");
-        let read = |reader: &mut PartitionReader| {
-            let deadline = Instant::now() + Duration::from_mins(1);
-            loop {
-                if let Some(record) = reader.next(Duration::from_millis(100)).expect("it reads") {
-                    return record.key.expect("a key");
-                }
-                assert!(Instant::now() < deadline, "nothing was read");
-            }
-        };
-        write("a");
-        assert_eq!(read(&mut reader), b"a");
-        // What librdkafka does not do any more after this, it does not do when it is stuck.
-        reader.consumer.pause(&reader.consumer.assignment().expect("an assignment")).expect("it pauses");
-        write("b");
-        assert_eq!(read(&mut reader), b"b");
-        assert_eq!((reader.silence_bound, reader.behind_at), (SILENCE_BOUND, None), "it was heard");
-    }
-
-    #[test]
-    fn consumers_that_bring_nothing_are_replaced_ever_more_rarely_until_one_does() {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster.create_topic("topic", 1, 1).expect("a topic");
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", cluster.bootstrap_servers());
-        let producer = TransactionalProducer::open(&config, "writer", TRANSACTION_TIMEOUT).expect("it opens");
-        producer.begin().expect("a transaction begins");
-        producer.send("topic", 0, "a", Some(b"value"), OwnedHeaders::new()).expect("a record is taken");
-        producer.commit().expect("it commits");
-        let mut reader =
-            PartitionReader::open(&config, "group", "topic", 0, Start::Beginning).expect("it opens");
-        let mut bounds = Vec::new();
-        for _ in 0..3 {
-            reader.fetch().expect("it is assigned");
-            let deadline = Instant::now() + Duration::from_mins(1);
-            while reader.is_fetching {
-                assert!(Instant::now() < deadline, "it was not replaced");
-                let long_ago = Instant::now().checked_sub(reader.silence_bound);
-                reader.silent_since = long_ago.expect("the machine runs for longer");
-                reader.break_silence().expect("it asks");
-            }
-            bounds.push(reader.silence_bound.as_secs());
-        }
-        assert_eq!(bounds, [10, 20, 40]);
-
-        let deadline = Instant::now() + Duration::from_mins(1);
-        while reader.next(Duration::from_millis(100)).expect("it reads").is_none() {
-            assert!(Instant::now() < deadline, "nothing was read");
-        }
-        assert_eq!(reader.silence_bound, SILENCE_BOUND);
-        reader.silence_bound = longer(SILENCE_BOUND);
-        reader.behind_at = Some(reader.position);
-        reader.seek(0).expect("it seeks");
-        assert_eq!((reader.silence_bound, reader.behind_at), (SILENCE_BOUND, None));
-    }
 }
