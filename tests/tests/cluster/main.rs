@@ -3,7 +3,6 @@
 //! One test at a time: each has a cluster of its own, and memory for one.
 
 mod handovers;
-mod kills;
 mod services;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
