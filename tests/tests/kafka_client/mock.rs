@@ -87,10 +87,14 @@ fn a_transaction_whose_group_coordinator_is_not_found_is_given_up_within_a_bound
     cluster.create_topic("topic", 1, 1).unwrap();
     let mut config = config_at(&cluster.bootstrap_servers());
     let producer = TransactionalProducer::open(&config, "lost", TRANSACTION_TIMEOUT).unwrap();
+    // After this no connection changes its state any more, nor does anybody else ask for a coordinator.
     producer.begin().unwrap();
     producer.send("topic", 0, "a", Some(b"1"), OwnedHeaders::new()).unwrap();
+    producer.commit().unwrap();
     let consumer: BaseConsumer = config.set("group.id", "group").create().unwrap();
     let group = consumer.group_metadata().unwrap();
+    drop(consumer);
+    producer.begin().unwrap();
     let away = RDKafkaRespErr::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE;
     cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[away]);
     let (told, result) = mpsc::channel();
