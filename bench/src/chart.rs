@@ -50,14 +50,15 @@ fn chart(figures: &Figures) -> String {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" \
          font-size=\"13\">\n<rect width=\"{WIDTH}\" height=\"{height}\" fill=\"white\"/>\n\
-         <text x=\"10\" y=\"24\" font-size=\"15\" font-weight=\"bold\">anthropic-graph beside its peers</text>\n\
+         <text x=\"10\" y=\"24\" font-size=\"15\" font-weight=\"bold\">anthropic-graph compared with its peers</text>\n\
          <text x=\"10\" y=\"44\" fill=\"#555\">times as fast, or as small, as the peer; each line is a tenfold</text>\n"
     );
     for decade in -2..=2 {
         let x = middle + DECADE * f64::from(decade);
         let (top, bottom) = (HEAD - 6.0, height - ROW / 4.0);
         let color = if decade == 0 { "#333" } else { "#ddd" };
-        writeln!(svg, "<path d=\"M{x} {top}V{bottom}\" stroke=\"{color}\"/>").expect("a text takes text");
+        writeln!(svg, "<path d=\"M{x} {top}V{bottom}\" stroke=\"{color}\"/>")
+            .expect("writing to a String cannot fail");
     }
     let mut y = HEAD;
     for (label, factor) in bars {
@@ -73,7 +74,7 @@ fn chart(figures: &Figures) -> String {
              <text x=\"{end:.1}\" y=\"{text}\" fill=\"#333\">{value}</text>",
             LABELS - 10.0,
         )
-        .expect("a text takes text");
+        .expect("writing to a String cannot fail");
         y += ROW;
     }
     svg + "</svg>\n"

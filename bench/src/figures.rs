@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// The side that is no peer.
+/// The name of our side.
 pub(crate) const OURS: &str = "ours";
 
 /// What a figure counts.

@@ -57,5 +57,5 @@ pub(crate) fn mib(kib: u64) -> f64 {
 /// The last line of what a program printed, as JSON.
 pub(crate) fn last_line(stdout: &str) -> Result<serde_json::Value> {
     let line = stdout.lines().last().context("it printed nothing")?;
-    serde_json::from_str(line).with_context(|| format!("its last line is no JSON: {line}"))
+    serde_json::from_str(line).with_context(|| format!("its last line is not JSON: {line}"))
 }

@@ -27,9 +27,9 @@ fn row(text: &mut String, name: &str, samples: &Samples, ratio: Option<f64>) {
 }
 
 fn line(text: &mut String, [name, cells @ ..]: [&str; 5]) {
-    write!(text, "{name:<58}").expect("a text takes text");
+    write!(text, "{name:<58}").expect("writing to a String cannot fail");
     for cell in cells {
-        write!(text, "{cell:>12}").expect("a text takes text");
+        write!(text, "{cell:>12}").expect("writing to a String cannot fail");
     }
     text.truncate(text.trim_end().len());
     text.push('\n');

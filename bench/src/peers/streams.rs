@@ -82,7 +82,7 @@ impl Streams {
     /// Runs until it has committed what lies in the raw topic.
     pub(crate) fn run(&self, world: &World, store: Store, end: i64) -> Result<Run> {
         let arguments = [
-            // Avro takes no generated class that it is not told of.
+            // Avro refuses generated classes that are not on its list of trusted ones.
             "-Dorg.apache.avro.SERIALIZABLE_PACKAGES=anthropic_graph.raw,anthropic_graph.graph,anthropic_graph.changes",
             "-cp",
             &self.class_path,
@@ -132,7 +132,7 @@ pub(crate) struct Run {
     pub(crate) peak_mib: f64,
 }
 
-/// What it tells of itself.
+/// What the peer reports about itself.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Told {
     restoring_s: f64,

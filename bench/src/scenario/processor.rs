@@ -63,7 +63,7 @@ pub(super) fn run(bench: &Bench, number: u32, figures: &mut Figures) -> Result<(
     if bench.streams.is_some() {
         sides.extend(Store::ALL.map(Side::Streams));
     }
-    // Whoever comes first may find the machine in another state.
+    // The side that runs first may find the machine in another state.
     if !number.is_multiple_of(2) {
         sides.reverse();
     }

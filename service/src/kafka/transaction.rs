@@ -38,12 +38,12 @@ const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
 /// bound, and that the wait is long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same while a producer is opened: a stop is noticed between two tries.
+const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long sending offsets may take before its call is taken for one that never returns: librdkafka 2.12.1 asks for the
 /// group's coordinator again only if the state of a connection changes, and ignores its timeout meanwhile. One try, and
 /// one request that a broker leaves unanswered (`socket.timeout.ms`).
 const OFFSETS_BOUND: Duration = Duration::from_secs(15);
-/// The same while a producer is opened: a stop is noticed between two tries.
-const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// What ends a wait for records to be taken.
 const TAKEN: &str = "it ends once the leaders of their partitions take them, which needs as many replicas in sync as \
                      min.insync.replicas asks for; check that the brokers are up and reachable";
