@@ -1,19 +1,11 @@
-//! `docs/performance/`: the figures as JSON, and their ratios as a chart.
+//! The saved ratios as a chart.
 
-use std::{fmt::Write as _, fs};
-
-use anyhow::Result;
-use serde_json::json;
-use tests::services::binaries;
+use std::fmt::Write as _;
 
 use crate::{
-    arguments::Arguments,
-    figures::{Figure, Figures, Samples},
-    machine, progress,
+    saved::{Saved, SavedFigure},
     table::short,
 };
-
-const FOLDER: &str = "docs/performance";
 
 /// Pixels.
 const WIDTH: f64 = 860.0;
@@ -25,25 +17,16 @@ const DECADE: f64 = 100.0;
 /// Longest bar to either side of 1 (decades).
 const MOST: f64 = 2.0;
 
+/// Compared with another figure of ours, with nobody's else.
+const WITH_OURSELVES: [&str; 2] = ["memory-peak", "verify-peak"];
+
 const BETTER: &str = "#2a7f62";
 const WORSE: &str = "#b4562d";
 
-/// Writes what this run has measured.
-pub(crate) fn save(arguments: &Arguments, figures: &Figures) -> Result<()> {
-    let folder = binaries::workspace().join(FOLDER);
-    fs::create_dir_all(&folder)?;
-    let mut all = machine::describe();
-    all["api_keys"] = json!(arguments.resources);
-    all["figures"] = figures.full_json();
-    fs::write(folder.join("figures.json"), format!("{all:#}\n"))?;
-    fs::write(folder.join("chart.svg"), chart(figures))?;
-    progress(&format!("written: {FOLDER}/figures.json and {FOLDER}/chart.svg"));
-    Ok(())
-}
-
 /// A bar for each peer: how many times as much we do in the same time, or with how many times less memory.
-fn chart(figures: &Figures) -> String {
-    let bars: Vec<(String, f64)> = figures.iter().flat_map(bars).collect();
+pub(crate) fn of(saved: &Saved) -> String {
+    let compared = saved.in_order().into_iter().filter(|(name, _)| !WITH_OURSELVES.contains(name));
+    let bars: Vec<(String, f64)> = compared.flat_map(|(name, figure)| bars(name, figure)).collect();
     #[expect(clippy::cast_precision_loss, reason = "there are few bars")]
     let height = HEAD + ROW * bars.len() as f64 + ROW / 2.0;
     let middle = LABELS + DECADE * MOST;
@@ -80,12 +63,9 @@ fn chart(figures: &Figures) -> String {
     svg + "</svg>\n"
 }
 
-fn bars(figure: &Figure) -> Vec<(String, f64)> {
-    let factor = |peer: &Samples| {
-        let ratio = figure.ratio(peer);
-        if figure.unit.is_more_better() { ratio } else { 1.0 / ratio }
-    };
-    figure.peers.iter().map(|(name, peer)| (format!("{}, {name}", figure.name), factor(peer))).collect()
+fn bars(name: &str, figure: &SavedFigure) -> Vec<(String, f64)> {
+    let factor = |ratio: f64| if figure.more_is_better { ratio } else { 1.0 / ratio };
+    figure.ratios.iter().map(|(peer, ratio)| (format!("{name}, {peer}"), factor(*ratio))).collect()
 }
 
 fn escaped(text: &str) -> String {

@@ -1,5 +1,7 @@
 //! What was measured: of each scenario a figure of ours and one of each peer, as often as there were runs.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 /// The name of our side.
@@ -11,17 +13,29 @@ pub(crate) enum Unit {
     /// More is better.
     PerSecond(&'static str),
     /// Less is better.
+    Seconds,
+    /// Less is better.
     Milliseconds,
     /// Less is better.
     MebiBytes,
+    /// Less is better.
+    BytesAnElement,
+    /// Of a core; less is better.
+    Percent,
+    /// Less is better.
+    Threads,
 }
 
 impl Unit {
     pub(crate) fn name(self) -> String {
         match self {
             Self::PerSecond(what) => format!("{what}/s"),
+            Self::Seconds => "s".to_owned(),
             Self::Milliseconds => "ms".to_owned(),
             Self::MebiBytes => "MiB".to_owned(),
+            Self::BytesAnElement => "B an element".to_owned(),
+            Self::Percent => "% of a core".to_owned(),
+            Self::Threads => "threads".to_owned(),
         }
     }
 
@@ -57,10 +71,9 @@ impl Samples {
         sorted[rank.clamp(1, sorted.len()) - 1]
     }
 
-    fn json(&self) -> Value {
-        let runs: Vec<f64> = self.0.iter().copied().map(rounded).collect();
-        let [median, minimum, maximum] = [self.median(), self.minimum(), self.maximum()].map(rounded);
-        json!({ "median": median, "minimum": minimum, "maximum": maximum, "runs": runs })
+    /// In the order in which they were measured.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().copied()
     }
 
     pub(crate) fn push(&mut self, value: f64) {
@@ -76,7 +89,6 @@ impl Samples {
     }
 }
 
-/// A scenario's figures.
 #[derive(Debug)]
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
@@ -97,13 +109,6 @@ impl Figure {
         let peers = self.of_peers(|peer| rounded(peer.median()).into());
         let ratios = self.of_peers(|peer| rounded(self.ratio(peer)).into());
         json!({ "unit": self.unit.name(), "ours": rounded(self.ours.median()), "peers": peers, "ratios": ratios })
-    }
-
-    /// All that was measured.
-    fn full_json(&self) -> Value {
-        let ratios = self.of_peers(|peer| rounded(self.ratio(peer)).into());
-        let peers = self.of_peers(Samples::json);
-        json!({ "unit": self.unit.name(), "ours": self.ours.json(), "peers": peers, "ratios": ratios })
     }
 
     fn of_peers(&self, value: impl Fn(&Samples) -> Value) -> Map<String, Value> {
@@ -138,20 +143,70 @@ impl Figures {
 
     /// Scenario → ours, peers, ratios.
     pub(crate) fn json(&self) -> Value {
-        self.by_name(Figure::json)
+        self.0.iter().map(|figure| (figure.name.to_owned(), figure.json())).collect::<Map<_, _>>().into()
     }
 
-    /// The same with each run's figures.
-    pub(crate) fn full_json(&self) -> Value {
-        self.by_name(Figure::full_json)
+    /// The ratio of the best runs of both sides, where both were measured.
+    pub(crate) fn best_ratio(&self, name: &str, peer: &str) -> Option<f64> {
+        let figure = self.0.iter().find(|figure| figure.name == name)?;
+        let (_, peer) = figure.peers.iter().find(|(side, _)| *side == peer)?;
+        let best = if figure.unit.is_more_better() { Samples::maximum } else { Samples::minimum };
+        Some(best(&figure.ours) / best(peer))
     }
+}
 
-    fn by_name(&self, value: impl Fn(&Figure) -> Value) -> Value {
-        self.0.iter().map(|figure| (figure.name.to_owned(), value(figure))).collect::<Map<_, _>>().into()
-    }
+/// How many a second that are.
+#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]
+pub(crate) fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64()
 }
 
 /// To six digits: no figure means more.
 pub(crate) fn rounded(value: f64) -> f64 {
     format!("{value:.5e}").parse().expect("a number was written")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Figures, OURS, Samples, Unit};
+
+    fn samples(values: &[f64]) -> Samples {
+        let mut samples = Samples::default();
+        for value in values {
+            samples.push(*value);
+        }
+        samples
+    }
+
+    #[test]
+    fn the_middle_is_told_and_not_the_mean() {
+        let told = |values: &[f64]| {
+            let samples = samples(values);
+            (samples.median(), samples.minimum(), samples.maximum())
+        };
+        assert_eq!(told(&[9.0, 1.0, 2.0]), (2.0, 1.0, 9.0));
+        assert_eq!(told(&[4.0, 1.0, 3.0, 100.0]), (3.5, 1.0, 100.0));
+        let hundred: Vec<_> = (1..=100).map(f64::from).collect();
+        assert_eq!(samples(&hundred).percentile(0.99).to_string(), "99");
+    }
+
+    #[test]
+    fn the_last_line_has_each_figure_with_its_peers_and_ratios() {
+        let mut figures = Figures::default();
+        for (ours, peer) in [(10.0, 40.0), (30.0, 20.0), (20.0, 40.0)] {
+            figures.add("restore", Unit::PerSecond("records"), OURS, ours);
+            figures.add("restore", Unit::PerSecond("records"), "bare consumer", peer);
+        }
+        figures.add("start", Unit::Seconds, OURS, 0.5);
+        let expected = json!({
+            "restore": { "unit": "records/s", "ours": 20.0, "peers": { "bare consumer": 40.0 },
+                "ratios": { "bare consumer": 0.5 } },
+            "start": { "unit": "s", "ours": 0.5, "peers": {}, "ratios": {} },
+        });
+        assert_eq!(figures.json(), expected);
+        assert_eq!(figures.best_ratio("restore", "bare consumer"), Some(0.75));
+        assert_eq!(figures.best_ratio("restore", "nobody"), None);
+    }
 }

@@ -11,31 +11,35 @@ use schemas::{
 const KEYS_OF_A_USER: u32 = 20;
 /// API keys for each workspace.
 const KEYS_OF_A_WORKSPACE: u32 = 500;
+/// API keys of a hundred that belong to a workspace, the others to the whole organization: 2.64 elements for each key.
+const KEYS_OF_WORKSPACES: u32 = 54;
 /// The digits of the API's IDs.
 const DIGITS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
-/// Characters of an ID behind its prefix and `_01`.
+/// Characters of an ID after its prefix and `_01`.
 const ID_LENGTH: usize = 22;
 
 const ROLES: [&str; 5] = ["user", "developer", "billing", "claude_code_user", "admin"];
 
-/// An organization.
 #[derive(Debug, Clone)]
 pub(crate) struct Organization {
     pub(crate) id: String,
+    pub(crate) name: String,
     api_keys: u32,
 }
 
 impl Organization {
-    /// One of that ID with so many API keys.
-    pub(crate) fn new(id: &str, api_keys: u32) -> Self {
-        Self { id: id.to_owned(), api_keys }
+    /// One of that ID and name with so many API keys.
+    pub(crate) fn new(id: &str, name: &str, api_keys: u32) -> Self {
+        Self { id: id.to_owned(), name: name.to_owned(), api_keys }
     }
 
-    fn users(&self) -> u32 {
+    /// How many users it has.
+    pub(crate) fn users(&self) -> u32 {
         (self.api_keys / KEYS_OF_A_USER).max(2)
     }
 
-    fn workspaces(&self) -> u32 {
+    /// How many workspaces it has.
+    pub(crate) fn workspaces(&self) -> u32 {
         (self.api_keys / KEYS_OF_A_WORKSPACE).max(2)
     }
 
@@ -57,16 +61,10 @@ impl Organization {
     /// A collection's resource of that number.
     pub(crate) fn resource(&self, collection: &Collection, number: u32) -> Resource {
         match collection {
-            Collection::Organization => {
-                Resource { organization: Some(Box::new(self.root())), ..Resource::default() }
-            }
-            Collection::Users => Resource { user: Some(Box::new(user(number, 0))), ..Resource::default() },
-            Collection::Workspaces => {
-                Resource { workspace: Some(Box::new(workspace(number))), ..Resource::default() }
-            }
-            Collection::ApiKeys => {
-                Resource { api_key: Some(Box::new(self.api_key(number))), ..Resource::default() }
-            }
+            Collection::Organization => Resource::Organization(Box::new(self.root())),
+            Collection::Users => Resource::User(Box::new(user(number, 0))),
+            Collection::Workspaces => Resource::Workspace(Box::new(workspace(number))),
+            Collection::ApiKeys => Resource::ApiKey(Box::new(self.api_key(number))),
             Collection::Members(_) => unreachable!("its collections have none of them"),
         }
     }
@@ -84,9 +82,10 @@ impl Organization {
         let id = id("apikey", number);
         let creator =
             Actor { id: Some(self::id("user", number % self.users())), kind: Some("user".to_owned()) };
+        let is_of_a_workspace = number % 100 < KEYS_OF_WORKSPACES;
         let scope = Scope {
-            kind: Some("workspace".to_owned()),
-            workspace_id: Some(self::id("wrkspc", number % self.workspaces())),
+            kind: Some(if is_of_a_workspace { "workspace" } else { "organization" }.to_owned()),
+            workspace_id: is_of_a_workspace.then(|| self::id("wrkspc", number % self.workspaces())),
         };
         ApiKey {
             partial_key_hint: Some(format!("sk-ant-api03-{}...{}", &id[10..13], &id[13..17])),
@@ -164,7 +163,7 @@ mod tests {
 
     #[test]
     fn no_two_resources_of_a_collection_have_one_id() {
-        let organization = Organization::new("o", 10_000);
+        let organization = Organization::new("o", "nimbus", 10_000);
         for (collection, count) in organization.collections() {
             let ids: BTreeSet<String> =
                 (0..count).map(|number| organization.resource(&collection, number).id().to_owned()).collect();

@@ -8,7 +8,10 @@ use rdkafka::ClientConfig;
 use schemas::{
     codec::encode,
     collection::{Collection, POLL},
-    raw::{Configuration, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, outcome},
+    raw::{
+        Configuration, ListingOutcome, Manifest, Mark, MarkKind, Outcome, RawBody, RawRecord, Resource,
+        Trigger,
+    },
     topics::{Retention, Topic},
 };
 use service::kafka::{
@@ -31,7 +34,6 @@ pub(crate) struct RawTopic {
 }
 
 impl RawTopic {
-    /// Makes the topic.
     pub(crate) fn create(bootstrap_servers: &str, prefix: &str, partitions: i32) -> Result<Self> {
         create(bootstrap_servers, prefix, Topic::Raw, partitions);
         let mut client = ClientConfig::new();
@@ -47,14 +49,14 @@ impl RawTopic {
 
     /// Writes one whole poll: each mark and each listing in a transaction of its own.
     pub(crate) fn poll(&self, organization: &Organization) -> Result<()> {
-        let poll = Poll::new(&organization.id);
-        self.write(&organization.id, [poll.mark(START, Vec::new())])?;
+        let poll = Poll::new(organization);
+        self.write(&organization.id, [poll.mark(MarkKind::Start, Vec::new())])?;
         let mut outcomes = Vec::new();
         for (collection, count) in organization.collections() {
             let resources = (0..count).map(|number| organization.resource(&collection, number));
             outcomes.push(self.listing(&poll, &collection, count, resources)?);
         }
-        self.write(&organization.id, [poll.mark(END, outcomes)])
+        self.write(&organization.id, [poll.mark(MarkKind::End, outcomes)])
     }
 
     /// Writes one listing, and returns what the end mark says of it.
@@ -66,13 +68,13 @@ impl RawTopic {
         resources: impl Iterator<Item = Resource>,
     ) -> Result<ListingOutcome> {
         let listing_id = Uuid::new_v4().to_string();
-        let blank = poll.record(&collection.to_string(), Some(&listing_id));
-        let manifest = RawRecord { manifest: Some(manifest(count)), ..blank.clone() };
-        let records = resources.map(|it| RawRecord { resource: Some(it), ..blank.clone() });
+        let name = collection.to_string();
+        let manifest = poll.record(&name, Some(&listing_id), RawBody::Manifest(manifest(count)));
+        let records = resources.map(|it| poll.record(&name, Some(&listing_id), RawBody::Resource(it)));
         self.write(&poll.organization_id, records.chain([manifest]))?;
         Ok(ListingOutcome {
             collection: collection.to_string(),
-            outcome: outcome::WHOLE.to_owned(),
+            outcome: Outcome::Whole,
             reason: None,
             http_status: None,
             request_id: None,
@@ -103,42 +105,41 @@ pub(crate) fn create(bootstrap_servers: &str, prefix: &str, topic: Topic, partit
 /// What all records of one poll have in common.
 pub(crate) struct Poll {
     organization_id: String,
+    organization_name: String,
     id: String,
     ts_ms: i64,
 }
 
 impl Poll {
-    pub(crate) fn new(organization_id: &str) -> Self {
+    pub(crate) fn new(organization: &Organization) -> Self {
         Self {
-            organization_id: organization_id.to_owned(),
+            organization_id: organization.id.clone(),
+            organization_name: organization.name.clone(),
             id: Uuid::new_v4().to_string(),
             ts_ms: Timestamp::now().as_millisecond(),
         }
     }
 
-    fn mark(&self, kind: &str, outcomes: Vec<ListingOutcome>) -> RawRecord {
+    fn mark(&self, kind: MarkKind, outcomes: Vec<ListingOutcome>) -> RawRecord {
         let mark = Mark {
-            kind: kind.to_owned(),
-            trigger: "interval".to_owned(),
+            complete: kind == MarkKind::End,
+            kind,
+            trigger: Trigger::Interval,
             outcomes,
-            complete: kind == END,
             reason: None,
         };
-        RawRecord { mark: Some(mark), ..self.record(POLL, None) }
+        self.record(POLL, None, RawBody::Mark(mark))
     }
 
-    fn record(&self, collection: &str, listing_id: Option<&str>) -> RawRecord {
+    fn record(&self, collection: &str, listing_id: Option<&str>, body: RawBody) -> RawRecord {
         RawRecord {
             organization_id: self.organization_id.clone(),
-            organization_name: "nimbus".to_owned(),
+            organization_name: self.organization_name.clone(),
             collection: collection.to_owned(),
             poll_id: Some(self.id.clone()),
             listing_id: listing_id.map(str::to_owned),
             observed_ts_ms: self.ts_ms,
-            mark: None,
-            manifest: None,
-            decision: None,
-            resource: None,
+            body,
         }
     }
 }

@@ -35,7 +35,7 @@ fn line(text: &mut String, [name, cells @ ..]: [&str; 5]) {
     text.push('\n');
 }
 
-/// Three digits behind the point at most, none behind large numbers.
+/// At most three digits after the point, none for large numbers.
 pub(crate) fn short(value: f64) -> String {
     let digits = match value.abs() {
         100.0.. => 0,

@@ -95,7 +95,7 @@ fn seconds() -> Duration {
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number")))
 }
 
 /// A file below the workspace's `target`.

@@ -1,33 +1,36 @@
 //! A change as a person wants to read it: who, what, before → after. Pure.
 
 use schemas::{
-    change::{Envelope, op},
-    element::Element,
+    change::{Envelope, Op},
+    element::{Content, Element},
 };
 
-use crate::jupiterone::properties;
+use crate::{jupiterone::properties, text::clean};
 use jiff::Timestamp;
 use serde_json::Value;
 
 /// Longest value that is shown whole (characters).
 const VALUE_LEN: usize = 60;
 
-/// One line about a change, without its time.
-pub fn describe(change: &Envelope) -> String {
-    let verb = match change.op.as_str() {
-        op::READ => "seen",
-        op::CREATE => "created",
-        op::UPDATE => "updated",
-        op::DELETE => "deleted",
-        op::NOTICE => "notice",
-        other => other,
+/// Longest name of a relationship's end (characters).
+const NAME_LEN: usize = 40;
+
+/// One line about a change, without its time. A relationship has only the keys of its ends: `name` gives their names.
+pub fn describe(change: &Envelope, name: impl Fn(&str) -> Option<String>) -> String {
+    let verb = match &change.op {
+        Op::Read => "seen",
+        Op::Create => "created",
+        Op::Update => "updated",
+        Op::Delete => "deleted",
+        Op::Notice => "notice",
+        Op::Other { text, .. } => text,
     };
     let subject = change.after.as_ref().or(change.before.as_ref()).map_or_else(
         || change.element_key.clone(),
-        |element| if element.is_relationship() { relationship(element) } else { entity(element) },
+        |element| if element.is_relationship() { relationship(element, name) } else { entity(element) },
     );
     let mut line = format!("{verb:<8}{subject}");
-    if change.op == op::NOTICE {
+    if change.op == Op::Notice {
         line.push_str(": its deletion waits for a decision");
     } else if let (Some(before), Some(after)) = (&change.before, &change.after) {
         line.push_str(": ");
@@ -35,14 +38,14 @@ pub fn describe(change: &Envelope) -> String {
     }
     if let Some(reason) = &change.reason {
         line.push_str(" (");
-        line.push_str(&reason.replace('_', " "));
+        line.push_str(&reason.as_str().replace('_', " "));
         line.push(')');
     }
-    line
+    clean(&line)
 }
 
 fn entity(element: &Element) -> String {
-    let kind = words(&element.kind);
+    let kind = words(element.kind());
     let id = element.key.split_once(':').map_or(element.key.as_str(), |(_, id)| id);
     if element.display_name == id {
         format!("{kind} {id}")
@@ -51,17 +54,20 @@ fn entity(element: &Element) -> String {
     }
 }
 
-fn relationship(element: &Element) -> String {
-    let mut ends = element.ends().map(end);
+fn relationship(element: &Element, name: impl Fn(&str) -> Option<String>) -> String {
+    let mut ends = element.ends().map(|key| end(key, name(key)));
     let (from, to) = (ends.next().unwrap_or_default(), ends.next().unwrap_or_default());
-    let role = element.user_assigned_workspace.as_ref().and_then(|assigned| assigned.role.as_deref());
+    let assigned =
+        if let Content::UserAssignedWorkspace(_, columns) = &element.content { Some(columns) } else { None };
+    let role = assigned.and_then(|columns| columns.role.as_deref());
     let role = role.map_or_else(String::new, |role| format!(" as {role}"));
-    format!("{from} {} {to}{role}", element.class)
+    format!("{from} {} {to}{role}", element.content.class())
 }
 
-fn end(key: &str) -> String {
+fn end(key: &str, name: Option<String>) -> String {
     let (kind, id) = key.split_once(':').unwrap_or(("", key));
-    format!("{} {id}", words(kind))
+    let name = name.map(|name| cut(&name, NAME_LEN));
+    format!("{} {}", words(kind), name.as_deref().unwrap_or(id))
 }
 
 fn words(kind: &str) -> String {
@@ -84,10 +90,14 @@ fn shown(name: &str, value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    if text.chars().count() <= VALUE_LEN {
-        return text;
+    cut(&text, VALUE_LEN)
+}
+
+fn cut(text: &str, len: usize) -> String {
+    if text.chars().count() <= len {
+        return text.to_owned();
     }
-    let beginning: String = text.chars().take(VALUE_LEN).collect();
+    let beginning: String = text.chars().take(len).collect();
     format!("{beginning}…")
 }
 

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use graph::state::{GraphKey, State};
-use schemas::codec::GraphValue;
 use schemas::collection::POLL;
-use schemas::coverage::{Coverage, Hold, Latest, Poll, WholeListing, Withheld};
-use schemas::element::{Account, ApiKey, Element, ElementType, User, UserAssignedWorkspace, Workspace};
+use schemas::coverage::{Coverage, Hold, HoldState, Latest, Poll, WholeListing, Withheld};
+use schemas::element::{
+    Account, ApiKey, Content, Element, ElementType, Ends, User, UserAssignedWorkspace, Workspace,
+};
+use schemas::graph_value::GraphValue;
+use schemas::raw::Outcome;
 
 /// Partitions of the tests' topics (count).
 pub(crate) const PARTITIONS: i32 = 3;
@@ -59,16 +62,15 @@ impl Organization {
     pub(crate) fn account(&mut self) {
         let (id, name) = (self.id.clone(), self.name.clone());
         let account = Account { id: id.clone(), name, vendor: "Anthropic".to_owned() };
-        let element = self.entity(ElementType::Account, &id, "organization");
-        self.put(Element { account: Some(account), ..element });
+        self.put("organization", Content::Account(account));
     }
 
     pub(crate) fn user(&mut self, id: &str) {
         let user = User { id: id.to_owned(), name: id.to_owned(), is_active: true, ..User::default() };
-        let element = self.entity(ElementType::User, id, "users");
-        self.put(Element { user: Some(user.into()), ..element });
-        let account = ElementType::Account.entity_key(&self.id);
-        self.relate(ElementType::AccountHasUser, &account, &ElementType::User.entity_key(id), "users");
+        self.put("users", Content::User(user.into()));
+        let from_key = ElementType::Account.entity_key(&self.id);
+        let to_key = ElementType::User.entity_key(id);
+        self.put("users", Content::AccountHasUser(Ends { from_key, to_key }));
     }
 
     pub(crate) fn workspace(&mut self, id: &str, archived_on: Option<i64>) {
@@ -79,30 +81,28 @@ impl Organization {
             active: archived_on.is_none(),
             ..Workspace::default()
         };
-        let element = self.entity(ElementType::Workspace, id, "workspaces");
-        self.put(Element { workspace: Some(workspace.into()), ..element });
-        let account = ElementType::Account.entity_key(&self.id);
-        let key = ElementType::Workspace.entity_key(id);
-        self.relate(ElementType::AccountHasWorkspace, &account, &key, "workspaces");
+        self.put("workspaces", Content::Workspace(workspace.into()));
+        let from_key = ElementType::Account.entity_key(&self.id);
+        let to_key = ElementType::Workspace.entity_key(id);
+        self.put("workspaces", Content::AccountHasWorkspace(Ends { from_key, to_key }));
     }
 
     pub(crate) fn member(&mut self, user: &str, workspace: &str) -> String {
-        let (from, to) = (ElementType::User.entity_key(user), ElementType::Workspace.entity_key(workspace));
-        let collection = format!("members/{workspace}");
-        let element = self.relationship(ElementType::UserAssignedWorkspace, &from, &to, &collection);
-        let role = Some("workspace_developer".to_owned());
-        self.put(Element { user_assigned_workspace: Some(UserAssignedWorkspace { role }), ..element })
+        let ends = Ends {
+            from_key: ElementType::User.entity_key(user),
+            to_key: ElementType::Workspace.entity_key(workspace),
+        };
+        let columns = UserAssignedWorkspace { role: Some("workspace_developer".to_owned()) };
+        self.put(&format!("members/{workspace}"), Content::UserAssignedWorkspace(ends, columns))
     }
 
     pub(crate) fn api_key(&mut self, id: &str, workspace: &str, creator: &str) {
         let api_key = ApiKey { id: id.to_owned(), name: id.to_owned(), active: true, ..ApiKey::default() };
-        let element = self.entity(ElementType::ApiKey, id, "api_keys");
-        self.put(Element { api_key: Some(api_key.into()), ..element });
-        let key = ElementType::ApiKey.entity_key(id);
-        let workspace = ElementType::Workspace.entity_key(workspace);
-        self.relate(ElementType::WorkspaceHasApiKey, &workspace, &key, "api_keys");
-        let creator = ElementType::User.entity_key(creator);
-        self.relate(ElementType::UserCreatedApiKey, &creator, &key, "api_keys");
+        self.put("api_keys", Content::ApiKey(api_key.into()));
+        let ends = |from_key| Ends { from_key, to_key: ElementType::ApiKey.entity_key(id) };
+        let has = ends(ElementType::Workspace.entity_key(workspace));
+        self.put("api_keys", Content::WorkspaceHasApiKey(has));
+        self.put("api_keys", Content::UserCreatedApiKey(ends(ElementType::User.entity_key(creator))));
     }
 
     /// Takes an element out of the graph and keeps it as withheld for the missing end.
@@ -124,7 +124,7 @@ impl Organization {
             raw_offset: 1,
             proposed_ts_ms: 2,
             agreeing: 1,
-            state: "proposed".to_owned(),
+            state: HoldState::Proposed,
         };
         self.holds.insert(key.to_owned(), hold);
     }
@@ -158,7 +158,7 @@ impl Organization {
     /// A try at the collection that failed, now and since ever or since its last whole listing.
     pub(crate) fn fail(&mut self, collection: &str, reason: &str) {
         let latest = Latest {
-            outcome: "failed".to_owned(),
+            outcome: Outcome::Failed,
             reason: Some(reason.to_owned()),
             poll_id: None,
             raw_offset: 3,
@@ -174,7 +174,7 @@ impl Organization {
         self.fail(collection, "404 not_found_error");
         let coverage = self.coverage.get_mut(collection).expect("it has failed");
         coverage.not_whole_since_ts_ms = None;
-        coverage.latest.as_mut().expect("it has failed").outcome = "gone".to_owned();
+        coverage.latest.as_mut().expect("it has failed").outcome = Outcome::Gone;
     }
 
     pub(crate) fn end_poll(&mut self) {
@@ -218,7 +218,7 @@ impl Organization {
 
     fn values(&self) -> Vec<(GraphKey, GraphValue)> {
         let elements = self.elements.iter().map(|(key, element)| {
-            (GraphKey::Element(key.clone()), GraphValue::Element(Box::new(element.clone())))
+            (GraphKey::Element(key.clone()), GraphValue::Element(element.clone().into()))
         });
         let withheld = self.withheld.iter().map(|(key, withheld)| {
             (GraphKey::Withheld(key.clone()), GraphValue::Withheld(Box::new(withheld.clone())))
@@ -246,53 +246,11 @@ impl Organization {
     }
 
     fn coverage(&self, collection: &str) -> Coverage {
-        Coverage {
-            organization_id: self.id.clone(),
-            organization_name: self.name.clone(),
-            collection: collection.to_owned(),
-            whole: None,
-            latest: None,
-            not_whole_since_ts_ms: None,
-            poll: None,
-        }
+        Coverage::new(&self.id, &self.name, collection)
     }
 
-    fn entity(&self, kind: ElementType, id: &str, collection: &str) -> Element {
-        Element {
-            key: kind.entity_key(id),
-            kind: kind.name().to_owned(),
-            class: kind.class().to_owned(),
-            display_name: id.to_owned(),
-            organization_id: self.id.clone(),
-            collection: collection.to_owned(),
-            digest: String::new(),
-            from_key: None,
-            to_key: None,
-            account_name: None,
-            account: None,
-            user: None,
-            workspace: None,
-            api_key: None,
-            user_assigned_workspace: None,
-        }
-    }
-
-    fn relationship(&self, kind: ElementType, from: &str, to: &str, collection: &str) -> Element {
-        Element {
-            key: kind.relationship_key(from, to),
-            display_name: kind.class().to_owned(),
-            from_key: Some(from.to_owned()),
-            to_key: Some(to.to_owned()),
-            ..self.entity(kind, "", collection)
-        }
-    }
-
-    fn relate(&mut self, kind: ElementType, from: &str, to: &str, collection: &str) {
-        let element = self.relationship(kind, from, to, collection);
-        self.put(element);
-    }
-
-    fn put(&mut self, element: Element) -> String {
+    fn put(&mut self, collection: &str, content: Content) -> String {
+        let element = Element::new(&self.id, collection, content);
         let key = element.key.clone();
         self.elements.insert(key.clone(), element);
         self.revision += 1;

@@ -1,21 +1,25 @@
 //! From raw records in the order of their offsets to what is decided at once: a listing, a mark, a decision. Pure.
 
-use std::collections::BTreeMap;
-
 use schemas::{
-    codec::Raw,
+    codec::Digest,
     collection::{Collection, DECISION, POLL},
-    raw::{Decision, END, MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Manifest, Mark, START},
+    raw::{
+        Decision, MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Manifest, Mark, MarkKind, RawBody, RawRecord,
+        Resource,
+    },
+    resource::{encode_resource, encoded_id, listing_head, resource_behind, resource_digest},
 };
 
 use crate::{
     bounds::{self, MAX_TEXT_BYTES, TooLong},
     mapping,
+    nodes::NodeId,
+    resources::Resources,
+    state::States,
 };
 
 /// One listing, with its manifest.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "as in the raw records")]
 pub struct Listing {
     pub organization_id: String,
     pub organization_name: String,
@@ -25,15 +29,13 @@ pub struct Listing {
     pub manifest: Manifest,
     /// Offset of the manifest.
     pub offset: i64,
-    /// Resources by id.
-    pub resources: BTreeMap<String, Raw>,
+    pub resources: Resources,
     /// Why it is not whole, as far as its records tell.
     pub damage: Option<String>,
 }
 
 /// What the processor decides about at once.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(missing_docs, reason = "as in the raw records")]
 pub enum Unit {
     Listing(Box<Listing>),
     Mark {
@@ -53,7 +55,6 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// Whose it is.
     pub fn organization_id(&self) -> &str {
         match self {
             Self::Listing(listing) => &listing.organization_id,
@@ -65,47 +66,35 @@ impl Unit {
 /// A raw record that is none of the things a raw record can be.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Malformed {
-    /// None or several of the four are set.
-    #[error(
-        "a raw record carries exactly one of a resource, a manifest, a mark and a decision; this one has {0}"
-    )]
-    Parts(usize),
-    /// An organization's id begins every key, up to the first slash.
-    #[error("an organization's id is not empty and has no slash, as {0:?}")]
+    /// An organization's ID begins every key, up to the first slash.
+    #[error("the organization ID {0:?} is not valid: it must not be empty or contain a slash")]
     Organization(String),
     /// The collection is unknown.
     #[error("the collection {0:?} is unknown")]
     Collection(String),
     /// A resource or manifest names no listing.
-    #[error("a {0} without a listing id")]
+    #[error("a {0} without a listing ID")]
     NoListing(&'static str),
     /// The resource is of another collection.
-    #[error("a resource of another kind than its collection {0:?} has")]
+    #[error("a resource that does not belong in the collection {0:?}")]
     Kind(String),
     /// A mark of a kind that this version does not know.
-    #[error("a mark of the unknown kind {0:?}; it is {START} or {END}")]
-    Mark(String),
-    /// A text that changes or state would repeat.
-    #[error("its {field} has {bytes} bytes; {MAX_TEXT_BYTES} is the most")]
+    #[error("the mark has the unknown kind {0:?}; expected {start} or {end}", start = MarkKind::Start, end = MarkKind::End)]
+    Mark(Box<str>),
+    /// A string that changes or state would repeat is too long.
+    #[error("its {field} has {bytes} bytes; at most {MAX_TEXT_BYTES} are allowed")]
     TooLong {
-        /// Which.
         field: &'static str,
         /// How long it is.
         bytes: usize,
     },
-    /// A resource that no change could tell of.
+    /// A resource that is too large for a change.
     #[error("a resource of the collection {collection:?} is too large: {reason}")]
-    TooLarge {
-        /// Its collection.
-        collection: String,
-        /// What of it.
-        reason: String,
-    },
+    TooLarge { collection: String, reason: String },
 }
 
 /// A listing that was dropped before its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "as in the raw records")]
 pub struct Leftover {
     pub organization_id: String,
     pub collection: String,
@@ -128,7 +117,7 @@ pub enum Dropped {
 
 /// Puts listings together. At most one is open in a partition: the producer writes each in a transaction of its own,
 /// and all transactions of a partition one after the other, under one transactional id. So a mark, or a record of
-/// another listing, tells of an open one that its manifest never comes.
+/// another listing, means that the manifest of an open one never comes.
 #[derive(Debug)]
 pub struct Assembler {
     open: Option<Open>,
@@ -146,9 +135,11 @@ impl Default for Assembler {
 #[derive(Debug)]
 struct Open {
     organization_id: String,
-    collection: String,
+    collection: Collection,
     listing_id: String,
-    resources: BTreeMap<String, Raw>,
+    /// What the values of its raw records begin with.
+    head: Vec<u8>,
+    resources: Resources,
     damage: Option<String>,
     /// Of its raw records, and of what was refused meanwhile.
     bytes: usize,
@@ -185,7 +176,7 @@ impl Assembler {
     fn drop_because(&mut self, why: Dropped) {
         let leftover = self.open.take().map(|open| Leftover {
             organization_id: open.organization_id,
-            collection: open.collection,
+            collection: open.collection.to_string(),
             listing_id: open.listing_id,
             resources: open.resources.len(),
             why,
@@ -199,90 +190,95 @@ impl Assembler {
     }
 
     /// Notes a record that could not be read: if it belongs to the open listing, that is partial. Of a listing that is
-    /// not open yet nothing is noted, since whoever begins behind the record would not know it; its manifest counts one
+    /// not open yet nothing is noted, because a task that begins after the record would not know it; its manifest counts one
     /// resource more than there are. One that lost its manifest is never closed.
     pub fn spoil(&mut self, organization_id: &str, collection: &str, reason: String) {
         let open = self.open.as_mut();
         if let Some(open) =
-            open.filter(|open| open.organization_id == organization_id && open.collection == collection)
+            open.filter(|it| it.organization_id == organization_id && it.collection.to_string() == collection)
         {
             open.damage.get_or_insert(reason);
         }
     }
 
+    /// Takes the next raw record's value if it is a resource of the open listing that says what it said when it was mapped
+    /// to what is in the states: then it needs neither decoding nor a check. What another process mapped was checked by
+    /// its rules, so it is checked again unless it is small.
+    pub fn take_unchanged(&mut self, value: &[u8], states: &States) -> bool {
+        let mut taken = || {
+            let open = self.open.as_mut()?;
+            let encoded = resource_behind(&open.head, value)?;
+            let id = encoded_id(encoded, &open.collection)?;
+            let digest = resource_digest(encoded);
+            let state = states.get(&open.organization_id)?;
+            let key = mapping::own_key(&open.collection, id);
+            let unchanged = state.nodes().mapped(&key, digest, mapping::is_surely_small(encoded.len()))?;
+            open.insert(encoded, digest, Some(unchanged))
+        };
+        taken().is_some()
+    }
+
     /// Takes the next record.
-    pub fn take(&mut self, raw: Raw, offset: i64) -> Result<Option<Unit>, Malformed> {
-        let record = &raw.record;
-        if let Some(TooLong { field, bytes }) = bounds::too_long(record) {
+    pub fn take(&mut self, record: RawRecord, offset: i64) -> Result<Option<Unit>, Malformed> {
+        if let Some(TooLong { field, bytes }) = bounds::too_long(&record) {
             return Err(Malformed::TooLong { field, bytes });
         }
         if record.organization_id.is_empty() || record.organization_id.contains('/') {
             return Err(Malformed::Organization(record.organization_id.clone()));
         }
-        let parts = [
-            record.resource.is_some(),
-            record.manifest.is_some(),
-            record.mark.is_some(),
-            record.decision.is_some(),
-        ];
-        match parts.into_iter().filter(|part| *part).count() {
-            1 => {}
-            other => return Err(Malformed::Parts(other)),
-        }
-        if let Some(mark) = raw.record.mark {
-            if mark.kind != START && mark.kind != END {
-                return Err(Malformed::Mark(mark.kind));
+        match record.body {
+            RawBody::Mark(mark) => {
+                if let MarkKind::Other { text, .. } = mark.kind {
+                    return Err(Malformed::Mark(text));
+                }
+                self.drop_open();
+                Ok(Some(Unit::Mark {
+                    organization_id: record.organization_id,
+                    organization_name: record.organization_name,
+                    poll_id: record.poll_id,
+                    mark,
+                    ts_ms: record.observed_ts_ms,
+                    offset,
+                }))
             }
-            self.drop_open();
-            return Ok(Some(Unit::Mark {
-                organization_id: raw.record.organization_id,
-                organization_name: raw.record.organization_name,
-                poll_id: raw.record.poll_id,
-                mark,
-                ts_ms: raw.record.observed_ts_ms,
-                offset,
-            }));
-        }
-        if let Some(decision) = raw.record.decision {
-            return Ok(Some(Unit::Decision {
-                organization_id: raw.record.organization_id,
-                organization_name: raw.record.organization_name,
+            RawBody::Decision(decision) => Ok(Some(Unit::Decision {
+                organization_id: record.organization_id,
+                organization_name: record.organization_name,
                 decision,
                 offset,
-            }));
+            })),
+            RawBody::Resource(ref resource) => {
+                self.take_resource(&record, resource)?;
+                Ok(None)
+            }
+            RawBody::Manifest(ref manifest) => {
+                let manifest = manifest.clone();
+                self.close(record, manifest, offset).map(Some)
+            }
         }
-        let collection = match record.collection.as_str() {
-            POLL | DECISION => None,
-            name => Collection::parse(name),
-        };
-        let collection = collection.ok_or_else(|| Malformed::Collection(record.collection.clone()))?;
-        if record.resource.is_some() {
-            self.take_resource(raw, &collection)?;
-            return Ok(None);
-        }
-        self.close(raw, collection, offset).map(Some)
     }
 
-    fn take_resource(&mut self, raw: Raw, collection: &Collection) -> Result<(), Malformed> {
-        let record = &raw.record;
-        let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("resource"))?;
-        let Some(id) = resource_id(&raw, collection) else {
+    fn take_resource(&mut self, record: &RawRecord, resource: &Resource) -> Result<(), Malformed> {
+        let collection = collection_of(record)?;
+        let listing_id = record.listing_id.as_deref().ok_or(Malformed::NoListing("resource"))?;
+        let encoded = encode_resource(resource);
+        let digest = resource_digest(&encoded);
+        if encoded_id(&encoded, &collection).is_none_or(str::is_empty) {
             return Err(Malformed::Kind(record.collection.clone()));
-        };
-        if let Some(reason) = mapping::too_large(collection, &raw) {
+        }
+        if !mapping::is_surely_small(encoded.len())
+            && let Some(reason) = mapping::too_large(&record.organization_id, &collection, resource, digest)
+        {
             return Err(Malformed::TooLarge { collection: record.collection.clone(), reason });
         }
-        let open = self.open_listing(&record.organization_id, &record.collection, &listing_id);
-        if open.resources.insert(id, raw).is_some() {
-            open.damage.get_or_insert_with(|| "a resource stands in it twice".to_owned());
-        }
+        self.open_listing(record, collection, listing_id).insert(&encoded, digest, None);
         Ok(())
     }
 
     /// The open listing of that id; another that is open is dropped.
-    fn open_listing(&mut self, organization_id: &str, collection: &str, listing_id: &str) -> &mut Open {
+    fn open_listing(&mut self, record: &RawRecord, collection: Collection, listing_id: &str) -> &mut Open {
         let is_this = |open: &Open| {
-            open.organization_id == organization_id
+            open.organization_id == record.organization_id
                 && open.collection == collection
                 && open.listing_id == listing_id
         };
@@ -290,25 +286,25 @@ impl Assembler {
             self.drop_open();
         }
         self.open.get_or_insert_with(|| Open {
-            organization_id: organization_id.to_owned(),
-            collection: collection.to_owned(),
+            organization_id: record.organization_id.clone(),
+            collection,
             listing_id: listing_id.to_owned(),
-            resources: BTreeMap::new(),
+            head: listing_head(record),
+            resources: Resources::default(),
             damage: None,
             bytes: 0,
             records: 0,
         })
     }
 
-    fn close(&mut self, raw: Raw, collection: Collection, offset: i64) -> Result<Unit, Malformed> {
-        let record = raw.record;
+    fn close(&mut self, record: RawRecord, manifest: Manifest, offset: i64) -> Result<Unit, Malformed> {
+        let collection = collection_of(&record)?;
         let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("manifest"))?;
-        self.open_listing(&record.organization_id, &record.collection, &listing_id);
+        self.open_listing(&record, collection.clone(), &listing_id);
         let open = self.open.take().expect("it was opened just now");
-        let manifest = record.manifest.expect("a record without a resource has a manifest here");
         let seen = i64::try_from(open.resources.len()).expect("a listing is bounded");
         let missing = (seen != manifest.count)
-            .then(|| format!("its manifest counts {} resources, {seen} were read", manifest.count));
+            .then(|| format!("its manifest counts {} resources, but {seen} were read", manifest.count));
         Ok(Unit::Listing(Box::new(Listing {
             organization_id: record.organization_id,
             organization_name: record.organization_name,
@@ -323,22 +319,27 @@ impl Assembler {
     }
 }
 
+impl Open {
+    /// Adds an encoded resource; `None` if it is of another collection.
+    fn insert(&mut self, encoded: &[u8], digest: Digest, unchanged: Option<NodeId>) -> Option<()> {
+        if self.resources.insert(&self.collection, encoded, digest, unchanged)? {
+            self.damage.get_or_insert_with(|| "it contains a resource twice".to_owned());
+        }
+        Some(())
+    }
+}
+
+fn collection_of(record: &RawRecord) -> Result<Collection, Malformed> {
+    let collection = match record.collection.as_str() {
+        POLL | DECISION => None,
+        name => Collection::parse(name),
+    };
+    collection.ok_or_else(|| Malformed::Collection(record.collection.clone()))
+}
+
 /// Organization id and collection of a raw record's key.
 pub fn organization_and_collection(key: &str) -> Option<(&str, &str)> {
     let (organization_id, rest) = key.split_once('/')?;
     let (collection, _) = rest.rsplit_once('/')?;
     Some((organization_id, collection))
-}
-
-/// The id of a resource of that collection; `None` if it is of another.
-fn resource_id(raw: &Raw, collection: &Collection) -> Option<String> {
-    let resource = raw.record.resource.as_ref()?;
-    let belongs = match collection {
-        Collection::Organization => resource.organization.is_some(),
-        Collection::Users => resource.user.is_some(),
-        Collection::Workspaces => resource.workspace.is_some(),
-        Collection::ApiKeys => resource.api_key.is_some(),
-        Collection::Members(_) => resource.member.is_some(),
-    };
-    (belongs && !resource.id().is_empty()).then(|| resource.id().to_owned())
 }

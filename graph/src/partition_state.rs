@@ -1,141 +1,112 @@
-//! The state of a task's partition: restored, checked, folded on. Pure.
+//! The state of a task's partition: restored, checked, and updated. Pure.
 
 use std::collections::BTreeMap;
 
-use schemas::{codec::GraphValue, topics::partition};
+use schemas::topics::partition;
 
 use crate::{
     listing::Unit,
     reconcile::{Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
-    state::{FoldError, GraphKey, State, States},
+    state::{FoldError, State, States},
 };
 
 /// Why a restored partition is refused. Each needs a person.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Unfit {
-    /// The element count that was written with the last transaction is another than the one restored.
+    /// The element count of the last transaction differs from that of the restored graph.
     #[error(
-        "the graph of organization {organization_id} has {found} elements, its coverage counts {expected}: the graph \
-         topic was changed by another hand; give the topics a new prefix (kafka.topic_prefix) and poll again, or begin \
-         anew from what raw has with `processor reset`"
+        "the graph of organization {organization_id} has {found} elements, but its coverage counts \
+         {expected}: another program changed the graph topic; set a new kafka.topic_prefix and poll again, or \
+         rebuild from the raw topic with `anthropic-graph reset`"
     )]
     ElementCount {
-        /// Whose graph.
         organization_id: String,
-        /// Restored.
         found: i64,
         /// Written with the last transaction.
         expected: i64,
     },
-    /// The topics have another number of partitions than when the organization was written.
+    /// The number of partitions has changed since the organization was written.
     #[error(
-        "organization {organization_id} was written when the topics had {expected} partitions, they have {found}: its \
-         history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again"
+        "organization {organization_id} was written when the topics had {expected} partitions, and they now \
+         have {found}, which would split its history; set a new kafka.topic_prefix and poll again"
     )]
-    PartitionCount {
-        /// Which.
-        organization_id: String,
-        /// Now.
-        found: i32,
-        /// Then.
-        expected: i32,
-    },
-    /// The organization belongs elsewhere.
+    PartitionCount { organization_id: String, found: i32, expected: i32 },
+    /// The organization belongs in another partition.
     #[error(
-        "organization {organization_id} belongs in partition {expected}, but stands in {found}: another program wrote it"
+        "organization {organization_id} belongs in partition {expected}, but is in {found}: another program wrote it"
     )]
-    Partition {
-        /// Which.
-        organization_id: String,
-        /// Where it is.
-        found: i32,
-        /// Where it belongs.
-        expected: i32,
-    },
-    /// The graph topic has nothing, and the changes topic has.
+    Partition { organization_id: String, found: i32, expected: i32 },
+    /// The graph topic is empty, and the changes topic is not.
     #[error(
-        "partition {partition} of the graph topic has no organization, and that of the changes topic has changes: the graph topic \
-         was made anew, and the log would begin again in its midst; give the topics a new prefix (kafka.topic_prefix) and \
-         poll again, or begin \
-         anew from what raw has with `processor reset`"
+        "partition {partition} of the graph topic is empty, but the changes topic has changes there: the \
+         graph topic was re-created, and revisions would start again from 1; set a new kafka.topic_prefix and \
+         poll again, or rebuild from the raw topic with `anthropic-graph reset`"
     )]
-    GraphMadeAnew {
-        /// Which.
-        partition: i32,
-    },
-    /// The changes topic has not room for the changes that the graph has had.
+    GraphRecreated { partition: i32 },
+    /// The changes topic has fewer records than the graph has had changes.
     #[error(
-        "the graph of partition {partition} has had {changes} changes, and the changes topic ends there at offset {end}: \
-         the changes topic was made anew, and the log would begin in its midst; give the topics a new \
-         prefix (kafka.topic_prefix) and poll again, or begin \
-         anew from what raw has with `processor reset`"
+        "the graph of partition {partition} has had {changes} changes, but the changes topic ends at offset \
+         {end}: the changes topic was re-created, and the log would lack its beginning; set a new \
+         kafka.topic_prefix and poll again, or rebuild from the raw topic with `anthropic-graph reset`"
     )]
-    ChangesMadeAnew {
-        /// Which.
+    ChangesRecreated {
         partition: i32,
         /// How many its organizations have had.
         changes: i64,
         /// Where the partition of the changes topic ends.
         end: i64,
     },
-    /// The newest change of an organization is another one than the last that its graph has had.
+    /// The newest change of an organization differs from the last change of its graph.
     #[error(
-        "the graph of organization {organization_id} in partition {partition} is at revision {graph}, and its newest change \
-         in the changes topic has revision {log}: one of the two topics has lost records, and new changes would continue \
-         the wrong one; restore the topic that is short from a backup, or rebuild both from what raw has: with \
-         `processor reset`, or beside the old ones with `processor replay --from earliest --into PREFIX`"
+        "the graph of organization {organization_id} in partition {partition} is at revision {graph}, but its \
+         newest change in the changes topic has revision {log}: one of the two topics has lost records; \
+         restore that topic from a backup, or rebuild both from the raw topic: with `anthropic-graph reset`, \
+         or next to the old ones with `anthropic-graph replay --from earliest --into PREFIX`"
     )]
     Revision {
-        /// Whose.
         organization_id: String,
-        /// Which.
         partition: i32,
-        /// Of the graph.
         graph: i64,
         /// Of the newest change.
         log: i64,
     },
-    /// Nobody knows any more what of raw was read, and what it has begins behind what certainly was.
+    /// It is not known what was read from the raw topic, and the topic begins after what certainly was.
     #[error(
-        "the offset of partition {partition} of the raw topic is lost, the graph was written up to offset {read}, and the \
-         topic begins at {beginning}: what stood between may never have been read. Polls tell everything but decisions \
-         again; if that loss is acceptable, stop the processors and set their group to the beginning \
-         (kafka-consumer-groups.sh --group {group} --topic {topic}:{partition} --reset-offsets --to-earliest --execute)"
+        "the offset of partition {partition} of the raw topic is lost, the graph was written up to offset \
+         {read}, and the topic begins at {beginning}: records in between may never have been read. Polls \
+         bring back everything except decisions; if that loss is acceptable, stop the processors and set \
+         their group to the beginning (kafka-consumer-groups.sh --group {group} --topic {topic}:{partition} \
+         --reset-offsets --to-earliest --execute)"
     )]
     RawCut {
         /// The processors' consumer group.
         group: String,
-        /// The raw topic.
         topic: String,
-        /// Which.
         partition: i32,
         /// The newest offset that certainly was read.
         read: i64,
         /// Where the raw partition begins.
         beginning: i64,
     },
-    /// The raw topic has another record where a listing ended.
+    /// Where a listing ended, the raw topic now has another record.
     #[error(
-        "the listing {listing_id} of organization {organization_id} ended at offset {read} of the raw topic, where there \
-         is another record now: the topic was made anew, and its records would count as read; give the topics a new \
-         prefix (kafka.topic_prefix) and poll again"
+        "the listing {listing_id} of organization {organization_id} ended at offset {read} of the raw topic, \
+         where another record is now: the topic was re-created, and its new records would be skipped; set a \
+         new kafka.topic_prefix and poll again"
     )]
     RawRecord {
-        /// Whose listing.
         organization_id: String,
-        /// Which.
         listing_id: String,
         /// Where its manifest was read.
         read: i64,
     },
-    /// The raw topic ends before what was read of it.
+    /// The raw topic ends before the offset that was read.
     #[error(
-        "a listing of organization {organization_id} was read at offset {read} of the raw topic, which ends at {end}: \
-         the topic was made anew, and its records would count as read; give the topics a new prefix \
-         (kafka.topic_prefix) and poll again"
+        "a listing of organization {organization_id} was read at offset {read} of the raw topic, which ends \
+         at {end}: the topic was re-created, and its new records would be skipped; set a new \
+         kafka.topic_prefix and poll again"
     )]
     RawOffset {
-        /// Whose listing.
         organization_id: String,
         /// Where the newest listing or mark in its coverage was read.
         read: i64,
@@ -158,7 +129,6 @@ impl PartitionState {
         Self { states: States::default(), partition, partition_count }
     }
 
-    /// The states.
     pub fn states(&self) -> &States {
         &self.states
     }
@@ -187,7 +157,7 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Whether the graph says of no organization what was read of it: then there can be no change either.
+    /// Whether the graph has nothing about any organization: then there can be no change either.
     pub fn is_blank(&self) -> bool {
         self.states.iter().all(|(_, state)| state.coverage().is_empty())
     }
@@ -198,13 +168,13 @@ impl PartitionState {
         // Each has its place in the log, and its offset.
         let changes = self.states.iter().map(|(_, state)| state.revision()).sum();
         if changes_end < changes {
-            return Err(Unfit::ChangesMadeAnew { partition, changes, end: changes_end });
+            return Err(Unfit::ChangesRecreated { partition, changes, end: changes_end });
         }
         Ok(())
     }
 
     /// Checks that the graph has had just the changes that the log has: `newest` is the revision of the newest change of
-    /// each organization that the end of the log tells of.
+    /// each organization that the end of the log mentions.
     pub fn check_revisions(&self, newest: &BTreeMap<String, i64>) -> Result<(), Unfit> {
         for (organization_id, log) in newest {
             let graph = self.states.get(organization_id).map_or(0, |state| state.poll().revision);
@@ -221,8 +191,8 @@ impl PartitionState {
         self.states.iter().all(|(id, state)| state.poll().revision == 0 || newest.contains_key(id))
     }
 
-    /// Checks that nothing is missing between what was read of raw and its beginning, where the group has no offset any
-    /// more. A transaction's marker may stand between two records ([`Self::maybe_unread`]).
+    /// Checks that nothing is missing between the last offset read from raw and its beginning, if the group's offset is
+    /// lost. A transaction's marker may be between two records ([`Self::maybe_unread`]).
     pub fn check_unread(&self, group: &str, topic: &str, beginning: i64) -> Result<(), Unfit> {
         let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max();
         match read {
@@ -302,14 +272,10 @@ impl PartitionState {
         }
     }
 
-    /// Moves on by these records: if their transaction then fails, this state dies with it.
-    pub fn fold(&mut self, organization_id: &str, records: Vec<(GraphKey, Option<GraphValue>)>) {
-        if records.is_empty() {
-            return;
-        }
-        let state = self.states.entry(organization_id);
-        for (key, value) in records {
-            state.fold(&key, value).expect("reconcile writes each kind of value under its kind of key");
+    /// Applies the result of a unit. If its transaction then fails, this state is dropped.
+    pub fn fold(&mut self, organization_id: &str, reconciled: &mut Reconciled) {
+        if !reconciled.changes.is_empty() || !reconciled.others.is_empty() {
+            reconciled.fold_into(self.states.entry(organization_id));
         }
     }
 }

@@ -1,9 +1,33 @@
-//! What to do for an organization now. Pure: time is an argument.
+//! What the sink does for an organization now: one function, [`next`], of the graph, the record in the sync topic, the
+//! phase before, and the time. Pure.
+//!
+//! ```text
+//!                    the graph changes, or the full sync interval is over
+//!        ┌──────────────────────────────────────────────────────────┐
+//!        │                                                          ▼
+//!    ┌────────┐                        poll ended, listed whole, ┌─────────┐
+//!    │ Synced │                        a place is free           │ Waiting │
+//!    └────────┘                     ┌────────────────────────────┴─────────┘
+//!        ▲                          ▼                               │
+//!        │  JupiterOne holds all ┌───────────┐                      │ the guard, the target or the topics
+//!        └───────────────────────┤ Uploading │                      │ need a person
+//!                                └─┬───────┬─┘                      ▼
+//!        the job failed, or left   │   ▲   │ the key, the        ┌────────┐
+//!        objects unwritten         ▼   │   │ target or the data  │ Paused │
+//!                         ┌──────────┐ │   │ is refused          └────────┘
+//!                         │ Retrying │ │   └───────────────────────▶ │ ▲
+//!                         └────┬─────┘ │                             ▼ │ decided again: with each record, when it
+//!                              └───────┴──────────────────────────────┘ was fixed or allowed, at its next time
+//! ```
+//!
+//! Any phase may follow when it is decided again; a job that runs is never decided about.
 
 pub mod completeness;
 pub mod first_sync;
 pub mod guard;
 pub mod parking;
+mod phase;
+pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +38,8 @@ use schemas::element::ElementType;
 use schemas::sync::{Finished, Parked, Sync};
 use schemas::topics::murmur2;
 
-use self::guard::{Sampled, Snapshot};
+use self::guard::Snapshot;
+pub use self::phase::{Outcome, Phase, Retry, WaitsFor, ended, told_by_record, told_by_topics};
 
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
 /// sync job, and none is in JupiterOne later than a person would notice.
@@ -24,8 +49,8 @@ pub const DEBOUNCE_MS: i64 = 5_000;
 const SPREAD_STEPS: u32 = 1_000;
 /// They are spread over one part of the interval in so many (count).
 const SPREAD_PART: i64 = 10;
-/// How far another machine's clock may be ahead (ms): no machine that keeps time is.
-const CLOCK_TOLERANCE_MS: i64 = 60 * 60 * 1000;
+/// How far another machine's clock may be ahead (ms). More means that the clock is wrong.
+pub const CLOCK_TOLERANCE_MS: i64 = 60 * 60 * 1000;
 
 /// How pressing it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,52 +72,48 @@ pub struct Rules {
     pub max_deleted_fraction: f64,
     /// The guard: how many objects of a type a job may delete whatever the part.
     pub max_deleted_count: u32,
+    /// Whether API keys are uploaded with the class `NHI` too.
+    pub nhi_class: bool,
 }
 
 /// What a plan is made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Situation<'a> {
-    /// The organization's id.
     pub organization_id: &'a str,
     /// All that is known, at the end of the partition.
     pub state: &'a State,
-    /// What JupiterOne holds.
     pub sync: &'a Sync,
-    /// The configuration's.
     pub rules: &'a Rules,
     /// The partition that it was read from.
     pub partition: i32,
     /// How many partitions the graph topic has.
     pub partitions: i32,
-    /// Since when the revision is another than the finished one, as far as this process knows (ms).
-    pub unsynced_since_ms: i64,
+    /// Why another organization keeps it from its target, if so.
+    pub conflict: Option<&'a str>,
+    /// Whether a job may start: few enough others run.
+    pub has_turn: bool,
     /// Now (ms).
     pub now_ms: i64,
     /// How pressing it is.
     pub urgency: Urgency,
 }
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plan {
-    /// JupiterOne holds what the graph says.
-    Nothing,
-    /// There is something to do, and not yet.
-    Wait,
-    /// There is something to do, and it must not be done.
-    Refuse(String),
-    /// A sync job of the graph as it is.
-    Sync(Job),
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What the organization's synchronization is doing.
+    pub phase: Phase,
+    /// The job to start.
+    pub job: Option<Job>,
+    /// What the sync topic must say.
+    pub record: Sync,
 }
 
 /// What a sync job is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
-    /// Of the snapshot.
     pub revision: i64,
     /// Why, for the log.
     pub cause: &'static str,
-    /// Of its objects.
     pub snapshot: Snapshot,
     /// Types that must not be deleted by absence.
     pub partial_types: Vec<String>,
@@ -100,8 +121,8 @@ pub struct Job {
     pub parked: Vec<Parked>,
     /// What the snapshot does not know, in words.
     pub incomplete: Vec<String>,
-    /// Whether the target has to be asked first what it holds.
-    pub asks: bool,
+    /// Whether a job of its own has to find out first what the target holds.
+    pub needs_probe: bool,
 }
 
 impl Job {
@@ -113,38 +134,73 @@ impl Job {
     }
 }
 
-/// Decides.
-pub fn plan(situation: &Situation<'_>) -> Plan {
-    let poll = situation.state.poll();
-    let Some(cause) = cause(situation, &poll) else { return Plan::Nothing };
+/// Decides what follows the phase before; none: the organization was just met.
+pub fn next(previous: Option<&Phase>, situation: &Situation<'_>) -> Decision {
+    let Situation { state, sync, now_ms, .. } = *situation;
+    let mut record = sync.clone();
+    let (phase, job) = match decide(previous, situation) {
+        Ok(job) if situation.has_turn => {
+            (Phase::Uploading { revision: job.revision, cause: job.cause }, Some(job))
+        }
+        Ok(job) => (Phase::Waiting(WaitsFor::Turn { cause: job.cause }), None),
+        Err(phase) => (phase, None),
+    };
+    match &phase {
+        Phase::Synced { .. } => {
+            (record.paused, record.wait) = (None, None);
+            record_held(state, &mut record);
+        }
+        Phase::Paused { reason, retry: None } => phase::record_pause(&mut record, reason, now_ms),
+        Phase::Paused { .. } | Phase::Waiting(_) | Phase::Uploading { .. } | Phase::Retrying { .. } => {}
+    }
+    Decision { phase, job, record }
+}
+
+/// The job that is due, or the phase in which none is.
+fn decide(previous: Option<&Phase>, situation: &Situation<'_>) -> Result<Job, Phase> {
+    let Situation { organization_id, state, sync, rules, now_ms, .. } = *situation;
+    let poll = state.poll();
+    let paused = |reason: String| Phase::Paused { reason, retry: None };
+    if let Some(reason) = situation.conflict {
+        return Err(paused(reason.to_owned()));
+    }
+    if let Some(phase) = phase::recorded(sync, poll.revision, now_ms) {
+        return Err(phase);
+    }
+    let Some(cause) = cause(situation, &poll) else {
+        let ended_ms = sync.finished.as_ref().map_or(now_ms, |finished| finished.ended_ts_ms);
+        return Err(Phase::Synced { until_ms: full_sync_due_ms(organization_id, rules, ended_ms) });
+    };
     if let Some(reason) = misplaced(situation, &poll) {
-        return Plan::Refuse(reason);
+        return Err(paused(reason));
     }
-    if !completeness::was_whole(situation.state, &Collection::Organization) {
-        return Plan::Wait;
+    if !completeness::was_whole(state, &Collection::Organization) {
+        return Err(Phase::Waiting(WaitsFor::Listing));
     }
-    let waited_ms = situation.now_ms - situation.unsynced_since_ms;
-    if situation.urgency == Urgency::Patient && !poll.ended && waited_ms < DEBOUNCE_MS {
-        return Plan::Wait;
+    if situation.urgency == Urgency::Patient && !poll.ended {
+        let until_ms = phase::poll_bound_ms(previous, now_ms);
+        if now_ms < until_ms {
+            return Err(Phase::Waiting(WaitsFor::Poll { until_ms }));
+        }
     }
-    let account = ElementType::Account.entity_key(situation.organization_id);
-    if situation.state.graph().get(&account).is_none() {
-        return Plan::Refuse(
+    let account = ElementType::Account.entity_key(organization_id);
+    if state.graph().get(&account).is_none() {
+        return Err(paused(
             "the graph has no anthropic_account, so a sync job would delete the account from JupiterOne; run \
-             `producer poll`, and look for why if that does not bring it back"
+             `producer poll`; if that does not bring the account back, see why its listing fails"
                 .to_owned(),
-        );
+        ));
     }
     // Only trying finds out whether JupiterOne takes by now what it refused.
     let parked = if tries_all(situation) { Vec::new() } else { unchanged(situation) };
-    let partial_types = partial_types(situation.state, &parked);
+    let partial_types = partial_types(state, &parked);
     if let Some(reason) = guarded(situation, &poll, &partial_types) {
-        return Plan::Refuse(reason);
+        return Err(paused(reason));
     }
-    let incomplete = completeness::incomplete(situation.state);
-    let snapshot = Snapshot::of(situation.state);
-    let asks = first_sync::is_unasked(situation.sync, poll.revision);
-    Plan::Sync(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete, asks })
+    let incomplete = completeness::incomplete(state);
+    let snapshot = Snapshot::of(state);
+    let needs_probe = first_sync::needs_probe(sync, poll.revision);
+    Ok(Job { revision: poll.revision, cause, snapshot, partial_types, parked, incomplete, needs_probe })
 }
 
 /// How many objects a sync job of the graph as it is would delete, by type, against the last finished one; at the most,
@@ -155,30 +211,21 @@ pub fn deletions(state: &State, sync: &Sync) -> BTreeMap<String, i64> {
     finished.map(|finished| guard::deletions(finished, state, &partial_types)).unwrap_or_default()
 }
 
-/// What is held now, where the last finished job's record says otherwise although the graph is the same.
-pub fn newly_held(state: &State, sync: &Sync) -> Option<Sampled> {
-    let finished = sync.finished.as_ref()?;
-    if finished.revision != state.poll().revision || (state.holds().is_empty() && finished.held.is_empty()) {
-        return None;
+/// Records what is held now, where the last finished job's record says otherwise although the graph is the same: the
+/// approval of a hold explains its deletion, although no sync job ran between the two.
+fn record_held(state: &State, sync: &mut Sync) {
+    let Some(finished) = &mut sync.finished else { return };
+    if finished.revision == state.poll().revision && !(state.holds().is_empty() && finished.held.is_empty()) {
+        let held = guard::held(state);
+        (finished.held, finished.held_samples) = (held.counts, held.samples);
     }
-    Some(guard::held(state))
-        .filter(|held| held.counts != finished.held || held.samples != finished.held_samples)
-}
-
-/// Whether JupiterOne holds another revision than the graph's, or not all of it.
-pub fn is_unsynced(state: &State, sync: &Sync) -> bool {
-    let poll = state.poll();
-    let finished = sync.finished.as_ref();
-    finished.map(|finished| finished.revision) != Some(poll.revision)
-        || is_remade(sync, &poll)
-        || unwritten(sync).is_some()
 }
 
 /// What JupiterOne did not write of the last finished job, in words.
 pub fn unwritten(sync: &Sync) -> Option<String> {
     let finished = sync.finished.as_ref().filter(|finished| finished.unwritten > 0)?;
     Some(format!(
-        "JupiterOne finished sync job {} without writing {} objects; the job is repeated, less and less often",
+        "JupiterOne finished sync job {} without writing {} objects; the job is repeated with growing pauses",
         finished.job_id, finished.unwritten
     ))
 }
@@ -186,10 +233,12 @@ pub fn unwritten(sync: &Sync) -> Option<String> {
 /// Why a job is wanted; `None`: it is not.
 fn cause(situation: &Situation<'_>, poll: &Poll) -> Option<&'static str> {
     let Some(finished) = &situation.sync.finished else { return Some("first") };
-    if finished.revision != poll.revision || is_remade(situation.sync, poll) {
+    if finished.revision != poll.revision || is_recreated(situation.sync, poll) {
         Some("changes")
     } else if situation.urgency == Urgency::Forced {
         Some("asked for")
+    } else if is_other_form(situation, finished) {
+        Some("nhi_class changed")
     } else if finished.unwritten > 0 {
         Some("objects were not written")
     } else if is_over(situation, finished.ended_ts_ms) {
@@ -217,10 +266,17 @@ fn is_over(situation: &Situation<'_>, ts_ms: i64) -> bool {
     now_ms >= full_sync_due_ms(organization_id, rules, ts_ms) || ts_ms - now_ms > CLOCK_TOLERANCE_MS
 }
 
-/// Whether a job tries again what JupiterOne refused: a person asked, or the last that did is as long ago as the
-/// interval, whatever jobs came since.
+/// Whether the last job uploaded objects in another form than the configuration now asks for.
+fn is_other_form(situation: &Situation<'_>, finished: &Finished) -> bool {
+    finished.nhi_class.unwrap_or_default() != situation.rules.nhi_class
+}
+
+/// Whether a job tries again what JupiterOne refused: a person asked, it has another form now, or the last that did is as
+/// long ago as the interval, whatever jobs came since.
 fn tries_all(situation: &Situation<'_>) -> bool {
-    let is_due = |finished: &Finished| is_over(situation, finished.tried_all_ts_ms);
+    let is_due = |finished: &Finished| {
+        is_over(situation, finished.tried_all_ts_ms) || is_other_form(situation, finished)
+    };
     situation.urgency == Urgency::Forced || situation.sync.finished.as_ref().is_none_or(is_due)
 }
 
@@ -235,8 +291,8 @@ fn partial_types(state: &State, parked: &[Parked]) -> Vec<String> {
     types.into_iter().map(|kind| kind.name().to_owned()).collect()
 }
 
-/// Whether the last job left types partial that need not be any more: what JupiterOne holds of them from before may
-/// be gone.
+/// Whether the last job left types partial that are complete now: what JupiterOne holds of them from before may be
+/// gone.
 fn fills_a_gap(situation: &Situation<'_>, finished: &Finished) -> bool {
     !finished.partial_types.is_empty() && {
         let partial_types = partial_types(situation.state, &unchanged(situation));
@@ -249,23 +305,24 @@ fn misplaced(situation: &Situation<'_>, poll: &Poll) -> Option<String> {
     let elements = i64::try_from(situation.state.graph().len()).unwrap_or(i64::MAX);
     if poll.partition_count != situation.partitions {
         Some(format!(
-            "the organization was written when the topics had {} partitions, and the graph topic has {}; give the \
-             topics a new prefix (kafka.topic_prefix) and poll again; one `sink approve` follows",
+            "the organization was written when the topics had {} partitions, and the graph topic has {}; set \
+             a new kafka.topic_prefix and poll again; then run `anthropic-graph sync approve` once",
             poll.partition_count, situation.partitions
         ))
     } else if schemas::topics::partition(situation.organization_id, situation.partitions)
         != situation.partition
     {
         Some(format!(
-            "the organization is in partition {}, where it does not belong: another program wrote it, or the topics were \
-             changed; give them a new prefix (kafka.topic_prefix) and poll again; one `sink approve` follows",
+            "the organization is in partition {}, where it does not belong: another program wrote it, or the \
+             topics were changed; set a new kafka.topic_prefix and poll again; then run `anthropic-graph sync \
+             approve` once",
             situation.partition
         ))
     } else if poll.element_count != elements {
         Some(format!(
-            "the graph topic gives {elements} elements where its coverage says {}; records of it are missing; \
-             give the topics a new prefix (kafka.topic_prefix) and poll again, or begin anew \
-             from what raw has with `processor reset`; one `sink approve` follows",
+            "the graph topic has {elements} elements, but its coverage counts {}: records are missing; set a \
+             new kafka.topic_prefix and poll again, or rebuild from the raw topic with `anthropic-graph \
+             reset`; then run `anthropic-graph sync approve` once",
             poll.element_count
         ))
     } else {
@@ -278,7 +335,7 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
     let Situation { state, sync, rules, .. } = *situation;
     let revision = poll.revision;
     let way_out = format!(
-        "if that is right, run `sink approve --organization {} --revision {revision} --by $(id -un)`",
+        "if that is right, run `anthropic-graph sync approve --organization {} --revision {revision} --by $(id -un)`",
         sync.organization_name
     );
     let is_approved = guard::approved(sync).is_some_and(|approval| approval.revision <= revision);
@@ -298,15 +355,15 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
         let much: Vec<String> =
             refused.iter().map(|(kind, deleted, before)| format!("{deleted} of {before} {kind}")).collect();
         return Some(format!(
-            "a sync job of revision {revision} would delete {}, more than max_deleted_fraction and \
-             max_deleted_count allow and than approvals of held deletions explain; {way_out}",
+            "a sync job of revision {revision} would delete {}, which is more than max_deleted_fraction, \
+             max_deleted_count and approved holds allow; {way_out}",
             much.join(" and ")
         ));
     }
-    if is_remade(sync, poll) && !is_approved {
+    if is_recreated(sync, poll) && !is_approved {
         return Some(format!(
-            "the graph is at revision {revision} with {} elements, and JupiterOne holds revision {} with {} \
-             objects: the graph topic was made anew; {way_out}",
+            "the graph is at revision {revision} with {} elements, but JupiterOne holds revision {} with {} \
+             objects: the graph topic was re-created; {way_out}",
             poll.element_count,
             finished.revision,
             finished.counts.values().sum::<i64>()
@@ -315,8 +372,8 @@ fn guarded(situation: &Situation<'_>, poll: &Poll, partial_types: &[String]) -> 
     None
 }
 
-/// Whether the graph is another one than the finished job's: its revisions began anew.
-fn is_remade(sync: &Sync, poll: &Poll) -> bool {
+/// Whether the graph was re-created after the finished job: its revisions started again.
+pub fn is_recreated(sync: &Sync, poll: &Poll) -> bool {
     sync.finished.as_ref().is_some_and(|finished| {
         let parked: i64 = parking::counts(&sync.parked).values().sum();
         let elements = finished.counts.values().sum::<i64>() + parked;

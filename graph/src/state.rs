@@ -1,29 +1,32 @@
 //! The fold of the graph topic: what a restart needs, and what the sink uploads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use schemas::{
-    codec::{DecodeError, GraphValue},
+    codec::{DecodeError, Digest},
     collection::POLL,
-    coverage::{Coverage, Hold, Poll, Withheld},
-    element::Element,
+    coverage::{Coverage, Hold, HoldState, Poll, Withheld},
+    encoded::EncodedElement,
+    graph_value::GraphValue,
     topics::partition,
 };
 
-use crate::elements::Graph;
+use crate::{
+    change::{Change, Images},
+    nodes::Nodes,
+};
 
 const COVERAGE: &str = "coverage/";
 const HOLD: &str = "hold/";
 const WITHHELD: &str = "withheld/";
 /// No element's key: those begin with their type.
 const BARRIER: &str = "barrier";
-/// Begins what a barrier's key has in the place of an organization id.
+/// Begins what a barrier's key has in the place of an organization ID.
 const BARRIER_OWNER: &str = "anthropic-graph.";
 
 /// A key of the graph topic, without its organization.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GraphKey {
-    /// An element's key.
     Element(String),
     /// A collection's name, or `poll`.
     Coverage(String),
@@ -47,7 +50,7 @@ pub fn barrier_key(of: i32, partition_count: i32) -> String {
 }
 
 impl GraphKey {
-    /// The record's key: organization id `/` and, for what is no element, `coverage/`, `hold/` or `withheld/`.
+    /// The record's key: organization ID `/` and, for other records, `coverage/`, `hold/` or `withheld/`.
     pub fn format(&self, organization_id: &str) -> String {
         match self {
             Self::Element(key) => format!("{organization_id}/{key}"),
@@ -58,7 +61,7 @@ impl GraphKey {
         }
     }
 
-    /// The organization id and the key; `None` for a key without an organization.
+    /// The organization ID and the key; `None` for a key without an organization.
     pub fn parse(key: &str) -> Option<(&str, Self)> {
         let (organization_id, rest) = key.split_once('/')?;
         let parsed = if let Some(collection) = rest.strip_prefix(COVERAGE) {
@@ -76,47 +79,89 @@ impl GraphKey {
     }
 }
 
+/// A record of the graph topic, a tombstone if it has no value.
+pub type GraphRecord = (GraphKey, Option<GraphValue>);
+
 /// A record of the graph topic that cannot be folded.
 #[derive(Debug, thiserror::Error)]
 pub enum FoldError {
     /// The key names no organization.
-    #[error("the key {0:?} does not begin with an organization id and a slash")]
+    #[error("the key {0:?} does not begin with an organization ID and a slash")]
     Key(String),
     /// The value is of another kind than its key says, or of another element.
-    #[error("the value under the key {0:?} is of another kind, or of another element, than the key says")]
+    #[error("the value does not match its key {0:?}: it has another kind or belongs to another element")]
     Kind(String),
     /// The value cannot be decoded.
     #[error("the value under the key {key:?} cannot be decoded")]
     Value {
-        /// The record's key.
         key: String,
-        /// Why.
         #[source]
         source: DecodeError,
     },
 }
 
-/// One organization's state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
-    graph: Graph,
+    nodes: Nodes,
     coverage: BTreeMap<String, Coverage>,
     holds: BTreeMap<String, Hold>,
-    /// How many holds there are by collection and state of the hold: a listing does not look at the holds of others.
-    held: BTreeMap<String, BTreeMap<String, usize>>,
+    /// How many holds there are by collection, state of the hold, and time of its proposal (ms): a listing does not look at
+    /// the holds of others.
+    held: BTreeMap<String, BTreeMap<HoldState, BTreeMap<i64, usize>>>,
     withheld: BTreeMap<String, Withheld>,
-    /// Keys of elements and withheld relationships by the collection that owns them.
-    owned: BTreeMap<String, BTreeSet<String>>,
-    /// Keys of relationships, withheld or not, by the key of an end.
-    by_end: BTreeMap<String, BTreeSet<String>>,
     /// As far as raw has been read, by coverage.
     read_offset: Option<i64>,
 }
 
+/// The elements of an organization's graph.
+#[derive(Debug, Clone, Copy)]
+pub struct Graph<'a>(&'a Nodes);
+
+impl<'a> Graph<'a> {
+    /// The element of that key.
+    pub fn get(self, key: &str) -> Option<&'a EncodedElement> {
+        self.0.element(key)
+    }
+
+    /// Whether there is an element of that key.
+    pub fn contains(self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// All elements in the order of their keys.
+    pub fn elements(self) -> impl Iterator<Item = &'a EncodedElement> {
+        self.0.elements()
+    }
+
+    /// All elements in no order.
+    pub fn iter(self) -> impl Iterator<Item = &'a EncodedElement> {
+        self.0.iter()
+    }
+
+    /// How many elements there are.
+    pub fn len(self) -> usize {
+        self.0.element_count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a resource was mapped to: the element that is the resource's own, and how many relationships of its collection
+/// end there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MappedResource {
+    pub(crate) element: EncodedElement,
+    pub(crate) relationships: usize,
+    pub(crate) resource: Digest,
+    pub(crate) context: Digest,
+}
+
 impl State {
-    /// The elements.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
+    pub fn graph(&self) -> Graph<'_> {
+        Graph(&self.nodes)
     }
 
     /// Coverage by collection, that of the polls under `poll`.
@@ -129,9 +174,18 @@ impl State {
         &self.holds
     }
 
-    /// How many holds of a collection are in that state (of [`schemas::coverage::hold_state`]).
-    pub fn held(&self, collection: &str, hold_state: &str) -> usize {
-        self.held.get(collection).and_then(|counts| counts.get(hold_state)).copied().unwrap_or_default()
+    /// How many holds of a collection are in that state.
+    pub fn held(&self, collection: &str, hold_state: &HoldState) -> usize {
+        self.counts(collection, hold_state).map_or(0, |counts| counts.values().sum())
+    }
+
+    /// When the oldest hold of a collection in that state was proposed (ms since 1970).
+    pub fn held_since(&self, collection: &str, hold_state: &HoldState) -> Option<i64> {
+        self.counts(collection, hold_state)?.keys().next().copied()
+    }
+
+    fn counts(&self, collection: &str, hold_state: &HoldState) -> Option<&BTreeMap<i64, usize>> {
+        self.held.get(collection)?.get(hold_state)
     }
 
     /// Withheld relationships by key.
@@ -154,24 +208,47 @@ impl State {
         self.newest_poll().map_or(0, |poll| poll.revision)
     }
 
-    /// Offset of the newest raw record that coverage tells of; nothing at or before it is new.
+    /// Offset of the newest raw record that coverage mentions; nothing at or before it is new.
     pub fn read_offset(&self) -> Option<i64> {
         self.read_offset
     }
 
     /// The element of that key, or the relationship withheld under it.
-    pub fn known(&self, key: &str) -> Option<&Element> {
-        self.graph.get(key).or_else(|| self.withheld.get(key).map(|withheld| &withheld.element))
+    pub fn known(&self, key: &str) -> Option<EncodedElement> {
+        let withheld = || self.withheld.get(key).map(|withheld| EncodedElement::of(&withheld.element));
+        self.nodes.element(key).cloned().or_else(withheld)
     }
 
-    /// Keys of what a collection owns, withheld relationships included.
+    /// Keys of what a collection owns, withheld relationships included, in no order.
     pub fn owned_by(&self, collection: &str) -> impl Iterator<Item = &str> {
-        self.owned.get(collection).into_iter().flatten().map(String::as_str)
+        self.nodes.owned_by(collection).map(|id| self.nodes.key(id))
     }
 
-    /// Keys of the relationships with that end, withheld ones included.
+    /// Keys of the relationships with that end, withheld ones included, in no order.
     pub fn relationships_of(&self, end: &str) -> impl Iterator<Item = &str> {
-        self.by_end.get(end).into_iter().flatten().map(String::as_str)
+        self.nodes.relationships_of(end)
+    }
+
+    pub(crate) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Folds the elements' records: what the changes of the graph leave.
+    pub(crate) fn fold_changes(&mut self, changes: &[Change]) {
+        for Images { before, after } in changes.iter().filter(|it| it.is_of_graph()).map(|it| &it.images) {
+            match (before, after) {
+                (_, Some(after)) => self.nodes.put(after.clone()),
+                (Some(before), None) => self.nodes.remove(before.key()),
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Remembers what resources were mapped to. It is what the records say that were folded just before.
+    pub(crate) fn remember(&mut self, mapped: Vec<MappedResource>) {
+        for MappedResource { element, relationships, resource, context } in mapped {
+            self.nodes.set_mapped(element.key(), relationships, resource, context);
+        }
     }
 
     /// Folds one record, a tombstone if there is no value.
@@ -203,74 +280,54 @@ impl State {
     }
 
     fn fold_element(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
-        let before = match value {
-            Some(GraphValue::Element(element)) if element.key == key => {
-                self.index(&element);
-                self.graph.put(*element)
-            }
-            None => self.graph.remove(key),
+        match value {
+            Some(GraphValue::Element(element)) if element.key() == key => self.nodes.put(element),
+            None => self.nodes.remove(key),
             Some(_) => return Err(FoldError::Kind(key.to_owned())),
-        };
-        self.unindex(before);
+        }
         Ok(())
     }
 
     fn fold_hold(&mut self, key: &str, hold: Option<Hold>) {
+        self.nodes.touch_key(key);
         if let Some(hold) = &hold {
-            let counts = self.held.entry(hold.collection.clone()).or_default();
-            *counts.entry(hold.state.clone()).or_default() += 1;
+            let states = self.held.entry(hold.collection.clone()).or_default();
+            let counts = states.entry(hold.state.clone()).or_default();
+            *counts.entry(hold.proposed_ts_ms).or_default() += 1;
         }
         let before = match hold {
             Some(hold) => self.holds.insert(key.to_owned(), hold),
             None => self.holds.remove(key),
         };
         let Some(before) = before else { return };
-        let counts = self.held.get_mut(&before.collection).expect("each hold is counted");
-        let count = counts.get_mut(&before.state).expect("each hold is counted");
+        let states = self.held.get_mut(&before.collection).expect("each hold is counted");
+        let counts = states.get_mut(&before.state).expect("each hold is counted");
+        let count = counts.get_mut(&before.proposed_ts_ms).expect("each hold is counted");
         *count -= 1;
         if *count == 0 {
-            counts.remove(&before.state);
+            counts.remove(&before.proposed_ts_ms);
         }
         if counts.is_empty() {
+            states.remove(&before.state);
+        }
+        if states.is_empty() {
             self.held.remove(&before.collection);
         }
     }
 
     fn fold_withheld(&mut self, key: &str, value: Option<GraphValue>) -> Result<(), FoldError> {
-        let before = match value {
+        match value {
             Some(GraphValue::Withheld(withheld)) if withheld.element.key == key => {
-                self.index(&withheld.element);
-                self.withheld.insert(key.to_owned(), *withheld)
+                self.nodes.withhold(&EncodedElement::of(&withheld.element));
+                self.withheld.insert(key.to_owned(), *withheld);
             }
-            None => self.withheld.remove(key),
+            None => {
+                self.nodes.release(key);
+                self.withheld.remove(key);
+            }
             Some(_) => return Err(FoldError::Kind(key.to_owned())),
-        };
-        self.unindex(before.map(|withheld| withheld.element));
+        }
         Ok(())
-    }
-
-    fn index(&mut self, element: &Element) {
-        self.owned.entry(element.collection.clone()).or_default().insert(element.key.clone());
-        for end in element.ends() {
-            self.by_end.entry(end.to_owned()).or_default().insert(element.key.clone());
-        }
-    }
-
-    /// Forgets an element in the indexes unless it is still known, in the graph or withheld.
-    fn unindex(&mut self, before: Option<Element>) {
-        let Some(before) = before.filter(|before| self.known(&before.key).is_none()) else { return };
-        let forget = |index: &mut BTreeMap<String, BTreeSet<String>>, under: &str| {
-            if let Some(keys) = index.get_mut(under) {
-                keys.remove(&before.key);
-                if keys.is_empty() {
-                    index.remove(under);
-                }
-            }
-        };
-        forget(&mut self.owned, &before.collection);
-        for end in before.ends() {
-            forget(&mut self.by_end, end);
-        }
     }
 }
 
@@ -286,7 +343,11 @@ impl States {
 
     /// One organization's state, an empty one if nothing is known of it.
     pub fn entry(&mut self, organization_id: &str) -> &mut State {
-        self.0.entry(organization_id.to_owned()).or_default()
+        // The state is there but for once: a name of its own for each record would cost more than the second look.
+        if !self.0.contains_key(organization_id) {
+            self.0.insert(organization_id.to_owned(), State::default());
+        }
+        self.0.get_mut(organization_id).expect("it was inserted just now")
     }
 
     /// All organizations in the order of their ids.

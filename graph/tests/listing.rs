@@ -6,33 +6,32 @@ use graph::{
     bounds::MAX_TEXT_BYTES,
     listing::{Assembler, Dropped, Leftover, Listing, Malformed, Unit},
 };
-use schemas::{
-    codec::{Raw, decode_raw, encode},
-    raw::{Decision, END, ListingOutcome, Mark, RawRecord, START, decision, outcome},
+use schemas::raw::{
+    Decision, DecisionKind, ListingOutcome, Manifest, Mark, MarkKind, Outcome, RawBody, RawRecord,
 };
 
-fn record(collection: &str, listing_id: &str) -> RawRecord {
-    raw::blank(collection, Some(listing_id))
+fn user(listing_id: &str, id: &str) -> RawRecord {
+    raw::record("users", Some(listing_id), RawBody::Resource(raw::user(id)))
 }
 
-fn user(listing_id: &str, id: &str) -> Raw {
-    read(&RawRecord { resource: Some(raw::user(id)), ..record("users", listing_id) })
-}
-
-fn manifest(listing_id: &str, count: i64) -> Raw {
-    read(&RawRecord { manifest: Some(raw::manifest(count)), ..record("users", listing_id) })
+fn manifest(listing_id: &str, count: i64) -> RawRecord {
+    raw::record("users", Some(listing_id), RawBody::Manifest(raw::manifest(count)))
 }
 
 fn start() -> Mark {
-    raw::mark(START)
+    raw::mark(MarkKind::Start)
 }
 
-fn read(record: &RawRecord) -> Raw {
-    decode_raw(&encode(record)).expect("a raw record")
+fn marked(mark: Mark) -> RawRecord {
+    raw::record("poll", Some("l"), RawBody::Mark(mark))
+}
+
+fn ids(listing: &Listing) -> Vec<&str> {
+    listing.resources.iter().map(|listed| listed.id()).collect()
 }
 
 /// Feeds records at the offsets 0, 1, 2, … and returns the listings.
-fn listings(assembler: &mut Assembler, records: Vec<Raw>) -> Vec<Listing> {
+fn listings(assembler: &mut Assembler, records: Vec<RawRecord>) -> Vec<Listing> {
     records
         .into_iter()
         .zip(0..)
@@ -49,7 +48,7 @@ fn a_manifest_closes_its_listing_whatever_the_order_of_the_resources() {
     let one = listings(&mut assembler, vec![user("l", "ada"), user("l", "bo"), manifest("l", 2)]);
     let other = listings(&mut assembler, vec![user("l", "bo"), user("l", "ada"), manifest("l", 2)]);
     assert_eq!(one, other);
-    assert_eq!(one[0].resources.keys().collect::<Vec<_>>(), ["ada", "bo"]);
+    assert_eq!(ids(&one[0]), ["ada", "bo"]);
     assert_eq!((one[0].offset, &one[0].damage), (2, &None));
     assert!(assembler.is_at_rest());
 }
@@ -70,10 +69,10 @@ fn an_empty_listing_is_whole() {
 #[test]
 fn a_missing_or_repeated_resource_damages_the_listing() {
     let missing = listings(&mut Assembler::default(), vec![user("l", "ada"), manifest("l", 2)]);
-    assert_eq!(missing[0].damage.as_deref(), Some("its manifest counts 2 resources, 1 were read"));
+    assert_eq!(missing[0].damage.as_deref(), Some("its manifest counts 2 resources, but 1 were read"));
     let twice =
         listings(&mut Assembler::default(), vec![user("l", "ada"), user("l", "ada"), manifest("l", 1)]);
-    assert_eq!(twice[0].damage.as_deref(), Some("a resource stands in it twice"));
+    assert_eq!(twice[0].damage.as_deref(), Some("it contains a resource twice"));
 }
 
 #[test]
@@ -81,16 +80,16 @@ fn a_listing_that_never_got_its_manifest_is_dropped() {
     let records = vec![user("old", "ada"), user("new", "bo"), manifest("new", 1)];
     let listings = listings(&mut Assembler::default(), records);
     assert_eq!(listings.len(), 1);
-    assert_eq!(listings[0].resources.keys().collect::<Vec<_>>(), ["bo"]);
+    assert_eq!(ids(&listings[0]), ["bo"]);
 }
 
 #[test]
 fn a_mark_or_another_organization_ends_a_listing_that_never_got_its_manifest() {
-    let other = RawRecord { organization_id: "other".to_owned(), ..manifest("new", 0).record };
-    for record in [RawRecord { mark: Some(start()), ..record("poll", "l") }, other] {
+    let other = RawRecord { organization_id: "other".to_owned(), ..manifest("new", 0) };
+    for record in [marked(start()), other] {
         let mut assembler = Assembler::default();
         assembler.take(user("old", "ada"), 0).expect("a resource");
-        assembler.take(read(&record), 1).expect("a unit");
+        assembler.take(record, 1).expect("a unit");
         assert!(assembler.is_at_rest());
         let leftover = Leftover {
             organization_id: raw::ORGANIZATION.to_owned(),
@@ -120,8 +119,8 @@ fn a_listing_that_is_too_large_is_dropped_and_what_follows_of_it_is_not_whole() 
         let Ok(Some(Unit::Listing(listing))) = assembler.take(manifest("l", 5), 5) else {
             panic!("no listing");
         };
-        assert_eq!(listing.damage.as_deref(), Some("its manifest counts 5 resources, 2 were read"));
-        assert_eq!(listing.resources.keys().collect::<Vec<_>>(), ["di", "ed"]);
+        assert_eq!(listing.damage.as_deref(), Some("its manifest counts 5 resources, but 2 were read"));
+        assert_eq!(ids(&listing), ["di", "ed"]);
     }
 }
 
@@ -173,7 +172,7 @@ fn a_spoilt_record_damages_the_listing_that_it_stands_in() {
 }
 
 #[test]
-fn a_listing_is_the_same_for_whoever_begins_behind_a_spoilt_record() {
+fn a_listing_is_the_same_for_a_reader_that_begins_after_a_spoilt_record() {
     let records = || vec![user("a", "ada"), manifest("a", 2)];
     let mut before = Assembler::default();
     before.spoil("o", "users", "unreadable".to_owned());
@@ -192,31 +191,27 @@ fn a_listing_that_lost_its_manifest_damages_no_later_one() {
 }
 
 #[test]
-fn a_record_that_is_nothing_or_two_things_is_refused() {
-    let refused = |record: RawRecord| Assembler::default().take(read(&record), 0).expect_err("refused");
-    let slash = RawRecord { organization_id: "a/coverage".to_owned(), ..record("users", "l") };
+fn a_record_that_belongs_nowhere_is_refused() {
+    let refused = |record: RawRecord| Assembler::default().take(record, 0).expect_err("refused");
+    let slash = RawRecord { organization_id: "a/coverage".to_owned(), ..manifest("l", 0) };
     assert_eq!(refused(slash), Malformed::Organization("a/coverage".to_owned()));
-    assert_eq!(refused(record("users", "l")), Malformed::Parts(0));
-    let two = RawRecord { mark: Some(start()), ..user("l", "ada").record };
-    assert_eq!(refused(two), Malformed::Parts(2));
-    let elsewhere = RawRecord { collection: "invites".to_owned(), ..user("l", "ada").record };
+    let elsewhere = RawRecord { collection: "invites".to_owned(), ..user("l", "ada") };
     assert_eq!(refused(elsewhere), Malformed::Collection("invites".to_owned()));
-    let another = RawRecord { collection: "api_keys".to_owned(), ..user("l", "ada").record };
+    let another = RawRecord { collection: "api_keys".to_owned(), ..user("l", "ada") };
     assert_eq!(refused(another), Malformed::Kind("api_keys".to_owned()));
-    let unknown = Mark { kind: "pause".to_owned(), ..start() };
-    let unknown = RawRecord { mark: Some(unknown), ..record("poll", "l") };
-    assert_eq!(refused(unknown), Malformed::Mark("pause".to_owned()));
-    let nameless = RawRecord { listing_id: None, ..user("l", "ada").record };
+    let unknown = Mark { kind: "pause".into(), ..start() };
+    assert_eq!(refused(marked(unknown)), Malformed::Mark("pause".into()));
+    let nameless = RawRecord { listing_id: None, ..user("l", "ada") };
     assert_eq!(refused(nameless), Malformed::NoListing("resource"));
 }
 
 #[test]
 fn a_text_that_changes_or_state_would_repeat_is_refused_beyond_its_bound() {
-    let taken = |record: RawRecord| Assembler::default().take(read(&record), 0).map(|_| ());
+    let taken = |record: RawRecord| Assembler::default().take(record, 0).map(|_| ());
     let long = |bytes: usize| "x".repeat(bytes);
     let decision = |by: &str, why: &str| {
         let decision = Decision {
-            kind: decision::APPROVE.to_owned(),
+            kind: DecisionKind::Approve,
             collection: None,
             element_key: None,
             listing_id: Some("l".to_owned()),
@@ -224,7 +219,7 @@ fn a_text_that_changes_or_state_would_repeat_is_refused_beyond_its_bound() {
             why: Some(why.to_owned()),
             decided_ts_ms: 1,
         };
-        RawRecord { decision: Some(decision), ..record("decision", "l") }
+        raw::record("decision", Some("l"), RawBody::Decision(decision))
     };
     assert_eq!(taken(decision(&long(MAX_TEXT_BYTES), &long(900_000))), Ok(()), "nothing repeats why");
     let by_many = taken(decision(&long(999_000), ""));
@@ -232,24 +227,21 @@ fn a_text_that_changes_or_state_would_repeat_is_refused_beyond_its_bound() {
 
     let line = |reason: &str| ListingOutcome {
         collection: "users".to_owned(),
-        outcome: outcome::FAILED.to_owned(),
+        outcome: Outcome::Failed,
         reason: Some(reason.to_owned()),
         http_status: None,
         request_id: None,
         listing_id: None,
     };
-    let marked = |reason: &str| {
-        let mark = Mark { kind: END.to_owned(), outcomes: vec![line(""), line(reason)], ..start() };
-        RawRecord { mark: Some(mark), ..record("poll", "l") }
+    let ended = |reason: &str| {
+        marked(Mark { kind: MarkKind::End, outcomes: vec![line(""), line(reason)], ..start() })
     };
     let of_parameters = |value: &str| {
-        let mut record = manifest("l", 0).record;
-        let parameters = [("limit".to_owned(), value.to_owned())];
-        record.manifest.as_mut().expect("a manifest").parameters = parameters.into();
-        record
+        let parameters = [("limit".to_owned(), value.to_owned())].into();
+        raw::record("users", Some("l"), RawBody::Manifest(Manifest { parameters, ..raw::manifest(0) }))
     };
-    let named = |name: &str| RawRecord { organization_name: name.to_owned(), ..manifest("l", 0).record };
-    for make in [&marked as &dyn Fn(&str) -> RawRecord, &of_parameters, &named] {
+    let named = |name: &str| RawRecord { organization_name: name.to_owned(), ..manifest("l", 0) };
+    for make in [&ended as &dyn Fn(&str) -> RawRecord, &of_parameters, &named] {
         assert_eq!(taken(make("short")), Ok(()));
         assert!(matches!(taken(make(&long(5_000))), Err(Malformed::TooLong { .. })));
     }

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use graph::{
-    jupiterone::properties,
+    jupiterone::{self, Members, properties},
     mapping::{self, Context},
 };
 use schemas::{
-    codec::{Raw, resource_digest},
-    collection::Collection,
+    collection::{Collection, Family},
+    element::{self, Content, Element, ElementType},
+    encoded::EncodedElement,
     raw::{
-        Actor, ApiKey, Configuration, DataResidency, Member, Organization, RawRecord, Resource, Scope, User,
-        Workspace,
+        Actor, ApiKey, Configuration, DataResidency, Member, Organization, Resource, Scope, User, Workspace,
     },
+    resource::{encode_resource, resource_digest},
 };
 use serde_json::{Value, json};
 
@@ -22,28 +23,15 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn map(collection: &Collection, tag: bool, resource: Resource) -> Vec<Value> {
+fn map(collection: &Collection, tag: bool, resource: &Resource) -> Vec<Value> {
     let configuration = Configuration {
         account_name: text("nimbus-prod"),
         tag_account_name: tag,
         max_deleted_fraction: 0.3,
         max_deleted_count: 20,
     };
-    let resource_digest = resource_digest(Some(&resource));
-    let record = RawRecord {
-        organization_id: ORGANIZATION.to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: collection.to_string(),
-        poll_id: None,
-        listing_id: None,
-        observed_ts_ms: 0,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: Some(resource),
-    };
     let context = Context::new(ORGANIZATION, collection, &configuration);
-    let elements = mapping::elements(&context, &Raw { record, resource_digest });
+    let elements = mapping::elements(&context, resource, resource_digest(&encode_resource(resource)));
     elements.iter().map(|element| Value::Object(properties(element))).collect()
 }
 
@@ -51,9 +39,9 @@ fn map(collection: &Collection, tag: bool, resource: Resource) -> Vec<Value> {
 fn an_organization_becomes_an_account_with_its_vendor() {
     let organization =
         Organization { id: ORGANIZATION.to_owned(), name: text("Nimbus Labs"), ..Organization::default() };
-    let resource = Resource { organization: Some(organization.into()), ..Resource::default() };
+    let resource = Resource::Organization(organization.into());
     assert_eq!(
-        map(&Collection::Organization, true, resource),
+        map(&Collection::Organization, true, &resource),
         [json!({
             "_key": format!("anthropic_account:{ORGANIZATION}"), "_type": "anthropic_account", "_class": ["Account"],
             "id": ORGANIZATION, "name": "Nimbus Labs", "displayName": "Nimbus Labs", "vendor": "Anthropic",
@@ -75,7 +63,7 @@ fn a_user_has_what_the_class_requires_null_where_it_is_unknown() {
     let account = format!("anthropic_account:{ORGANIZATION}");
     let key = format!("{account}|has|anthropic_user:user_01");
     assert_eq!(
-        map(&Collection::Users, false, Resource { user: Some(user.into()), ..Resource::default() }),
+        map(&Collection::Users, false, &Resource::User(user.into())),
         [
             json!({
                 "_key": "anthropic_user:user_01", "_type": "anthropic_user", "_class": ["User"], "id": "user_01",
@@ -91,9 +79,7 @@ fn a_user_has_what_the_class_requires_null_where_it_is_unknown() {
         ]
     );
     let nameless = User { id: "user_02".to_owned(), role: text("new_role"), ..User::default() };
-    let entity =
-        map(&Collection::Users, false, Resource { user: Some(nameless.into()), ..Resource::default() })
-            .remove(0);
+    let entity = map(&Collection::Users, false, &Resource::User(nameless.into())).remove(0);
     assert_eq!(
         entity,
         json!({
@@ -127,9 +113,9 @@ fn an_archived_workspace_of_a_later_generation_keeps_all_it_has() {
         user_profile_id: text("uprof_01"),
         ..Workspace::default()
     };
-    let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
+    let resource = Resource::Workspace(workspace.into());
     assert_eq!(
-        map(&Collection::Workspaces, true, resource).remove(0),
+        map(&Collection::Workspaces, true, &resource).remove(0),
         json!({
             "_key": "anthropic_workspace:wrkspc_01", "_type": "anthropic_workspace", "_class": ["Group"],
             "id": "wrkspc_01", "name": "Claude Code", "displayName": "Claude Code", "displayColor": "#D97757",
@@ -150,9 +136,9 @@ fn a_workspace_of_the_first_generation_omits_what_it_has_not() {
         created_at: text("2025-03-18T08:00:11.512903Z"),
         ..Workspace::default()
     };
-    let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
+    let resource = Resource::Workspace(workspace.into());
     assert_eq!(
-        map(&Collection::Workspaces, false, resource).remove(0),
+        map(&Collection::Workspaces, false, &resource).remove(0),
         json!({
             "_key": "anthropic_workspace:wrkspc_01", "_type": "anthropic_workspace", "_class": ["Group"],
             "id": "wrkspc_01", "name": "Production", "displayName": "Production", "displayColor": "#6C5BB9",
@@ -179,7 +165,7 @@ fn api_key() -> ApiKey {
 }
 
 fn map_key(api_key: ApiKey) -> Vec<Value> {
-    map(&Collection::ApiKeys, false, Resource { api_key: Some(api_key.into()), ..Resource::default() })
+    map(&Collection::ApiKeys, false, &Resource::ApiKey(api_key.into()))
 }
 
 #[test]
@@ -274,7 +260,7 @@ fn an_actor_is_the_same_in_whatever_form_the_api_names_it() {
     let service = with(Some(actor("service_account", "svac_01")), &[]);
     assert_eq!((service.len(), &service[0]["creatorType"]), (1, &json!("service_account")));
     assert_eq!(with(Some(actor("service_account_actor", "svac_01")), &[]), service);
-    // What is no actor's ID, or has a type of another kind, is not guessed at.
+    // What is not an actor's ID, or has a type of another kind, is not guessed.
     assert_eq!(with(None, &[("created_by", "\"system\""), ("principal", "7")])[0].get("createdBy"), None);
     let odd = with(Some(actor("", "user_01")), &[("created_by.type", "[]"), ("principal.type", "[]")]);
     assert_eq!((odd.len(), odd[0].get("creatorType")), (1, None));
@@ -297,8 +283,8 @@ fn a_workspace_that_was_archived_at_whatever_is_not_active() {
     for archived_at in ["1736942400", "true", "{\"at\":1}"] {
         let extra = BTreeMap::from([("archived_at".to_owned(), archived_at.to_owned())]);
         let workspace = Workspace { id: "wrkspc_01".to_owned(), extra, ..Workspace::default() };
-        let resource = Resource { workspace: Some(workspace.into()), ..Resource::default() };
-        let entity = map(&Collection::Workspaces, false, resource).remove(0);
+        let resource = Resource::Workspace(workspace.into());
+        let entity = map(&Collection::Workspaces, false, &resource).remove(0);
         assert_eq!((&entity["active"], entity.get("archivedOn")), (&json!(false), None), "{archived_at}");
     }
 }
@@ -313,7 +299,7 @@ fn a_member_is_assigned_with_the_workspace_role() {
     };
     let collection = Collection::Members("wrkspc_01".to_owned());
     assert_eq!(
-        map(&collection, true, Resource { member: Some(member.into()), ..Resource::default() }),
+        map(&collection, true, &Resource::Member(member.into())),
         [json!({
             "_key": "anthropic_user:user_01|assigned|anthropic_workspace:wrkspc_01",
             "_type": "anthropic_user_assigned_workspace", "_class": "ASSIGNED", "displayName": "ASSIGNED",
@@ -321,4 +307,96 @@ fn a_member_is_assigned_with_the_workspace_role() {
             "role": "workspace_developer",
         })]
     );
+}
+
+/// A line of the documentation's table of relationships.
+fn documented(kind: ElementType, [from, to]: [ElementType; 2]) -> String {
+    let word = |kind: ElementType| match kind.name().trim_start_matches("anthropic_") {
+        "api_key" => "API key".to_owned(),
+        word => word.to_owned(),
+    };
+    let of_workspace = if kind.description().family == Family::Members { "/<workspace id>" } else { "" };
+    let owner = kind.description().family.name();
+    format!(
+        "| `{}` | {} | {} → {} | `{owner}{of_workspace}` |",
+        kind.name(),
+        kind.class(),
+        word(from),
+        word(to)
+    )
+}
+
+#[test]
+fn the_documentation_describes_each_type_as_the_table_does() {
+    let document = include_str!("../../docs/mapping.md");
+    for kind in ElementType::ALL {
+        let line = match kind.description().ends {
+            Some(ends) => documented(kind, ends),
+            None => format!("## `{}`, class {}, key `{}:<", kind.name(), kind.class(), kind.name()),
+        };
+        assert!(document.contains(&line), "docs/mapping.md lacks {line}");
+    }
+    let described =
+        document.lines().filter(|line| line.starts_with("| `anthropic_") || line.starts_with("## `"));
+    assert_eq!(described.count(), ElementType::ALL.len());
+}
+
+#[test]
+fn an_api_key_of_the_class_nhi_is_owned_by_whom_it_acts_as_else_by_its_creator() {
+    let user = |id: &str, email: &[&str]| element::User {
+        id: id.to_owned(),
+        name: "Ada Diaz".to_owned(),
+        email: email.iter().map(|it| (*it).to_owned()).collect(),
+        ..element::User::default()
+    };
+    let users = [user("user_ada", &["ada@nimbus.example"]), user("user_bob", &[])];
+    let users = users.map(|user| Element::new(ORGANIZATION, "users", Content::User(user.into())));
+    let users = users.map(|user| EncodedElement::of(&user));
+    let members = Members::of(users.iter());
+    let (ada, bob, left) = (Some(("user", "user_ada")), Some(("user", "user_bob")), Some(("user", "user_x")));
+    let service = Some(("service_account", "svac_1"));
+    for (principal, creator, status, owner) in [
+        (None, ada, "assigned", Some("ada@nimbus.example")),
+        (None, bob, "assigned", Some("Ada Diaz")),
+        (bob, ada, "assigned", Some("Ada Diaz")),
+        (service, ada, "assigned", Some("ada@nimbus.example")),
+        (ada, left, "assigned", Some("ada@nimbus.example")),
+        (left, ada, "orphaned", None),
+        (None, left, "orphaned", None),
+        (service, left, "orphaned", None),
+        (service, service, "unassigned", None),
+        (None, None, "unassigned", None),
+    ] {
+        let of = |actor: Option<(&str, &str)>| {
+            (actor.map(|(kind, _)| kind.to_owned()), actor.map(|(_, id)| id.to_owned()))
+        };
+        let ((creator_type, created_by), (principal_type, principal_id)) = (of(creator), of(principal));
+        let key = element::ApiKey {
+            id: "apikey_1".to_owned(),
+            name: "ci".to_owned(),
+            creator_type,
+            created_by,
+            principal_type,
+            principal_id,
+            ..element::ApiKey::default()
+        };
+        let key = Element::new(ORGANIZATION, "api_keys", Content::ApiKey(key.into()));
+        let mut json = Vec::new();
+        jupiterone::write(&key, members.owner(&EncodedElement::of(&key)).as_ref(), |_| true, &mut json);
+        let mut expected = properties(&key);
+        expected.insert("_class".to_owned(), json!(["AccessKey", "NHI"]));
+        for (name, value) in [
+            ("nhiType", json!("api_key")),
+            ("isAi", json!(true)),
+            ("aiConfidence", json!("confirmed")),
+            ("aiPlatform", json!("anthropic")),
+            ("nhiOwnerStatus", json!(status)),
+        ] {
+            expected.insert(name.to_owned(), value);
+        }
+        expected.extend(owner.map(|owner| ("owner".to_owned(), json!(owner))));
+        let found: Value = serde_json::from_slice(&json).expect("JSON");
+        assert_eq!(found, Value::Object(expected), "{principal:?} {creator:?}");
+    }
+    assert_eq!(members.owner(&users[0]), None, "a user is not a machine identity");
 }

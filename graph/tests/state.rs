@@ -1,55 +1,42 @@
 //! Laws of the fold of the graph topic.
 
+use std::collections::BTreeMap;
+
 use graph::{
-    elements::{Change, Graph},
+    change::Images,
     state::{GraphKey, State, States},
 };
 use proptest::{collection::btree_map, prelude::*};
 use schemas::{
-    codec::GraphValue,
     coverage::Withheld,
-    element::{Element, ElementType},
+    element::{Content, Element, ElementType, Ends, User, UserAssignedWorkspace},
+    encoded::EncodedElement,
+    graph_value::GraphValue,
 };
 
 const ORGANIZATION: &str = "3f0b6c1e";
 
-fn element(kind: ElementType, key: String, ends: Option<(String, String)>, display_name: &str) -> Element {
-    let (from_key, to_key) = ends.unzip();
-    Element {
-        key,
-        kind: kind.name().to_owned(),
-        class: kind.class().to_owned(),
-        display_name: display_name.to_owned(),
-        organization_id: ORGANIZATION.to_owned(),
-        collection: if kind.is_relationship() { "members/w" } else { "users" }.to_owned(),
-        digest: "0.0".to_owned(),
-        from_key,
-        to_key,
-        account_name: None,
-        account: None,
-        user: None,
-        workspace: None,
-        api_key: None,
-        user_assigned_workspace: None,
-    }
-}
-
-fn user(id: u8, display_name: &str) -> Element {
-    element(ElementType::User, ElementType::User.entity_key(&id.to_string()), None, display_name)
+fn user(id: u8, name: &str) -> Element {
+    let user = User { id: id.to_string(), name: name.to_owned(), ..User::default() };
+    Element::new(ORGANIZATION, "users", Content::User(Box::new(user)))
 }
 
 fn assigned(id: u8) -> Element {
-    let (from, to) = (ElementType::User.entity_key(&id.to_string()), ElementType::Workspace.entity_key("w"));
-    let kind = ElementType::UserAssignedWorkspace;
-    element(kind, kind.relationship_key(&from, &to), Some((from, to)), "ASSIGNED")
+    let ends = Ends {
+        from_key: ElementType::User.entity_key(&id.to_string()),
+        to_key: ElementType::Workspace.entity_key("w"),
+    };
+    let content = Content::UserAssignedWorkspace(ends, UserAssignedWorkspace::default());
+    Element::new(ORGANIZATION, "members/w", content)
 }
 
 prop_compose! {
     /// A graph of up to twenty users, each with one of three names and with a membership or none.
-    fn graph()(users in btree_map(0u8..20, (0usize..3, any::<bool>()), 0..20)) -> Graph {
-        users.into_iter().flat_map(|(id, (name, member))| {
+    fn graph()(users in btree_map(0u8..20, (0usize..3, any::<bool>()), 0..20)) -> BTreeMap<String, Element> {
+        let elements = users.into_iter().flat_map(|(id, (name, member))| {
             std::iter::once(user(id, ["a", "b", "c"][name])).chain(member.then(|| assigned(id)))
-        }).collect()
+        });
+        elements.map(|element| (element.key.clone(), element)).collect()
     }
 }
 
@@ -57,13 +44,14 @@ proptest! {
     #[test]
     fn folding_the_records_of_a_graph_gives_the_graph_and_tombstones_give_nothing(a in graph()) {
         let mut states = States::default();
-        for element in a.elements() {
+        for element in a.values() {
             let key = GraphKey::Element(element.key.clone()).format(ORGANIZATION);
-            let value = GraphValue::Element(Box::new(element.clone())).encode();
+            let value = GraphValue::Element(element.clone().into()).encode();
             states.fold_record(&key, Some(&value)).expect("a record of the graph topic");
         }
-        prop_assert_eq!(states.entry(ORGANIZATION).graph(), &a);
-        for element in a.elements() {
+        let found = states.entry(ORGANIZATION).graph().elements().map(EncodedElement::decode).collect::<Vec<_>>();
+        prop_assert_eq!(found, a.values().cloned().collect::<Vec<_>>());
+        for element in a.values() {
             let key = GraphKey::Element(element.key.clone()).format(ORGANIZATION);
             states.fold_record(&key, None).expect("a tombstone");
         }
@@ -74,8 +62,9 @@ proptest! {
 #[test]
 fn elements_that_only_differ_in_their_digest_are_the_same() {
     let before = user(1, "a");
-    assert!(before.same_as(&Element { digest: "1.1".to_owned(), ..before.clone() }));
-    assert!(!before.same_as(&user(1, "b")));
+    let (same, other) = (Element { digest: "1.10".to_owned(), ..before.clone() }, user(1, "b"));
+    let [before, same, other] = [before, same, other].map(EncodedElement::from);
+    assert!(before.same_as(&same) && before != same && !before.same_as(&other));
 }
 
 #[test]
@@ -96,7 +85,7 @@ fn a_relationship_is_found_by_its_ends_and_its_collection_whether_withheld_or_no
         .expect("a withheld relationship");
     assert_eq!(found(&state), (1, 1));
     state
-        .fold(&GraphKey::Element(key.clone()), Some(GraphValue::Element(Box::new(relationship))))
+        .fold(&GraphKey::Element(key.clone()), Some(GraphValue::Element(relationship.into())))
         .expect("an element");
     state.fold(&GraphKey::Withheld(key.clone()), None).expect("a tombstone");
     assert_eq!(found(&state), (1, 1));
@@ -119,8 +108,8 @@ fn a_key_is_parsed_back() {
 
 #[test]
 fn a_change_is_ranked_so_that_relationships_go_first_and_come_last() {
-    let gone = |element: Element| Change { before: Some(element), after: None };
-    let here = |element: Element| Change { before: None, after: Some(element) };
+    let gone = |element: Element| Images { before: Some(element.into()), after: None };
+    let here = |element: Element| Images { before: None, after: Some(element.into()) };
     let ranks =
         [gone(assigned(1)), gone(user(1, "a")), here(user(1, "a")), here(assigned(1))].map(|it| it.rank());
     assert_eq!(ranks, [0, 1, 2, 3]);

@@ -1,41 +1,50 @@
-//! What one transaction will write, gathered before it begins.
+//! What a transaction will write, collected before it begins.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use jiff::Timestamp;
 use rdkafka::message::OwnedHeaders;
-use schemas::{codec::encode, topics::Topic};
-use service::kafka::{
-    headers::{CloudEvent, of_state, owned},
-    partition::Record,
-    transaction::{self, TransactionalProducer},
+use schemas::{graph_value::GraphValue, topics::Topic};
+use service::{
+    kafka::{
+        headers::{CloudEvent, of_state, owned, traced},
+        partition::Record,
+        transaction::{self, TransactionalProducer},
+    },
+    traces::Span,
 };
 
-use graph::reconcile::{CONNECTOR, Cause, Reconciled};
+use graph::{
+    change::{Cause, Change, Images},
+    reconcile::{CONNECTOR, Reconciled},
+    state::GraphRecord,
+};
 
-/// Records that one transaction may have before no further unit joins it (count). A listing is never split, so a
-/// transaction may be larger by one listing.
+/// Records after which no further unit joins a transaction (count). A listing is never split, so a transaction may be
+/// larger by one listing.
 pub(crate) const FULL_AT: usize = 10_000;
-/// The same for the bytes of its keys and values: what a task holds in memory beside its state.
+/// The same for the bytes of its elements and dead letters: about what a task has in memory in addition to its state.
 const FULL_BYTES: usize = 32 * 1024 * 1024;
-/// Raw records that one transaction may stand for before no further unit joins it (count): a few seconds of work that a
-/// kill would undo.
+/// Raw records after which no further unit joins a transaction (count): a few seconds of work, which a kill would undo.
 const FULL_RAW_RECORDS: usize = 20_000;
 
-/// So much of a failed record's value and key becomes a dead letter (bytes): its headers need room in the message
-/// too, and the record itself is still in the raw topic.
+/// Most bytes of a failed record's value and key in a dead letter: its headers need room in the message too, and the
+/// record itself is still in the raw topic.
 const MAX_DEAD_VALUE: usize = 950_000;
 const MAX_DEAD_KEY: usize = 4_096;
-/// Longest reason in a header (characters): it may show what was written.
+/// Longest reason in a header (characters): it may quote the record.
 const MAX_REASON: usize = 500;
+
+/// Memory of a withheld relationship, without its key (bytes).
+const WITHHELD_BYTES: usize = 1_024;
 
 /// `ce_type` of a change.
 const CHANGE_TYPE: &str = "anthropic_graph.change";
 
-/// Why a raw record was refused, as a dead letter's header tells it.
+/// Why a raw record was refused, for a dead letter's header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// What was being done: `decode` or `assemble`.
+    /// What failed: `decode` or `assemble`.
     pub stage: &'static str,
     /// Why it failed, with its causes.
     pub message: String,
@@ -47,49 +56,78 @@ impl Refusal {
     }
 }
 
-/// The next transaction, and what waits behind it for the end of an open listing.
+/// The next transaction, and what follows it and waits for the end of an open listing.
 #[derive(Debug, Default)]
 pub struct Batch {
-    outputs: Vec<Output>,
-    /// Of the outputs' keys and values.
+    parts: Vec<Part>,
+    /// Of the parts, about.
     bytes: usize,
-    /// How many raw records were read for it.
+    /// Raw records that were read for it (count).
     raw_records: usize,
-    /// The next raw offset to read once this is committed; `None`: there is nothing to commit.
+    /// The next raw offset to read after the commit; `None` if there is nothing to commit.
     next_offset: Option<i64>,
-    /// How many outputs come from before that offset. The others, such as dead letters met in an open listing, are
-    /// read again by whoever begins there.
+    /// How many parts come from before that offset, and how many records they are. The others, such as dead letters met
+    /// in an open listing, are read again by a task that begins there.
     settled: usize,
+    settled_records: usize,
 }
 
-/// One record to write into the task's partition.
-pub struct Output {
-    /// Where.
-    pub topic: Topic,
-    /// Its key.
-    pub key: String,
-    /// Its value; `None` is a tombstone.
-    pub value: Option<Vec<u8>>,
-    about: About,
+/// Records that are added together.
+#[derive(Debug)]
+enum Part {
+    /// What a listing, a mark or a decision led to.
+    Reconciled {
+        changes: Vec<Change>,
+        others: Vec<GraphRecord>,
+        origin: Origin,
+    },
+    DeadLetter(DeadLetter),
 }
 
-/// What a record's headers are made of, once it is sent: librdkafka's own form takes several times the room.
-enum About {
-    Change { id: String, ts_ms: i64, cause: Cause, traceparent: Option<Arc<str>> },
-    State,
-    DeadLetter([(&'static str, String); 5]),
+/// A record to write to the task's partition. It is encoded when it is sent: until then, an element is shared with
+/// the state.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    Change(&'a Change, &'a Origin),
+    /// An element's record of the graph topic, by what its change left.
+    Element(&'a Images, &'a Origin),
+    /// Another record of the graph topic.
+    State(&'a GraphRecord, &'a Origin),
+    /// A raw record that was refused.
+    DeadLetter(&'a DeadLetter),
 }
 
-impl std::fmt::Debug for Output {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Output").field("topic", &self.topic).field("key", &self.key).finish_non_exhaustive()
+/// A raw record that was refused.
+#[derive(Debug)]
+pub struct DeadLetter {
+    key: String,
+    value: Option<Vec<u8>>,
+    /// Where it came from and why it was refused.
+    headers: [(&'static str, String); 5],
+}
+
+/// What records come from.
+#[derive(Debug)]
+pub struct Origin {
+    organization_id: String,
+    /// Of the raw record that led to them, where this process makes no span.
+    traceparent: Option<String>,
+    /// From the reconciling to the end of the transaction.
+    span: Span,
+}
+
+impl Origin {
+    /// Of that organization. The records go on with the trace of the span, or else with that of the raw record.
+    pub fn new(organization_id: &str, span: Span, traceparent: Option<&str>) -> Self {
+        let traceparent = span.traceparent().or_else(|| traceparent.map(str::to_owned));
+        Self { organization_id: organization_id.to_owned(), traceparent, span }
     }
 }
 
 impl Batch {
     /// The records in the order in which they are written.
-    pub fn into_outputs(self) -> impl Iterator<Item = Output> {
-        self.outputs.into_iter()
+    pub fn outputs(&self) -> impl Iterator<Item = Output<'_>> {
+        self.parts.iter().flat_map(Part::outputs)
     }
 
     /// The offset to commit with them.
@@ -97,41 +135,43 @@ impl Batch {
         self.next_offset
     }
 
-    /// Whether something can be committed, and is enough for a transaction.
+    /// Whether something can be committed and is enough for a transaction.
     pub fn is_full(&self) -> bool {
-        let is_enough =
-            self.settled >= FULL_AT || self.bytes >= FULL_BYTES || self.raw_records >= FULL_RAW_RECORDS;
+        let is_enough = self.settled_records >= FULL_AT
+            || self.bytes >= FULL_BYTES
+            || self.raw_records >= FULL_RAW_RECORDS;
         is_enough && self.next_offset.is_some()
     }
 
-    /// Takes what can be committed, if there is anything, and leaves what waits for the end of an open listing.
+    /// Takes what can be committed, if anything, and leaves what waits for the end of an open listing.
     pub fn take_settled(&mut self) -> Option<Self> {
         let next_offset = self.next_offset.take()?;
-        let waiting = self.outputs.split_off(self.settled);
+        let waiting = self.parts.split_off(self.settled);
         let settled = Self {
-            outputs: std::mem::replace(&mut self.outputs, waiting),
+            parts: std::mem::replace(&mut self.parts, waiting),
             next_offset: Some(next_offset),
             ..Self::default()
         };
-        self.bytes = self.outputs.iter().map(Output::bytes).sum();
-        (self.settled, self.raw_records) = (0, 0);
+        self.bytes = self.parts.iter().map(Part::bytes).sum();
+        (self.settled, self.settled_records, self.raw_records) = (0, 0, 0);
         Some(settled)
     }
 
-    /// How many records it writes.
+    /// Records that it writes (count).
     pub fn len(&self) -> usize {
-        self.outputs.len()
+        self.parts.iter().map(Part::len).sum()
     }
 
-    /// Whether it writes none, and at most moves the offset.
+    /// Whether it writes no records and at most moves the offset.
     pub fn is_empty(&self) -> bool {
-        self.outputs.is_empty()
+        self.len() == 0
     }
 
-    /// Everything before this offset is dealt with.
+    /// Everything before this offset may be committed.
     pub fn advance(&mut self, next_offset: i64) {
         self.next_offset = Some(next_offset);
-        self.settled = self.outputs.len();
+        self.settled_records += self.parts[self.settled..].iter().map(Part::len).sum::<usize>();
+        self.settled = self.parts.len();
     }
 
     /// Counts a raw record that was read.
@@ -139,36 +179,13 @@ impl Batch {
         self.raw_records += 1;
     }
 
-    /// Adds changes and state, in the order: changes, then state, so that whoever sees the state can see the changes.
-    /// Takes the changes along, since only their bytes are wanted from now on.
-    pub fn add(&mut self, organization_id: &str, reconciled: &mut Reconciled, traceparent: Option<&str>) {
-        let traceparent: Option<Arc<str>> = traceparent.map(Arc::from);
-        let changes = std::mem::take(&mut reconciled.changes);
-        self.outputs.reserve(changes.len() + reconciled.records.len());
-        for (change, cause) in changes {
-            self.push(Output {
-                topic: Topic::Changes,
-                key: change.key(),
-                value: Some(encode(&change)),
-                about: About::Change {
-                    id: change.id,
-                    ts_ms: change.ts_ms,
-                    cause,
-                    traceparent: traceparent.clone(),
-                },
-            });
-        }
-        for (key, value) in &reconciled.records {
-            self.push(Output {
-                topic: Topic::Graph,
-                key: key.format(organization_id),
-                value: value.as_ref().map(schemas::codec::GraphValue::encode),
-                about: About::State,
-            });
-        }
+    /// Adds changes and state, in the order: changes, then state, so that a reader of the state can see the changes.
+    pub fn add(&mut self, origin: Origin, reconciled: Reconciled) {
+        let Reconciled { changes, others, .. } = reconciled;
+        self.push(Part::Reconciled { changes, others, origin });
     }
 
-    /// Adds a dead letter: the record's bytes with where it came from and why it was refused, as Kafka Connect does.
+    /// Adds a dead letter: the record's bytes, its position, and why it was refused, as Kafka Connect does.
     pub fn add_dead_letter(&mut self, topic: &str, partition: i32, mut record: Record, refusal: &Refusal) {
         if let Some(value) = &mut record.value {
             value.truncate(MAX_DEAD_VALUE);
@@ -186,58 +203,131 @@ impl Batch {
                 refusal.message.chars().take(MAX_REASON).collect(),
             ),
         ];
-        self.push(Output {
-            topic: Topic::DeadLetters,
+        self.push(Part::DeadLetter(DeadLetter {
             key: String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned(),
             value: record.value,
-            about: About::DeadLetter(headers),
-        });
+            headers,
+        }));
     }
 
-    fn push(&mut self, output: Output) {
-        self.bytes += output.bytes();
-        self.outputs.push(output);
+    /// Marks the spans of its records as failed.
+    pub(crate) fn fail(&self, error: &transaction::Error) {
+        for part in &self.parts {
+            match part {
+                Part::Reconciled { origin, .. } => origin.span.fail("transaction", error),
+                Part::DeadLetter(_) => {}
+            }
+        }
+    }
+
+    fn push(&mut self, part: Part) {
+        self.bytes += part.bytes();
+        self.parts.push(part);
     }
 }
 
-impl Output {
-    fn bytes(&self) -> usize {
-        self.key.len() + self.value.as_ref().map_or(0, Vec::len)
+impl Part {
+    fn outputs(&self) -> Box<dyn Iterator<Item = Output<'_>> + '_> {
+        match self {
+            Self::Reconciled { changes, others, origin } => {
+                let of_graph = changes.iter().filter(|change| change.is_of_graph());
+                let elements = of_graph.map(move |change| Output::Element(&change.images, origin));
+                let others = others.iter().map(move |record| Output::State(record, origin));
+                let changes = changes.iter().map(move |change| Output::Change(change, origin));
+                Box::new(changes.chain(elements).chain(others))
+            }
+            Self::DeadLetter(letter) => Box::new(std::iter::once(Output::DeadLetter(letter))),
+        }
     }
 
-    /// Sends it into the partition of its topic under that prefix, within the producer's transaction.
+    fn len(&self) -> usize {
+        match self {
+            Self::Reconciled { changes, others, .. } => {
+                let of_graph = changes.iter().filter(|change| change.is_of_graph()).count();
+                changes.len() + of_graph + others.len()
+            }
+            Self::DeadLetter(_) => 1,
+        }
+    }
+
+    /// Approximate memory (bytes).
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Reconciled { changes, others, .. } => {
+                let withheld = others.iter().map(|(_, value)| match value {
+                    Some(GraphValue::Withheld(withheld)) => WITHHELD_BYTES + withheld.element.key.len(),
+                    _ => 0,
+                });
+                changes.iter().map(Change::size).sum::<usize>() + withheld.sum::<usize>()
+            }
+            Self::DeadLetter(letter) => letter.value.as_ref().map_or(0, Vec::len),
+        }
+    }
+}
+
+impl Output<'_> {
+    pub fn topic(&self) -> Topic {
+        match self {
+            Self::Change(..) => Topic::Changes,
+            Self::Element(..) | Self::State(..) => Topic::Graph,
+            Self::DeadLetter(_) => Topic::DeadLetters,
+        }
+    }
+
+    pub fn key(&self) -> String {
+        match self {
+            Self::Change(change, origin) => format!("{}/{}", origin.organization_id, change.images.key()),
+            Self::Element(images, origin) => format!("{}/{}", origin.organization_id, images.key()),
+            Self::State((key, _), origin) => key.format(&origin.organization_id),
+            Self::DeadLetter(letter) => letter.key.clone(),
+        }
+    }
+
+    /// Its value; `None` is a tombstone.
+    pub fn value(&self) -> Option<Cow<'_, [u8]>> {
+        match self {
+            Self::Change(change, _) => Some(change.encode().into()),
+            Self::Element(images, _) => images.after.as_ref().map(|element| element.bytes().into()),
+            Self::State((_, value), _) => value.as_ref().map(|value| value.encode().into()),
+            Self::DeadLetter(letter) => letter.value.as_deref().map(Cow::from),
+        }
+    }
+
+    /// Sends it to the partition of its topic with that prefix, within the producer's transaction.
     pub fn send(
         &self,
         producer: &TransactionalProducer,
         prefix: &str,
         partition: i32,
     ) -> Result<(), transaction::Error> {
-        producer.send(&self.topic.name(prefix), partition, &self.key, self.value.as_deref(), self.headers())
+        let key = self.key();
+        let topic = self.topic().name(prefix);
+        producer.send(&topic, partition, &key, self.value().as_deref(), self.headers())
     }
 
-    /// Its headers.
     pub fn headers(&self) -> OwnedHeaders {
-        match &self.about {
-            About::Change { id, ts_ms, cause, traceparent } => {
-                let (organization_id, element_key) = self.key.split_once('/').unwrap_or(("", &self.key));
-                let time = Timestamp::from_millisecond(*ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
-                CloudEvent {
-                    id,
+        match self {
+            Self::Change(change, Origin { organization_id, traceparent, .. }) => {
+                let ts_ms = change.basis.source.ts_ms;
+                let time = Timestamp::from_millisecond(ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+                let event = CloudEvent {
+                    id: &change.id.to_string(),
                     kind: CHANGE_TYPE,
                     source: &format!("/{CONNECTOR}/{organization_id}"),
-                    subject: element_key,
+                    subject: change.images.key(),
                     time: &time.to_string(),
-                    cause: Some(match cause {
+                    cause: Some(match change.cause {
                         Cause::Live => "live",
                         Cause::Config => "config",
                         Cause::Replay => "replay",
                     }),
-                    traceparent: traceparent.as_deref(),
-                }
-                .headers()
+                };
+                traced(event.headers(), traceparent.as_deref())
             }
-            About::State => of_state(),
-            About::DeadLetter(headers) => owned(headers.iter().map(|(name, value)| (name, value))),
+            Self::Element(_, origin) | Self::State(_, origin) => {
+                traced(of_state(), origin.traceparent.as_deref())
+            }
+            Self::DeadLetter(letter) => owned(letter.headers.iter().map(|(name, value)| (name, value))),
         }
     }
 }

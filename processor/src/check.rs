@@ -1,4 +1,4 @@
-//! `processor check`: configuration, broker, topics and what is not whole, without changing anything.
+//! `processor check`: checks configuration, brokers, topics and coverage without changing anything.
 
 use std::collections::BTreeMap;
 
@@ -6,28 +6,33 @@ use anyhow::Context as _;
 use graph::state::GraphKey;
 use rdkafka::ClientConfig;
 use schemas::{
-    codec::GraphValue,
-    coverage::{Coverage, hold_state},
+    coverage::{Coverage, HoldState},
+    graph_value::GraphValue,
     raw::NO_REASON,
 };
 use service::{
-    answer::{self, time},
     check::{self, Line},
-    config::{Config, environment},
+    config::Config,
     exit::Outcome,
-    kafka::{client_config, topics::Broker},
+    kafka::{client_config, topics::Wanted},
+    schema_registry,
+    startup::Options,
+    wording::{self, time},
 };
 
-use crate::{run::wanted, stand::Stand};
+use crate::{graph_snapshot::GraphSnapshot, needs::NEEDS};
 
-/// Prints one line per thing checked, and a note for each collection that is not complete or has deletions held.
-pub async fn check(config: Config) -> anyhow::Result<Outcome> {
+/// Prints a line per check, and a note for each collection that is incomplete or has held deletions.
+pub async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
+    let client = client_config(&config.kafka, &options.environment)?;
+    let registry = schema_registry::check(&config, &options.environment, NEEDS.writes, "processor").await;
     tokio::task::spawn_blocking(move || {
-        let client = client_config(&config.kafka, &environment())?;
         let mut lines = vec![check::configuration(config.organizations.len())];
-        lines.extend(check::kafka(&client, &wanted(&config, Broker::Kafka), "processor"));
-        if lines.iter().all(Line::is_good) {
-            match told(&config, &client) {
+        lines.extend(check::kafka(&client, &Wanted::by(&NEEDS, &config, options.broker), "processor"));
+        let is_readable = lines.iter().all(Line::is_good);
+        lines.extend(registry);
+        if is_readable {
+            match notes(&config, &client) {
                 Ok(notes) => lines.extend(notes.into_iter().map(Line::Note)),
                 Err(error) => {
                     lines.push(Line::Failed(format!("kafka: cannot read the graph topic: {error:#}")));
@@ -40,23 +45,23 @@ pub async fn check(config: Config) -> anyhow::Result<Outcome> {
     .context("the checking thread ended")?
 }
 
-/// What the graph topic says that a person should know; nothing where there is no such topic yet.
-fn told(config: &Config, client: &ClientConfig) -> anyhow::Result<Vec<String>> {
-    let Some(mut stand) = Stand::find(config, client)? else { return Ok(Vec::new()) };
+/// Notes from the graph topic; none if the topic does not exist yet.
+fn notes(config: &Config, client: &ClientConfig) -> anyhow::Result<Vec<String>> {
+    let Some(mut graph) = GraphSnapshot::find(config, client)? else { return Ok(Vec::new()) };
     let mut notes = Vec::new();
-    for partition in 0..stand.partition_count() {
+    for partition in 0..graph.partition_count() {
         let mut known = Known::default();
-        stand.read(partition, |organization_id, key, value| known.take(organization_id, key, value))?;
+        graph.read(partition, |organization_id, key, value| known.take(organization_id, key, value))?;
         notes.extend(known.notes());
     }
     Ok(notes)
 }
 
-/// Coverage and holds of a partition, by organization id and collection.
+/// Coverage and holds of a partition, by organization ID and collection.
 #[derive(Debug, Default)]
 struct Known {
     coverage: BTreeMap<(String, String), Coverage>,
-    /// Keys of the elements whose deletion is left to a person, with their collections.
+    /// Keys of the elements whose deletion is held, with their collections.
     held: BTreeMap<(String, String), String>,
 }
 
@@ -68,7 +73,7 @@ impl Known {
                 self.coverage.insert(of(key), *coverage);
             }
             (GraphKey::Coverage(key), _) => drop(self.coverage.remove(&of(key))),
-            (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) if hold.state == hold_state::PROPOSED => {
+            (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) if hold.state == HoldState::Proposed => {
                 self.held.insert(of(key), hold.collection);
             }
             (GraphKey::Hold(key), _) => drop(self.held.remove(&of(key))),
@@ -86,7 +91,7 @@ impl Known {
                 let outcome = latest.map_or("not listed", |latest| latest.outcome.as_str());
                 let since = time(since);
                 notes.push(format!(
-                    "organization {name}: {collection} is not complete since {since}, {outcome}: {reason}"
+                    "organization {name}: {collection} has no whole listing since {since}, {outcome}: {reason}"
                 ));
             }
             let is_held = |((of, _), within): &(&(String, String), &String)| {
@@ -94,9 +99,10 @@ impl Known {
             };
             let held = self.held.iter().filter(is_held).count();
             if held > 0 {
-                let held = answer::count(held, "deletion");
-                notes
-                    .push(format!("organization {name}: {held} of {collection} held; see `processor holds`"));
+                let held = wording::count(held, "deletion");
+                notes.push(format!(
+                    "organization {name}: {held} of {collection} held; see `anthropic-graph holds list`"
+                ));
             }
         }
         notes
@@ -107,33 +113,29 @@ impl Known {
 mod tests {
     use graph::state::GraphKey;
     use schemas::{
-        codec::GraphValue,
-        coverage::{Coverage, Hold, Latest, hold_state},
-        raw::outcome,
+        coverage::{Coverage, Hold, HoldState, Latest},
+        graph_value::GraphValue,
+        raw::Outcome,
     };
 
     use super::Known;
 
     fn coverage(not_whole_since_ts_ms: Option<i64>) -> (GraphKey, GraphValue) {
         let coverage = Coverage {
-            organization_id: "o".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: "users".to_owned(),
-            whole: None,
             latest: Some(Latest {
-                outcome: outcome::FAILED.to_owned(),
+                outcome: Outcome::Failed,
                 reason: Some("403 permission_error".to_owned()),
                 poll_id: None,
                 raw_offset: 7,
                 ended_ts_ms: 1,
             }),
             not_whole_since_ts_ms,
-            poll: None,
+            ..Coverage::new("o", "nimbus", "users")
         };
         (GraphKey::Coverage("users".to_owned()), GraphValue::Coverage(coverage.into()))
     }
 
-    fn hold(element_key: &str, state: &str) -> (GraphKey, GraphValue) {
+    fn hold(element_key: &str, state: HoldState) -> (GraphKey, GraphValue) {
         let hold = Hold {
             organization_id: "o".to_owned(),
             element_key: element_key.to_owned(),
@@ -141,25 +143,25 @@ mod tests {
             listing_id: "l".to_owned(),
             raw_offset: 1,
             proposed_ts_ms: 2,
-            state: state.to_owned(),
+            state,
             agreeing: 1,
         };
         (GraphKey::Hold(element_key.to_owned()), GraphValue::Hold(hold.into()))
     }
 
     #[test]
-    fn a_collection_is_noted_while_it_is_not_whole_or_deletions_of_it_wait() {
+    fn a_collection_is_noted_while_it_is_not_whole_or_has_holds() {
         let mut known = Known::default();
         let mut take = |(key, value): (GraphKey, GraphValue)| known.take("o", key, Some(value));
         take(coverage(Some(5_000)));
-        take(hold("anthropic_user:1", hold_state::PROPOSED));
-        take(hold("anthropic_user:2", hold_state::PROPOSED));
-        take(hold("anthropic_user:2", hold_state::REJECTED));
+        take(hold("anthropic_user:1", HoldState::Proposed));
+        take(hold("anthropic_user:2", HoldState::Proposed));
+        take(hold("anthropic_user:2", HoldState::Rejected));
         assert_eq!(
             known.notes(),
             [
-                "organization nimbus: users is not complete since 1970-01-01T00:00:05Z, failed: 403 permission_error",
-                "organization nimbus: 1 deletion of users held; see `processor holds`",
+                "organization nimbus: users has no whole listing since 1970-01-01T00:00:05Z, failed: 403 permission_error",
+                "organization nimbus: 1 deletion of users held; see `anthropic-graph holds list`",
             ]
         );
         let (key, whole) = coverage(None);

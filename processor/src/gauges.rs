@@ -1,30 +1,27 @@
-//! What the gauges show of collections: when each was whole, since when it has not been, what is held.
+//! The gauges of collections: when each was last whole, since when it is not, and its holds.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use graph::state::{GraphKey, State, States};
+use graph::state::{GraphKey, GraphRecord, State, States};
 use schemas::{
-    codec::GraphValue,
-    collection::Collection,
-    coverage::{Coverage, hold_state},
+    collection::{Collection, POLL},
+    coverage::{Coverage, HoldState},
+    graph_value::GraphValue,
 };
 use service::metrics::Metrics;
 
-/// A record of the graph topic.
-pub(crate) type GraphRecord = (GraphKey, Option<GraphValue>);
-
-/// The collections of which a transaction changes what is shown.
+/// The collections whose gauges a transaction changes.
 #[derive(Debug, Default)]
 pub(crate) struct Touched {
-    /// The organization's name by its id and the collection.
+    /// The organization's name by organization ID and collection.
     names: BTreeMap<(String, String), String>,
 }
 
 impl Touched {
-    /// Notes the collections of records that are not folded into the state yet.
+    /// Adds the collections of records that are not yet folded into the state.
     pub(crate) fn note(&mut self, organization_id: &str, state: Option<&State>, records: &[GraphRecord]) {
         for (key, value) in records {
             let hold = |key: &str| state.and_then(|state| state.holds().get(key));
@@ -48,15 +45,20 @@ impl Touched {
         }
     }
 
-    /// Adds what another one has noted.
+    /// Adds the collections of another one.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.names.append(&mut other.names);
     }
 
-    /// Shows them as they are in the states now.
+    /// Sets their gauges from the states.
     pub(crate) fn show(self, metrics: &Metrics, states: &States) {
         for ((organization_id, collection), name) in self.names {
             let state = states.get(&organization_id);
+            if collection == POLL
+                && let Some(state) = state
+            {
+                show_organization(metrics, &name, state);
+            }
             match state.and_then(|state| Some((state, state.coverage().get(&collection)?))) {
                 Some((state, coverage)) => show_collection(metrics, state, coverage),
                 None => metrics.forget_collection(&name, &collection),
@@ -65,18 +67,29 @@ impl Touched {
     }
 }
 
-/// Shows restored states.
+/// Sets the gauges of restored states.
 pub(crate) fn show(metrics: &Metrics, states: &States) {
     for (_, state) in states.iter() {
+        if let Some(poll) = state.coverage().get(POLL) {
+            show_organization(metrics, &poll.organization_name, state);
+        }
         state.coverage().values().for_each(|coverage| show_collection(metrics, state, coverage));
     }
 }
 
-/// Shows no more of these states: whoever has the partition next does, and an age that only grows would alarm.
+/// Removes the gauges of these states: the partition's next owner sets them, and an age that only grows would raise
+/// alerts.
 pub(crate) fn forget(metrics: &Metrics, states: &States) {
     for coverage in states.iter().flat_map(|(_, state)| state.coverage().values()) {
         metrics.forget_collection(&coverage.organization_name, &coverage.collection);
+        if coverage.collection == POLL {
+            metrics.forget_elements(&coverage.organization_name);
+        }
     }
+}
+
+fn show_organization(metrics: &Metrics, name: &str, state: &State) {
+    metrics.set_elements(name, state.graph().len(), state.withheld().len());
 }
 
 fn show_collection(metrics: &Metrics, state: &State, coverage: &Coverage) {
@@ -89,7 +102,8 @@ fn show_collection(metrics: &Metrics, state: &State, coverage: &Coverage) {
     }
     metrics.not_whole(name, collection, coverage.not_whole_since_ts_ms.map(time));
     let held = |hold_state| state.held(collection, hold_state);
-    metrics.held(name, collection, held(hold_state::PROPOSED), held(hold_state::REJECTED));
+    metrics.held(name, collection, held(&HoldState::Proposed), held(&HoldState::Rejected));
+    metrics.held_since(name, collection, state.held_since(collection, &HoldState::Proposed).map(time));
 }
 
 fn time(ts_ms: i64) -> SystemTime {
@@ -98,32 +112,21 @@ fn time(ts_ms: i64) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
-    use graph::state::{GraphKey, States};
+    use graph::state::{GraphKey, GraphRecord, States};
     use prometheus_client::{encoding::text::encode, registry::Registry};
     use schemas::{
-        codec::GraphValue,
-        coverage::{Coverage, Hold, WholeListing, hold_state},
+        coverage::{Coverage, Hold, HoldState, WholeListing},
+        graph_value::GraphValue,
     };
     use service::metrics::Metrics;
 
-    use super::{GraphRecord, Touched, forget, show};
+    use super::{Touched, forget, show};
 
     fn coverage(not_whole_since_ts_ms: Option<i64>) -> GraphRecord {
         let coverage = Coverage {
-            organization_id: "o".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: "users".to_owned(),
-            whole: Some(WholeListing {
-                listing_id: "l".to_owned(),
-                raw_offset: 1,
-                started_ts_ms: 1,
-                ended_ts_ms: 2,
-                count: 0,
-                parameters: [].into(),
-            }),
-            latest: None,
+            whole: Some(WholeListing { ended_ts_ms: 2, ..WholeListing::default() }),
             not_whole_since_ts_ms,
-            poll: None,
+            ..Coverage::new("o", "nimbus", "users")
         };
         (GraphKey::Coverage("users".to_owned()), Some(GraphValue::Coverage(coverage.into())))
     }
@@ -136,7 +139,7 @@ mod tests {
             listing_id: "l".to_owned(),
             raw_offset: 1,
             proposed_ts_ms: 2,
-            state: hold_state::PROPOSED.to_owned(),
+            state: HoldState::Proposed,
             agreeing: 1,
         };
         (GraphKey::Hold(hold.element_key.clone()), Some(GraphValue::Hold(hold.into())))
@@ -174,17 +177,20 @@ mod tests {
         let mut states = States::default();
         let (metrics, registry) = Metrics::new("processor");
         let labels = "{organization=\"nimbus\",collection=\"users\"";
-        let since = format!("anthropic_graph_not_whole_since_seconds{labels}}}");
+        let since = format!("anthropic_graph_not_whole_since_timestamp_seconds{labels}}}");
         let held = format!("anthropic_graph_holds{labels},state=\"proposed\"}}");
+        let oldest = format!("anthropic_graph_oldest_hold_timestamp_seconds{labels}}}");
         commit(&metrics, &mut states, vec![hold(), coverage(Some(5_000))]);
         let shown = text(&registry);
         assert!(shown.contains(&format!("{since} 5.0")), "{shown}");
         assert!(shown.contains(&format!("{held} 1")), "{shown}");
-        // A decision ends a hold and leaves the coverage alone.
+        assert!(shown.contains(&format!("{oldest} 0.002")), "{shown}");
+        // A decision ends a hold and does not change the coverage.
         commit(&metrics, &mut states, vec![(hold().0, None)]);
         assert!(text(&registry).contains(&format!("{held} 0")));
+        assert!(!text(&registry).contains(&oldest));
         commit(&metrics, &mut states, vec![coverage(None)]);
-        assert!(text(&registry).contains(&format!("{since} 0.0")));
+        assert!(!text(&registry).contains(&since));
         commit(&metrics, &mut states, vec![(coverage(None).0, None)]);
         assert!(!text(&registry).contains("collection=\"users\""));
     }

@@ -1,22 +1,21 @@
 //! Turns raw records into changes and compacted state.
 //!
-//! - [`intake`], [`batch`], [`task`], [`run`], [`replay`]: Kafka; `report`, `gauges`: what is told of a transaction
-//! - [`tail`], [`check`], [`holds`], [`cli`]: what a person asks for; [`decide`], [`forget`], [`reset`]: what one
-//!   decides
+//! # Layout
+//!
+//! - [`pipeline`], [`batch`]: from raw records to what a transaction writes
+//! - [`run`], [`task`]: a member of the consumer group, and the task of a partition; [`replay`]: the same into other topics
+//! - `report`, `gauges`: logs and metrics of a transaction
+//! - [`check`], [`cli`]: the command line; [`needs`]: its permissions
+//! - [`graph_snapshot`]: the graph topic, read to its end
 
 pub mod batch;
 pub mod check;
 pub mod cli;
-pub mod confirmation;
-pub mod decide;
-pub mod forget;
 mod gauges;
-pub mod holds;
-pub mod intake;
+pub mod graph_snapshot;
+pub mod needs;
+pub mod pipeline;
 pub mod replay;
 mod report;
-pub mod reset;
 pub mod run;
-mod stand;
-pub mod tail;
 pub mod task;

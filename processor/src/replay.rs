@@ -1,8 +1,8 @@
-//! `processor replay`: changes and graph rebuilt from the raw topic, into topics of another prefix.
+//! `anthropic-graph replay`: rebuilds changes and graph from the raw topic, in topics with another prefix.
 //!
 //! The live topics and the live group are not touched: raw is read without a committed offset, partition by partition,
-//! to its end as it is at the start. What it writes has the values that the processor wrote from the same records,
-//! byte for byte, in transactions of any size.
+//! to its current end. The values are those that the processor wrote from the same records, byte for byte, in
+//! transactions of any size.
 
 mod from;
 
@@ -13,25 +13,29 @@ use rdkafka::ClientConfig;
 use schemas::topics::Topic;
 use serde_json::json;
 use service::{
-    answer,
     config::{Config, environment, parse_prefix},
     exit::{Outcome, UsageError},
     kafka::{
-        check_known, client_config,
-        partition::{PartitionReader, Start, hurried},
-        settle,
+        NewerRecord, check_known, client_config,
+        cluster_admin::ClusterAdmin,
+        partition::{PartitionReader, Start, with_short_fetch_wait},
         topics::{self, Broker, Wanted},
         transaction::{TRANSACTION_TIMEOUT, TransactionalProducer},
-        upkeep::Upkeep,
+        wait_for_commits,
     },
     metrics::Metrics,
-    shutdown::Shutdown,
+    progress::Progress,
+    schema_registry::register,
+    shutdown::CancellationToken,
+    stdout, wording,
 };
+use tokio::runtime::Handle;
 use tracing::info;
 
 use crate::{
     batch::{Batch, FULL_AT},
-    intake::Intake,
+    needs::NEEDS,
+    pipeline::Pipeline,
 };
 
 pub use from::From;
@@ -39,38 +43,42 @@ pub use from::From;
 /// The topics that a replay writes.
 const TARGETS: [Topic; 3] = [Topic::Changes, Topic::Graph, Topic::DeadLetters];
 
-/// One wait for a raw record: decides how soon a stop is noticed.
+/// Timeout for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
-/// How many waits in a row may bring neither a record nor the end (count): a minute, longer than an election.
+/// Timeouts in a row before the replay fails (count): a minute, longer than a leader election.
 const IDLE_WAITS: u32 = 300;
 
-/// What to replay, and where to.
+/// Options of `replay`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Arguments {
-    /// `earliest`, a time such as 2026-11-24T09:00:00Z, or raw offsets by partition such as `0:120,3:4000`; partitions
-    /// that are not named begin at the earliest.
+    /// Where to start: `earliest`, a time such as 2026-11-24T09:00:00Z, or raw offsets by partition such as
+    /// `0:120,3:4000`. Other partitions start at the earliest offset.
     #[arg(long)]
     from: From,
-    /// Begins the names of the topics that are written; they are made, and must be empty.
+    /// Prefix of the topics to write. They are created if missing, and must be empty.
     #[arg(long, value_name = "PREFIX")]
     into: String,
-    /// As JSON lines, one for each partition.
+    /// Print JSON lines, one per partition.
     #[arg(long)]
     json: bool,
-    /// Records after which a transaction ends: what is written does not depend on it.
+    /// Records after which a transaction ends; does not affect what is written.
     #[arg(long, hide = true, default_value_t = FULL_AT)]
     transaction_records: usize,
 }
 
-/// Rebuilds changes and graph until the ends of the raw partitions, or until it is asked to end.
-pub async fn replay(config: Config, arguments: Arguments, shutdown: Shutdown) -> anyhow::Result<Outcome> {
+/// Rebuilds changes and graph until the ends of the raw partitions, or until it is stopped.
+pub async fn replay(
+    config: Config,
+    arguments: Arguments,
+    shutdown: CancellationToken,
+) -> anyhow::Result<Outcome> {
     let live = &config.kafka.topic_prefix;
     parse_prefix(&arguments.into)
         .map_err(|error| UsageError(format!("--into: {:?} {error}", arguments.into)))?;
     if arguments.into == *live || arguments.into.is_empty() {
         let error = format!(
-            "--into: {:?} is the prefix of the live topics (kafka.topic_prefix), which a replay never touches; write \
-             another, such as {live}-replay",
+            "--into: {:?} is the prefix of the live topics (kafka.topic_prefix), which a replay never touches; use \
+            another prefix, such as {live}-replay",
             arguments.into
         );
         return Err(UsageError(error).into());
@@ -80,28 +88,34 @@ pub async fn replay(config: Config, arguments: Arguments, shutdown: Shutdown) ->
         .context("the replaying thread ended")?
 }
 
-fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::Result<Outcome> {
-    let client = hurried(&client_config(&config.kafka, &environment())?);
-    let upkeep = Upkeep::new(&client)?;
+fn work(config: &Config, arguments: &Arguments, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
+    let environment = environment();
+    let mut client = with_short_fetch_wait(&client_config(&config.kafka, &environment)?);
+    // Subjects begin with the name of the topic that is written to.
+    let mut target = config.clone();
+    target.kafka.topic_prefix.clone_from(&arguments.into);
+    let registered = register(&target, &environment, NEEDS.writes, &mut client);
+    Handle::current().block_on(registered)?;
+    let cluster = ClusterAdmin::new(&client)?;
     let raw = Topic::Raw.name(&config.kafka.topic_prefix);
-    let Some(partition_count) = upkeep.partition_count(&raw)? else {
+    let Some(partition_count) = cluster.partition_count(&raw)? else {
         bail!("the topic {raw} does not exist; there is nothing to replay");
     };
-    let starts = arguments.from.starts(&upkeep, &raw, partition_count)?;
-    make_targets(config, &client, &upkeep, &arguments.into, partition_count)?;
+    let starts = arguments.from.starts(&cluster, &raw, partition_count)?;
+    make_targets(config, &client, &cluster, &arguments.into, partition_count)?;
     let mut incomplete = Vec::new();
     let mut lines = Vec::new();
     let (mut organizations, mut changes) = (0, 0);
     for (partition, start) in (0..).zip(starts) {
-        settle(&client, &raw, partition)?;
-        let end = upkeep.offsets(&raw, partition)?.1;
+        wait_for_commits(&client, &raw, partition)?;
+        let end = cluster.offsets(&raw, partition)?.1;
         let reach = Reach { start, end };
         let replayed = Replay::open(&client, arguments, &raw, partition, partition_count, reach)?
             .run(shutdown)
             .with_context(|| {
                 format!(
-                    "partition {partition} of {raw} is not replayed to its end; delete the topics under {} (or write \
-                     another --into) and replay again",
+                    "partition {partition} of {raw} was not replayed to its end; delete the topics with the prefix {} (or use \
+                    another --into) and replay again",
                     arguments.into
                 )
             })?;
@@ -109,20 +123,20 @@ fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::
         if arguments.json {
             lines.push(replayed.as_json()?);
         } else if replayed.from < replayed.to {
-            lines.push(replayed.told());
+            lines.push(replayed.text());
         }
         organizations += replayed.organizations;
         changes += replayed.changes;
     }
     if !arguments.json {
-        let organizations = answer::count(organizations, "organization");
-        let partitions = answer::count(usize::try_from(partition_count)?, "partition");
+        let organizations = wording::count(organizations, "organization");
+        let partitions = wording::count(usize::try_from(partition_count)?, "partition");
         lines.push(format!(
             "replayed {raw} ({partitions}) into {}: {organizations}, {changes} changes",
             arguments.into
         ));
     }
-    let outcome = answer::print(lines)?;
+    let outcome = stdout::print(lines)?;
     if incomplete.is_empty() {
         Ok(outcome)
     } else {
@@ -130,31 +144,31 @@ fn work(config: &Config, arguments: &Arguments, shutdown: &Shutdown) -> anyhow::
     }
 }
 
-/// Makes the topics with as many partitions as raw has, and sees that nothing is in them.
+/// Creates the topics with the partition count of raw, and checks that they are empty.
 fn make_targets(
     config: &Config,
     client: &ClientConfig,
-    upkeep: &Upkeep,
+    cluster: &ClusterAdmin,
     into: &str,
     partition_count: i32,
 ) -> anyhow::Result<()> {
-    let partitions = |topic: Topic| upkeep.partition_count(&topic.name(into));
-    // A replay makes neither: the prefix is a deployment's, though its targets may be empty or, after a reset, gone.
+    let partitions = |topic: Topic| cluster.partition_count(&topic.name(into));
+    // A replay creates neither, so the prefix belongs to a deployment, even if its other topics are empty or missing.
     for topic in [Topic::Raw, Topic::Sync] {
         if partitions(topic)?.is_some() {
             bail!(
-                "{} exists, so {into} is the prefix of live topics, which a replay never touches; write another --into",
+                "{} exists, so {into} is the prefix of live topics, which a replay never touches; use another --into",
                 topic.name(into)
             );
         }
     }
-    // The partition counts are held to each other; a replay's must be that of raw.
+    // All topics of a prefix must have one partition count, which must be that of raw.
     for topic in TARGETS {
         if let Some(found) = partitions(topic)?
             && found != partition_count
         {
             bail!(
-                "{} has {found} partitions and raw has {partition_count}; delete it, or write another --into",
+                "{} has {found} partitions and raw has {partition_count}; delete it, or use another --into",
                 topic.name(into)
             );
         }
@@ -165,12 +179,12 @@ fn make_targets(
     for topic in TARGETS {
         let name = topic.name(into);
         for partition in 0..partition_count {
-            let (beginning, end) = upkeep.offsets(&name, partition)?;
+            let (beginning, end) = cluster.offsets(&name, partition)?;
             if end > beginning {
                 let servers = &config.kafka.bootstrap_servers;
                 bail!(
-                    "{name} is not empty, and a replay would mix with what is there; write another --into, or delete \
-                     what an earlier replay left: kafka-topics.sh --bootstrap-server {servers} --delete --topic \
+                    "{name} is not empty, and a replay would mix with its records; use another --into, or delete the \
+                    topics of an earlier replay: kafka-topics.sh --bootstrap-server {servers} --delete --topic \
                      '{into}\\.(changes|graph|deadletters)'"
                 );
             }
@@ -179,27 +193,28 @@ fn make_targets(
     Ok(())
 }
 
-/// What is replayed of a raw partition.
+/// The range of a raw partition to replay.
 #[derive(Debug, Clone, Copy)]
 struct Reach {
     start: Start,
     end: i64,
 }
 
-/// One partition's replay.
+/// The replay of a partition.
 struct Replay<'a> {
     arguments: &'a Arguments,
     partition: i32,
     producer: TransactionalProducer,
     reader: PartitionReader,
-    intake: Intake,
+    pipeline: Pipeline,
+    raw_topic: String,
     end: i64,
     replayed: Replayed,
     dead_letters: u64,
     metrics: Metrics,
 }
 
-/// What became of a partition.
+/// The result of a partition.
 #[derive(Debug, Default)]
 struct Replayed {
     partition: i32,
@@ -224,13 +239,14 @@ impl<'a> Replay<'a> {
         let producer = TransactionalProducer::open(client, &id, TRANSACTION_TIMEOUT)?;
         let reader = PartitionReader::open(client, &group_id, raw, partition, reach.start)?;
         let (from, to) = (reader.position(), reach.end);
-        info!(partition, offset = from, end = to, "replaying");
+        info!(partition, offset = from, end = to, "replaying partition {partition}: offsets {from} to {to}");
         Ok(Self {
             arguments,
             partition,
             producer,
             reader,
-            intake: Intake::replay(raw.to_owned(), partition, partition_count),
+            pipeline: Pipeline::replay(raw.to_owned(), partition, partition_count),
+            raw_topic: raw.to_owned(),
             end: reach.end,
             replayed: Replayed { partition, from, to, ..Replayed::default() },
             dead_letters: 0,
@@ -238,65 +254,77 @@ impl<'a> Replay<'a> {
         })
     }
 
-    fn run(mut self, shutdown: &Shutdown) -> anyhow::Result<Replayed> {
+    fn run(mut self, shutdown: &CancellationToken) -> anyhow::Result<Replayed> {
         let mut idle = 0;
+        let Replayed { from, to, .. } = self.replayed;
+        let done = |position: i64| u64::try_from(position - from).unwrap_or(0);
+        let what = format!("replaying {} partition {}", self.raw_topic, self.partition);
+        let mut progress = Progress::begin(what, "offsets", done(to));
         while self.reader.position() < self.end {
-            if shutdown.is_requested() {
-                bail!("it was asked to end");
+            progress.reach(done(self.reader.position()));
+            if shutdown.is_cancelled() {
+                bail!("the replay was stopped");
             }
-            match self.reader.next(POLL_TIMEOUT)? {
-                // What was written after the start is for the next replay.
-                Some(record) if record.offset >= self.end => break,
-                Some(record) => {
+            let Self { reader, pipeline, raw_topic, partition, end, .. } = &mut self;
+            let taken = reader.visit(POLL_TIMEOUT, |record| {
+                // Records that were written after the start are not replayed.
+                if record.offset >= *end {
+                    return Ok(false);
+                }
+                check_known(raw_topic, *partition, record)?;
+                pipeline.take(record);
+                Ok::<_, NewerRecord>(true)
+            })?;
+            match taken.transpose()? {
+                Some(false) => break,
+                Some(true) => {
                     idle = 0;
-                    check_known(self.reader.topic(), self.partition, &record)?;
-                    self.intake.take(record);
-                    if self.intake.batch().len() >= self.arguments.transaction_records {
+                    if self.pipeline.batch().len() >= self.arguments.transaction_records {
                         self.commit()?;
                     }
                 }
                 None if idle >= IDLE_WAITS => {
-                    bail!("no record and no end came for a minute; check the brokers")
+                    bail!("no record arrived for a minute; check the brokers")
                 }
                 None => idle += 1,
             }
         }
-        self.intake.drop_open(self.end);
+        self.pipeline.drop_open(self.end);
         self.commit()?;
-        self.replayed.organizations = self.intake.state().states().iter().count();
-        self.replayed.incomplete = self.intake.incomplete(self.dead_letters);
+        self.replayed.organizations = self.pipeline.state().states().iter().count();
+        self.replayed.incomplete = self.pipeline.incomplete(self.dead_letters);
         Ok(self.replayed)
     }
 
     fn commit(&mut self) -> anyhow::Result<()> {
-        let Some(batch) = self.intake.take_batch() else { return Ok(()) };
+        let Some(batch) = self.pipeline.take_batch() else { return Ok(()) };
         if !batch.is_empty() {
             self.producer.begin()?;
-            let changes = self.write(batch)?;
+            let changes = self.write(&batch)?;
             self.producer.commit()?;
             self.replayed.changes += changes;
         }
-        let report = self.intake.take_report();
-        self.dead_letters += report.tell(&self.metrics, self.partition, self.intake.state().states());
+        let report = self.pipeline.take_report();
+        self.dead_letters += report.tell(&self.metrics, self.partition, self.pipeline.state().states());
         Ok(())
     }
 
-    /// Writes the records, and returns how many of them are changes. After an error, the transaction is the broker's
-    /// to abort: the topics are deleted.
-    fn write(&self, batch: Batch) -> anyhow::Result<u64> {
+    /// Writes the records, and returns how many of them are changes. After an error, the broker aborts the transaction,
+    /// and the topics must be deleted.
+    fn write(&self, batch: &Batch) -> anyhow::Result<u64> {
         let mut changes = 0;
-        for output in batch.into_outputs() {
+        for output in batch.outputs() {
             output.send(&self.producer, &self.arguments.into, self.partition)?;
-            changes += u64::from(output.topic == Topic::Changes);
+            changes += u64::from(output.topic() == Topic::Changes);
         }
         Ok(changes)
     }
 }
 
 impl Replayed {
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let Self { partition, from, to, changes, organizations, .. } = self;
-        let organizations = answer::count(*organizations, "organization");
+        let organizations = wording::count(*organizations, "organization");
         format!("partition {partition}: raw offsets {from} to {to}, {organizations}, {changes} changes")
     }
 

@@ -1,18 +1,19 @@
-//! What is told and counted of a transaction once it is committed: one that fails is done again.
+//! Logs and metrics of a transaction, written after its commit: a failed transaction is repeated.
 
 use graph::{
     listing::Listing,
-    reconcile::{APPLIED, Reconciled, VOID},
-    state::{State, States},
+    reconcile::{Ending, Reconciled},
+    state::{GraphRecord, State, States},
+    text::clean,
 };
 use schemas::{
-    change::op,
-    raw::{Decision, outcome},
+    change::Op,
+    raw::{Decision, DecisionKind},
 };
 use service::metrics::Metrics;
 use tracing::{error, info, warn};
 
-use crate::gauges::{GraphRecord, Touched};
+use crate::gauges::Touched;
 
 /// The listings, decisions and dead letters of a transaction.
 #[derive(Debug, Default)]
@@ -31,31 +32,30 @@ struct Listed {
     listing_id: String,
     offset: i64,
     resources: usize,
-    /// How many changes there are of each op.
-    changes: Vec<(&'static str, u64)>,
-    /// How many deletions of the collection are left to a person.
+    /// Changes of each op (count).
+    changes: Vec<(&'static Op, u64)>,
+    /// Held deletions of the collection (count).
     held: usize,
-    outcome: &'static str,
+    outcome: Ending,
     reason: String,
 }
 
-/// A decision. Who made it is in the changes that it licensed: it may be an address.
+/// A decision. Who made it is in its changes only: it may be an email address.
 #[derive(Debug)]
 struct Decided {
     organization_id: String,
-    kind: String,
+    kind: DecisionKind,
     offset: i64,
-    /// How many holds it has decided.
+    /// Holds that it decided (count).
     holds: usize,
     changes: usize,
-    /// Why it has decided nothing.
+    /// Why it had no effect.
     void: Option<String>,
 }
 
 impl Report {
-    /// Adds a listing.
     pub(crate) fn add(&mut self, listing: &Listing, reconciled: &Reconciled) {
-        let count = |op: &&str| reconciled.changes.iter().filter(|(change, _)| change.op == **op).count();
+        let count = |op: &Op| reconciled.changes.iter().filter(|change| change.op == *op).count();
         self.listings.push(Listed {
             organization_id: listing.organization_id.clone(),
             organization_name: listing.organization_name.clone(),
@@ -63,17 +63,13 @@ impl Report {
             listing_id: listing.listing_id.clone(),
             offset: listing.offset,
             resources: listing.resources.len(),
-            changes: [op::READ, op::CREATE, op::UPDATE, op::DELETE, op::NOTICE]
-                .into_iter()
-                .map(|op| (op, count(&op) as u64))
-                .collect(),
+            changes: Op::ALL.iter().map(|op| (op, count(op) as u64)).collect(),
             held: reconciled.holds,
             outcome: reconciled.outcome,
             reason: reconciled.reason.clone().unwrap_or_default(),
         });
     }
 
-    /// Adds a decision.
     pub(crate) fn add_decision(
         &mut self,
         organization_id: &str,
@@ -87,14 +83,15 @@ impl Report {
             offset,
             holds: reconciled.holds,
             changes: reconciled.changes.len(),
-            void: match reconciled.outcome {
-                APPLIED => Some("it was read before".to_owned()),
-                _ => reconciled.reason.clone(),
+            void: if reconciled.outcome == Ending::Applied {
+                Some("the decision was already applied".to_owned())
+            } else {
+                reconciled.reason.clone()
             },
         });
     }
 
-    /// Notes what these records, which are not folded into the state yet, will show of collections.
+    /// Adds the collections of these records, which are not yet folded into the state.
     pub(crate) fn touch(&mut self, organization_id: &str, state: Option<&State>, records: &[GraphRecord]) {
         self.touched.note(organization_id, state, records);
     }
@@ -104,7 +101,6 @@ impl Report {
         self.dead_letters += 1;
     }
 
-    /// Adds what another one has.
     pub(crate) fn append(&mut self, mut other: Self) {
         self.listings.append(&mut other.listings);
         self.decisions.append(&mut other.decisions);
@@ -112,7 +108,7 @@ impl Report {
         self.dead_letters += other.dead_letters;
     }
 
-    /// Tells, counts and shows it, now that it is in the states, and returns how many dead letters there are.
+    /// Writes logs and metrics, now that the states have the records. Returns the number of dead letters.
     pub(crate) fn tell(self, metrics: &Metrics, partition: i32, states: &States) -> u64 {
         self.touched.show(metrics, states);
         for listed in &self.listings {
@@ -132,17 +128,18 @@ impl Report {
 impl Listed {
     fn count(&self, metrics: &Metrics) {
         let (name, collection) = (&self.organization_name, &self.collection);
-        metrics.count_listing(name, collection, self.outcome);
+        metrics.count_reconciled(name, collection, self.outcome.as_str());
         for (op, count) in self.changes.iter().filter(|(_, count)| *count > 0) {
-            metrics.count_changes(name, op, *count);
+            metrics.count_changes(name, op.as_str(), *count);
         }
     }
 
     fn log(&self, partition: i32) {
-        let counted = self.changes.iter().filter(|(op, _)| *op != op::NOTICE);
+        let counted = self.changes.iter().filter(|(op, _)| **op != Op::Notice);
         let changes: u64 = counted.map(|(_, count)| count).sum();
+        let listing = format!("{} of {}", clean(&self.collection), clean(&self.organization_name));
         match self.outcome {
-            outcome::WHOLE | APPLIED => info!(
+            Ending::Whole | Ending::Applied => info!(
                 organization.name = self.organization_name,
                 organization.id = self.organization_id,
                 collection = self.collection,
@@ -151,10 +148,10 @@ impl Listed {
                 offset = self.offset,
                 resources = self.resources,
                 changes,
-                outcome = self.outcome,
-                "listing reconciled"
+                outcome = self.outcome.as_str(),
+                "reconciled {listing}: {changes} changes"
             ),
-            VOID => warn!(
+            Ending::Void => warn!(
                 organization.name = self.organization_name,
                 organization.id = self.organization_id,
                 collection = self.collection,
@@ -162,9 +159,10 @@ impl Listed {
                 partition,
                 offset = self.offset,
                 reason = self.reason,
-                "listing is void"
+                "ignored {listing}: {}",
+                clean(&self.reason)
             ),
-            outcome::GUARDED => warn!(
+            Ending::Guarded => warn!(
                 organization.name = self.organization_name,
                 organization.id = self.organization_id,
                 collection = self.collection,
@@ -174,11 +172,12 @@ impl Listed {
                 resources = self.resources,
                 changes,
                 held = self.held,
-                outcome = self.outcome,
+                outcome = self.outcome.as_str(),
                 reason = self.reason,
-                "listing reconciled; deletions are held"
+                "reconciled {listing}: {changes} changes, and {} deletions are held",
+                self.held
             ),
-            _ => error!(
+            Ending::Partial | Ending::Decided => error!(
                 organization.name = self.organization_name,
                 organization.id = self.organization_id,
                 collection = self.collection,
@@ -186,9 +185,9 @@ impl Listed {
                 partition,
                 offset = self.offset,
                 changes,
-                outcome = self.outcome,
+                outcome = self.outcome.as_str(),
                 reason = self.reason,
-                "listing deletes nothing"
+                "reconciled {listing}, which is incomplete and deleted nothing: {changes} changes"
             ),
         }
     }
@@ -201,18 +200,22 @@ impl Decided {
                 organization.id = self.organization_id,
                 partition,
                 offset = self.offset,
-                kind = self.kind,
+                kind = self.kind.as_str(),
                 holds = self.holds,
                 changes = self.changes,
-                "decision carried out"
+                "applied a decision about organization {}: {} changes",
+                clean(&self.organization_id),
+                self.changes
             ),
             Some(reason) => warn!(
                 organization.id = self.organization_id,
                 partition,
                 offset = self.offset,
-                kind = self.kind,
+                kind = self.kind.as_str(),
                 reason,
-                "the decision decided nothing"
+                "a decision about organization {} had no effect: {}",
+                clean(&self.organization_id),
+                clean(reason)
             ),
         }
     }

@@ -1,174 +1,97 @@
-//! One partition's work: its transactional producer, its state, its place in the raw topic.
+//! The task of a partition: its transactional producer, its state, its position in the raw topic.
 
 mod restore;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::anyhow;
 use graph::{partition_state::Unfit, state::barrier_key};
-use rdkafka::{
-    ClientConfig,
-    consumer::ConsumerGroupMetadata,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::ClientConfig;
 use schemas::topics::Topic;
 use service::{
     admin::{Health, Heartbeat},
     kafka::{
         NewerRecord, check_known,
-        partition::{self, PartitionReader, Record, Start, warn_of_unread},
+        partition::{PartitionReader, Start, warn_of_unread},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
+    shutdown::CancellationToken,
+    tasks::{Assigned, Ended, Error, Membership},
     wait::Teller,
 };
 use tracing::{info, warn};
 
 use self::restore::{check_raw, restored};
-use crate::{batch::Batch, gauges, intake::Intake};
+use crate::{batch::Batch, gauges, pipeline::Pipeline};
 
-/// One wait for a raw record: decides how soon a stop is noticed.
+/// Timeout for a raw record: decides how soon a stop is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
-/// The same while something can be committed and no listing is open: records that have been fetched already share the
-/// transaction, and no others are waited for.
+/// The same while something can be committed and no listing is open: only records that are fetched already join the
+/// transaction.
 const READY_TIMEOUT: Duration = Duration::from_millis(1);
-/// How long something that can be committed waits for what comes behind it, in a backlog or before an open listing: a
-/// kill undoes no more work, and readers of the changes wait no longer.
+/// How long what can be committed waits for more records, in a backlog or before an open listing. It bounds the work
+/// that a kill undoes and the delay for readers of the changes.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a task may be behind before the lag is asked for, and how often from then on. Not sooner: the answer comes
-/// behind that of the fetch that waits for the next record.
+/// How long a task may lag before the lag is requested, and how often after that. Not sooner, because the response
+/// comes after that of the fetch that waits for the next record.
 const LAG_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long a task may be silent before the process counts as dead: each of a transaction's calls has a bound of its
-/// own, a minute at most, and a million new API keys in one listing are reconciled in about 90 s.
+/// How long a task may be silent before the process is considered dead. Each call of a transaction takes at most a
+/// minute, and a million new API keys in one listing are reconciled in about 90 s.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
 /// What all tasks of a process share.
 pub struct Shared {
-    /// What every client begins with.
+    /// The base configuration of every client.
     pub client: ClientConfig,
-    /// Consumer group; with the partition, the transactional id.
+    /// Consumer group; with the partition, it forms the transactional ID.
     pub group_id: String,
-    /// Begins the topics' names.
+    /// Prefix of the topics.
     pub prefix: String,
-    /// How many partitions the topics have.
+    /// Partitions of the topics (count).
     pub partition_count: i32,
-    /// Whether to end at the end of the raw topic as it is at the start.
+    /// Whether to stop at the current end of the raw topic.
     pub until_end: bool,
-    /// Metrics.
     pub metrics: Metrics,
-    /// Health.
     pub health: Arc<Health>,
 }
 
-/// Who the process is in its consumer group, asked anew for each transaction.
-pub type GroupMetadata = Arc<dyn Fn() -> ConsumerGroupMetadata + Send + Sync>;
-
-/// Why a task failed, by what its owner does next.
+/// The brokers aborted a transaction that took too long, and fenced its producer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Another process has the partition. Wait for the next assignment.
-    #[error("another process took over")]
-    Fenced(#[source] transaction::Error),
-    /// The brokers ended a transaction that took too long, and fenced its producer. Take the partition back after a pause.
-    #[error(
-        "a transaction of {records} records took {} s, and transaction.timeout.ms allows {} s; set \
-         kafka.properties.\"transaction.timeout.ms\" to at least {}, and transaction.max.timeout.ms of the brokers to \
-         no less",
-        .took.as_secs(), .allowed.as_secs(), .took.as_millis() * 2
-    )]
-    Late {
-        /// How many records it had.
-        records: usize,
-        /// From its begin to the error.
-        took: Duration,
-        /// The configured timeout.
-        allowed: Duration,
-        /// How it ended.
-        #[source]
-        source: transaction::Error,
-    },
-    /// Drop the task, open it again after a pause: everything uncommitted is read again.
-    #[error("the task must be opened anew")]
-    Reopen(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The task was stopped while it restored: nothing is committed, and nothing is lost.
-    #[error("it was stopped before it was open")]
-    Stopped,
-    /// The state or the data of this partition needs a person. Close the partition; the others keep running.
-    #[error("the partition is closed")]
-    Closed(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A person has to mend something that concerns every partition. Stop the process.
-    #[error("a person has to look at this")]
-    Fatal(#[source] Box<dyn std::error::Error + Send + Sync>),
+#[error(
+    "a transaction of {records} records took {} s, and transaction.timeout.ms allows {} s; set \
+     kafka.properties.\"transaction.timeout.ms\" to at least {}, and transaction.max.timeout.ms of the brokers to \
+     no less",
+    .took.as_secs(), .allowed.as_secs(), .took.as_millis() * 2
+)]
+struct Late {
+    /// Records of the transaction (count).
+    records: usize,
+    /// Time from its beginning to the error.
+    took: Duration,
+    allowed: Duration,
+    source: transaction::Error,
 }
 
-impl From<transaction::Error> for Error {
-    fn from(error: transaction::Error) -> Self {
-        match error {
-            transaction::Error::Fenced { .. } => Self::Fenced(error),
-            // Opening the task again would fence the member that has the partition now.
-            transaction::Error::Abortable { source: Some(ref source), .. } if is_displaced(source) => {
-                Self::Fenced(error)
-            }
-            transaction::Error::Abortable { .. }
-            | transaction::Error::OutcomeUnknown { .. }
-            | transaction::Error::Unreachable { .. } => Self::Reopen(error.into()),
-            transaction::Error::TooLarge { .. } => Self::Closed(error.into()),
-            transaction::Error::Fatal { .. } => Self::Fatal(error.into()),
-        }
-    }
+/// What the state does not fit to needs a person.
+fn unfit(error: Unfit) -> Error {
+    Error::Closed(error.into())
 }
 
-/// Whether the group's coordinator has replaced this member, which may not have learned of it yet.
-fn is_displaced(source: &KafkaError) -> bool {
-    let code = source.rdkafka_error_code();
-    matches!(code, Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::FencedInstanceId))
-}
-
-impl From<partition::Error> for Error {
-    fn from(error: partition::Error) -> Self {
-        match error {
-            partition::Error::Unreachable { .. } => Self::Reopen(error.into()),
-            partition::Error::OffsetOutOfRange { .. } => Self::Closed(error.into()),
-            partition::Error::Fatal { .. } => Self::Fatal(error.into()),
-        }
-    }
-}
-
-impl From<NewerRecord> for Error {
-    fn from(error: NewerRecord) -> Self {
-        Self::Closed(error.into())
-    }
-}
-
-impl From<Unfit> for Error {
-    fn from(error: Unfit) -> Self {
-        Self::Closed(error.into())
-    }
-}
-
-/// How a task ended in good order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// What is not whole, a line each: failed listings and new dead letters.
-    pub incomplete: Vec<String>,
-}
-
-/// One partition's work.
+/// The task of a partition.
 pub struct Task<'a> {
     shared: &'a Shared,
     partition: i32,
+    raw_topic: String,
     producer: TransactionalProducer,
     reader: PartitionReader,
-    group: GroupMetadata,
-    intake: Intake,
-    /// Since when something can be committed.
+    group: Membership,
+    pipeline: Pipeline,
+    /// When something could first be committed.
     ready_since: Option<Instant>,
     heartbeat: Heartbeat,
     /// Committed by this process.
@@ -176,27 +99,24 @@ pub struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// Fences the predecessor, restores, and goes to the committed offset, in this order: only once the
-    /// predecessor's transaction has ended are the graph and the offset what they stay. The restore ends at a barrier
+    /// Fences the previous owner, restores the state, and seeks to the committed offset. The order matters: the graph
+    /// and the offset are final only after the previous owner's transaction has ended. The restore ends at a barrier
     /// that the task itself has written.
     ///
-    /// A stop is noticed until the producer is open and all through the restore: whoever waits for the partition, or for the
-    /// process's end, does not wait for the whole of it.
-    pub fn open(
-        shared: &'a Shared,
-        partition: i32,
-        group: GroupMetadata,
-        stop: &AtomicBool,
-    ) -> Result<Self, Error> {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Error::Stopped);
+    /// A stop is noticed before the producer is open and during the restore, so a rebalance or a shutdown does not wait
+    /// for the whole restore. Then it is `None`: nothing was committed or lost.
+    pub fn open(shared: &'a Shared, assigned: &Assigned) -> Result<Option<Self>, Error> {
+        let Assigned { partition, ref stop, ref lost, membership: ref group, .. } = *assigned;
+        if stop.is_cancelled() {
+            return Ok(None);
         }
+        let began = Instant::now();
         let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
         let teller = Teller::new(&shared.health, format!("partition {partition}, writing"));
         let is_stopped = || {
             heartbeat.beat();
-            stop.load(Ordering::Relaxed)
+            stop.is_cancelled()
         };
         let opened = TransactionalProducer::open_unless(
             &shared.client,
@@ -205,75 +125,87 @@ impl<'a> Task<'a> {
             teller,
             is_stopped,
         )?;
-        let Some(producer) = opened else { return Err(Error::Stopped) };
+        let Some(mut producer) = opened else { return Ok(None) };
+        producer.give_up_when(lost.clone());
         service::failpoint!("processor::after_init_transactions");
         let graph = Topic::Graph.name(&shared.prefix);
         let key = barrier_key(partition, shared.partition_count);
         let barrier = producer.write_barrier(&graph, partition, &key)?;
         service::failpoint!("processor::after_barrier");
-        let state = restored(shared, partition, &producer, barrier, &heartbeat, stop)?;
+        let restored = restored(shared, partition, &producer, barrier, &heartbeat, stop)?;
+        let Some((state, look)) = restored else { return Ok(None) };
         service::failpoint!("processor::after_restore");
         let raw = Topic::Raw.name(&shared.prefix);
         let mut reader =
             PartitionReader::open(&shared.client, &shared.group_id, &raw, partition, Start::Beginning)?;
-        if !reader.resume()? {
-            state.check_unread(&shared.group_id, &raw, reader.position())?;
+        if let Some(committed) = group.member().committed(partition)? {
+            reader.resume(committed)?;
+        } else {
+            state.check_unread(&shared.group_id, &raw, reader.position()).map_err(unfit)?;
             if let Some(offset) = state.maybe_unread(reader.position()) {
                 warn_of_unread(&raw, partition, offset);
             }
         }
-        check_raw(shared, partition, &reader, &state)?;
-        info!(partition, offset = reader.position(), "task opened");
-        Ok(Self {
+        check_raw(look, &reader, &state)?;
+        shared.metrics.restored(began.elapsed());
+        info!(partition, offset = reader.position(), "opened the task of partition {partition}");
+        Ok(Some(Self {
             shared,
             partition,
             producer,
             reader,
-            group,
-            intake: Intake::new(raw, partition, state),
+            group: group.clone(),
+            pipeline: Pipeline::new(raw.clone(), partition, state),
+            raw_topic: raw,
             ready_since: None,
             heartbeat,
             dead_letters: 0,
-        })
+        }))
     }
 
-    /// Works until it is stopped or, where the process runs until the end, until `end`.
-    pub fn run(&mut self, stop: &AtomicBool, end: Option<i64>) -> Result<Ended, Error> {
+    /// Processes records until it is stopped or, with `--until-end`, until `end`.
+    pub fn run(&mut self, stop: &CancellationToken, end: Option<i64>) -> Result<Ended, Error> {
         let mut lag_known = Instant::now();
         loop {
             self.heartbeat.beat();
             let is_over = end.is_some_and(|end| self.reader.position() >= end);
             if is_over {
-                self.intake.drop_open(self.reader.position());
+                self.pipeline.drop_open(self.reader.position());
             }
-            if is_over || stop.load(Ordering::Relaxed) {
+            if is_over || stop.is_cancelled() {
                 self.commit()?;
-                return Ok(Ended { incomplete: self.intake.incomplete(self.dead_letters) });
+                return Ok(Ended { incomplete: self.pipeline.incomplete(self.dead_letters) });
             }
-            let is_ready = self.ready_since.is_some() && self.intake.is_at_rest();
-            match self.reader.next(if is_ready { READY_TIMEOUT } else { POLL_TIMEOUT })? {
-                Some(record) => {
-                    if let Err(newer) = check_known(self.reader.topic(), self.partition, &record) {
-                        self.commit()?;
-                        return Err(newer.into());
-                    }
-                    self.take(record);
+            let is_ready = self.ready_since.is_some() && self.pipeline.is_at_rest();
+            let (pipeline, raw) = (&mut self.pipeline, &self.raw_topic);
+            let taken = self.reader.visit(if is_ready { READY_TIMEOUT } else { POLL_TIMEOUT }, |record| {
+                check_known(raw, self.partition, record)?;
+                pipeline.take(record);
+                Ok::<_, NewerRecord>(())
+            })?;
+            match taken {
+                Some(Err(newer)) => {
+                    self.commit()?;
+                    return Err(newer.into());
                 }
                 None if is_ready => self.commit()?,
-                None => {}
+                Some(Ok(())) | None => {}
+            }
+            if self.pipeline.batch().next_offset().is_some() {
+                self.ready_since.get_or_insert_with(Instant::now);
             }
             let is_due = self.ready_since.is_some_and(|since| since.elapsed() >= COMMIT_INTERVAL);
-            if is_due || self.intake.batch().is_full() {
+            if is_due || self.pipeline.batch().is_full() {
                 self.commit()?;
             }
             if self.reader.is_idle() && end.is_none() {
                 self.shared.metrics.set_lag(self.partition, 0);
                 lag_known = Instant::now();
             } else if lag_known.elapsed() >= LAG_INTERVAL {
-                // A question for people: that it has no answer is no reason to open the task again.
+                // The lag is only shown to people, so a failure is not a reason to reopen the task.
                 match self.reader.end_offset() {
                     Ok(end) => self.shared.metrics.set_lag(self.partition, end - self.reader.position()),
-                    // Who runs until the end waits for records that may never come.
+                    // A run until the end may wait for records that never come.
                     Err(error) if end.is_some() => return Err(error.into()),
                     Err(_) => {}
                 }
@@ -282,34 +214,28 @@ impl<'a> Task<'a> {
         }
     }
 
-    fn take(&mut self, record: Record) {
-        self.intake.take(record);
-        if self.intake.batch().next_offset().is_some() {
-            self.ready_since.get_or_insert_with(Instant::now);
-        }
-    }
-
-    /// The end of the raw partition as it is now.
+    /// The current end of the raw partition.
     pub fn raw_end(&self) -> Result<i64, Error> {
         Ok(self.reader.end_offset()?)
     }
 
-    /// Commits what is gathered, if there is anything. On any error this task is to be dropped: its state is ahead.
+    /// Commits what is collected, if anything. After an error the task must be dropped, because its state is ahead.
     fn commit(&mut self) -> Result<(), Error> {
         self.ready_since = None;
-        let Some(batch) = self.intake.take_batch() else { return Ok(()) };
+        let Some(batch) = self.pipeline.take_batch() else { return Ok(()) };
         let (records, began) = (batch.len(), Instant::now());
-        if let Err(error) = self.transact(batch) {
+        if let Err(error) = self.transact(&batch) {
+            batch.fail(&error);
             return Err(self.failed(error, records, began.elapsed()));
         }
         service::failpoint!("processor::after_commit");
-        let report = self.intake.take_report();
-        let states = self.intake.state().states();
+        let report = self.pipeline.take_report();
+        let states = self.pipeline.state().states();
         self.dead_letters += report.tell(&self.shared.metrics, self.partition, states);
         Ok(())
     }
 
-    fn transact(&self, batch: Batch) -> Result<(), transaction::Error> {
+    fn transact(&self, batch: &Batch) -> Result<(), transaction::Error> {
         service::failpoint!("processor::before_begin");
         self.producer.begin()?;
         if let Err(error) = self.write(batch) {
@@ -320,50 +246,50 @@ impl<'a> Task<'a> {
         self.producer.commit()
     }
 
-    fn write(&self, batch: Batch) -> Result<(), transaction::Error> {
-        let offsets = batch.next_offset();
-        // Each is freed once librdkafka has its copy: a first listing may be large.
-        for output in batch.into_outputs() {
+    fn write(&self, batch: &Batch) -> Result<(), transaction::Error> {
+        for output in batch.outputs() {
             service::failpoint!("processor::mid_produce");
-            // A broker may be slow to take a large listing.
+            // A broker may be slow to accept a large listing.
             self.heartbeat.beat();
             output.send(&self.producer, &self.shared.prefix, self.partition)?;
         }
         let raw = Topic::Raw.name(&self.shared.prefix);
         service::failpoint!("processor::write_fails", Err(transaction::Error::of_a_failpoint()));
         service::failpoint!("processor::before_send_offsets");
-        let offsets: Vec<_> = offsets.iter().map(|next| (raw.as_str(), self.partition, *next)).collect();
-        self.producer.send_offsets(&offsets, (self.group)())
+        let offsets: Vec<_> =
+            batch.next_offset().into_iter().map(|next| (raw.as_str(), self.partition, next)).collect();
+        self.producer.send_offsets(&offsets, self.group.member().group_metadata())
     }
 
-    /// What a failed transaction means: one that took longer than the brokers allow was ended by them.
+    /// Classifies a failed transaction: the brokers abort one that takes longer than they allow.
     fn failed(&self, source: transaction::Error, records: usize, took: Duration) -> Error {
         let configured = self.shared.client.get("transaction.timeout.ms").and_then(|text| text.parse().ok());
         let allowed = configured.map_or(TRANSACTION_TIMEOUT, Duration::from_millis);
         let is_ended =
             matches!(source, transaction::Error::Fenced { .. } | transaction::Error::Abortable { .. });
         if is_ended && took >= allowed {
-            return Error::Late { records, took, allowed, source };
+            return Error::Fenced(Late { records, took, allowed, source }.into());
         }
         source.into()
     }
 
-    /// Aborts where that is possible, so that nobody waits for the transaction's timeout. Else the next opening does.
+    /// Aborts the transaction if possible, so that readers do not wait for its timeout. Otherwise the next opening
+    /// aborts it.
     fn abandon(&self, error: &transaction::Error) {
-        use transaction::Error::{Fenced, OutcomeUnknown, Unreachable};
+        use transaction::Error::{Denied, Fenced, OutcomeUnknown, Unreachable};
 
         service::failpoint!("processor::during_abandon");
-        if !matches!(error, Fenced { .. } | OutcomeUnknown { .. } | Unreachable { .. })
+        if !matches!(error, Denied { .. } | Fenced { .. } | OutcomeUnknown { .. } | Unreachable { .. })
             && let Err(abort) = self.producer.abort()
         {
             let error = format!("{:#}", anyhow!(abort));
-            warn!(partition = self.partition, error, "the transaction could not be aborted");
+            warn!(partition = self.partition, error, "cannot abort the transaction");
         }
     }
 }
 
 impl Drop for Task<'_> {
     fn drop(&mut self) {
-        gauges::forget(&self.shared.metrics, self.intake.state().states());
+        gauges::forget(&self.shared.metrics, self.pipeline.state().states());
     }
 }

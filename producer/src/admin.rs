@@ -1,4 +1,4 @@
-//! The Admin API client: one GET with its retries and bounds. It never sends anything else.
+//! The Admin API client: its URLs, its budget, and what its responses mean. It sends no method but GET.
 
 mod failure;
 mod refusal;
@@ -8,112 +8,93 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::HeaderValue;
+use reqwest::{Client, StatusCode, Url};
 use secrecy::{ExposeSecret, SecretString};
+use service::api::{Api, Failed, Retry};
 use service::config::{Organization, SecretSource};
-use service::http::{BaseUrl, TRUST_ADVICE, is_untrusted, root_cause};
-use service::redaction::redact;
+use service::http::{BaseUrl, Lost, Received, retry_after};
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::info;
 
 pub use self::failure::Failure;
 use self::failure::Unshown;
-use self::refusal::{disguised, forget_quotes, header, holds, refusal};
-use crate::backoff::{Backoff, is_worth_retrying};
+use self::refusal::{disguised, forget_quotes, header, holds, is_worth_retrying, refusal, reset};
 use crate::budget::Budget;
-use crate::error_chain::chain;
 use crate::progress::Minutely;
 
-/// Longest time for a request, its answer read whole: a page of 1,000 rows comes within seconds.
+/// Timeout of a request, including its whole response: a page of 1,000 rows arrives within seconds.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
-/// Largest answer that is read (bytes): a page of 1,000 API keys has about 600 KB.
+/// Largest response that is read (bytes): a page of 1,000 API keys has about 600 KB.
 pub const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
-/// The header that says whose key a request had.
+/// Retries of a request: a spent budget is available again after a minute.
+pub const RETRY: Retry =
+    Retry { tries: 5, first: Duration::from_millis(500), longest: Duration::from_mins(1) };
+/// The header that names the organization of a request's key.
 const ORGANIZATION_ID: &str = "anthropic-organization-id";
-/// Where an Admin API key is made.
+/// Where an admin creates an Admin API key.
 pub const KEYS_PAGE: &str = "https://platform.claude.com/settings/admin-keys";
 
-/// A whole answer with status 200.
+/// A complete response with status 200.
 #[derive(Debug)]
 pub struct Answer {
-    /// Its body.
     pub body: Vec<u8>,
     /// `request-id`, which Anthropic's support asks for.
     pub request_id: Option<String>,
-    /// When it was read whole.
+    /// When it was read completely.
     pub received: Timestamp,
 }
 
 /// What went wrong, by what the poll does next.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Leave the organization alone until its next poll: the key is refused, or is another organization's.
+    /// Stop until the organization's next poll: the key is refused, or belongs to another organization.
     #[error("{0}")]
     StopOrganization(Failure),
-    /// The listing fails, alone.
+    /// Only this listing fails.
     #[error("{0}")]
     FailListing(Failure),
 }
 
 /// The Admin API of one organization. Its requests go one after another and share one budget.
 pub struct Admin {
-    http: Client,
+    client: Client,
+    api: Arc<Api>,
     /// The organization's name in the configuration, for the log.
     name: String,
     base_url: BaseUrl,
     version: String,
-    source: SecretSource,
-    environment: Arc<BTreeMap<String, String>>,
-    key: SecretString,
     budget: Budget,
-    backoff: Backoff,
-    /// The organization that the key must be of, once it is known.
+    /// The organization that the key must belong to, once it is known.
     expected: Option<String>,
-    /// Whether the server takes `include_default`; forgotten with the process.
+    /// Whether the server accepts `include_default`; known for the lifetime of the process.
     takes_include_default: bool,
     /// The organization's default workspace, once it is known.
     default_workspace: Option<String>,
-    /// Tells that requests wait for the budget.
+    /// Limits how often the log says that requests wait for the budget.
     wait_line: Minutely,
-    /// Whether an answer since [`Self::watch_names`] did not say which organization it is of.
+    /// Whether a response since [`Self::watch_names`] did not name its organization.
     is_unnamed: bool,
 }
 
-/// What was answered, well or badly.
-struct Received {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Vec<u8>,
-}
-
-/// No answer that could be read whole.
-enum Lost {
-    /// The next try may bring one.
-    Again(Failure),
-    /// The next try would end the same.
-    ForGood(Failure),
-}
-
 impl Admin {
-    /// The client of an organization whose key is `key` now and is read again from where the configuration says.
+    /// The client of an organization. `key` is its current key; a refused key is read again from where it is
+    /// configured.
     pub fn new(
-        http: Client,
+        client: Client,
         organization: &Organization,
         key: SecretString,
         environment: Arc<BTreeMap<String, String>>,
-        backoff: Backoff,
+        retry: Retry,
     ) -> Self {
+        let source = organization.api_key.clone().unwrap_or_else(|| SecretSource::Text(key.clone()));
         Self {
-            http,
+            client,
+            api: Arc::new(Api::new(&organization.name, key, source, environment, retry)),
             name: organization.name.clone(),
             base_url: organization.base_url.clone(),
             version: organization.anthropic_version.clone(),
-            source: organization.api_key.clone().unwrap_or_else(|| SecretSource::Text(key.clone())),
-            environment,
-            key,
             budget: Budget::new(organization.requests_per_minute),
-            backoff,
             expected: organization.organization_id.clone(),
             takes_include_default: true,
             default_workspace: None,
@@ -122,12 +103,12 @@ impl Admin {
         }
     }
 
-    /// The organization that the key must be of, if it is known.
+    /// The organization that the key must belong to, if it is known.
     pub fn expected(&self) -> Option<&str> {
         self.expected.as_deref()
     }
 
-    /// From now on, an answer for another organization stops this one.
+    /// From now on, a response for another organization stops this one.
     pub fn expect(&mut self, organization_id: &str) {
         self.expected = Some(organization_id.to_owned());
     }
@@ -137,7 +118,7 @@ impl Admin {
         self.takes_include_default
     }
 
-    /// The server rejects `include_default`: it is not sent any more.
+    /// The server rejects `include_default`: stop sending it.
     pub(crate) fn drop_include_default(&mut self) {
         self.takes_include_default = false;
     }
@@ -152,99 +133,71 @@ impl Admin {
         self.default_workspace = Some(id.to_owned());
     }
 
-    /// Notes from now on whether each answer says which organization it is of.
+    /// Records from now on whether each response names its organization.
     pub(crate) fn watch_names(&mut self) {
         self.is_unnamed = false;
     }
 
-    /// Whether an answer since then did not say so: a gateway drops the header.
+    /// Whether a response since then did not: a gateway may drop the header.
     pub(crate) fn is_unnamed(&self) -> bool {
         self.is_unnamed
     }
 
-    /// Sends one GET, again where that is worth it, and returns the answer of status 200.
+    /// Sends one GET, retries it where that is useful, and returns the response of status 200.
     pub async fn get(&mut self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Error> {
-        // A URL takes these away, and the request would be for something else.
+        // URL parsing removes these, so the request would be for another resource.
         let is_lost = |part: &&str| matches!(*part, "." | "..") || part.contains(['\t', '\n', '\r']);
         if path.iter().any(is_lost) {
-            return Err(Error::FailListing(Failure::of("its id cannot stand in a URL")));
+            return Err(Error::FailListing(Failure::of("its ID cannot be part of a URL")));
         }
-        let url = self.url(path, query);
-        let mut tried = 0;
-        let mut is_fresh_key = false;
+        let (api, url) = (Arc::clone(&self.api), self.url(path, query));
+        let (template, mut tries) = (template(path), api.tries(url.path()));
         loop {
-            self.spend().await;
-            tried += 1;
-            let outcome = self.exchange(url.clone()).await;
-            let (headers, failure) = match outcome {
-                Ok(received) => {
-                    self.check_organization(&received)?;
-                    let status = disguised(&received).unwrap_or(received.status);
-                    if status == StatusCode::OK {
-                        self.is_unnamed |= header(&received.headers, ORGANIZATION_ID).is_none();
-                        return self.taken(received);
-                    }
-                    let failure = refusal(&received, status, self.key.expose_secret(), self.hint());
-                    if status == StatusCode::UNAUTHORIZED {
-                        if is_fresh_key || !self.read_key_again() {
-                            return Err(Error::StopOrganization(failure));
-                        }
-                        is_fresh_key = true;
-                        continue;
-                    }
-                    if !is_worth_retrying(status, &received.headers) {
-                        return Err(Error::FailListing(failure));
-                    }
-                    (received.headers, failure)
-                }
-                Err(Lost::Again(failure)) => (HeaderMap::new(), failure),
-                Err(Lost::ForGood(failure)) => return Err(Error::FailListing(failure)),
+            let failed = match self.attempt(&template, url.clone(), &self.api.key()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
             };
-            if tried >= self.backoff.tries {
-                return Err(Error::FailListing(Failure {
-                    reason: format!("{} ({tried} tries)", failure.reason),
-                    ..failure
-                }));
+            let is_retried = matches!(failed, Failed::Again { .. });
+            match tries.next(failed).await {
+                Err(Error::FailListing(mut failure)) if is_retried => {
+                    failure.reason = format!("{} ({} tries)", failure.reason, tries.tried());
+                    return Err(Error::FailListing(failure));
+                }
+                result => result?,
             }
-            let delay = self.backoff.delay(&headers, tried, Timestamp::now(), rand::random());
-            warn!(
-                organization.name = self.name,
-                path = url.path(),
-                status = failure.status,
-                request.id = failure.request_id,
-                tried,
-                delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-                "trying again: {}",
-                failure.reason
-            );
-            tokio::time::sleep(delay).await;
         }
     }
 
-    /// An answer that is used. What is used may be written into a topic, where no key is to be.
-    fn taken(&self, received: Received) -> Result<Answer, Error> {
-        if holds(&received.body, self.key.expose_secret()) {
-            return Err(Error::FailListing(Failure::of_answer(
-                header(&received.headers, "request-id"),
-                "the answer holds the Admin API key or a part of it, which is written to no topic; see who put it \
-                 there, and create another key",
-            )));
+    async fn attempt(
+        &mut self,
+        template: &str,
+        url: Url,
+        key: &SecretString,
+    ) -> Result<Answer, Failed<Error>> {
+        self.spend().await;
+        let key = key.expose_secret();
+        let mut key_header = HeaderValue::from_str(key).map_err(|_| unanswered(Lost::InvalidKey))?;
+        key_header.set_sensitive(true);
+        let request = self.client.get(url).header("anthropic-version", &self.version);
+        let request = request.header("x-api-key", key_header);
+        let received = self.api.exchange(template, request, MAX_PAGE_BYTES, key).await;
+        let mut received = received.map_err(unanswered)?;
+        forget_quotes(&mut received.headers, key);
+        self.check_organization(&received).map_err(Failed::Final)?;
+        let status = disguised(&received).unwrap_or(received.status);
+        if status == StatusCode::OK {
+            self.is_unnamed |= header(&received.headers, ORGANIZATION_ID).is_none();
+            return taken(received, key).map_err(Failed::Final);
         }
-        Ok(answer(received))
-    }
-
-    /// What the key's beginning says to people; the server alone decides whether it is good.
-    fn hint(&self) -> &'static str {
-        let key = self.key.expose_secret();
-        if key.starts_with("sk-ant-admin") {
-            ""
-        } else if key.starts_with("sk-ant-api") {
-            "; the configured key begins with sk-ant-api, not with sk-ant-admin01-: a workspace's key reads nothing here, \
-             a personal or service account's key only if it is bound to no workspace, and a Claude Enterprise key only \
-             the users"
+        let failure = refusal(&received, status, key, hint(key));
+        Err(if status == StatusCode::UNAUTHORIZED {
+            Failed::Key(Error::StopOrganization(failure))
+        } else if is_worth_retrying(status, &received.headers) {
+            let now = Timestamp::now();
+            again(failure, retry_after(&received.headers, now).or_else(|| reset(&received.headers, now)))
         } else {
-            "; the configured key does not begin with sk-ant-admin01-, as an Admin API key does"
-        }
+            Failed::Final(Error::FailListing(failure))
+        })
     }
 
     async fn spend(&mut self) {
@@ -261,50 +214,18 @@ impl Admin {
             info!(
                 organization.name = self.name,
                 seconds = wait.as_secs(),
-                "waiting for the budget of requests a minute; this line comes once a minute at most"
+                "waiting for the budget of requests per minute; logged at most once a minute"
             );
         }
         spent
     }
 
-    /// How long so many requests take, each answered at once.
+    /// How long this many requests take if each is answered at once.
     pub(crate) fn time_for(&mut self, requests: usize) -> Duration {
         self.budget.time_for(requests, Instant::now())
     }
 
-    async fn exchange(&self, url: Url) -> Result<Received, Lost> {
-        let mut key = HeaderValue::from_str(self.key.expose_secret()).map_err(|_| {
-            Lost::ForGood(Failure::of("the Admin API key has characters that no key has; write it anew"))
-        })?;
-        key.set_sensitive(true);
-        let request = self.http.get(url).header("x-api-key", key).header("anthropic-version", &self.version);
-        let lost = |error: reqwest::Error| broken(&error, self.key.expose_secret());
-        let response = request.send().await.map_err(lost)?;
-        let mut received = read(response, lost).await?;
-        forget_quotes(&mut received.headers, self.key.expose_secret());
-        Ok(received)
-    }
-
-    /// Whether a key that is not empty was read. One that is the same may have been taken by a server that was slow to
-    /// learn of it, so it is tried as well.
-    fn read_key_again(&mut self) -> bool {
-        match self.source.resolve(&self.environment) {
-            Ok(key) => {
-                self.key = key;
-                true
-            }
-            Err(error) => {
-                let error = chain(&error);
-                warn!(
-                    organization.name = self.name,
-                    "the Admin API key was refused, and cannot be read again: {error}"
-                );
-                false
-            }
-        }
-    }
-
-    /// A key that was replaced may be another organization's: nothing of its answers may be written.
+    /// A replaced key may belong to another organization, whose responses must not be written.
     fn check_organization(&self, received: &Received) -> Result<(), Error> {
         let Some(expected) = &self.expected else { return Ok(()) };
         match header(&received.headers, ORGANIZATION_ID) {
@@ -333,56 +254,63 @@ impl Admin {
     }
 }
 
-/// The reason for a key that is not this organization's.
+/// The path with `{id}` in the place of a workspace's ID.
+fn template(path: &[&str]) -> String {
+    match path {
+        [list, _, of] => format!("/v1/organizations/{list}/{{id}}/{of}"),
+        path => format!("/v1/organizations/{}", path.join("/")),
+    }
+}
+
+/// Reason for a key of another organization.
 pub(crate) fn other_organization(found: &str, expected: &str) -> String {
     format!(
-        "the Admin API key is of the organization {found}, but this one is {expected}; give it its own key, or give \
-         the other organization a [[organizations]] of its own"
+        "the Admin API key belongs to the organization {found}, but this organization is {expected}; configure its \
+         own key, or add a separate [[organizations]] entry for the other organization"
     )
 }
 
-fn answer(received: Received) -> Answer {
-    Answer {
-        request_id: header(&received.headers, "request-id"),
-        body: received.body,
-        received: Timestamp::now(),
-    }
-}
-
-/// Reads the body, decompressed, up to the bound.
-async fn read(mut response: Response, lost: impl Fn(reqwest::Error) -> Lost) -> Result<Received, Lost> {
-    let (status, headers) = (response.status(), response.headers().clone());
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(&lost)? {
-        if body.len() + chunk.len() > MAX_PAGE_BYTES {
-            return Err(Lost::ForGood(Failure {
-                status: Some(status.as_u16()),
-                request_id: header(&headers, "request-id"),
-                ..Failure::of(format!("the answer is larger than {MAX_PAGE_BYTES} bytes"))
-            }));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Received { status, headers, body })
-}
-
-/// No whole answer came. The URL is left out of the reason, as it stands beside it in the log. A server may quote the
-/// key where it closes an HTTP/2 connection, and the cause repeats that.
-fn broken(error: &reqwest::Error, key: &str) -> Lost {
-    let cause = root_cause(error).map(|cause| redact(&format!(" ({cause})"), key)).unwrap_or_default();
-    if is_untrusted(error) {
-        return Lost::ForGood(Failure::of(format!(
-            "the server's certificate is not trusted{cause}; {TRUST_ADVICE}"
+/// A response that will be used. It may be written to a topic, so it must not contain the key.
+fn taken(received: Received, key: &str) -> Result<Answer, Error> {
+    let request_id = header(&received.headers, "request-id");
+    if holds(&received.body, key) {
+        return Err(Error::FailListing(Failure::of_answer(
+            request_id,
+            "the response contains the Admin API key or a part of it, so it is not written to a topic; find out how \
+             the key got there, and create a new key",
         )));
     }
-    let what = if error.is_timeout() {
-        "no whole answer came in time"
-    } else if error.is_connect() {
-        "no connection; check base_url, the network and the proxy"
+    Ok(Answer { request_id, body: received.body, received: Timestamp::now() })
+}
+
+/// A hint from the key's prefix. Only the server decides whether the key is valid.
+fn hint(key: &str) -> &'static str {
+    if key.starts_with("sk-ant-admin") {
+        ""
+    } else if key.starts_with("sk-ant-api") {
+        "; the configured key begins with sk-ant-api instead of sk-ant-admin01-: a workspace key cannot read the \
+         Admin API, a personal or service account key can only if it is not bound to a workspace, and a Claude \
+         Enterprise key can read users only"
     } else {
-        "the connection broke"
-    };
-    Lost::Again(Failure::of(format!("{what}{cause}")))
+        "; the configured key does not begin with sk-ant-admin01-, as an Admin API key does"
+    }
+}
+
+fn again(failure: Failure, after: Option<Duration>) -> Failed<Error> {
+    Failed::Again { request_id: failure.request_id.clone(), error: Error::FailListing(failure), after }
+}
+
+fn unanswered(lost: Lost) -> Failed<Error> {
+    let failure = Failure::of(format!("the Admin API {lost}"));
+    match lost {
+        Lost::TooLarge(head, _) => Failed::Final(Error::FailListing(Failure {
+            status: Some(head.status.as_u16()),
+            request_id: header(&head.headers, "request-id"),
+            ..Failure::of(format!("the response is larger than {MAX_PAGE_BYTES} bytes"))
+        })),
+        Lost::Untrusted(..) | Lost::InvalidKey => Failed::Final(Error::FailListing(failure)),
+        Lost::Unreachable(..) | Lost::Late | Lost::Broken(_) => again(failure, None),
+    }
 }
 
 #[cfg(test)]
@@ -396,12 +324,11 @@ mod tests {
     use service::config::Config;
     use service::http;
 
-    use super::Admin;
-    use crate::backoff::Backoff;
+    use super::{Admin, RETRY};
     use crate::progress::tests::logged;
 
     #[test]
-    fn a_wait_for_the_budget_is_told_once_a_minute_at_most() {
+    fn a_wait_for_the_budget_is_logged_at_most_once_a_minute() {
         let text = "kafka.bootstrap_servers = \"b:9092\"\n[[organizations]]\nname = \"nimbus\"\nrequests_per_minute = 1";
         let config = Config::from_toml(text, Path::new(""), &BTreeMap::new()).expect("a configuration");
         let (organization, key) = (&config.organizations[0], SecretString::from("key"));
@@ -412,11 +339,11 @@ mod tests {
             what: "test",
         });
         let http = http.expect("a client");
-        let mut admin = Admin::new(http, organization, key, Arc::default(), Backoff::default());
+        let mut admin = Admin::new(http, organization, key, Arc::default(), RETRY);
         let start = Instant::now();
         let mut lines = |second| logged(|| _ = admin.spend_at(start + Duration::from_secs(second))).len();
         // Granted in the seconds 0 and 60.
-        let told: Vec<u64> = (0..120).filter(|second| lines(*second) > 0).collect();
-        assert_eq!(told, [1, 61]);
+        let logged_at: Vec<u64> = (0..120).filter(|second| lines(*second) > 0).collect();
+        assert_eq!(logged_at, [1, 61]);
     }
 }

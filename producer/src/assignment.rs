@@ -1,140 +1,61 @@
-//! Which partitions this process has, and who polls for them.
+//! Which partitions are assigned to this process, and which polls use them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
-use tokio::sync::Notify;
-use tracing::warn;
+use service::shutdown::CancellationToken;
+use tokio::sync::{mpsc, watch};
 
-/// How long a rebalance waits for polls to end: the bounds of a transaction call together, within the member's
-/// `max.poll.interval.ms` of five minutes.
-const LEAVE_BOUND: Duration = Duration::from_mins(4);
+/// Assignments of partitions so far (count).
+static ASSIGNED: AtomicU64 = AtomicU64::new(0);
 
-/// The partitions that this process has. Clones share them.
+/// The partitions that are assigned to this process. Clones share them.
 #[derive(Clone, Default)]
-pub struct Assignment(Arc<Shared>);
+pub struct Assignment(watch::Sender<BTreeMap<i32, Hold>>);
 
-#[derive(Default)]
-struct Shared {
-    owned: Mutex<BTreeMap<i32, Owned>>,
-    /// How many assignments of a partition there have been (count).
-    assigned: AtomicU64,
-    /// Told when a holder leaves: for the thread that waits in [`Assignment::withdraw`].
-    left: Condvar,
-    /// Told when partitions come.
-    came: Notify,
-}
-
-struct Owned {
-    /// Tells this assignment of the partition from earlier ones.
-    generation: u64,
-    leave: ShutdownTrigger,
-    asked: Shutdown,
-    holders: usize,
-    is_withdrawn: bool,
-}
-
-/// The right to poll an organization of the partition, until dropped.
+/// The right to poll the organizations of a partition, until dropped.
+#[derive(Clone)]
 pub struct Hold {
-    shared: Arc<Shared>,
-    partition: i32,
     generation: u64,
-    asked: Shutdown,
+    leave: CancellationToken,
+    /// Every clone keeps [`Assignment::lend`] waiting.
+    _held: mpsc::Sender<()>,
 }
 
 impl Hold {
-    /// Asked for when the partition is taken away.
-    pub fn leave(&self) -> &Shutdown {
-        &self.asked
+    /// Canceled when the partition is taken away.
+    pub fn leave(&self) -> &CancellationToken {
+        &self.leave
     }
 
-    /// Tells this assignment of the partition from all others that the process has had.
+    /// Distinguishes this assignment of the partition from all others in this process.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
     }
 }
 
-impl Drop for Hold {
-    fn drop(&mut self) {
-        let mut owned = self.shared.owned();
-        // A poll that outlived the wait for its end may end when the partition is back: then this hold is of an
-        // assignment that is over, and the entry counts others.
-        if let Some(entry) = owned.get_mut(&self.partition).filter(|it| it.generation == self.generation) {
-            entry.holders -= 1;
-        }
-        self.shared.left.notify_all();
-    }
-}
-
-impl Shared {
-    fn owned(&self) -> MutexGuard<'_, BTreeMap<i32, Owned>> {
-        // A map is whole between any two calls.
-        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Assignment {
-    /// These partitions are this process's from now on.
-    pub fn assign(&self, partitions: &[i32]) {
-        let mut owned = self.0.owned();
-        for partition in partitions {
-            owned.entry(*partition).or_insert_with(|| {
-                let (leave, asked) = shutdown();
-                let generation = self.0.assigned.fetch_add(1, Ordering::Relaxed);
-                Owned { generation, leave, asked, holders: 0, is_withdrawn: false }
-            });
-        }
-        drop(owned);
-        self.0.came.notify_waiters();
-    }
-
-    /// Has the holders of these partitions leave, and blocks until they have.
-    pub fn withdraw(&self, partitions: &[i32]) {
-        self.withdraw_within(partitions, LEAVE_BOUND);
-    }
-
-    fn withdraw_within(&self, partitions: &[i32], bound: Duration) {
-        let mut owned = self.0.owned();
-        for partition in partitions {
-            if let Some(entry) = owned.get_mut(partition) {
-                entry.is_withdrawn = true;
-                entry.leave.ask();
-            }
-        }
-        let is_held = |owned: &mut BTreeMap<i32, Owned>| {
-            partitions.iter().any(|it| owned.get(it).is_some_and(|entry| entry.holders > 0))
-        };
-        let (mut owned, waited) =
-            self.0.left.wait_timeout_while(owned, bound, is_held).unwrap_or_else(PoisonError::into_inner);
-        if waited.timed_out() {
-            warn!(?partitions, "a poll did not end in time; whoever has the partition next fences it");
-        }
-        owned.retain(|partition, _| !partitions.contains(partition));
+    /// Lets polls hold the partition until it is taken away, and waits until all of them have left.
+    pub async fn lend(&self, partition: i32, leave: &CancellationToken) {
+        let generation = ASSIGNED.fetch_add(1, Ordering::Relaxed);
+        let (sender, mut left) = mpsc::channel(1);
+        let hold = Hold { generation, leave: leave.clone(), _held: sender };
+        self.0.send_modify(|assigned| drop(assigned.insert(partition, hold)));
+        leave.cancelled().await;
+        self.0.send_modify(|assigned| {
+            // A poll may outlive the wait for it. By then the partition may be assigned again.
+            assigned.retain(|it, hold| *it != partition || hold.generation != generation);
+        });
+        let _nothing = left.recv().await;
     }
 
     /// Waits for the partition, and holds it.
     pub async fn hold(&self, partition: i32) -> Hold {
-        loop {
-            let came = self.0.came.notified();
-            tokio::pin!(came);
-            // Before the look, so that no arrival is missed between the two.
-            came.as_mut().enable();
-            if let Some(hold) = self.try_hold(partition) {
-                return hold;
-            }
-            came.await;
-        }
-    }
-
-    fn try_hold(&self, partition: i32) -> Option<Hold> {
-        let mut owned = self.0.owned();
-        let entry = owned.get_mut(&partition).filter(|entry| !entry.is_withdrawn)?;
-        entry.holders += 1;
-        let (generation, asked) = (entry.generation, entry.asked.clone());
-        Some(Hold { shared: Arc::clone(&self.0), partition, generation, asked })
+        let mut assigned = self.0.subscribe();
+        let is_there = |assigned: &BTreeMap<i32, Hold>| {
+            assigned.get(&partition).is_some_and(|hold| !hold.leave.is_cancelled())
+        };
+        assigned.wait_for(is_there).await.expect("the sender is here")[&partition].clone()
     }
 }
 
@@ -142,54 +63,60 @@ impl Assignment {
 mod tests {
     use std::time::Duration;
 
+    use service::shutdown::CancellationToken;
+    use tokio::task::{JoinHandle, yield_now};
+    use tokio::time::timeout;
+
     use super::Assignment;
 
+    fn lend(assignment: &Assignment, partition: i32) -> (CancellationToken, JoinHandle<()>) {
+        let (assignment, leave) = (assignment.clone(), CancellationToken::new());
+        let stop = leave.clone();
+        (leave, tokio::spawn(async move { assignment.lend(partition, &stop).await }))
+    }
+
+    async fn is_free(assignment: &Assignment, partition: i32) -> bool {
+        timeout(Duration::from_millis(20), assignment.hold(partition)).await.is_ok()
+    }
+
     #[tokio::test]
-    async fn a_withdrawal_returns_once_the_holders_have_left() {
+    async fn a_partition_is_given_back_once_its_holders_have_left() {
         let assignment = Assignment::default();
-        assert!(assignment.try_hold(3).is_none());
         let waiting = tokio::spawn({
             let assignment = assignment.clone();
             async move { assignment.hold(3).await }
         });
-        assignment.assign(&[3, 4]);
+        yield_now().await;
+        assert!(!waiting.is_finished());
+        let (leave, lent) = lend(&assignment, 3);
+        let (_other, _) = lend(&assignment, 4);
         let hold = waiting.await.expect("no panic");
-        let withdrawn = tokio::task::spawn_blocking({
-            let assignment = assignment.clone();
-            move || assignment.withdraw(&[3])
-        });
-        hold.leave().requested().await;
-        assert!(assignment.try_hold(3).is_none());
-        assert!(!withdrawn.is_finished());
+        leave.cancel();
+        hold.leave().cancelled().await;
+        assert!(!is_free(&assignment, 3).await && is_free(&assignment, 4).await);
+        assert!(!lent.is_finished());
         drop(hold);
-        withdrawn.await.expect("no panic");
-        assert!(assignment.try_hold(3).is_none());
-        assert!(assignment.try_hold(4).is_some());
+        lent.await.expect("no panic");
     }
 
     #[tokio::test]
-    async fn a_partition_that_comes_back_can_be_held_again() {
+    async fn a_partition_that_comes_back_can_be_held_again_while_an_earlier_hold_lives() {
         let assignment = Assignment::default();
-        assignment.assign(&[3]);
-        assignment.withdraw(&[3, 9]);
-        assignment.assign(&[3]);
-        assert!(!assignment.hold(3).await.leave().is_requested());
-    }
-
-    #[tokio::test]
-    async fn a_hold_that_outlived_its_assignment_is_not_counted_off_the_next_one() {
-        let assignment = Assignment::default();
-        assignment.assign(&[3]);
+        let (leave, first) = lend(&assignment, 3);
         let outlived = assignment.hold(3).await;
-        assignment.withdraw_within(&[3], Duration::ZERO);
-        assignment.assign(&[3]);
+        leave.cancel();
+        yield_now().await;
+        let (leave, second) = lend(&assignment, 3);
         let held = assignment.hold(3).await;
         assert_ne!(held.generation(), outlived.generation());
+        assert!(!held.leave().is_cancelled());
+        // The partition is still held: the second has to wait for it, and the first does not.
         drop(outlived);
-        // The partition is still held: a withdrawal has to wait for it.
-        let holders = |assignment: &Assignment| assignment.0.owned().get(&3).map(|owned| owned.holders);
-        assert_eq!(holders(&assignment), Some(1));
+        first.await.expect("no panic");
+        leave.cancel();
+        yield_now().await;
+        assert!(!second.is_finished());
         drop(held);
-        assert_eq!(holders(&assignment), Some(0));
+        second.await.expect("no panic");
     }
 }

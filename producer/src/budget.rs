@@ -1,34 +1,35 @@
-//! What an organization's Admin endpoints may spend together. Pure: time is an argument.
+//! The request budget that all Admin endpoints of an organization share. Pure: time is an argument.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a token stays spent.
+/// How long a spent token is unavailable.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A bucket of tokens, one a request. A spent token comes back a minute later, so that no minute, wherever it
-/// begins, sees more requests than the bucket holds: Anthropic allows an organization 100 a minute, all Admin
-/// endpoints and all its clients together (user management guide, "Rate limits").
+/// A bucket with one token per request. A spent token returns a minute later, so no period of a minute has more
+/// requests than the bucket has tokens. Anthropic allows an organization 100 per minute, for all Admin endpoints and
+/// all clients together (user management guide, "Rate limits").
 #[derive(Debug)]
 pub struct Budget {
     per_minute: usize,
-    /// When the tokens of the last minute were spent, oldest first; never more than `per_minute`.
+    /// When the tokens of the last minute were spent, oldest first; at most `per_minute`.
     spent: VecDeque<Instant>,
 }
 
 impl Budget {
-    /// A full bucket of at least one token.
+    /// A full bucket with at least one token.
     pub fn new(requests_per_minute: u32) -> Self {
         let per_minute = usize::try_from(requests_per_minute.max(1)).unwrap_or(usize::MAX);
         Self { per_minute, spent: VecDeque::new() }
     }
 
-    /// How long so many requests take from now on, each answered at once.
+    /// How long this many requests take from now on if each is answered at once.
     pub fn time_for(&mut self, requests: usize, now: Instant) -> Duration {
         self.forget_old(now);
         let free = self.per_minute - self.spent.len();
         let Some(last) = requests.checked_sub(free + 1) else { return Duration::ZERO };
-        // Beyond the free tokens each waits for one that comes back, and that one's successor a minute longer.
+        // Without a free token, a request waits for one that returns, and the next use of that token waits a minute
+        // more.
         let rounds = u32::try_from(last / self.per_minute).unwrap_or(u32::MAX);
         let position = last % self.per_minute;
         let spent = self
@@ -44,7 +45,7 @@ impl Budget {
         }
     }
 
-    /// Spends a token, or says how long to wait before asking again.
+    /// Spends a token, or returns how long to wait for one.
     pub fn spend(&mut self, now: Instant) -> Result<(), Duration> {
         self.forget_old(now);
         match self.spent.front() {
@@ -66,7 +67,7 @@ mod tests {
     use super::Budget;
 
     #[test]
-    fn no_minute_sees_more_requests_than_the_bucket_holds() {
+    fn no_minute_has_more_requests_than_the_bucket_has_tokens() {
         let mut budget = Budget::new(90);
         let start = Instant::now();
         let mut now = start;
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_a_minute_after_it_was_spent() {
+    fn a_token_returns_a_minute_after_it_was_spent() {
         let mut budget = Budget::new(1);
         let start = Instant::now();
         assert_eq!(budget.spend(start), Ok(()));
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_for_requests_is_what_the_bucket_makes_them_take() {
+    fn the_time_for_requests_follows_from_the_bucket() {
         let start = Instant::now();
         for requests in [1, 3, 4, 6, 7, 20] {
             let mut budget = Budget::new(3);

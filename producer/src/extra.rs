@@ -1,4 +1,4 @@
-//! A JSON object taken apart: known fields by type, and what is left. Pure.
+//! Splits a JSON object into known fields and the rest. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use schemas::raw::Extra;
 
 use crate::json::Json;
 
-/// The fields of one object of the API's. What is taken with its expected type is gone from it; all else, and what
-/// has another type than expected, ends in `extra`, so that nothing is lost.
+/// The fields of one API object. A field of the expected type is removed when it is taken. All others end up in
+/// `extra`, so nothing is lost.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     left: BTreeMap<String, Json>,
-    /// Put before each name: `created_by.` within the object `created_by`.
+    /// The prefix of each name: `created_by.` within the object `created_by`.
     prefix: String,
     extra: &'a mut Extra,
 }
@@ -21,7 +21,7 @@ impl<'a> Fields<'a> {
         Self { left: object, prefix: prefix.to_owned(), extra }
     }
 
-    /// A text; `None` where it is absent, null or no text.
+    /// A string; `None` if it is absent, null or not a string.
     pub(crate) fn text(&mut self, name: &str) -> Option<String> {
         match self.take(name)? {
             Json::Text(text) => Some(text),
@@ -29,7 +29,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// An array of texts, or a single text as an array of one; empty where it is absent or of another type.
+    /// An array of strings, or a single string as an array of one; empty if it is absent or of another type.
     pub(crate) fn texts(&mut self, name: &str) -> Vec<String> {
         match self.take(name) {
             None => Vec::new(),
@@ -42,7 +42,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A nested object, read by `read`; `None` where it is absent, null or no object.
+    /// A nested object, read by `read`; `None` if it is absent, null or not an object.
     pub(crate) fn object<T>(&mut self, name: &str, read: impl FnOnce(&mut Fields<'_>) -> T) -> Option<T> {
         match self.take(name)? {
             Json::Object(fields) => {
@@ -56,19 +56,19 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The names of the fields that are left.
+    /// The names of the remaining fields.
     pub(crate) fn names(&self) -> Vec<String> {
         self.left.keys().cloned().collect()
     }
 
-    /// Keeps what is left.
+    /// Keeps the remaining fields.
     pub(crate) fn finish(self) {
         for (name, value) in self.left {
             insert(self.extra, format!("{}{name}", self.prefix), &value);
         }
     }
 
-    /// Null is as good as absent for a known field.
+    /// For a known field, null is the same as absent.
     fn take(&mut self, name: &str) -> Option<Json> {
         self.left.remove(name).filter(|value| *value != Json::Null)
     }
@@ -79,7 +79,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A name with a dot may be that of a nested field already: then it gets a mark for each that was there before.
+/// A name with a dot may clash with that of a nested field. It then gets an apostrophe for each earlier one.
 fn insert(extra: &mut Extra, mut name: String, value: &Json) {
     while extra.contains_key(&name) {
         name.push('\'');

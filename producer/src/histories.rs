@@ -1,4 +1,4 @@
-//! What earlier polls left in the partitions that this process has.
+//! What earlier polls left in the partitions that are assigned to this process.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +10,15 @@ use crate::assignment::Hold;
 use crate::error_chain::chain;
 use crate::history::{self, Known};
 
-/// Partitions that are read at once (count): each takes a consumer with its threads and its fetched records.
+/// Partitions that are read at once (count): each takes a consumer with its threads and fetched records.
 const MAX_READ_AT_ONCE: usize = 2;
 
-/// What was read of a partition, or why nothing was.
+/// What was read from a partition, or why nothing was.
 type Read = Result<Known, String>;
-/// Read by the first organization of the partition that asks.
+/// Read by the first organization of the partition that needs it.
 type Cell = Arc<OnceCell<Read>>;
 
-/// The newest polls by partition. A partition is read once for each assignment, however many organizations ask.
+/// The newest polls by partition. A partition is read once per assignment, for all of its organizations.
 pub(crate) struct Histories {
     client: ClientConfig,
     group: String,
@@ -28,7 +28,7 @@ pub(crate) struct Histories {
     cells: Mutex<BTreeMap<i32, (u64, Cell)>>,
 }
 
-/// What a partition has, for one organization of it.
+/// What a partition has, for one of its organizations.
 pub(crate) struct History(Cell);
 
 impl Histories {
@@ -42,7 +42,7 @@ impl Histories {
         }
     }
 
-    /// What was known of the partition when it was assigned. Given up when the holder is asked to leave.
+    /// What the partition had when it was assigned. Stops when the holder is asked to leave.
     pub(crate) async fn of(&self, partition: i32, hold: &Hold) -> History {
         let cell = {
             let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
@@ -60,10 +60,10 @@ impl Histories {
         let leave = hold.leave().clone();
         let _turn = tokio::select! {
             turn = self.at_once.acquire() => turn.expect("nobody closes it"),
-            () = leave.requested() => return Err(LEFT.to_owned()),
+            () = leave.cancelled() => return Err(LEFT.to_owned()),
         };
         let (client, group, graph) = (self.client.clone(), self.group.clone(), self.graph.clone());
-        let read = move || history::read(&client, &group, &graph, [partition], || leave.is_requested());
+        let read = move || history::read(&client, &group, &graph, [partition], || leave.is_cancelled());
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok(Some(known))) => Ok(known),
             Ok(Ok(None)) => Err(LEFT.to_owned()),
@@ -81,4 +81,4 @@ impl History {
 }
 
 /// Why a partition was not read to its end.
-const LEFT: &str = "the partition was taken away";
+const LEFT: &str = "the partition was revoked";

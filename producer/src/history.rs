@@ -1,12 +1,13 @@
-//! What earlier polls left in the graph topic: whose name an organization's is, and when it was last polled.
+//! What earlier polls left in the graph topic: each organization's name, and when it was last polled.
 
 use std::collections::BTreeMap;
 
 use graph::state::GraphKey;
 use rdkafka::ClientConfig;
-use schemas::codec::{DecodeError, GraphValue};
+use schemas::codec::DecodeError;
 use schemas::collection::POLL;
-use service::kafka::partition::Record;
+use schemas::graph_value::GraphValue;
+use service::kafka::partition::Message;
 use service::kafka::restore::{self, RestoreError};
 use tracing::warn;
 
@@ -15,11 +16,10 @@ use crate::error_chain::chain;
 /// The newest poll of an organization, as the processor has seen it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastPoll {
-    /// The organization's id.
     pub organization_id: String,
     /// The name under which it was polled.
     pub organization_name: String,
-    /// Of that poll.
+    /// The ID of that poll.
     pub poll_id: Option<String>,
     /// When it began (ms since 1970).
     pub started_ts_ms: i64,
@@ -31,7 +31,7 @@ pub struct LastPoll {
     pub partition_count: i32,
 }
 
-/// The newest poll of each organization. By id, since a name may have moved to another organization.
+/// The newest poll of each organization, by ID: a name may have moved to another organization.
 #[derive(Debug, Default)]
 pub struct Known(BTreeMap<String, LastPoll>);
 
@@ -48,7 +48,7 @@ impl Known {
     }
 }
 
-/// Reads the partitions whole, one after the other, and keeps nothing but the newest polls. Blocks; `None` if it is
+/// Reads the partitions completely, one after the other, and keeps only the newest polls. Blocks; `None` if it is
 /// stopped.
 pub fn read(
     client: &ClientConfig,
@@ -58,14 +58,14 @@ pub fn read(
     is_stopped: impl Fn() -> bool,
 ) -> Result<Option<Known>, RestoreError<DecodeError>> {
     let mut known = Known::default();
-    let note = |record| note(&mut known.0, record);
+    let note = |record: Message<'_>| note(&mut known.0, record);
     Ok(restore::read(client, group, topic, partitions, is_stopped, note)?.then_some(known))
 }
 
-/// A coverage that a newer version wrote is an error: it may say that the key belongs to another organization.
-fn note(polls: &mut BTreeMap<String, LastPoll>, record: Record) -> Result<(), DecodeError> {
-    let key = record.key.and_then(|key| String::from_utf8(key).ok()).unwrap_or_default();
-    let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(&key) else {
+/// A coverage record of a newer version is an error: it may say that the key belongs to another organization.
+fn note(polls: &mut BTreeMap<String, LastPoll>, record: Message<'_>) -> Result<(), DecodeError> {
+    let key = record.key.and_then(|key| str::from_utf8(key).ok()).unwrap_or_default();
+    let Some((organization_id, GraphKey::Coverage(collection))) = GraphKey::parse(key) else {
         return Ok(());
     };
     if collection != POLL {
@@ -75,7 +75,7 @@ fn note(polls: &mut BTreeMap<String, LastPoll>, record: Record) -> Result<(), De
         polls.remove(organization_id);
         return Ok(());
     };
-    match GraphValue::decode(&value) {
+    match GraphValue::decode(value) {
         Ok(GraphValue::Coverage(coverage)) => {
             let Some(poll) = coverage.poll else { return Ok(()) };
             let last = LastPoll {
@@ -89,9 +89,16 @@ fn note(polls: &mut BTreeMap<String, LastPoll>, record: Record) -> Result<(), De
             };
             polls.insert(coverage.organization_id, last);
         }
-        Ok(_) => warn!(offset = record.offset, "a record of the graph topic is no coverage, as its key says"),
+        Ok(_) => warn!(
+            offset = record.offset,
+            "the value of a graph record is not the coverage that its key names"
+        ),
         Err(error @ DecodeError::UnknownSchema(_)) => return Err(error),
-        Err(error) => warn!(offset = record.offset, "a coverage cannot be read: {}", chain(&error)),
+        Err(error) => warn!(
+            offset = record.offset,
+            "cannot decode a coverage record of the graph topic: {}",
+            chain(&error)
+        ),
     }
     Ok(())
 }
@@ -107,17 +114,8 @@ mod tests {
     use super::note;
 
     fn record(id: &str, collection: &str, poll: Option<Poll>) -> Record {
-        let value = poll.map(|poll| {
-            encode(&Coverage {
-                organization_id: id.to_owned(),
-                organization_name: "nimbus".to_owned(),
-                collection: collection.to_owned(),
-                whole: None,
-                latest: None,
-                not_whole_since_ts_ms: None,
-                poll: Some(poll),
-            })
-        });
+        let value = poll
+            .map(|poll| encode(&Coverage { poll: Some(poll), ..Coverage::new(id, "nimbus", collection) }));
         let key = Some(format!("{id}/coverage/{collection}").into_bytes());
         Record { offset: 0, key, value, headers: Vec::new() }
     }
@@ -126,14 +124,14 @@ mod tests {
     fn the_newest_poll_is_kept_and_a_tombstone_forgets_it() {
         let mut polls = BTreeMap::new();
         let poll = |started, ended| Poll { started_ts_ms: Some(started), ended, ..Poll::default() };
-        note(&mut polls, record("one", "poll", Some(poll(5, true)))).expect("of this version");
-        note(&mut polls, record("one", "users", Some(poll(9, true)))).expect("of this version");
-        note(&mut polls, record("one", "poll", Some(poll(7, false)))).expect("of this version");
-        note(&mut polls, record("two", "poll", Some(poll(1, true)))).expect("of this version");
+        note(&mut polls, record("one", "poll", Some(poll(5, true))).as_message()).expect("of this version");
+        note(&mut polls, record("one", "users", Some(poll(9, true))).as_message()).expect("of this version");
+        note(&mut polls, record("one", "poll", Some(poll(7, false))).as_message()).expect("of this version");
+        note(&mut polls, record("two", "poll", Some(poll(1, true))).as_message()).expect("of this version");
         let last = &polls["one"];
         let found = (last.organization_name.as_str(), last.started_ts_ms, last.ended);
         assert_eq!(found, ("nimbus", 7, false));
-        note(&mut polls, record("one", "poll", None)).expect("of this version");
+        note(&mut polls, record("one", "poll", None).as_message()).expect("of this version");
         assert_eq!(polls.keys().collect::<Vec<_>>(), ["two"]);
     }
 }

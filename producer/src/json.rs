@@ -1,4 +1,4 @@
-//! JSON as it was sent: no number is rounded, no field is lost to another of its name. Pure.
+//! JSON as it was sent: numbers are not rounded, and duplicate names are refused. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,23 +8,22 @@ use serde::de::{Deserialize, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::place::{Place, half_character, values};
+use crate::json_position::{Position, half_character, values};
 
-/// Most levels of arrays and objects within each other (count): a page has six, and each costs a part of the stack.
+/// Deepest nesting of arrays and objects (count): a page has six levels, and each takes stack space.
 const MAX_DEPTH: usize = 64;
-/// Most values of an answer (count): a page of 1,000 rows has some 30,000, and each takes 32 bytes of memory or more.
+/// Most values of a response (count): a page of 1,000 rows has about 30,000, and each takes at least 32 bytes.
 const MAX_VALUES: usize = 1_000_000;
 /// What some programs write before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     /// `null`
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// As it was written: it may be larger or finer than any number here.
+    /// As it was written: it may be larger or more precise than any Rust number.
     Number(String),
     /// Without its escapes.
     Text(String),
@@ -34,55 +33,54 @@ pub enum Json {
     Object(BTreeMap<String, Json>),
 }
 
-/// Why bytes are no JSON that can be kept.
+/// Why bytes are not JSON that can be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum NoJson {
-    /// Nothing, or a page of an edge or a proxy.
+pub enum JsonError {
+    /// Nothing, or a proxy's page.
     #[error(
-        "the answer is not JSON; check that base_url is the Admin API, and that no proxy answers in its place"
+        "the response is not JSON; check that base_url is the Admin API, and that no proxy responds instead"
     )]
     Foreign,
-    /// It begins like JSON and is none.
-    #[error("the answer is not valid JSON at {0}")]
-    Syntax(Place),
+    /// It begins like JSON but is invalid.
+    #[error("the response is not valid JSON at {0}")]
+    Syntax(Position),
     /// Its end is missing.
-    #[error("the answer breaks off after {0} bytes, before its JSON ends")]
+    #[error("the response is cut off after {0} bytes, before its JSON ends")]
     Cut(usize),
     /// It is more than one value.
-    #[error("the answer goes on behind its JSON at {0}")]
-    Trailing(Place),
+    #[error("the response continues after its JSON at {0}")]
+    Trailing(Position),
     /// A string that no other program can keep either.
     #[error(
-        "a text in the answer has half of a character (a lone \\u surrogate) at {0}; if a name \
-         has it, write that name again"
+        "a string in the response has half of a character (a lone \\u surrogate) at {0}; if a name \
+         has it, enter that name again"
     )]
-    HalfCharacter(Place),
+    HalfCharacter(Position),
     /// A string that is not Unicode.
     #[error(
-        "the answer has an invalid byte, which is not UTF-8, at {0}; if a name has it, write that name again"
+        "the answer has an invalid byte, which is not UTF-8, at {0}; if a name has it, enter that name again"
     )]
-    InvalidByte(Place),
+    InvalidByte(Position),
     /// JSON must not begin with one (RFC 8259, section 8.1).
     #[error(
-        "the answer begins with a byte order mark, which JSON must not have; see which proxy or gateway adds it"
+        "the response begins with a byte order mark, which JSON must not have; find the proxy or gateway that adds it"
     )]
     ByteOrderMark,
-    /// A name stands twice in one object: nobody can say which of the two is meant.
-    #[error("an object of the answer has two fields of one name")]
+    /// One object has a name twice, and nothing says which of the two is meant.
+    #[error("an object in the response has two fields with the same name")]
     Twice,
-    /// Nested beyond reason.
-    #[error("the answer is nested more than {MAX_DEPTH} levels deep")]
+    #[error("the response is nested more than {MAX_DEPTH} levels deep")]
     TooDeep,
-    /// Each value takes memory, however short its text is.
-    #[error("the answer has more than {MAX_VALUES} values")]
+    /// Each value takes memory, however short it is.
+    #[error("the response has more than {MAX_VALUES} values")]
     TooMany,
 }
 
 impl Json {
-    /// The value that the bytes are.
-    pub fn parse(bytes: &[u8]) -> Result<Self, NoJson> {
+    /// Parses bytes as one value.
+    pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
         if values(bytes) > MAX_VALUES {
-            return Err(NoJson::TooMany);
+            return Err(JsonError::TooMany);
         }
         read(bytes).and_then(|raw| Self::of(raw, 0)).map_err(|refusal| match refusal {
             Refusal::Unread => diagnosis(bytes),
@@ -90,12 +88,12 @@ impl Json {
         })
     }
 
-    /// Whether it is a text.
+    /// Whether it is a string.
     pub fn is_text(&self) -> bool {
         matches!(self, Self::Text(_))
     }
 
-    /// The text of that name in an object.
+    /// The string with that name in an object.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self {
             Self::Object(fields) => match fields.get(name)? {
@@ -106,7 +104,7 @@ impl Json {
         }
     }
 
-    /// JSON text with sorted names and no white space: one value has one text.
+    /// JSON text with sorted names and without white space: each value has exactly one text.
     pub fn canonical(&self) -> String {
         let mut text = String::new();
         self.write(&mut text);
@@ -116,7 +114,7 @@ impl Json {
     fn of(raw: &RawValue, depth: usize) -> Result<Self, Refusal> {
         let text = raw.get();
         if depth > MAX_DEPTH {
-            return Err(Refusal::Named(NoJson::TooDeep));
+            return Err(Refusal::Named(JsonError::TooDeep));
         }
         match text.as_bytes().first() {
             Some(b'{') => {
@@ -124,7 +122,7 @@ impl Json {
                 let mut object = BTreeMap::new();
                 for (name, raw) in fields {
                     if object.insert(name, Self::of(raw, depth + 1)?).is_some() {
-                        return Err(Refusal::Named(NoJson::Twice));
+                        return Err(Refusal::Named(JsonError::Twice));
                     }
                 }
                 Ok(Self::Object(object))
@@ -178,54 +176,53 @@ impl Json {
     }
 }
 
-/// Why a part of an answer was refused.
+/// Why a part of a response was refused.
 enum Refusal {
-    /// The parser says so; [`diagnosis`] says why.
+    /// The parser refused it; [`diagnosis`] finds out why.
     Unread,
-    /// For this reason.
-    Named(NoJson),
+    Named(JsonError),
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Refusal> {
     serde_json::from_slice(bytes).map_err(|_| Refusal::Unread)
 }
 
-/// What an answer is that the parser refuses.
-fn diagnosis(bytes: &[u8]) -> NoJson {
+/// Why the parser refuses a response.
+fn diagnosis(bytes: &[u8]) -> JsonError {
     if bytes.starts_with(BYTE_ORDER_MARK) {
-        return NoJson::ByteOrderMark;
+        return JsonError::ByteOrderMark;
     }
     if !matches!(bytes.trim_ascii_start().first(), Some(b'{' | b'[' | b'"')) {
-        return NoJson::Foreign;
+        return JsonError::Foreign;
     }
     match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() => return NoJson::Cut(bytes.len()),
-        Err(error) => return NoJson::InvalidByte(Place::of(bytes, error.valid_up_to())),
+        Err(error) if error.error_len().is_none() => return JsonError::Cut(bytes.len()),
+        Err(error) => return JsonError::InvalidByte(Position::of(bytes, error.valid_up_to())),
         Ok(_) => {}
     }
     let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
     match values.next() {
-        Some(Err(error)) if error.is_eof() => NoJson::Cut(bytes.len()),
-        Some(Err(error)) => NoJson::Syntax(Place::of(bytes, offset(bytes, &error))),
+        Some(Err(error)) if error.is_eof() => JsonError::Cut(bytes.len()),
+        Some(Err(error)) => JsonError::Syntax(Position::of(bytes, offset(bytes, &error))),
         Some(Ok(_)) | None => {
             let end = values.byte_offset();
             let rest = bytes.get(end..).unwrap_or_default().trim_ascii_start();
             if !rest.is_empty() {
-                return NoJson::Trailing(Place::of(bytes, bytes.len() - rest.len()));
+                return JsonError::Trailing(Position::of(bytes, bytes.len() - rest.len()));
             }
-            let half = half_character(bytes).map(|at| NoJson::HalfCharacter(Place::of(bytes, at)));
-            half.unwrap_or(NoJson::Syntax(Place::of(bytes, 0)))
+            let half = half_character(bytes).map(|at| JsonError::HalfCharacter(Position::of(bytes, at)));
+            half.unwrap_or(JsonError::Syntax(Position::of(bytes, 0)))
         }
     }
 }
 
-/// Where the parser stopped: it counts lines and their bytes from 1.
+/// Where the parser stopped. It counts lines and their bytes from 1.
 fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
     let before = bytes.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
     before.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1)
 }
 
-/// The fields of an object in their order, each as it was written.
+/// The fields of an object in order, each as it was written.
 struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -252,21 +249,21 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Json, MAX_DEPTH, MAX_VALUES, NoJson};
-    use crate::place::Place;
+    use super::{Json, JsonError, MAX_DEPTH, MAX_VALUES};
+    use crate::json_position::Position;
 
-    fn canonical(text: &str) -> Result<String, NoJson> {
+    fn canonical(text: &str) -> Result<String, JsonError> {
         Json::parse(text.as_bytes()).map(|value| value.canonical())
     }
 
     #[test]
-    fn one_value_has_one_text() {
+    fn each_value_has_exactly_one_text() {
         let text = r#" { "b": [1, 2.5, null, true, "\u00e9\n"], "a": { "z": {}, "y": [] } } "#;
         assert_eq!(canonical(text).expect("JSON"), r#"{"a":{"y":[],"z":{}},"b":[1,2.5,null,true,"é\n"]}"#);
     }
 
     #[test]
-    fn a_number_is_kept_as_it_was_written_however_large_or_fine() {
+    fn a_number_of_any_size_is_kept_as_it_was_written() {
         let text = "[18446744073709551616,-9223372036854775809,0.1234567890123456789,1e400,1.10]";
         assert_eq!(canonical(text).expect("JSON"), text);
     }
@@ -275,37 +272,37 @@ mod tests {
     fn what_cannot_be_kept_is_refused_with_the_reason() {
         let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         for (text, expected) in [
-            ("", NoJson::Foreign),
-            ("<html>502</html>", NoJson::Foreign),
-            ("upstream error", NoJson::Foreign),
-            ("{} {}", NoJson::Trailing(Place { byte: 3, row: None })),
-            ("{}]", NoJson::Trailing(Place { byte: 2, row: None })),
-            (r#"{"a":1,}"#, NoJson::Syntax(Place { byte: 7, row: None })),
-            ("{\n\"a\":x}", NoJson::Syntax(Place { byte: 6, row: None })),
-            (r#"{"a":"#, NoJson::Cut(5)),
-            (r#"{"a":"b"#, NoJson::Cut(7)),
-            (r#""\ud83d""#, NoJson::HalfCharacter(Place { byte: 1, row: None })),
+            ("", JsonError::Foreign),
+            ("<html>502</html>", JsonError::Foreign),
+            ("upstream error", JsonError::Foreign),
+            ("{} {}", JsonError::Trailing(Position { byte: 3, row: None })),
+            ("{}]", JsonError::Trailing(Position { byte: 2, row: None })),
+            (r#"{"a":1,}"#, JsonError::Syntax(Position { byte: 7, row: None })),
+            ("{\n\"a\":x}", JsonError::Syntax(Position { byte: 6, row: None })),
+            (r#"{"a":"#, JsonError::Cut(5)),
+            (r#"{"a":"b"#, JsonError::Cut(7)),
+            (r#""\ud83d""#, JsonError::HalfCharacter(Position { byte: 1, row: None })),
             (
                 r#"{"data":[{"id":"a"},{"id":"b","name":"\ud83d"}]}"#,
-                NoJson::HalfCharacter(Place { byte: 38, row: Some(2) }),
+                JsonError::HalfCharacter(Position { byte: 38, row: Some(2) }),
             ),
-            ("\u{feff}{}", NoJson::ByteOrderMark),
-            (r#"{"a":1,"b":{"c":1,"\u0063":1}}"#, NoJson::Twice),
-            (&deep(MAX_DEPTH + 2), NoJson::TooDeep),
-            (&deep(200_000), NoJson::TooDeep),
+            ("\u{feff}{}", JsonError::ByteOrderMark),
+            (r#"{"a":1,"b":{"c":1,"\u0063":1}}"#, JsonError::Twice),
+            (&deep(MAX_DEPTH + 2), JsonError::TooDeep),
+            (&deep(200_000), JsonError::TooDeep),
         ] {
             assert_eq!(canonical(text), Err(expected), "{}", &text[..text.len().min(40)]);
         }
         assert_eq!(canonical(&deep(MAX_DEPTH)).expect("JSON"), deep(MAX_DEPTH));
-        let invalid = |byte, row| Err(NoJson::InvalidByte(Place { byte, row }));
+        let invalid = |byte, row| Err(JsonError::InvalidByte(Position { byte, row }));
         assert_eq!(Json::parse(b"\"\xff\""), invalid(1, None));
         assert_eq!(Json::parse(b"{\"data\":[1,\"\xff\"]}"), invalid(12, Some(2)));
-        assert_eq!(Json::parse(b"\"\xc3"), Err(NoJson::Cut(2)));
-        assert_eq!(canonical(&format!("[{}1]", "[],".repeat(MAX_VALUES))), Err(NoJson::TooMany));
+        assert_eq!(Json::parse(b"\"\xc3"), Err(JsonError::Cut(2)));
+        assert_eq!(canonical(&format!("[{}1]", "[],".repeat(MAX_VALUES))), Err(JsonError::TooMany));
     }
 
     #[test]
-    fn a_name_of_serde_s_own_is_a_name_like_others() {
+    fn serde_s_private_names_are_ordinary_names() {
         let text = r#"{"$serde_json::private::Number":"1","$serde_json::private::RawValue":"[]"}"#;
         assert_eq!(canonical(text).expect("JSON"), text);
     }

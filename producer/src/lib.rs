@@ -1,13 +1,17 @@
 //! Polls the Anthropic Admin API and publishes raw records.
 //!
-//! - [`admin`], [`budget`], [`backoff`]: one GET with its retries and bounds
-//! - [`json`], [`place`], [`page`], [`listing`], [`resource`], [`resources`]: from pages to a whole listing
-//! - [`raw`], [`publish`]: from a listing to one transaction
-//! - [`mod@poll`], [`claims`], [`run`], [`check`]: what the commands do
+//! # Layout
+//!
+//! - [`admin`], [`budget`]: one GET with its retries and bounds
+//! - [`json`], `extra`, [`json_position`], [`page`], [`listing`], [`resource`], [`resources`]: from pages to a whole
+//!   listing
+//! - [`raw`], `outcomes`, [`publish`]: from a listing to one transaction
+//! - [`mod@poll`], `progress`: a poll; [`claims`]: whose key it is; `histories` and [`history`]: what earlier polls left
+//! - [`run`], [`assignment`], [`poll_once`], [`check`], [`cli`], `setup`: the commands; [`needs`]: their permissions
+//! - `error_chain`: an error as one line
 
 pub mod admin;
 pub mod assignment;
-pub mod backoff;
 pub mod budget;
 pub mod check;
 pub mod claims;
@@ -17,16 +21,17 @@ mod extra;
 mod histories;
 pub mod history;
 pub mod json;
+pub mod json_position;
 pub mod listing;
-pub mod manual;
+pub mod needs;
 mod outcomes;
 pub mod page;
-pub mod place;
 pub mod poll;
+pub mod poll_once;
 mod progress;
 pub mod publish;
 pub mod raw;
 pub mod resource;
 pub mod resources;
 pub mod run;
-pub mod setup;
+mod setup;

@@ -1,4 +1,4 @@
-//! A listing: the pages of one collection, seen whole or not at all.
+//! A listing: all pages of one collection, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,27 +8,25 @@ use thiserror::Error;
 
 use crate::admin::{Admin, Answer, Error, Failure};
 use crate::json::Json;
-use crate::page::{self, NoPage, Page};
-use crate::resource::{self, Unreadable};
+use crate::page::{self, Page, PageError};
+use crate::resource::{self, ResourceError};
 use crate::resources::{MAX_HELD_BYTES, Met, Resources, Rows, Seen};
 
-/// Rows of a page (count): the most that the Admin API gives.
+/// Rows of a page (count): the Admin API's maximum.
 pub const LIMIT: usize = 1000;
-/// The parameter that has the default workspace listed (since 2026-10).
+/// The parameter that includes the default workspace (since 2026-10).
 const INCLUDE_DEFAULT: &str = "include_default";
 /// The name of an organization's default workspace, which cannot be renamed (workspaces guide, "Default Workspace").
 const DEFAULT_WORKSPACE: &str = "Default";
 
-/// A whole listing.
 #[derive(Debug)]
 pub struct Listing {
-    /// What was listed.
     pub collection: Collection,
     /// The resources in the list's order.
     pub resources: Resources,
     /// How many pages it took.
     pub pages: i64,
-    /// Query parameters that the server honoured, cursors aside.
+    /// Query parameters that the server accepted, without cursors.
     pub parameters: BTreeMap<String, String>,
     /// `first_id` of the first page.
     pub first_cursor: Option<String>,
@@ -40,40 +38,41 @@ pub struct Listing {
     pub last_request_id: Option<String>,
     /// When the first request was sent (ms since 1970).
     pub started_ts_ms: i64,
-    /// When the last page was there (ms since 1970).
+    /// When the last page had arrived (ms since 1970).
     pub ended_ts_ms: i64,
     /// Of workspaces: the id of the default workspace, if it is listed.
     pub default_workspace_id: Option<String>,
 }
 
-/// Why pages make no whole listing.
+/// Why pages are not a whole listing.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum Flaw {
-    /// An answer is no page.
+pub enum ListingError {
+    /// A response is not a page.
     #[error(transparent)]
-    NoPage(#[from] NoPage),
-    /// A row is no resource.
+    Page(#[from] PageError),
+    /// A row is not a resource.
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
-    /// More is promised, but not where.
-    #[error("a page says that more follows and gives no last_id")]
+    Resource(#[from] ResourceError),
+    /// A page says that more follows but has no cursor.
+    #[error("a page says that more follows but has no last_id")]
     NoCursor,
-    /// The pages go in a circle.
-    #[error("a page gives a last_id that an earlier page gave")]
+    /// The pages form a cycle.
+    #[error("a page repeats the last_id of an earlier page")]
     RepeatedCursor,
-    /// More was promised and nothing came: the cursor's object may have gone, and the rest with it.
-    #[error("an empty page followed one that said that more follows")]
+    /// More was announced and nothing followed: the object of the cursor may have been deleted, and the rest is
+    /// missing.
+    #[error("a page said that more follows, and the next page is empty")]
     EmptyPage,
-    /// Neither whether more follows nor where.
-    #[error("a page has neither has_more nor last_id, so nothing says whether more follows")]
+    /// A page does not say whether more follows.
+    #[error("a page has neither has_more nor last_id, so it is unknown whether more follows")]
     NoEnd,
-    /// The server ignores the cursor and would never end.
-    #[error("a page has only rows that earlier pages had")]
+    /// The server ignores the cursor, so paging would never end.
+    #[error("a page has only rows of earlier pages")]
     NothingNew,
-    /// One resource twice, in two states: no moment had both.
+    /// One resource is listed twice in different states, which never existed at the same time.
     #[error("the resource {0} is listed twice and differs")]
     Contradiction(String),
-    /// Larger than a processor takes.
+    /// Larger than a processor accepts.
     #[error(
         "the listing has more than {MAX_LISTING_RECORDS} resources, or they take more than {} GiB in the raw topic or {} \
          MiB of compressed memory, which is the most that a listing may have; delete what the organization does not need, \
@@ -87,13 +86,13 @@ pub enum Flaw {
 /// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
-    /// Ask for what follows this cursor.
+    /// Request the page after this cursor.
     After(String),
-    /// That was the last page.
+    /// The listing is complete.
     Whole,
 }
 
-/// Pages on their way to a listing. Pure.
+/// Assembles pages into a listing. Pure.
 #[derive(Debug)]
 struct Assembly {
     listing: Listing,
@@ -103,15 +102,17 @@ struct Assembly {
     is_more_promised: bool,
 }
 
-/// Lists a collection whole.
+/// Lists a whole collection.
 pub async fn list(admin: &mut Admin, collection: &Collection) -> Result<Listing, Error> {
     match collection {
         Collection::Workspaces => list_workspaces(admin).await,
-        _ => list_once(admin, collection, false).await,
+        Collection::Organization | Collection::Users | Collection::ApiKeys | Collection::Members(_) => {
+            list_once(admin, collection, false).await
+        }
     }
 }
 
-/// Lists the workspaces, the default one among them if the server can list it.
+/// Lists the workspaces, including the default workspace if the server can list it.
 async fn list_workspaces(admin: &mut Admin) -> Result<Listing, Error> {
     if !admin.takes_include_default() {
         return list_once(admin, &Collection::Workspaces, false).await;
@@ -130,9 +131,9 @@ async fn list_workspaces(admin: &mut Admin) -> Result<Listing, Error> {
     Ok(listing)
 }
 
-/// The id of the default workspace, if a listing made with `include_default` has it. Older servers ignore the
-/// parameter, no field says which workspace is the default one, and users may give its name to another one. It is the
-/// one that a listing without the parameter lacks. It never changes, so that a process asks only once.
+/// The ID of the default workspace, if a listing with `include_default` has it. Older servers ignore the parameter, no
+/// field marks the default workspace, and users may give its name to another one. It is the workspace that a listing
+/// without the parameter lacks. It never changes, so a process asks only once.
 async fn default_workspace(admin: &mut Admin, listing: &Listing) -> Result<Option<String>, Error> {
     let ids = |listing: &Listing, is_wanted: &dyn Fn(&Resource) -> bool| -> BTreeSet<String> {
         let wanted = listing.resources.iter().filter(|(resource, _)| is_wanted(resource));
@@ -173,14 +174,14 @@ async fn list_once(
         match assembly.take(answer) {
             Ok(Next::After(cursor)) => after_id = Some(cursor),
             Ok(Next::Whole) => return Ok(assembly.finish(&parameters)),
-            Err(flaw) => {
-                return Err(Error::FailListing(Failure::of_answer(request_id, assembly.reason(&flaw))));
+            Err(error) => {
+                return Err(Error::FailListing(Failure::of_answer(request_id, assembly.reason(&error))));
             }
         }
     }
 }
 
-/// Of a collection, after `/v1/organizations/`.
+/// The path of a collection, after `/v1/organizations/`.
 pub(crate) fn path(collection: &Collection) -> Vec<&str> {
     match collection {
         Collection::Organization => vec!["me"],
@@ -231,16 +232,18 @@ impl Assembly {
     }
 
     /// Takes the next page.
-    fn take(&mut self, answer: Answer) -> Result<Next, Flaw> {
+    fn take(&mut self, answer: Answer) -> Result<Next, ListingError> {
         let page = match self.listing.collection {
             Collection::Organization => single(&answer.body)?,
-            _ => page::read(&answer.body)?,
+            Collection::Users | Collection::Workspaces | Collection::ApiKeys | Collection::Members(_) => {
+                page::read(&answer.body)?
+            }
         };
         drop(answer.body);
         let is_first = self.listing.pages == 0;
         let (rows, known) = (page.data.len(), self.seen.len());
         if rows == 0 && (self.is_more_promised || page.has_more == Some(true)) {
-            return Err(Flaw::EmptyPage);
+            return Err(ListingError::EmptyPage);
         }
         let observed_ts_ms = answer.received.as_millisecond();
         let mut kept = Rows::default();
@@ -250,7 +253,7 @@ impl Assembly {
         let listing = &mut self.listing;
         listing.resources.push(&kept, observed_ts_ms);
         if listing.resources.are_too_large() {
-            return Err(Flaw::TooLarge);
+            return Err(ListingError::TooLarge);
         }
         listing.pages += 1;
         listing.ended_ts_ms = observed_ts_ms;
@@ -262,14 +265,14 @@ impl Assembly {
         if rows > 0 || is_first {
             listing.last_cursor.clone_from(&page.last_id);
         }
-        // A page without `has_more` ends nothing, however few rows it has: a gateway may cap pages. Only an empty one does.
+        // A gateway may cap pages, so a page without `has_more` is the last one only if it is empty.
         match (page.has_more, page.last_id) {
             (Some(false), _) => Ok(Next::Whole),
             (None, _) if rows == 0 => Ok(Next::Whole),
-            (Some(true), None) => Err(Flaw::NoCursor),
-            (None, None) => Err(Flaw::NoEnd),
-            (_, Some(cursor)) if self.cursors.contains(&cursor) => Err(Flaw::RepeatedCursor),
-            (_, Some(_)) if self.seen.len() == known => Err(Flaw::NothingNew),
+            (Some(true), None) => Err(ListingError::NoCursor),
+            (None, None) => Err(ListingError::NoEnd),
+            (_, Some(cursor)) if self.cursors.contains(&cursor) => Err(ListingError::RepeatedCursor),
+            (_, Some(_)) if self.seen.len() == known => Err(ListingError::NothingNew),
             (has_more, Some(cursor)) => {
                 self.is_more_promised = has_more == Some(true);
                 self.cursors.insert(cursor.clone());
@@ -278,23 +281,23 @@ impl Assembly {
         }
     }
 
-    /// What to say of a flaw of the page that was taken last.
-    fn reason(&self, flaw: &Flaw) -> String {
-        match flaw {
-            Flaw::NoPage(NoPage::NoJson(_)) => format!(
-                "page {}: {flaw}; while that is so, nothing of the collection is deleted",
+    /// The reason for an error in the page that was taken last.
+    fn reason(&self, error: &ListingError) -> String {
+        match error {
+            ListingError::Page(PageError::Json(_)) => format!(
+                "page {}: {error}; until this is fixed, nothing in the collection is deleted",
                 self.listing.pages + 1
             ),
-            _ => flaw.to_string(),
+            _ => error.to_string(),
         }
     }
 
-    /// A list that changes while it is paged may bring a row twice; the same state twice is one row.
-    fn take_row(&mut self, row: Json, kept: &mut Rows) -> Result<(), Flaw> {
+    /// A list that changes while it is paged may contain a row twice. The same state twice is one row.
+    fn take_row(&mut self, row: Json, kept: &mut Rows) -> Result<(), ListingError> {
         let resource = resource::read(&self.listing.collection, row)?;
         match self.seen.take(&resource, kept) {
             Met::New | Met::Again => Ok(()),
-            Met::Differs => Err(Flaw::Contradiction(resource.id().to_owned())),
+            Met::Differs => Err(ListingError::Contradiction(resource.id().to_owned())),
         }
     }
 
@@ -305,17 +308,16 @@ impl Assembly {
     }
 }
 
-/// `/me` is no list, but one object.
-fn single(body: &[u8]) -> Result<Page, NoPage> {
+/// `/me` returns one object instead of a list.
+fn single(body: &[u8]) -> Result<Page, PageError> {
     let row = Json::parse(body)?;
     Ok(Page { data: vec![row], has_more: Some(false), first_id: None, last_id: None })
 }
 
-/// Whether it may be the default workspace, which nobody can rename or archive.
+/// Whether it may be the default workspace, which cannot be renamed or archived.
 fn may_be_default(resource: &Resource) -> bool {
-    resource.workspace.as_ref().is_some_and(|workspace| {
-        workspace.name.as_deref() == Some(DEFAULT_WORKSPACE) && workspace.archived_at.is_none()
-    })
+    let Resource::Workspace(workspace) = resource else { return false };
+    workspace.name.as_deref() == Some(DEFAULT_WORKSPACE) && workspace.archived_at.is_none()
 }
 
 #[cfg(test)]
@@ -324,7 +326,7 @@ mod tests {
     use schemas::collection::Collection;
     use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS};
 
-    use super::{Assembly, Flaw, LIMIT, Next};
+    use super::{Assembly, LIMIT, ListingError, Next};
     use crate::admin::Answer;
     use crate::resources::{MAX_HELD_BYTES, Resources};
 
@@ -333,42 +335,42 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_may_be_as_large_as_a_processor_takes_and_no_larger() {
+    fn a_listing_is_at_most_as_large_as_a_processor_accepts() {
         let taken = |count, bytes, held| {
             let mut assembly = Assembly::new(Collection::Users, 0);
             assembly.listing.resources = Resources::sized(count, bytes, held);
             assembly.take(page(r#"{"data":[],"has_more":false}"#))
         };
         assert_eq!(taken(MAX_LISTING_RECORDS, MAX_LISTING_BYTES, 0), Ok(Next::Whole));
-        assert_eq!(taken(MAX_LISTING_RECORDS + 1, 0, 0), Err(Flaw::TooLarge));
-        assert_eq!(taken(0, MAX_LISTING_BYTES + 1, 0), Err(Flaw::TooLarge));
+        assert_eq!(taken(MAX_LISTING_RECORDS + 1, 0, 0), Err(ListingError::TooLarge));
+        assert_eq!(taken(0, MAX_LISTING_BYTES + 1, 0), Err(ListingError::TooLarge));
         assert_eq!(taken(0, 0, MAX_HELD_BYTES / 2), Ok(Next::Whole));
-        assert_eq!(taken(0, 0, MAX_HELD_BYTES + 1), Err(Flaw::TooLarge));
-        let reason = Flaw::TooLarge.to_string();
+        assert_eq!(taken(0, 0, MAX_HELD_BYTES + 1), Err(ListingError::TooLarge));
+        let reason = ListingError::TooLarge.to_string();
         assert!(reason.contains("2000000 resources") && reason.contains("2 GiB"), "{reason}");
     }
 
     #[test]
-    fn a_server_that_ignores_the_cursor_is_not_asked_for_ever() {
+    fn paging_stops_if_the_server_ignores_the_cursor() {
         let mut assembly = Assembly::new(Collection::Users, 0);
         let rows = r#"{"id":"user_a"},{"id":"user_b"}"#;
         let more = |cursor: &str| format!(r#"{{"data":[{rows}],"has_more":true,"last_id":"{cursor}"}}"#);
         assert_eq!(assembly.take(page(&more("1"))), Ok(Next::After("1".to_owned())));
-        assert_eq!(assembly.take(page(&more("2"))), Err(Flaw::NothingNew));
+        assert_eq!(assembly.take(page(&more("2"))), Err(ListingError::NothingNew));
     }
 
     #[test]
-    fn a_page_that_says_nothing_of_what_follows_ends_nothing_unless_it_is_empty() {
+    fn a_page_without_has_more_is_the_last_one_only_if_it_is_empty() {
         let mut assembly = Assembly::new(Collection::Users, 0);
         let row = r#"{"data":[{"id":"user_a"}],"last_id":"user_a"}"#;
         assert_eq!(assembly.take(page(row)), Ok(Next::After("user_a".to_owned())));
         assert_eq!(assembly.take(page(r#"{"data":[]}"#)), Ok(Next::Whole));
         let mut assembly = Assembly::new(Collection::Users, 0);
-        assert_eq!(assembly.take(page(r#"{"data":[{"id":"user_a"}]}"#)), Err(Flaw::NoEnd));
+        assert_eq!(assembly.take(page(r#"{"data":[{"id":"user_a"}]}"#)), Err(ListingError::NoEnd));
     }
 
     #[test]
-    fn more_rows_than_were_asked_for_are_rows_like_others() {
+    fn rows_beyond_the_limit_are_kept() {
         let rows: Vec<String> = (0..=LIMIT).map(|number| format!(r#"{{"id":"user_{number}"}}"#)).collect();
         let mut assembly = Assembly::new(Collection::Users, 0);
         let body = format!(r#"{{"data":[{}],"has_more":false}}"#, rows.join(","));

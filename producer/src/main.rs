@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
+/// All three services use this allocator: see the processor's main.rs.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 fn main() -> ExitCode {
-    service::run_main("producer", producer::cli::main)
+    service::run_main("producer", producer::cli::Arguments::verbosity, producer::cli::main)
 }

@@ -1,4 +1,4 @@
-//! One poll: a round over all collections of one organization, between a start and an end mark.
+//! One poll: lists all collections of one organization, between a start mark and an end mark.
 
 mod round;
 
@@ -6,21 +6,23 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use schemas::collection::Collection;
-use schemas::raw::{Configuration, ListingOutcome, outcome};
+use schemas::raw::{Configuration, ListingOutcome, Outcome, Trigger};
 use service::config::Organization;
 use service::metrics::Metrics;
-use service::shutdown::Shutdown;
+use service::shutdown::CancellationToken;
+use service::traces::{self, Span, SpanKind};
 use thiserror::Error;
 use uuid::Uuid;
 
 use self::round::{Round, write_mark};
 use crate::admin::{self, Admin, Failure, other_organization};
 use crate::claims::Claims;
+use crate::error_chain::chain;
 use crate::listing::{Listing, list};
 use crate::publish::{self, Publisher};
 use crate::raw;
 
-/// One organization's Admin API and what is written of it.
+/// One organization: its Admin API client, and the state that its polls share.
 pub struct Source {
     organization: Organization,
     pub(crate) configuration: Configuration,
@@ -32,12 +34,11 @@ pub struct Source {
     pub(crate) shown: BTreeSet<String>,
 }
 
-/// What a poll needs beside its source.
+/// What a poll needs in addition to its source.
 #[derive(Clone)]
 pub struct Context {
     /// Where the records go.
     pub publisher: Publisher,
-    /// What is counted.
     pub metrics: Metrics,
 }
 
@@ -48,7 +49,7 @@ pub struct Report {
     pub outcomes: Vec<ListingOutcome>,
     /// Why the poll ended early, if it did.
     pub reason: Option<String>,
-    /// Why the organization is not to be asked again before its next poll: its key.
+    /// Why the Admin API must not be called again before the next poll: the key is refused.
     pub stopped: Option<String>,
 }
 
@@ -60,48 +61,47 @@ impl Report {
 
     /// Whether anything was listed whole.
     pub fn has_whole(&self) -> bool {
-        self.outcomes.iter().any(|line| line.outcome == outcome::WHOLE)
+        self.outcomes.iter().any(|line| line.outcome == Outcome::Whole)
     }
 
     /// The collections that are neither whole nor gone.
     pub fn failed(&self) -> impl Iterator<Item = &ListingOutcome> {
-        let is_well = |line: &&ListingOutcome| [outcome::WHOLE, outcome::GONE].contains(&&*line.outcome);
+        let is_well = |line: &&ListingOutcome| matches!(line.outcome, Outcome::Whole | Outcome::Gone);
         self.outcomes.iter().filter(move |line| !is_well(line))
     }
 }
 
-/// Why there was no poll.
+/// Why a poll did not start.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Another organization is behind the key: nothing was written. A person mends it.
+    /// The key belongs to another organization, so nothing was written. A person must fix this.
     #[error("{0}")]
     OtherOrganization(String),
-    /// The organization behind the key is polled under another name: nothing was written. A person mends it.
+    /// The key's organization is polled under another name, so nothing was written. A person must fix this.
     #[error(
         "the organization {id} is configured twice, as {other} and as {name}; it is polled as {other}: remove one of \
          the two [[organizations]], or give {name} the key of another organization"
     )]
     Shared {
-        /// The organization's id.
         id: String,
         /// The name under which it is polled.
         other: String,
         /// The name under which it is not.
         name: String,
     },
-    /// The key is refused, and whose it is was never known: nothing can be written.
+    /// The key is refused and its organization was never known, so nothing can be written.
     #[error("{0}")]
     Refused(Failure),
-    /// Whose key it is cannot be learned now: nothing can be written.
-    #[error("cannot learn the organization's id: {0}")]
+    /// The key's organization cannot be determined now, so nothing can be written.
+    #[error("cannot determine the organization's ID: {0}")]
     Unknown(Failure),
-    /// Kafka takes nothing.
+    /// Kafka accepts no records.
     #[error(transparent)]
     Kafka(#[from] publish::Error),
 }
 
 impl Source {
-    /// The organization's, asked through `admin`.
+    /// The organization, called through `admin`.
     pub fn new(organization: Organization, admin: Admin) -> Self {
         let configuration = raw::configuration(&organization);
         Self {
@@ -114,12 +114,13 @@ impl Source {
         }
     }
 
-    /// Has the organization claimed among others of the process. One that the configuration names is claimed at once.
+    /// Claims the organization for this name among the organizations of the process. A configured ID is claimed at
+    /// once.
     #[must_use]
     pub fn claiming(mut self, claims: &Claims) -> Self {
         self.claims = claims.clone();
         if let Some(id) = &self.organization.organization_id {
-            // Two names of one id are the configuration's to refuse.
+            // The configuration refuses two names for one ID.
             let _ = claims.claim(id, &self.organization.name);
         }
         self
@@ -130,12 +131,12 @@ impl Source {
         &self.organization
     }
 
-    /// Its id, once it is known: configured, of the newest coverage, or of an earlier answer.
+    /// Its ID, once it is known: from the configuration, the newest coverage, or an earlier response.
     pub fn organization_id(&self) -> Option<&str> {
         self.admin.expected()
     }
 
-    /// Says which organization the key must be of, unless that is configured, or another name has the organization.
+    /// Sets which organization the key must belong to, unless that is configured or another name has claimed it.
     pub fn expect(&mut self, organization_id: &str) {
         let is_free = || self.claims.claim(organization_id, &self.organization.name).is_ok();
         if self.organization.organization_id.is_none() && is_free() {
@@ -143,18 +144,18 @@ impl Source {
         }
     }
 
-    /// Leaves an organization to another configured name, which is not polled now.
+    /// Claims an organization for another configured name, which is not polled now.
     pub fn leave_to(&self, other: &str, organization_id: &str) {
-        // An organization that has a claim already is not left to anyone.
+        // An organization that is claimed already keeps its name.
         let _ = self.claims.claim(organization_id, other);
     }
 
-    /// Tells of a poll of another process that never ended: the next poll here closes it first.
+    /// Records a poll of another process that never ended. The next poll here closes it first.
     pub fn close_first(&mut self, unended: raw::Poll) {
         self.unended = Some(unended);
     }
 
-    /// Takes from the metrics the ages of all collections but these: they are no more, or another process lists them.
+    /// Removes the ages of all other collections from the metrics: they no longer exist, or another process lists them.
     pub(crate) fn show_only(&mut self, collections: &BTreeSet<String>, metrics: &Metrics) {
         let name = &self.organization.name;
         self.shown.retain(|collection| {
@@ -166,7 +167,7 @@ impl Source {
         });
     }
 
-    /// Asks `/me` and remembers whose key it is.
+    /// Calls `/me` and remembers which organization the key belongs to.
     pub async fn identify(&mut self) -> Result<(), Error> {
         let me = list(&mut self.admin, &Collection::Organization).await;
         self.check_identity(me.as_ref())?;
@@ -179,7 +180,8 @@ impl Source {
         }
     }
 
-    /// Whose key it is, as `/me` says, or else the header of an answer that refuses `/me`; whether that is sure.
+    /// Checks which organization the key belongs to, from `/me`, or else from the header of a response that refuses
+    /// `/me`. Returns whether the response names one.
     fn check_identity(&mut self, me: Result<&Listing, &admin::Error>) -> Result<bool, Error> {
         let found = match me {
             Ok(listing) => listing.resources.iter().next().map(|(resource, _)| resource.id().to_owned()),
@@ -204,9 +206,10 @@ impl Source {
         }
     }
 
-    /// Lists a collection of this organization. Where no header says whose the answers are, `/me` is asked again before
-    /// they are used: the key, or a gateway's, may have been exchanged for another organization's. That is three
-    /// requests a poll. Members need it only if there are none: another organization has no workspace of that id.
+    /// Lists a collection of this organization. If a response has no header that names its organization, `/me` is
+    /// called again before the listing is used, because the key may have been replaced by another organization's. This
+    /// costs three requests per poll. Members need it only if there are none: no other organization has a workspace
+    /// with that ID.
     pub(crate) async fn list(&mut self, collection: &Collection) -> Result<Listing, admin::Error> {
         self.admin.watch_names();
         let listing = list(&mut self.admin, collection).await?;
@@ -223,24 +226,43 @@ impl Source {
         }
     }
 
-    /// Polls the organization once. Leaves early, with an end mark, when `leave` is requested.
+    /// Polls the organization once, in a trace of its own. Leaves early, with an end mark, when `leave` is requested.
     pub async fn poll(
         &mut self,
         context: &Context,
-        trigger: &'static str,
-        leave: &Shutdown,
+        trigger: Trigger,
+        leave: &CancellationToken,
+    ) -> Result<Report, Error> {
+        let span = Span::after(&[], "poll", SpanKind::Internal);
+        span.set("organization.name", &self.organization.name);
+        let result = span.around(self.poll_within(context, trigger, leave)).await;
+        match &result {
+            Ok(report) if report.is_complete() => {}
+            Ok(report) => {
+                span.fail("incomplete", format!("{} listings are not whole", report.failed().count()));
+            }
+            Err(error) => span.fail("not_polled", chain(error)),
+        }
+        result
+    }
+
+    async fn poll_within(
+        &mut self,
+        context: &Context,
+        trigger: Trigger,
+        leave: &CancellationToken,
     ) -> Result<Report, Error> {
         let started_ts_ms = now_ms();
         let me = tokio::select! {
             me = list(&mut self.admin, &Collection::Organization) => me,
-            () = leave.requested() => return Ok(Report { reason: Some(LEFT.to_owned()), ..Report::default() }),
+            () = leave.cancelled() => return Ok(Report { reason: Some(LEFT.to_owned()), ..Report::default() }),
         };
         let is_sure = self.check_identity(me.as_ref())?;
         let Some(organization_id) = self.admin.expected().map(str::to_owned) else {
             return Err(match me {
                 Err(admin::Error::StopOrganization(failure)) => Error::Refused(failure),
                 Err(admin::Error::FailListing(failure)) => Error::Unknown(failure),
-                Ok(_) => unreachable!("an answer of /me has said whose key it is"),
+                Ok(_) => unreachable!("a response of /me names the organization"),
             });
         };
         let poll = raw::Poll {
@@ -249,6 +271,8 @@ impl Source {
             poll_id: Uuid::new_v4().to_string(),
             trigger,
         };
+        traces::annotate("organization.id", &poll.organization_id);
+        traces::annotate("poll.id", &poll.poll_id);
         if let Some(unended) = self.unended.as_ref().filter(|it| it.organization_id == poll.organization_id) {
             let end = unended.end(Vec::new(), Some(UNENDED.to_owned()), now_ms());
             write_mark(&context.publisher, end, leave).await?;
@@ -261,13 +285,13 @@ impl Source {
     }
 }
 
-/// Why nothing is written where neither `/me` nor a header names the organization.
+/// Reason when neither `/me` nor a header names the organization.
 pub(crate) const NOBODY_SAID: &str =
-    "nobody said whose key it is, so nothing can be written under the organization's id";
-/// Why a poll is closed that its process never ended, for its end mark.
-const UNENDED: &str = "the producer ended, or lost Kafka, during the poll";
-/// Why a poll was left, for its end mark.
-pub(crate) const LEFT: &str = "the producer was asked to end, or lost the partition";
+    "no response names the key's organization, so nothing can be written under its ID";
+/// Reason in the end mark of a poll whose process never ended it.
+const UNENDED: &str = "the producer stopped, or lost Kafka, during the poll";
+/// Reason in the end mark of a poll that ended early.
+pub(crate) const LEFT: &str = "the producer was stopped, or lost the partition";
 
 fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()

@@ -1,4 +1,4 @@
-//! How far a poll is: the members of each workspace are a listing of their own, and a large organization has thousands.
+//! The progress of a poll in logs and metrics: each workspace's members are a listing, and there may be thousands.
 
 use std::time::{Duration, Instant};
 
@@ -6,22 +6,22 @@ use service::config::PollingInterval;
 use service::metrics::Metrics;
 use tracing::{info, warn};
 
-/// How often the log tells how far a poll is.
+/// How often a poll's progress is logged.
 const LINE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// A line of the log that comes once a minute at most.
+/// A log line that is written at most once a minute.
 #[derive(Debug, Default)]
 pub(crate) struct Minutely(Option<Instant>);
 
 impl Minutely {
-    /// One whose first line comes in a minute.
+    /// A line that is first due after a minute.
     fn from(now: Instant) -> Self {
         Self(Some(now))
     }
 
-    /// Whether the line is due, which it is not again within a minute then.
+    /// Whether the line is due. If so, it is not due again within a minute.
     pub(crate) fn is_due(&mut self, now: Instant) -> bool {
-        let is_due = self.0.is_none_or(|told| now.saturating_duration_since(told) >= LINE_INTERVAL);
+        let is_due = self.0.is_none_or(|written| now.saturating_duration_since(written) >= LINE_INTERVAL);
         if is_due {
             self.0 = Some(now);
         }
@@ -29,18 +29,18 @@ impl Minutely {
     }
 }
 
-/// A poll on its way through the members of the workspaces.
+/// A poll that lists the members of workspaces.
 pub(crate) struct Progress<'a> {
     organization: String,
     metrics: &'a Metrics,
-    /// Listings of the poll before these (count).
+    /// Earlier listings of the poll (count).
     before: usize,
     workspaces: usize,
     line: Minutely,
 }
 
 impl<'a> Progress<'a> {
-    /// Tells how many listings are to come and how long they take at least, where that is long enough to wonder.
+    /// Starts the members' listings. Logs their number and minimum duration if that is a minute or more.
     pub(crate) fn begin(
         organization: &str,
         metrics: &'a Metrics,
@@ -55,14 +55,14 @@ impl<'a> Progress<'a> {
                 organization.name = organization,
                 workspaces,
                 seconds = expected.as_secs(),
-                "listing the members of each workspace; the budget of requests a minute makes this take so long at least"
+                "listing the members of each workspace; this takes at least this long because of requests_per_minute"
             );
         }
         let line = Minutely::from(now);
         Self { organization: organization.to_owned(), metrics, before, workspaces, line }
     }
 
-    /// The members of so many workspaces were asked for.
+    /// The members of this many workspaces were listed.
     pub(crate) fn reach(&mut self, listed: usize, now: Instant) {
         self.metrics.set_poll_listings(
             &self.organization,
@@ -81,7 +81,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// Warns of a poll that cannot end within its interval.
+/// Warns if a poll cannot end within its interval.
 pub(crate) fn warn_if_too_long(
     organization: &str,
     interval: PollingInterval,
@@ -93,8 +93,8 @@ pub(crate) fn warn_if_too_long(
             organization.name = organization,
             seconds = expected.as_secs(),
             requests_per_minute,
-            "the poll cannot end within polling_interval; lengthen it, or raise requests_per_minute if nothing else uses \
-             the Admin API (Anthropic allows 100)"
+            "the poll cannot end within polling_interval; lengthen polling_interval, or raise requests_per_minute if \
+             nothing else uses the Admin API (Anthropic allows 100)"
         );
     }
 }
@@ -135,7 +135,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_long_poll_tells_at_its_beginning_how_long_and_once_a_minute_how_far() {
+    fn a_long_poll_logs_its_duration_first_and_its_progress_once_a_minute() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let metrics = Metrics::default();
@@ -160,11 +160,11 @@ pub(crate) mod tests {
         assert_eq!(reached(179, 119), [""; 0]);
         let line = reached(180, 120);
         assert!(line.len() == 1 && line[0].contains("180 of 3000"), "{line:?}");
-        assert_eq!(reached(3000, 2040), [""; 0], "the line at the poll's end says that");
+        assert_eq!(reached(3000, 2040), [""; 0], "the poll's last line reports the end");
     }
 
     #[test]
-    fn a_short_poll_tells_nothing_before_its_end() {
+    fn a_short_poll_logs_no_progress() {
         let (metrics, start) = (Metrics::default(), Instant::now());
         let lines = logged(|| {
             let expected = Duration::from_secs(59);
@@ -175,7 +175,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_poll_that_cannot_end_within_its_interval_is_warned_of() {
+    fn a_poll_that_cannot_end_within_its_interval_causes_a_warning() {
         let half_an_hour = PollingInterval::Every(Duration::from_mins(30));
         let warned = |interval, minutes| {
             logged(|| warn_if_too_long("nimbus", interval, Duration::from_mins(minutes), 90))

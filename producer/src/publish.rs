@@ -1,4 +1,4 @@
-//! Writing raw records: one transaction for a listing, or for a mark.
+//! Writes raw records: one transaction per listing or mark.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,69 +9,76 @@ use rdkafka::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::OwnedHeaders;
 use schemas::codec::encode;
-use schemas::raw::RawRecord;
+use schemas::raw::{RawBody, RawRecord};
 use schemas::topics::{self, Topic};
 use service::admin::Health;
-use service::kafka::headers::of_raw;
+use service::kafka::headers::{of_raw, traced};
 use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer};
+use service::traces::{Span, SpanKind};
 use service::wait::Teller;
 use thiserror::Error;
 use tracing::warn;
 
 use crate::error_chain::chain;
+use crate::needs::NEEDS;
 
 /// Why records were not written, by what the poll does next.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Nothing of it will be seen, or nobody knows: list the collection anew and write that.
+    /// The records may not have been written: list the collection again and write that.
     #[error("the transaction was lost")]
-    Again(#[source] Lost),
+    Again(#[source] LostTransaction),
     /// These records cannot be written; others can.
     #[error("the listing cannot be written")]
     FailListing(#[source] transaction::Error),
-    /// A record's time is too far from the broker's clock: end the poll.
+    /// A record's timestamp is too far from the broker's clock: end the poll.
     #[error(
-        "the brokers refuse the time of the records: the clock of this machine says {now}, and may be ahead of the \
-         brokers' by no more than the topic's message.timestamp.after.max.ms (an hour) and behind by no more than its \
+        "the brokers reject the time of the records: the clock of this machine says {now}, and may differ \
+         from the brokers' clocks by at most the topic's message.timestamp.after.max.ms (an hour) and \
          message.timestamp.before.max.ms; set the clock that is wrong"
     )]
     Clock {
         /// What the clock of this machine says.
         now: Timestamp,
     },
-    /// Kafka takes nothing now: end the poll.
+    /// Kafka accepts nothing now: end the poll.
     #[error("cannot write to Kafka")]
     StopPoll(#[source] transaction::Error),
 }
 
-/// Why a transaction was lost.
-#[derive(Debug, Error)]
-pub enum Lost {
-    /// It failed.
-    #[error(transparent)]
-    Transaction(transaction::Error),
-    /// It was not begun: in between, another producer may have written what it listed later.
-    #[error("the partition's producer was opened anew since the listing began")]
-    OpenedAnew,
+impl Error {
+    /// Whether the brokers' authorizer denies it: no later poll will do better.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::StopPoll(transaction::Error::Denied { .. }))
+    }
 }
 
-/// A partition's producer.
+/// Why a transaction was lost.
+#[derive(Debug, Error)]
+pub enum LostTransaction {
+    #[error(transparent)]
+    Transaction(transaction::Error),
+    /// The transaction was not started: another producer may have written a later listing in between.
+    #[error("the partition's producer was reopened since the listing began")]
+    Reopened,
+}
+
 #[derive(Default)]
 struct Slot {
-    /// How many polls hold it.
+    /// Polls that use it (count).
     leases: AtomicUsize,
     producer: Mutex<Producer>,
 }
 
-/// Opened with the first record and closed when no poll of the partition is under way.
+/// Opened with the first record, and closed when no poll of the partition is in progress.
 #[derive(Default)]
 struct Producer {
     open: Option<TransactionalProducer>,
-    /// How often it was opened (count).
+    /// Times that it was opened (count).
     openings: u64,
 }
 
-/// Keeps a partition's producer open from listing to listing, while other organizations of the partition release it.
+/// Keeps a partition's producer open between listings, even if another organization of the partition releases it.
 pub struct Lease(Arc<Slot>);
 
 impl Drop for Lease {
@@ -80,12 +87,12 @@ impl Drop for Lease {
     }
 }
 
-/// One opening of a partition's producer. While it lasts, nobody else has written to the partition.
+/// One opening of a partition's producer. While it lasts, no other producer has written to the partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opening(u64);
 
-/// The transactional producers of a process, one for each partition that it writes to. Opening one fences whoever
-/// wrote to the partition before. A clone shares them.
+/// The transactional producers of a process, one for each partition that it writes to. Opening one fences the previous
+/// writer of the partition. Clones share them.
 #[derive(Clone)]
 pub struct Publisher {
     client: ClientConfig,
@@ -97,7 +104,7 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// For the raw topic under that prefix, which has so many partitions.
+    /// For the raw topic with that prefix and partition count.
     pub fn new(client: ClientConfig, prefix: &str, partition_count: i32) -> Self {
         Self {
             client,
@@ -109,7 +116,7 @@ impl Publisher {
         }
     }
 
-    /// Tells `/readyz` from now on what its producers wait for; without it, the log alone.
+    /// Also shows in `/readyz` what the producers wait for. Without this, only the log does.
     #[must_use]
     pub fn telling(mut self, health: &Arc<Health>) -> Self {
         self.health = Some(Arc::clone(health));
@@ -121,9 +128,9 @@ impl Publisher {
         topics::partition(organization_id, self.partition_count)
     }
 
-    /// Opens the partition's producer, if it is not open. Whoever lists opens it first and writes under the same opening:
-    /// then another producer that lists later and writes has ended it, and the older listing cannot come behind the
-    /// newer one.
+    /// Opens the partition's producer, if it is not open. A listing opens it first and is written under the same
+    /// opening. A producer that lists later and writes ends this opening, so the older listing cannot follow the newer
+    /// one.
     pub async fn open(&self, organization_id: &str) -> Result<Opening, Error> {
         self.with_producer(organization_id, |this, producer, partition| {
             this.opened(producer, partition).map(|(_, opening)| opening)
@@ -131,8 +138,8 @@ impl Publisher {
         .await
     }
 
-    /// Writes the records, all of one organization, in one transaction, and under that opening where one is given. It
-    /// goes on to its end even where the caller stops waiting, within the producer's bounds.
+    /// Writes the records, all of one organization, in one transaction, under the opening if one is given. It finishes
+    /// even if the caller stops waiting, within the producer's bounds.
     pub async fn write<R>(
         &self,
         organization_id: &str,
@@ -142,20 +149,22 @@ impl Publisher {
     where
         R: IntoIterator<Item = RawRecord> + Send + 'static,
     {
+        let span = Span::child(format!("send {}", self.topic), SpanKind::Producer);
         let is_written = self
             .with_producer(organization_id, move |this, producer, partition| {
                 let (_, now) = this.opened(producer, partition)?;
                 if opening.is_some_and(|opening| opening != now) {
+                    span.fail("reopened", LostTransaction::Reopened);
                     return Ok(false);
                 }
-                this.write_blocking(producer, partition, records).map(|()| true)
+                this.write_blocking(producer, partition, records, &span).map(|()| true)
             })
             .await?;
-        if is_written { Ok(()) } else { Err(Error::Again(Lost::OpenedAnew)) }
+        if is_written { Ok(()) } else { Err(Error::Again(LostTransaction::Reopened)) }
     }
 
-    /// Does something with the producer of the organization's partition, which is closed where that fails, but for
-    /// records that are too large: other organizations' are not.
+    /// Calls a function with the producer of the organization's partition. The producer is closed if that fails, except
+    /// for records that are too large: other organizations' records are not.
     async fn with_producer<T: Send + 'static>(
         &self,
         organization_id: &str,
@@ -164,7 +173,7 @@ impl Publisher {
         let partition = self.partition(organization_id);
         let (this, slot) = (self.clone(), self.slot(partition));
         tokio::task::spawn_blocking(move || {
-            // A producer that was in use when a thread panicked is not used again.
+            // A producer that was in use during a panic is not used again.
             let mut producer = slot.producer.lock().unwrap_or_else(|poisoned| {
                 let mut producer = poisoned.into_inner();
                 producer.open = None;
@@ -180,15 +189,15 @@ impl Publisher {
         .expect("the runtime lives, and nothing in it panics")
     }
 
-    /// For a poll of that organization, which holds it until its end.
+    /// Keeps the producer open during a poll of that organization.
     pub fn lease(&self, organization_id: &str) -> Lease {
         let slot = self.slot(self.partition(organization_id));
         slot.leases.fetch_add(1, Ordering::Relaxed);
         Lease(slot)
     }
 
-    /// Closes the partition's producer, which costs memory and threads, unless a poll of another organization of the
-    /// partition is under way, whose end releases it; the next record opens another.
+    /// Closes the partition's producer, which costs memory and threads. A poll of another organization of the partition
+    /// keeps it open until its end. The next record opens it again.
     pub async fn release(&self, organization_id: &str) {
         let slot = self.slot(self.partition(organization_id));
         let closed = tokio::task::spawn_blocking(move || {
@@ -198,7 +207,7 @@ impl Publisher {
                 producer.open = None;
             }
         });
-        // An error is the runtime's end, which closes it as well.
+        // An error means that the runtime ends, which closes it as well.
         let _ = closed.await;
     }
 
@@ -231,24 +240,33 @@ impl Publisher {
         producer: &mut Producer,
         partition: i32,
         records: impl IntoIterator<Item = RawRecord>,
+        span: &Span,
     ) -> Result<(), transaction::Error> {
         let (open, _) = self.opened(producer, partition)?;
         service::failpoint!("producer::before_begin");
         open.begin()?;
+        let (traceparent, mut count) = (span.traceparent(), 0_usize);
         let written = records
             .into_iter()
+            .inspect(|_| count += 1)
             .try_for_each(|record| {
-                if record.manifest.is_some() {
+                if matches!(record.body, RawBody::Manifest(_)) {
                     service::failpoint!("producer::before_manifest");
                 }
                 let key = record.key();
-                open.send(&self.topic, partition, &key, Some(&encode(&record)), headers(&record, &key))
+                let headers = traced(headers(&record, &key), traceparent.as_deref());
+                open.send(&self.topic, partition, &key, Some(&encode(&record)), headers)
             })
             .and_then(|()| {
                 service::failpoint!("producer::before_commit");
                 open.commit()
             });
         service::failpoint!("producer::after_commit");
+        span.set_messaging("send", "send", &self.topic, partition);
+        span.set_number("messaging.batch.message_count", count);
+        if let Err(error) = &written {
+            span.fail("transaction", error);
+        }
         if let Err(transaction::Error::Abortable { .. } | transaction::Error::TooLarge { .. }) = &written
             && let Err(error) = open.abort()
         {
@@ -260,9 +278,9 @@ impl Publisher {
     }
 }
 
-/// The producer's consumer group under that prefix.
+/// The producer's consumer group for that prefix.
 pub fn group_id(prefix: &str) -> String {
-    format!("{prefix}.producer")
+    NEEDS.group_id(prefix)
 }
 
 fn named(error: transaction::Error) -> Error {
@@ -274,9 +292,11 @@ fn named(error: transaction::Error) -> Error {
         }
         transaction::Error::Fenced { .. }
         | transaction::Error::Abortable { .. }
-        | transaction::Error::OutcomeUnknown { .. } => Error::Again(Lost::Transaction(error)),
+        | transaction::Error::OutcomeUnknown { .. } => Error::Again(LostTransaction::Transaction(error)),
         transaction::Error::TooLarge { .. } => Error::FailListing(error),
-        transaction::Error::Unreachable { .. } | transaction::Error::Fatal { .. } => Error::StopPoll(error),
+        transaction::Error::Unreachable { .. }
+        | transaction::Error::Denied { .. }
+        | transaction::Error::Fatal { .. } => Error::StopPoll(error),
     }
 }
 

@@ -1,54 +1,47 @@
-//! The raw records of a poll: its marks, and its listings with their manifests. Pure: ids and time are arguments.
+//! The raw records of a poll: its marks, and its listings with their manifests. Pure: IDs and time are arguments.
 
 use schemas::collection::POLL;
-use schemas::raw::{Configuration, END, ListingOutcome, Manifest, Mark, RawRecord, Resource, START, outcome};
+use schemas::raw::{
+    Configuration, ListingOutcome, Manifest, Mark, MarkKind, Outcome, RawBody, RawRecord, Resource, Trigger,
+};
 use service::config::Organization;
 
 use crate::listing::Listing;
 use crate::outcomes::bounded;
 
-/// `Mark::trigger` of a poll that its interval began.
-pub const INTERVAL: &str = "interval";
-/// `Mark::trigger` of `producer poll`.
-pub const MANUAL: &str = "manual";
-
-/// What all records of one poll have in common.
+/// What all records of a poll have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poll {
-    /// The organization's id.
     pub organization_id: String,
     /// Its name in the configuration.
     pub organization_name: String,
-    /// The poll's id.
     pub poll_id: String,
-    /// [`INTERVAL`] or [`MANUAL`].
-    pub trigger: &'static str,
+    pub trigger: Trigger,
 }
 
 impl Poll {
-    /// The mark that begins the poll.
+    /// The poll's start mark.
     pub fn start(&self, ts_ms: i64) -> RawRecord {
-        self.mark(START, Vec::new(), None, ts_ms)
+        self.mark(MarkKind::Start, Vec::new(), None, ts_ms)
     }
 
-    /// The mark that ends the poll, with a line for each collection, as many as fit; complete if each is whole or gone and there is no
-    /// `reason`.
+    /// The poll's end mark, with as many lines about collections as fit. The poll is complete if each is whole or gone
+    /// and there is no `reason`.
     pub fn end(&self, outcomes: Vec<ListingOutcome>, reason: Option<String>, ts_ms: i64) -> RawRecord {
-        self.mark(END, bounded(outcomes), reason, ts_ms)
+        self.mark(MarkKind::End, bounded(outcomes), reason, ts_ms)
     }
 
     fn mark(
         &self,
-        kind: &str,
+        kind: MarkKind,
         outcomes: Vec<ListingOutcome>,
         reason: Option<String>,
         ts_ms: i64,
     ) -> RawRecord {
-        let is_well = |line: &ListingOutcome| [outcome::WHOLE, outcome::GONE].contains(&&*line.outcome);
-        let complete = kind == END && reason.is_none() && outcomes.iter().all(is_well);
-        let mark =
-            Mark { kind: kind.to_owned(), trigger: self.trigger.to_owned(), outcomes, complete, reason };
-        RawRecord { mark: Some(mark), ..self.record(POLL, None, ts_ms) }
+        let is_well = |line: &ListingOutcome| matches!(line.outcome, Outcome::Whole | Outcome::Gone);
+        let complete = kind == MarkKind::End && reason.is_none() && outcomes.iter().all(is_well);
+        let mark = Mark { kind, trigger: self.trigger.clone(), outcomes, complete, reason };
+        self.record(POLL, None, ts_ms, RawBody::Mark(mark))
     }
 
     /// The records of a listing: its resources in the list's order, then its manifest.
@@ -58,17 +51,23 @@ impl Poll {
         listing_id: &str,
         configuration: Configuration,
     ) -> impl Iterator<Item = RawRecord> + Send + use<> {
-        let blank = self.record(&listing.collection.to_string(), Some(listing_id), listing.ended_ts_ms);
-        let last = RawRecord { manifest: Some(manifest(&listing, configuration)), ..blank.clone() };
-        let resource = move |(resource, observed_ts_ms): (Resource, i64)| RawRecord {
-            resource: Some(resource),
-            observed_ts_ms,
-            ..blank.clone()
+        let (poll, listing_id) = (self.clone(), listing_id.to_owned());
+        let collection = listing.collection.to_string();
+        let body = RawBody::Manifest(manifest(&listing, configuration));
+        let last = self.record(&collection, Some(&listing_id), listing.ended_ts_ms, body);
+        let resource = move |(resource, observed_ts_ms): (Resource, i64)| {
+            poll.record(&collection, Some(&listing_id), observed_ts_ms, RawBody::Resource(resource))
         };
         listing.resources.unpack().map(resource).chain([last])
     }
 
-    fn record(&self, collection: &str, listing_id: Option<&str>, observed_ts_ms: i64) -> RawRecord {
+    fn record(
+        &self,
+        collection: &str,
+        listing_id: Option<&str>,
+        observed_ts_ms: i64,
+        body: RawBody,
+    ) -> RawRecord {
         RawRecord {
             organization_id: self.organization_id.clone(),
             organization_name: self.organization_name.clone(),
@@ -76,10 +75,7 @@ impl Poll {
             poll_id: Some(self.poll_id.clone()),
             listing_id: listing_id.map(str::to_owned),
             observed_ts_ms,
-            mark: None,
-            manifest: None,
-            decision: None,
-            resource: None,
+            body,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! From the API's JSON to a resource, in every generation of the wire format. Pure.
+//! Reads a resource from the API's JSON, in every generation of the wire format. Pure.
 //!
-//! Fields that are known get a column where their JSON type is the expected one; all others go to `extra`. Enum
-//! values are texts and pass through as they are.
+//! A known field gets a column if its JSON type is the expected one. All other fields go to `extra`. Enum values are
+//! strings and pass through unchanged.
 
 use std::collections::BTreeMap;
 
@@ -14,52 +14,49 @@ use thiserror::Error;
 use crate::extra::Fields;
 use crate::json::Json;
 
-/// Why a row is no resource. It has no name to be kept under, so its listing cannot be whole.
+/// Why a row is not a resource. It cannot be kept without an ID, so its listing is not whole.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum Unreadable {
-    /// It is no JSON object.
-    #[error("a row is no JSON object")]
+pub enum ResourceError {
+    /// The row is not a JSON object.
+    #[error("a row is not a JSON object")]
     NoObject,
-    /// Its id is absent, empty or no text.
+    /// Its ID is missing, empty or not a string.
     #[error("a row has no {0}")]
     NoId(&'static str),
-    /// The organization's id begins every key, up to the first slash.
-    #[error("the organization's id has a / in it, which no key can tell from what follows the id")]
+    /// Every key begins with the organization's ID, up to the first slash.
+    #[error("the organization's ID contains a slash, which separates the ID from the rest of each key")]
     SlashInOrganization,
-    /// A member of another workspace than the one that was asked for.
-    #[error("a row belongs to another workspace than the one asked for")]
+    /// A member of a workspace that was not requested.
+    #[error("a row belongs to a workspace that was not requested")]
     OtherWorkspace,
 }
 
-/// The resource that a row of the collection is.
-pub fn read(collection: &Collection, row: Json) -> Result<Resource, Unreadable> {
-    let Json::Object(fields) = row else { return Err(Unreadable::NoObject) };
+/// Reads a row of the collection as a resource.
+pub fn read(collection: &Collection, row: Json) -> Result<Resource, ResourceError> {
+    let Json::Object(fields) = row else { return Err(ResourceError::NoObject) };
     let mut extra = Extra::new();
     let mut fields = Fields::new(fields, "", &mut extra);
-    let mut resource = Resource::default();
-    match collection {
-        Collection::Organization => resource.organization = Some(organization(&mut fields)?.into()),
-        Collection::Users => resource.user = Some(user(&mut fields)?.into()),
-        Collection::Workspaces => resource.workspace = Some(workspace(&mut fields)?.into()),
-        Collection::ApiKeys => resource.api_key = Some(api_key(&mut fields)?.into()),
-        Collection::Members(workspace_id) => {
-            resource.member = Some(member(workspace_id, &mut fields)?.into());
-        }
-    }
+    let mut resource = match collection {
+        Collection::Organization => Resource::Organization(organization(&mut fields)?.into()),
+        Collection::Users => Resource::User(user(&mut fields)?.into()),
+        Collection::Workspaces => Resource::Workspace(workspace(&mut fields)?.into()),
+        Collection::ApiKeys => Resource::ApiKey(api_key(&mut fields)?.into()),
+        Collection::Members(workspace_id) => Resource::Member(member(workspace_id, &mut fields)?.into()),
+    };
     fields.finish();
     *extra_of(&mut resource) = extra;
     Ok(resource)
 }
 
-fn organization(fields: &mut Fields<'_>) -> Result<Organization, Unreadable> {
+fn organization(fields: &mut Fields<'_>) -> Result<Organization, ResourceError> {
     let id = id(fields, "id")?;
     if id.contains('/') {
-        return Err(Unreadable::SlashInOrganization);
+        return Err(ResourceError::SlashInOrganization);
     }
     Ok(Organization { id, kind: fields.text("type"), name: fields.text("name"), extra: Extra::new() })
 }
 
-fn user(fields: &mut Fields<'_>) -> Result<User, Unreadable> {
+fn user(fields: &mut Fields<'_>) -> Result<User, ResourceError> {
     Ok(User {
         id: id(fields, "id")?,
         kind: fields.text("type"),
@@ -71,7 +68,7 @@ fn user(fields: &mut Fields<'_>) -> Result<User, Unreadable> {
     })
 }
 
-fn workspace(fields: &mut Fields<'_>) -> Result<Workspace, Unreadable> {
+fn workspace(fields: &mut Fields<'_>) -> Result<Workspace, ResourceError> {
     Ok(Workspace {
         id: id(fields, "id")?,
         kind: fields.text("type"),
@@ -101,7 +98,7 @@ fn tags(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     names.into_iter().filter_map(tag).collect()
 }
 
-fn api_key(fields: &mut Fields<'_>) -> Result<ApiKey, Unreadable> {
+fn api_key(fields: &mut Fields<'_>) -> Result<ApiKey, ResourceError> {
     Ok(ApiKey {
         id: id(fields, "id")?,
         kind: fields.text("type"),
@@ -121,18 +118,18 @@ fn api_key(fields: &mut Fields<'_>) -> Result<ApiKey, Unreadable> {
     })
 }
 
-/// `id` in generation 2, `user_id` or `service_account_id` since. Where several are sent, the first names the actor and
-/// the others are kept in `extra`.
+/// `id` in generation 2, `user_id` or `service_account_id` since then. If several are sent, the first identifies the
+/// actor and the others are kept in `extra`.
 fn actor(fields: &mut Fields<'_>) -> Actor {
     let kind = fields.text("type");
     let id = ["id", "user_id", "service_account_id"].into_iter().find_map(|name| fields.text(name));
     Actor { id, kind }
 }
 
-fn member(workspace_id: &str, fields: &mut Fields<'_>) -> Result<Member, Unreadable> {
+fn member(workspace_id: &str, fields: &mut Fields<'_>) -> Result<Member, ResourceError> {
     let user_id = id(fields, "user_id")?;
     match fields.text("workspace_id") {
-        Some(sent) if sent != workspace_id => return Err(Unreadable::OtherWorkspace),
+        Some(sent) if sent != workspace_id => return Err(ResourceError::OtherWorkspace),
         _ => {}
     }
     Ok(Member {
@@ -144,21 +141,19 @@ fn member(workspace_id: &str, fields: &mut Fields<'_>) -> Result<Member, Unreada
     })
 }
 
-fn id(fields: &mut Fields<'_>, name: &'static str) -> Result<String, Unreadable> {
-    fields.text(name).filter(|id| !id.is_empty()).ok_or(Unreadable::NoId(name))
+fn id(fields: &mut Fields<'_>, name: &'static str) -> Result<String, ResourceError> {
+    fields.text(name).filter(|id| !id.is_empty()).ok_or(ResourceError::NoId(name))
 }
 
-/// Where the fields without a column go; exactly one of the five is set.
+/// Where the fields without a column go.
 fn extra_of(resource: &mut Resource) -> &mut Extra {
-    let Resource { organization, user, workspace, api_key, member } = resource;
-    organization
-        .as_mut()
-        .map(|organization| &mut organization.extra)
-        .or_else(|| user.as_mut().map(|user| &mut user.extra))
-        .or_else(|| workspace.as_mut().map(|workspace| &mut workspace.extra))
-        .or_else(|| api_key.as_mut().map(|api_key| &mut api_key.extra))
-        .or_else(|| member.as_mut().map(|member| &mut member.extra))
-        .expect("one of the five was set just now")
+    match resource {
+        Resource::Organization(organization) => &mut organization.extra,
+        Resource::User(user) => &mut user.extra,
+        Resource::Workspace(workspace) => &mut workspace.extra,
+        Resource::ApiKey(api_key) => &mut api_key.extra,
+        Resource::Member(member) => &mut member.extra,
+    }
 }
 
 #[cfg(test)]
@@ -167,10 +162,10 @@ mod tests {
     use schemas::raw::{Actor, ApiKey, Resource, Workspace};
     use serde_json::{Value, json};
 
-    use super::Unreadable;
+    use super::ResourceError;
     use crate::json::Json;
 
-    fn read(collection: &Collection, row: &Value) -> Result<Resource, Unreadable> {
+    fn read(collection: &Collection, row: &Value) -> Result<Resource, ResourceError> {
         super::read(collection, Json::parse(row.to_string().as_bytes()).expect("JSON"))
     }
 
@@ -179,35 +174,31 @@ mod tests {
     }
 
     fn api_key(row: &Value) -> ApiKey {
-        read(&Collection::ApiKeys, row)
-            .expect("a resource")
-            .api_key
-            .map(|api_key| *api_key)
-            .expect("an API key")
+        let Ok(Resource::ApiKey(api_key)) = read(&Collection::ApiKeys, row) else { panic!("no API key") };
+        *api_key
     }
 
     fn workspace(row: &Value) -> Workspace {
-        read(&Collection::Workspaces, row)
-            .expect("a resource")
-            .workspace
-            .map(|workspace| *workspace)
-            .expect("a workspace")
+        let Ok(Resource::Workspace(workspace)) = read(&Collection::Workspaces, row) else {
+            panic!("no workspace")
+        };
+        *workspace
     }
 
     #[test]
-    fn a_row_without_an_id_is_no_resource() {
+    fn a_row_without_an_id_is_not_a_resource() {
         let members = Collection::Members("wrkspc_1".to_owned());
         let table = [
-            (&Collection::Users, json!([]), Unreadable::NoObject),
-            (&Collection::Users, json!({}), Unreadable::NoId("id")),
-            (&Collection::Users, json!({ "id": "" }), Unreadable::NoId("id")),
-            (&Collection::Users, json!({ "id": 7 }), Unreadable::NoId("id")),
-            (&Collection::Organization, json!({ "id": "a/coverage" }), Unreadable::SlashInOrganization),
-            (&members, json!({ "id": "user_1" }), Unreadable::NoId("user_id")),
+            (&Collection::Users, json!([]), ResourceError::NoObject),
+            (&Collection::Users, json!({}), ResourceError::NoId("id")),
+            (&Collection::Users, json!({ "id": "" }), ResourceError::NoId("id")),
+            (&Collection::Users, json!({ "id": 7 }), ResourceError::NoId("id")),
+            (&Collection::Organization, json!({ "id": "a/coverage" }), ResourceError::SlashInOrganization),
+            (&members, json!({ "id": "user_1" }), ResourceError::NoId("user_id")),
             (
                 &members,
                 json!({ "user_id": "user_1", "workspace_id": "wrkspc_2" }),
-                Unreadable::OtherWorkspace,
+                ResourceError::OtherWorkspace,
             ),
         ];
         for (collection, row, expected) in table {
@@ -270,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_are_no_texts_and_unknown_nested_fields_are_kept_with_a_dot() {
+    fn tags_that_are_not_strings_and_unknown_nested_fields_are_kept_with_a_dot() {
         let workspace = workspace(&json!({
             "id": "wrkspc_1", "tags": { "env": "prod", "cost": 7 },
             "inference_data_retention": { "type": "disabled", "days": 30 },

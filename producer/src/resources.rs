@@ -1,8 +1,8 @@
-//! The resources of a listing that is not written yet, compressed page by page.
+//! The resources of a listing that is not yet written, compressed page by page.
 //!
-//! It cannot be written page by page: the transaction would stay open for as long as pages come (a million API keys take
-//! eleven minutes at 90 requests a minute), which is longer than it may last, and hide what other organizations write to
-//! the partition.
+//! A listing cannot be written page by page. Its transaction would stay open while pages arrive (a million API keys
+//! take eleven minutes at 90 requests per minute). That is longer than a transaction may last, and it would hide what
+//! other organizations write to the partition.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -13,12 +13,12 @@ use flate2::read::DeflateDecoder;
 use flate2::write::DeflateEncoder;
 use schemas::raw::{MAX_LISTING_BYTES, MAX_LISTING_RECORDS, Resource};
 
-/// What a raw record has beside its resource (bytes): the IDs of the organization, poll and listing, names and times.
+/// Size of a raw record without its resource (bytes): the IDs of organization, poll and listing, names and times.
 const ENVELOPE: usize = 256;
-/// Most memory of a listing (bytes): a million API keys take about a fifth. What an endpoint sends need not compress well,
-/// and four polls run at once.
+/// Most memory of a listing (bytes): a million API keys take about a fifth of it. Responses may compress badly, and
+/// four polls run at once.
 pub(crate) const MAX_HELD_BYTES: usize = 512 * 1024 * 1024;
-/// What [`Seen`] has of a resource (bytes): two digests of 16 bytes, and the tree's slack.
+/// What [`Seen`] takes per resource (bytes): two digests of 16 bytes, and the tree's overhead.
 const SEEN: usize = 64;
 
 /// The resources in the list's order, each with the time of its page (ms since 1970).
@@ -26,7 +26,7 @@ const SEEN: usize = 64;
 pub struct Resources {
     pages: Vec<Page>,
     count: usize,
-    /// What the raw records of all of them have, about.
+    /// Approximate size of all their raw records (bytes).
     bytes: usize,
     /// The memory that the pages take (bytes).
     held: usize,
@@ -39,14 +39,14 @@ struct Page {
     deflated: Vec<u8>,
 }
 
-/// The rows of a page on their way into [`Resources`].
+/// The rows of a page before they are added to [`Resources`].
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     json: Vec<u8>,
     count: usize,
 }
 
-/// The resources that a listing has so far: 128 bits of each ID, and of what it was the ID of.
+/// The resources that a listing has so far: 128 bits of each ID, and of its content.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     resources: BTreeMap<[u64; 2], [u64; 2]>,
@@ -56,16 +56,16 @@ pub(crate) struct Seen {
 /// Whether a listing has a resource already.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Met {
-    /// It has not.
+    /// The listing does not have it.
     New,
-    /// It has, in the same state.
+    /// The listing has it in the same state.
     Again,
-    /// It has, in another state.
+    /// The listing has it in another state.
     Differs,
 }
 
 impl Seen {
-    /// Adds the resource to the rows, unless it was met before.
+    /// Adds the resource to the rows, unless the listing has it already.
     pub(crate) fn take(&mut self, resource: &Resource, rows: &mut Rows) -> Met {
         let begin = rows.json.len();
         serde_json::to_writer(&mut rows.json, resource).expect("a resource is JSON, and memory takes it");
@@ -94,7 +94,6 @@ impl Seen {
 }
 
 impl Resources {
-    /// Adds a page.
     pub(crate) fn push(&mut self, rows: &Rows, observed_ts_ms: i64) {
         let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&rows.json).expect("memory takes it");
@@ -117,12 +116,12 @@ impl Resources {
         self.count == 0
     }
 
-    /// The memory that they take until the listing is whole, with what tells them apart (bytes).
+    /// The memory that they take until the listing is whole, including their digests (bytes).
     pub fn held(&self) -> usize {
         self.held + self.count * SEEN
     }
 
-    /// Whether a processor would drop the listing, or it takes too much memory here.
+    /// Whether the listing is too large for a processor, or for memory here.
     pub(crate) fn are_too_large(&self) -> bool {
         self.count > MAX_LISTING_RECORDS || self.bytes > MAX_LISTING_BYTES || self.held() > MAX_HELD_BYTES
     }
@@ -132,12 +131,12 @@ impl Resources {
         Self { pages: Vec::new(), count, bytes, held }
     }
 
-    /// Each of them.
+    /// Iterates over all of them.
     pub fn iter(&self) -> impl Iterator<Item = (Resource, i64)> {
         self.pages.iter().flat_map(Page::resources)
     }
 
-    /// Each of them, with the memory of a page given back when the next one begins.
+    /// Iterates over all of them, and frees the memory of a page when the next one begins.
     pub fn unpack(self) -> impl Iterator<Item = (Resource, i64)> + Send {
         self.pages.into_iter().flat_map(|page| page.resources())
     }

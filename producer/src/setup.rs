@@ -1,66 +1,30 @@
-//! From the configuration to what polls: Kafka, topics, organizations.
+//! Sets up what polls need from the configuration and the graph topic: organizations, and whose keys they have.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use anyhow::bail;
 use rdkafka::ClientConfig;
-use reqwest::Client;
 use schemas::topics::Topic;
+use service::api::Retry;
 use service::config::{Config, Organization};
-use service::http::{self, Settings};
-use service::kafka::topics::{Broker, Wanted};
+use service::http::{Clients, Settings};
 use tracing::warn;
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
-use crate::backoff::Backoff;
 use crate::claims::Claims;
-use crate::history;
+use crate::history::{self, Known};
 use crate::poll::Source;
 use crate::publish::group_id;
 
-/// The topics that the producer writes and reads.
-const TOPICS: [Topic; 2] = [Topic::Raw, Topic::Graph];
-
-/// How to run.
-#[derive(Clone)]
-pub struct Options {
-    /// Where secrets named by a variable are.
-    pub environment: BTreeMap<String, String>,
-    /// What broker it is.
-    pub broker: Broker,
-}
-
-impl fmt::Debug for Options {
-    /// Without the environment, which holds the keys.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { environment: _, broker } = self;
-        formatter.debug_struct("Options").field("broker", broker).finish_non_exhaustive()
-    }
-}
-
-impl Options {
-    /// A Kafka cluster, and the process's environment.
-    pub fn of_process() -> Self {
-        Self { environment: service::config::environment(), broker: Broker::Kafka }
-    }
-}
-
-/// The topics that the producer wants.
-pub(crate) fn wanted(config: &Config, broker: Broker) -> Wanted<'_> {
-    Wanted { must_see_settings: true, ..Wanted::of(config, &TOPICS, broker) }
-}
-
-/// The configured organizations, each with its key. Those of one API share connections.
+/// The configured organizations with their keys. Organizations with the same base URL share connections.
 pub(crate) fn sources(
     config: &Config,
-    environment: &BTreeMap<String, String>,
-    backoff: Backoff,
+    environment: &Arc<BTreeMap<String, String>>,
+    retry: Retry,
 ) -> anyhow::Result<Vec<Source>> {
     let mut keys = config.admin_keys(environment)?;
-    let environment = Arc::new(environment.clone());
-    let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
+    let mut clients = Clients::default();
     let claims = Claims::default();
     let mut sources = Vec::new();
     for organization in &config.organizations {
@@ -68,47 +32,45 @@ pub(crate) fn sources(
         if let Some(warning) = organization.version_warning() {
             warn!(organization.name = organization.name, "{warning}");
         }
-        let base_url = &organization.base_url;
-        let client = if let Some(client) = clients.get(base_url.as_str()) {
-            client.clone()
-        } else {
-            let client = http::client(Settings {
-                base_url,
-                root_certificate: config.http.root_certificate.as_deref(),
-                request_timeout: REQUEST_TIMEOUT,
-                what: "producer",
-            })?;
-            clients.insert(base_url.as_str(), client.clone());
-            client
-        };
-        let admin = Admin::new(client, organization, key, Arc::clone(&environment), backoff);
+        let client = clients.of(Settings {
+            base_url: &organization.base_url,
+            root_certificate: config.http.root_certificate.as_deref(),
+            request_timeout: REQUEST_TIMEOUT,
+            what: "producer",
+        })?;
+        let admin = Admin::new(client, organization, key, Arc::clone(environment), retry);
         sources.push(Source::new(organization.clone(), admin).claiming(&claims));
     }
     Ok(sources)
 }
 
-/// Tells each organization which one its key must be of, as the newest coverage says, and which ones are those of the
-/// `others` that the configuration lists and that are not polled now. Blocks; `false` if it is stopped.
-/// Refuses topics that have grown: an organization would go on in another partition than the one that has its history.
-pub(crate) fn pin(
-    sources: &mut [Source],
-    others: &[Organization],
+/// What earlier polls left in the graph topic. Blocks; `None` if it is stopped.
+pub(crate) fn known(
     client: &ClientConfig,
     prefix: &str,
     partition_count: i32,
     is_stopped: impl Fn() -> bool,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<Option<Known>> {
     let graph = Topic::Graph.name(prefix);
-    let group = group_id(prefix);
-    let Some(known) = history::read(client, &group, &graph, 0..partition_count, is_stopped)? else {
-        return Ok(false);
-    };
+    Ok(history::read(client, &group_id(prefix), &graph, 0..partition_count, is_stopped)?)
+}
+
+/// Sets which organization each key must belong to, from the newest coverage, and claims the organizations of `others`,
+/// which are configured but not polled now. Refuses topics whose partition count has grown: an organization would continue
+/// in a partition that does not have its history.
+pub(crate) fn pin(
+    sources: &mut [Source],
+    others: &[Organization],
+    known: &Known,
+    partition_count: i32,
+) -> anyhow::Result<()> {
     for source in sources {
         if let Some(last) = known.newest(&source.organization().name) {
             if last.partition_count != partition_count {
                 bail!(
-                    "the organization {} was written when the topics had {} partitions, they have {partition_count}: its \
-                     history would be split; give the topics a new prefix (kafka.topic_prefix) and poll again",
+                    "the organization {} was written when the topics had {} partitions, and they now have \
+                     {partition_count}, which would split its history; set a new kafka.topic_prefix and poll \
+                     again",
                     source.organization().name,
                     last.partition_count
                 );
@@ -122,5 +84,5 @@ pub(crate) fn pin(
             }
         }
     }
-    Ok(true)
+    Ok(())
 }

@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     /// Members at the start.
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     pub(crate) users: u32,
-    /// Workspaces at the start, beside the default one.
+    /// Workspaces at the start, in addition to the default one.
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub(crate) workspaces: u32,
     /// API keys at the start.
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     /// Print nothing but a JSON object at the end.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Change one property in JupiterOne behind the sink's back, to see that the comparison finds it.
+    /// Change one property in JupiterOne without the sink, to see that the comparison finds it.
     #[arg(long, requires = "once")]
     pub(crate) drift: bool,
     /// A real Kafka in place of the embedded broker; the topics have a prefix of their own.

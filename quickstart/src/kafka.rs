@@ -14,9 +14,8 @@ pub(crate) const PARTITIONS: i32 = 1;
 
 /// Where the topics are, and what keeps them.
 pub(crate) struct Kafka {
-    /// What the services are told that it is.
+    /// The settings that the services get.
     pub(crate) broker: Broker,
-    /// Where it is.
     pub(crate) bootstrap_servers: String,
     /// Begins the topics' names.
     pub(crate) prefix: String,
@@ -30,7 +29,7 @@ impl Kafka {
         let cluster = MockCluster::new(1).context("failed to start the embedded broker")?;
         for topic in Topic::ALL {
             let name = topic.name(DEFAULT_PREFIX);
-            cluster.create_topic(&name, PARTITIONS, 1).with_context(|| format!("failed to make {name}"))?;
+            cluster.create_topic(&name, PARTITIONS, 1).with_context(|| format!("failed to create {name}"))?;
         }
         Ok(Self {
             broker: Broker::Embedded,

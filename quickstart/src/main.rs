@@ -1,7 +1,8 @@
 //! Everything in one process for a first look: `cargo run --release -p quickstart`.
 
+mod access_counts;
 mod arguments;
-mod judge;
+mod comparison;
 mod kafka;
 mod run;
 mod screen;
@@ -30,5 +31,5 @@ fn main() -> ExitCode {
             .with_ansi(false)
             .try_init();
     }
-    service::run_main("quickstart", run::run)
+    service::run_main("quickstart", |_| service::Verbosity::Service, run::run)
 }

@@ -10,7 +10,7 @@ use service::shutdown::shutdown_signal;
 use simulator::anthropic::ROUND;
 
 use crate::arguments::Arguments;
-use crate::judge::Verdict;
+use crate::comparison::Verdict;
 use crate::kafka::Kafka;
 use crate::screen::Screen;
 use crate::services::Services;
@@ -39,13 +39,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let (wanted, broker) = (config.clone(), kafka.broker);
     tokio::select! {
         prepared = tokio::task::spawn_blocking(move || Kafka::prepare(&wanted, broker)) => prepared??,
-        () = shutdown.requested() => {
+        () = shutdown.cancelled() => {
             summary::say(&mut screen, &View::default(), None, world.is_simulated(), arguments.json);
             return Ok(Outcome::Done);
         }
     }
     let watch = Watch::start(&kafka)?;
     let services = Services::start(config, kafka.broker);
+    screen.status(&View::default(), false);
     let mut session =
         Session { world, services, watch, view: View::default(), screen, shutdown, verdict: None };
     let result = if arguments.once {
@@ -81,13 +82,19 @@ fn introduce(screen: &mut Screen, kafka: &Kafka, world: &World, arguments: &Argu
         )),
     }
     match world.anthropic_url() {
-        Some(url) => screen.line(&format!(
-            "  Anthropic   simulated at {url}: {} users, {} workspaces, {} API keys, seed {}",
-            arguments.users, arguments.workspaces, arguments.api_keys, arguments.seed
-        )),
+        Some(url) => {
+            screen.line(&format!(
+                "  Anthropic   simulated: {} users, {} workspaces, {} API keys, seed {}",
+                arguments.users, arguments.workspaces, arguments.api_keys, arguments.seed
+            ));
+            screen.line(&format!("              {url}/_simulator/organization"));
+        }
         None => screen.line("  Anthropic   your own organization, read only (GET)"),
     }
-    screen.line(&format!("  JupiterOne  simulated at {}", world.jupiterone_url()));
+    screen.line(&format!("  JupiterOne  simulated: {}/_simulator/graph", world.jupiterone_url()));
+    screen.line(
+        "  times are UTC; a reason is in parentheses: absent from a whole listing, or end deleted with it",
+    );
     screen.line("");
 }
 
@@ -115,7 +122,7 @@ async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
         && let Some((organization_id, _)) = session.view.organization()
     {
         session.world.drift(organization_id)?;
-        session.screen.line("a property was changed in JupiterOne behind the sink's back");
+        session.screen.line("another program changed a property in JupiterOne");
     }
     session.compare().await?;
     Ok(())
@@ -124,8 +131,11 @@ async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
 /// Polls at the interval, lets the organization live between two polls, and compares after each.
 async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
     let bound = session.world.is_simulated().then(|| SYNC_BOUND + arguments.polling_interval());
+    let mut left_as = session.world.truth();
     session.services.keep_polling();
     let mut since_ms = 0;
+    let mut is_open = false;
+    let mut differed = false;
     loop {
         let is_so = |view: &View| view.is_in_sync_since(since_ms) || sizes::is_full(broker, view);
         if session.until("JupiterOne to be in sync", bound, is_so).await? == Waited::Interrupted {
@@ -136,11 +146,25 @@ async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
             session.screen.line(&line);
             return Ok(());
         }
-        if !session.compare().await? {
-            return Ok(());
+        let differs = !session.compare().await?;
+        if differs {
+            // Someone may have changed the simulated organization at its address since the poll. The next one sees it.
+            let is_left_alone = session.world.truth() == left_as;
+            if is_left_alone && (differed || !session.world.is_simulated()) {
+                return Ok(());
+            }
+            session.verdict = None;
+        }
+        differed = differs;
+        if !is_open {
+            is_open = true;
+            let url = session.services.open_console().await?;
+            session.screen.line(&session.view.access_counts().told());
+            session.screen.title(&format!("Who can reach what, now and before: {url}access"));
         }
         since_ms = if session.world.is_simulated() {
             session.world.live(usize::from(arguments.events));
+            left_as = session.world.truth();
             Timestamp::now().as_millisecond()
         } else {
             session.view.poll().started_ts_ms.unwrap_or_default()

@@ -3,10 +3,10 @@
 use std::io::{self, IsTerminal, Write};
 
 use graph::describe::describe;
+use graph::text::clean;
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use schemas::change::{Envelope, op};
-use schemas::element::Element;
+use schemas::change::{Envelope, Op};
 
 use crate::view::View;
 
@@ -16,16 +16,12 @@ const YELLOW: &str = "33";
 const DIM: &str = "2";
 const BOLD: &str = "1";
 
-/// To the line's beginning, and nothing behind it.
+/// Returns to the start of the line and clears the rest.
 const CLEAR: &str = "\r\x1b[K";
 /// Longest redrawn line (characters): one that wraps could not be cleared.
 const STATUS_LEN: usize = 79;
-/// Longest part of a relationship's end's name that is shown (characters).
-const NAME_LEN: usize = 40;
 
-/// Writes to stdout.
 pub(crate) struct Screen {
-    /// Nothing is shown.
     is_silent: bool,
     is_terminal: bool,
     has_colour: bool,
@@ -40,7 +36,6 @@ impl Screen {
         Self { is_silent, is_terminal, has_colour, status: String::new() }
     }
 
-    /// A line.
     pub(crate) fn line(&mut self, text: &str) {
         self.show(&clean(text));
     }
@@ -57,13 +52,13 @@ impl Screen {
 
     /// A change: when, who or what, before → after. Those of a first whole listing are only counted.
     pub(crate) fn change(&mut self, change: &Envelope, view: &View) {
-        let colour = match change.op.as_str() {
-            op::READ => return,
-            op::CREATE => GREEN,
-            op::DELETE => RED,
-            _ => YELLOW,
+        let colour = match change.op {
+            Op::Read => return,
+            Op::Create => GREEN,
+            Op::Delete => RED,
+            Op::Update | Op::Notice | Op::Other { .. } => YELLOW,
         };
-        let text = clean(&spoken(change, view));
+        let text = describe(change, |key| view.name(key).map(str::to_owned));
         let line = format!("{}  {}", self.coloured(DIM, &time(change.ts_ms)), self.coloured(colour, &text));
         self.show(&line);
     }
@@ -118,34 +113,19 @@ fn write(text: &str) {
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
 }
 
-/// Without control characters: a name is whatever somebody typed, and must not move the cursor.
-fn clean(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
-}
-
 fn time(ts_ms: i64) -> String {
     let time = Timestamp::from_millisecond(ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     let time = Offset::UTC.to_datetime(time);
     format!("{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())
 }
 
-/// The change in words, a relationship's ends by their names.
-fn spoken(change: &Envelope, view: &View) -> String {
-    let mut text = describe(change);
-    let element = change.after.as_ref().or(change.before.as_ref());
-    for key in element.filter(|element| element.is_relationship()).into_iter().flat_map(Element::ends) {
-        if let (Some(name), Some((_, id))) = (view.name(key), key.split_once(':')) {
-            let name: String = name.chars().take(NAME_LEN).collect();
-            text = text.replacen(id, &name, 1);
-        }
-    }
-    text
-}
-
 fn status(view: &View) -> String {
     let poll = view.poll();
     let held = view.held();
     let progress = match view.finished() {
+        None if view.changes.r == 0 => {
+            return "waiting until Kafka has given the services their partitions".to_owned();
+        }
         None => format!("first sync: {} seen", view.changes.r),
         Some(finished) if finished.revision == poll.revision => "in sync".to_owned(),
         Some(finished) => format!("behind by {}", poll.revision - finished.revision),
@@ -158,12 +138,7 @@ fn status(view: &View) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{clean, time};
-
-    #[test]
-    fn a_name_does_not_move_the_cursor() {
-        assert_eq!(clean("Ada\x1b[2J\nLovelace\u{9b}"), "Ada [2J Lovelace ");
-    }
+    use super::time;
 
     #[test]
     fn a_time_is_that_of_the_day_in_utc() {

@@ -1,14 +1,16 @@
-//! The three services' own code, each as a task of this process.
+//! The code of the three services and of the console, each as a task of this process.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use console::reading::Console;
 use service::config::Config;
-use service::exit::Outcome;
+use service::exit::{Outcome, UsageError};
 use service::kafka::topics::Broker;
-use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
+use service::shell::Program;
+use service::shutdown::CancellationToken;
+use service::startup::Options;
+use tempfile::TempDir;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -17,50 +19,60 @@ const END_BOUND: Duration = Duration::from_secs(15);
 
 type Ended = (&'static str, anyhow::Result<Outcome>);
 
-/// The running services.
 pub(crate) struct Services {
     config: Config,
-    broker: Broker,
-    environment: BTreeMap<String, String>,
+    options: Options,
     running: JoinSet<Ended>,
-    trigger: ShutdownTrigger,
-    shutdown: Shutdown,
+    shutdown: CancellationToken,
+    /// Where the console keeps the history. It goes with this.
+    folder: Option<TempDir>,
 }
 
 impl Services {
     /// Starts processor and sink.
     pub(crate) fn start(config: Config, broker: Broker) -> Self {
-        let (trigger, shutdown) = shutdown();
-        let environment = service::config::environment();
+        let shutdown = CancellationToken::new();
+        let options = Options { broker, ..Options::of_process(Program::new("anthropic-graph", None)) };
         let mut running = JoinSet::new();
-        let processor = processor::run::run(
-            config.clone(),
-            processor::run::Options { until_end: false, broker },
-            shutdown.clone(),
-        );
+        let processor = processor::run::run(config.clone(), options.clone(), shutdown.clone());
         running.spawn(async { ("processor", processor.await) });
-        let options = sink::Options { until_end: false, environment: Arc::new(environment.clone()), broker };
-        let sink = sink::run(config.clone(), options, shutdown.clone());
+        let sink = sink::run(config.clone(), options.clone(), shutdown.clone());
         running.spawn(async { ("sink", sink.await) });
-        Self { config, broker, environment, running, trigger, shutdown }
+        Self { config, options, running, shutdown, folder: None }
     }
 
     /// Starts `producer run`, which polls at its interval.
     pub(crate) fn keep_polling(&mut self) {
-        let polling = producer::run::run(self.config.clone(), self.producer_options(), self.shutdown.clone());
+        let polling = producer::run::run(self.config.clone(), self.options.clone(), self.shutdown.clone());
         self.running.spawn(async { ("producer", polling.await) });
     }
 
     /// Starts `producer poll`, which polls once.
     pub(crate) fn poll(&mut self) {
-        let (config, options) = (self.config.clone(), self.producer_options());
+        let (config, options) = (self.config.clone(), self.options.clone());
         let shutdown = self.shutdown.clone();
-        let poll = async move { producer::manual::poll(config, options, None, shutdown).await };
+        let poll = async move { producer::poll_once::poll(config, options, None, shutdown).await };
         self.running.spawn(async { ("poll", poll.await) });
     }
 
-    fn producer_options(&self) -> producer::setup::Options {
-        producer::setup::Options { environment: self.environment.clone(), broker: self.broker }
+    /// Starts the console, and says where it is: at its usual address, else on a free port.
+    pub(crate) async fn open_console(&mut self) -> anyhow::Result<String> {
+        let folder = tempfile::tempdir().context("failed to create a folder for the console")?;
+        let mut config = self.config.clone();
+        config.console.store = Some(folder.path().join("console.sqlite"));
+        let console = match Console::open(&config).await {
+            // The folder is new: it is the port that is taken.
+            Err(error) if error.is::<UsageError>() => {
+                config.console.listen.set_port(0);
+                Console::open(&config).await?
+            }
+            opened => opened?,
+        };
+        self.folder = Some(folder);
+        let url = console.url();
+        let serving = console.serve(self.shutdown.clone());
+        self.running.spawn(async { ("console", serving.await) });
+        Ok(url)
     }
 
     /// Waits for the next that ends: `Ok` for a poll that did, with its line if it is incomplete.
@@ -73,7 +85,7 @@ impl Services {
 
     /// Ends all of them.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        self.trigger.ask();
+        self.shutdown.cancel();
         let all_ended = async {
             while let Some(ended) = self.running.join_next().await {
                 let (name, result) = ended.context("a service panicked")?;
@@ -93,6 +105,6 @@ fn judge(ended: Result<Ended, JoinError>) -> anyhow::Result<Option<String>> {
     match result.with_context(|| format!("the {name} failed"))? {
         Outcome::Done if name == "poll" => Ok(None),
         Outcome::Incomplete(line) if name == "poll" => Ok(Some(line)),
-        _ => Err(anyhow!("the {name} ended by itself")),
+        _ => Err(anyhow!("the {name} ended unexpectedly")),
     }
 }

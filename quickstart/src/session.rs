@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::bail;
-use service::shutdown::Shutdown;
+use service::shutdown::CancellationToken;
 use tokio::time::{Instant, sleep_until};
 
-use crate::judge::{Verdict, judge};
+use crate::comparison::{Verdict, compare};
 use crate::screen::Screen;
 use crate::services::Services;
 use crate::view::View;
@@ -16,15 +16,13 @@ use crate::world::World;
 /// Longer than any wait without a bound of its own (s): a day.
 const FOREVER: Duration = Duration::from_hours(24);
 
-/// Everything that runs.
 pub(crate) struct Session {
     pub(crate) world: World,
     pub(crate) services: Services,
     pub(crate) watch: Watch,
     pub(crate) view: View,
     pub(crate) screen: Screen,
-    /// The signals.
-    pub(crate) shutdown: Shutdown,
+    pub(crate) shutdown: CancellationToken,
     /// Of the last comparison.
     pub(crate) verdict: Option<Verdict>,
 }
@@ -32,7 +30,6 @@ pub(crate) struct Session {
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
-    /// It is so.
     Reached,
     /// A person pressed Ctrl-C.
     Interrupted,
@@ -49,7 +46,7 @@ impl Session {
         let deadline = Instant::now() + bound.unwrap_or(FOREVER);
         while !is_so(&self.view) {
             tokio::select! {
-                () = self.shutdown.requested() => return Ok(Waited::Interrupted),
+                () = self.shutdown.cancelled() => return Ok(Waited::Interrupted),
                 news = self.watch.next() => self.take(news?)?,
                 ended = self.services.next_end() => match ended? {
                     Some(line) if self.world.is_simulated() => bail!("the poll is {line}"),
@@ -69,7 +66,7 @@ impl Session {
 
     /// Compares, and remembers what came of it.
     pub(crate) async fn compare(&mut self) -> anyhow::Result<bool> {
-        let verdict = judge(&self.world, &self.view).await?;
+        let verdict = compare(&self.world, &self.view).await?;
         let is_equal = verdict.is_equal();
         self.verdict = Some(verdict);
         Ok(is_equal)

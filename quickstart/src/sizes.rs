@@ -10,7 +10,7 @@ use crate::view::View;
 /// `rdkafka_mock.c`).
 const PARTITION_BYTES: u64 = 5 * 1024 * 1024;
 /// A run ends when all topics together have taken this much (bytes). No partition holds more than all of them, and the
-/// poll that passes the mark, and one that has begun behind it, still fit: either adds at most [`TWO_POLLS_BYTES`] / 4 to
+/// poll that passes the mark, and one that has begun after it, still fit: either adds at most [`TWO_POLLS_BYTES`] / 4 to
 /// the raw topic.
 const RUN_BYTES: u64 = PARTITION_BYTES * 3 / 4;
 /// The most that two polls may take (bytes), so that a life of a few polls is seen before the run's end.
@@ -32,7 +32,7 @@ pub(crate) fn is_full(broker: Broker, view: &View) -> bool {
 /// What a run says that ends for it.
 pub(crate) fn full(view: &View) -> String {
     format!(
-        "The embedded broker has taken {} KiB and would soon drop the oldest records; a real Kafka goes on \
+        "The embedded broker has taken {} KiB and would soon drop the oldest records; a real Kafka keeps them \
          (--bootstrap-servers).",
         view.received / 1024
     )

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::judge::Verdict;
+use crate::access_counts::AccessCounts;
+use crate::comparison::Verdict;
 use crate::screen::{self, Screen};
 use crate::view::{Size, Tally, View};
 
@@ -17,6 +18,7 @@ struct Summary {
     relationships: u64,
     changes: Tally,
     jupiterone: Size,
+    access: AccessCounts,
     /// Null where the end came before anything was compared.
     equal: Option<bool>,
 }
@@ -34,7 +36,9 @@ pub(crate) fn say(
     let size = verdict.map_or_else(|| view.size(), |verdict| verdict.topic);
     let jupiterone = verdict.map_or_else(|| view.held(), |verdict| verdict.jupiterone);
     let changes = view.changes;
+    let access = view.access_counts();
     screen.title("Summary");
+    screen.line(&format!("  access      {}", access.told()));
     screen.line(&format!("  polls       {}", view.polls));
     screen.line(&format!(
         "  changes     {} seen at first, {} created, {} updated, {} deleted",
@@ -67,6 +71,7 @@ pub(crate) fn say(
             relationships: size.relationships,
             changes,
             jupiterone,
+            access,
             equal: verdict.map(Verdict::is_equal),
         };
         if let Ok(line) = serde_json::to_string(&summary) {

@@ -1,37 +1,34 @@
-//! What the topics have told so far. Pure.
+//! What was read from the topics so far.
 
 use std::collections::BTreeMap;
 
 use graph::state::{FoldError, State, States};
-use schemas::change::{Envelope, op};
+use schemas::change::{Envelope, Op};
 use schemas::coverage::Poll;
 use schemas::element::ElementType;
 use schemas::sync::{Finished, Sync};
 use serde::Serialize;
+
+use crate::access_counts::AccessCounts;
 
 /// Changes by what they are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Tally {
     /// Seen in a first whole listing.
     pub(crate) r: u64,
-    /// Created.
     pub(crate) c: u64,
-    /// Updated.
     pub(crate) u: u64,
-    /// Deleted.
     pub(crate) d: u64,
 }
 
 /// Entities and relationships (count).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Size {
-    /// Entities.
     pub(crate) entities: u64,
-    /// Relationships.
     pub(crate) relationships: u64,
 }
 
-/// What the topics have told so far.
+/// What was read from the topics so far.
 #[derive(Debug, Default)]
 pub(crate) struct View {
     states: States,
@@ -41,7 +38,6 @@ pub(crate) struct View {
     last_revision: i64,
     /// Polls that have ended.
     pub(crate) polls: u64,
-    /// Changes so far.
     pub(crate) changes: Tally,
     /// Records that a service could not decode.
     pub(crate) dead_letters: u64,
@@ -53,12 +49,12 @@ impl View {
     /// Takes a change in.
     pub(crate) fn change(&mut self, change: &Envelope) {
         self.last_revision = self.last_revision.max(change.revision);
-        match change.op.as_str() {
-            op::READ => self.changes.r += 1,
-            op::CREATE => self.changes.c += 1,
-            op::UPDATE => self.changes.u += 1,
-            op::DELETE => self.changes.d += 1,
-            _ => {}
+        match change.op {
+            Op::Read => self.changes.r += 1,
+            Op::Create => self.changes.c += 1,
+            Op::Update => self.changes.u += 1,
+            Op::Delete => self.changes.d += 1,
+            Op::Notice | Op::Other { .. } => {}
         }
         for element in change.before.iter().chain(&change.after).filter(|element| !element.is_relationship())
         {
@@ -87,7 +83,6 @@ impl View {
         self.states.iter().next()
     }
 
-    /// The newest poll.
     pub(crate) fn poll(&self) -> Poll {
         self.organization().map(|(_, state)| state.poll()).unwrap_or_default()
     }
@@ -122,10 +117,16 @@ impl View {
         self.is_in_sync(1) && self.poll().started_ts_ms.is_some_and(|started| started > time_ms)
     }
 
+    /// What the folded graph says about access now.
+    pub(crate) fn access_counts(&self) -> AccessCounts {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        self.organization().map(|(_, state)| AccessCounts::of(state, now_ms)).unwrap_or_default()
+    }
+
     /// Of the folded graph.
     pub(crate) fn size(&self) -> Size {
         let mut size = Size::default();
-        for element in self.organization().into_iter().flat_map(|(_, state)| state.graph().elements()) {
+        for element in self.organization().into_iter().flat_map(|(_, state)| state.graph().iter()) {
             if element.is_relationship() {
                 size.relationships += 1;
             } else {
@@ -156,9 +157,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     use graph::state::GraphKey;
-    use schemas::codec::GraphValue;
     use schemas::collection::POLL;
     use schemas::coverage::{Coverage, Poll};
+    use schemas::graph_value::GraphValue;
     use schemas::sync::{Finished, Sync};
 
     use super::{Size, View};
@@ -166,15 +167,7 @@ mod tests {
     fn poll(view: &mut View, id: &str, ended: bool) {
         let poll =
             Poll { poll_id: Some(id.to_owned()), ended, started_ts_ms: Some(1_000), ..Poll::default() };
-        let coverage = Coverage {
-            organization_id: "one".to_owned(),
-            organization_name: "nimbus".to_owned(),
-            collection: POLL.to_owned(),
-            whole: None,
-            latest: None,
-            not_whole_since_ts_ms: None,
-            poll: Some(poll),
-        };
+        let coverage = Coverage { poll: Some(poll), ..Coverage::new("one", "nimbus", POLL) };
         let value = GraphValue::Coverage(Box::new(coverage)).encode();
         let key = GraphKey::Coverage(POLL.to_owned()).format("one");
         view.graph(&key, Some(&value)).expect("it folds");

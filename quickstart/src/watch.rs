@@ -13,6 +13,7 @@ use schemas::change::Envelope;
 use schemas::codec::decode;
 use schemas::sync::Sync;
 use schemas::topics::Topic;
+use service::kafka::value;
 use tokio::sync::mpsc;
 
 use crate::kafka::{Kafka, PARTITIONS};
@@ -24,13 +25,14 @@ const QUEUE: usize = 1_000;
 /// How often librdkafka tells how many bytes it has received (ms).
 const STATISTICS_INTERVAL_MS: &str = "500";
 
-/// What is read.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// A change.
     Change(Box<Envelope>),
     /// A record of the graph topic.
-    Graph { key: String, value: Option<Vec<u8>> },
+    Graph {
+        key: String,
+        value: Option<Vec<u8>>,
+    },
     /// What JupiterOne holds.
     Sync(Box<Sync>),
     /// A record that a service could not decode.
@@ -41,7 +43,6 @@ pub(crate) enum News {
     Broken(String),
 }
 
-/// The reading thread.
 pub(crate) struct Watch {
     news: mpsc::Receiver<News>,
     thread: JoinHandle<()>,
@@ -62,7 +63,7 @@ impl Watch {
             .set("fetch.wait.max.ms", "250")
             .set("statistics.interval.ms", STATISTICS_INTERVAL_MS)
             .create_with_context(Counter(sender.clone()))
-            .context("failed to make a consumer")?;
+            .context("failed to create a consumer")?;
         let names = Topic::ALL.map(|topic| (topic, topic.name(&kafka.prefix)));
         let mut list = TopicPartitionList::new();
         for (_, name) in &names {
@@ -79,12 +80,10 @@ impl Watch {
         Ok(Self { news, thread })
     }
 
-    /// The next news.
     pub(crate) async fn next(&mut self) -> anyhow::Result<News> {
         self.news.recv().await.context("the reading thread ended")
     }
 
-    /// Ends the thread.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         drop(self.news);
         let ended = tokio::task::spawn_blocking(move || self.thread.join()).await?;
@@ -130,11 +129,11 @@ fn is_passing(error: &KafkaError) -> bool {
 }
 
 fn news(topic: Topic, message: &BorrowedMessage<'_>) -> Option<News> {
-    let value = message.payload();
+    let value = value(message);
     let broken = |error: &dyn std::error::Error| {
         News::Broken(format!("{} offset {}: {error}", message.topic(), message.offset()))
     };
-    Some(match (topic, value) {
+    Some(match (topic, value.as_deref()) {
         (Topic::Raw, _) | (Topic::Changes | Topic::Sync, None) => return None,
         (Topic::DeadLetters, _) => News::DeadLetter,
         (Topic::Changes, Some(value)) => match decode::<Envelope>(value) {
@@ -150,4 +149,53 @@ fn news(topic: Topic, message: &BorrowedMessage<'_>) -> Option<News> {
             Err(error) => broken(&error),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use rdkafka::config::ClientConfig;
+    use rdkafka::message::{Header, OwnedHeaders};
+    use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+    use schemas::codec::encode;
+    use schemas::framing::{DATA_SCHEMA, data_schema, split, to_registry};
+    use schemas::sync::Sync;
+    use schemas::topics::Topic;
+
+    use super::{News, Watch};
+    use crate::kafka::Kafka;
+
+    /// How long the embedded broker may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn both_framings_of_a_value_are_read() {
+        let kafka = Kafka::embedded().expect("an embedded broker");
+        let value = encode(&Sync::default());
+        let (fingerprint, body) = split(&value).expect("single-object encoding");
+        let (framed, schema) = (to_registry(body, 7), data_schema(fingerprint));
+        let headers = OwnedHeaders::new().insert(Header { key: DATA_SCHEMA, value: Some(&schema) });
+        let mut config = ClientConfig::new();
+        let producer: BaseProducer =
+            config.set("bootstrap.servers", &kafka.bootstrap_servers).create().expect("a producer");
+        let topic = Topic::Sync.name(&kafka.prefix);
+        let record = || BaseRecord::<(), [u8]>::to(&topic);
+        producer.send(record().payload(&value[..])).expect("a queued record");
+        producer.send(record().payload(&framed[..]).headers(headers)).expect("a queued record");
+        producer.flush(PATIENCE).expect("two written records");
+
+        let mut watch = Watch::start(&kafka).expect("a watch");
+        for framing in ["single-object encoding", "Confluent's wire format"] {
+            loop {
+                let news = tokio::time::timeout(PATIENCE, watch.next()).await.expect("news in time");
+                match news.expect("a thread that reads") {
+                    News::Received(_) => {}
+                    News::Sync(sync) => break assert_eq!(*sync, Sync::default(), "{framing}"),
+                    other => panic!("{framing}: {other:?}"),
+                }
+            }
+        }
+        watch.stop().await.expect("a thread that ends");
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use service::config::{Config, Organization, PollingInterval, SecretSource};
 use service::exit::UsageError;
 use service::http::check_url;
-use simulator::anthropic::{self, Anthropic};
+use simulator::anthropic::{self, Anthropic, Truth};
 use simulator::jupiterone::{self, JupiterOne, Tamper};
 
 use crate::arguments::Arguments;
@@ -38,7 +38,6 @@ enum Source {
     Own { key_variable: String, base_url: Option<String> },
 }
 
-/// Both ends.
 pub(crate) struct World {
     source: Source,
     jupiterone: JupiterOne,
@@ -63,6 +62,7 @@ impl World {
                 users: arguments.users as usize,
                 workspaces: arguments.workspaces as usize,
                 api_keys: arguments.api_keys as usize,
+                vanishing: false,
                 ..anthropic::Settings::default()
             };
             Source::Simulated(Box::new(anthropic::start(settings, loopback).await?))
@@ -75,7 +75,7 @@ impl World {
         Ok(Self { source, jupiterone, account_name })
     }
 
-    /// What the services are told.
+    /// The configuration of the services.
     pub(crate) fn config(&self, kafka: &Kafka, arguments: &Arguments) -> anyhow::Result<Config> {
         let mut config = Config::from_toml(CONFIGURATION, Path::new(""), &std::collections::BTreeMap::new())
             .context("failed to read the built-in configuration")?;
@@ -113,7 +113,7 @@ impl World {
         Ok(())
     }
 
-    /// Lives that many steps; one's own organization lives by itself.
+    /// Simulates that many steps. Does nothing for a real organization.
     pub(crate) fn live(&self, steps: usize) {
         if let Source::Simulated(anthropic) = &self.source {
             anthropic.live(steps);
@@ -125,7 +125,15 @@ impl World {
         matches!(self.source, Source::Simulated(_))
     }
 
-    /// Where the truth is told, if the organization is simulated.
+    /// The simulated organization as it is, if it is simulated.
+    pub(crate) fn truth(&self) -> Option<Truth> {
+        match &self.source {
+            Source::Simulated(anthropic) => Some(anthropic.truth()),
+            Source::Own { .. } => None,
+        }
+    }
+
+    /// The URL of the simulated organization's state, if it is simulated.
     pub(crate) fn anthropic_url(&self) -> Option<String> {
         match &self.source {
             Source::Simulated(anthropic) => Some(anthropic.url()),
@@ -133,7 +141,6 @@ impl World {
         }
     }
 
-    /// Where JupiterOne is.
     pub(crate) fn jupiterone_url(&self) -> String {
         self.jupiterone.url()
     }

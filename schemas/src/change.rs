@@ -2,36 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::element::Element;
+use crate::{closed_set::closed_set, element::Element};
 
-/// The values of `Envelope::op`, Debezium's letters.
-pub mod op {
-    /// Snapshot read: everything in a collection's first whole listing.
-    pub const READ: &str = "r";
-    /// Created.
-    pub const CREATE: &str = "c";
-    /// Updated.
-    pub const UPDATE: &str = "u";
-    /// Deleted.
-    pub const DELETE: &str = "d";
-    /// A notice, which no fold counts.
-    pub const NOTICE: &str = "m";
+closed_set! {
+    /// What a change did, in Debezium's letters.
+    pub enum Op {
+        /// Snapshot read: everything in a collection's first whole listing.
+        Read = "r",
+        /// Created.
+        Create = "c",
+        /// Updated.
+        Update = "u",
+        /// Deleted.
+        Delete = "d",
+        /// A notice, which no fold counts.
+        Notice = "m",
+    }
 }
 
-/// The values of `Envelope::reason`.
-pub mod reason {
-    /// Deleted: its collection was listed whole and it was not in it.
-    pub const ABSENT: &str = "absent";
-    /// Deleted: an end of the relationship was deleted.
-    pub const END_DELETED: &str = "end_deleted";
-    /// Created: the missing end of a withheld relationship is there now.
-    pub const END_APPEARED: &str = "end_appeared";
-    /// Deleted: a person approved the deletion that the guard had held.
-    pub const APPROVED: &str = "approved";
-    /// Deleted: a person had the whole organization forgotten.
-    pub const FORGOTTEN: &str = "forgotten";
-    /// A notice: the guard holds the element's deletion.
-    pub const HELD: &str = "held";
+closed_set! {
+    /// What a change is of.
+    pub enum Kind {
+        /// An entity.
+        Entity = "entity",
+        /// A relationship.
+        Relationship = "relationship",
+    }
+}
+
+closed_set! {
+    /// Why a change was made, if the reason is not that the resource changed.
+    pub enum Reason {
+        /// Deleted: its collection was listed whole and it was not in it.
+        Absent = "absent",
+        /// Deleted: an end of the relationship was deleted.
+        EndDeleted = "end_deleted",
+        /// Created: the missing end of a withheld relationship is there now.
+        EndAppeared = "end_appeared",
+        /// Deleted: a person approved the deletion that the guard had held.
+        Approved = "approved",
+        /// Deleted: a person had the whole organization forgotten.
+        Forgotten = "forgotten",
+        /// A notice: the guard holds the element's deletion.
+        Held = "held",
+    }
 }
 
 /// An element created, updated or deleted.
@@ -39,23 +53,23 @@ pub mod reason {
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Envelope {
     pub id: String,
-    pub op: String,
+    pub op: Op,
     pub before: Option<Element>,
     pub after: Option<Element>,
     pub ts_ms: i64,
     pub source: Source,
     pub revision: i64,
-    pub kind: String,
+    pub kind: Kind,
     pub element_key: String,
     pub element_type: String,
     pub changed: Vec<String>,
-    pub reason: Option<String>,
+    pub reason: Option<Reason>,
     pub not_before_ts_ms: Option<i64>,
     pub not_after_ts_ms: Option<i64>,
 }
 
 impl Envelope {
-    /// The record's key: organization id `/` element key.
+    /// The record's key: organization ID `/` element key.
     pub fn key(&self) -> String {
         format!("{}/{}", self.source.organization_id, self.element_key)
     }

@@ -6,41 +6,44 @@
 //! Values are written with the current schema, `avro/*.avsc`. They are read with the schema that wrote them, which the
 //! fingerprint names: the current one, or one of an earlier release (`avro/released`).
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use apache_avro::{
-    Schema, rabin::Rabin, reader::datum::GenericDatumReader, util::max_allocation_bytes,
-    writer::datum::GenericDatumWriter,
+    Schema, rabin::Rabin, reader::datum::GenericDatumReader, schema::ResolvedSchema,
+    util::max_allocation_bytes,
 };
-use serde::{Serialize, de::DeserializeOwned};
-use sha2::{Digest as _, Sha256};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sha2::Sha256;
 
 use crate::{
     change::Envelope,
     coverage::{Coverage, Hold, Withheld},
     element::Element,
-    raw::{RawRecord, Resource},
+    field_reader::MAX_ALLOCATION,
+    framing::{self, DATA_SCHEMA, HEADER_LEN, MARKER, is_registry},
+    from_slice::from_slice,
+    raw::{Misfit, RawRecord},
     sync::Sync,
+    to_vec::append,
+    topics::Topic,
+    wire::ReadRawRecord,
 };
 
-/// What a value of single-object encoding begins with.
-const MARKER: [u8; 2] = [0xc3, 0x01];
-/// Marker and fingerprint (bytes).
-const HEADER_LEN: usize = 10;
-/// No string, array or map of a value may claim more than this (bytes): a hostile length must not take the memory.
-/// Larger than any message a broker accepts by its defaults.
-const MAX_ALLOCATION: usize = 16 * 1024 * 1024;
-/// Length of a digest in hexadecimal digits: 128 bits of SHA-256.
-const DIGEST_LEN: usize = 32;
+/// Length of a digest (bytes): 128 bits of SHA-256.
+const DIGEST_LEN: usize = 16;
 
 /// Why a value could not be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// The value is of Confluent's wire format, which names its schema by a registry's id.
-    #[error("the value is framed by a schema registry's id; only single-object encoding can be read")]
+    /// The value is of Confluent's wire format, and its record has no header that names the schema.
+    #[error(
+        "the value begins with the ID of a schema registry, but its record has no header {} that names the \
+         schema, so another program wrote it",
+        DATA_SCHEMA
+    )]
     RegistryFraming,
     /// The value does not begin as a framed Avro value does.
-    #[error("the value is no single-object encoded Avro (it should begin with c3 01)")]
+    #[error("the value is not Avro in single-object encoding, which begins with c3 01")]
     NotFramed,
     /// The fingerprint is of no schema that this version knows: the reader is outdated, and the value is good.
     #[error(
@@ -51,7 +54,7 @@ pub enum DecodeError {
     )]
     UnknownSchema(u64),
     /// The value is of a known schema, but not of one that belongs here.
-    #[error("the value is a {found}, which does not belong here")]
+    #[error("the value is a {found}, which is not allowed here")]
     WrongSchema {
         /// The schema's full name.
         found: &'static str,
@@ -73,20 +76,23 @@ pub enum DecodeError {
         /// How many.
         left: usize,
     },
+    /// The value follows the schema of a raw record and is none.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
 }
 
 /// A schema with what is needed to read and write its values.
 pub struct Registered {
     /// Its full name.
     pub name: &'static str,
-    /// Its text, as in the `.avsc` file.
+    /// Its text, with the definitions of all records.
     pub text: &'static str,
     /// Its CRC-64-AVRO fingerprint.
     pub fingerprint: u64,
     /// What earlier releases wrote its values with.
     pub released: Vec<Released>,
-    reader: GenericDatumReader<'static>,
-    writer: GenericDatumWriter<'static>,
+    schema: &'static Schema,
+    reader: Reader,
 }
 
 /// The schema of an earlier release.
@@ -95,28 +101,61 @@ pub struct Released {
     pub text: &'static str,
     /// Its CRC-64-AVRO fingerprint.
     pub fingerprint: u64,
-    reader: GenericDatumReader<'static>,
+    reader: Reader,
 }
 
 impl Released {
     fn new(text: &'static str) -> Self {
-        Self { text, fingerprint: fingerprint(text), reader: reader(text) }
+        Self { text, fingerprint: fingerprint(text), reader: Reader::new(leaked(text)) }
+    }
+}
+
+/// Reads values of one schema.
+struct Reader {
+    names: ResolvedSchema<'static>,
+    avro: GenericDatumReader<'static>,
+}
+
+impl Reader {
+    fn new(schema: &'static Schema) -> Self {
+        Self {
+            names: ResolvedSchema::new(schema).expect("the schema is complete"),
+            avro: GenericDatumReader::builder(schema).build().expect("the schema is complete"),
+        }
+    }
+
+    /// The value that a body is, of the schema by that name.
+    fn read<T: DeserializeOwned>(&self, name: &'static str, mut body: &[u8]) -> Result<T, DecodeError> {
+        if let Some(value) = from_slice(&self.names, body) {
+            return Ok(value);
+        }
+        match self.avro.read_deser(&mut body) {
+            Err(source) => Err(DecodeError::Malformed { schema: name, source: Box::new(source) }),
+            Ok(_) if !body.is_empty() => Err(DecodeError::TrailingBytes { schema: name, left: body.len() }),
+            Ok(value) => Ok(value),
+        }
     }
 }
 
 impl Registered {
-    /// The schema of that text. `released` are the texts that earlier releases had in its place.
+    /// The schema of that text. `released` are the schemas of earlier releases.
     pub fn new(name: &'static str, text: &'static str, released: &[&'static str]) -> Self {
         // Avro keeps the limit that was set first; every way into the codec passes here.
         max_allocation_bytes(MAX_ALLOCATION);
+        let schema = leaked(text);
         Self {
             name,
             text,
             fingerprint: fingerprint(text),
             released: released.iter().map(|text| Released::new(text)).collect(),
-            reader: reader(text),
-            writer: GenericDatumWriter::builder(leaked(text)).build().expect("the schema is complete"),
+            schema,
+            reader: Reader::new(schema),
         }
+    }
+
+    /// The text for a schema registry, in which Confluent's tag marks personal data in addition to our own attribute.
+    pub fn registry_text(&self) -> String {
+        self.text.replace(r#""pii": true"#, r#""pii": true, "confluent:tags": ["PII"]"#)
     }
 
     /// The value's bytes in single-object encoding.
@@ -124,11 +163,42 @@ impl Registered {
     /// # Panics
     /// If the value does not fit the schema.
     pub fn encode<T: Serialize>(&self, value: &T) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = self.header(256);
+        self.write(&mut bytes, value);
+        bytes
+    }
+
+    /// What each of its values begins with, with room for so many bytes more.
+    pub(crate) fn header(&self, room: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(HEADER_LEN + room);
         bytes.extend_from_slice(&MARKER);
         bytes.extend_from_slice(&self.fingerprint.to_le_bytes());
-        self.writer.write_ser(&mut bytes, value).expect("the type fits its schema");
         bytes
+    }
+
+    /// Appends the value without a header.
+    pub(crate) fn write<T: Serialize>(&self, bytes: &mut Vec<u8>, value: &T) {
+        append(&self.reader.names, bytes, value).expect("the type fits its schema");
+    }
+
+    /// The schema as Avro's library has it.
+    pub(crate) fn parsed(&self) -> &'static Schema {
+        self.schema
+    }
+
+    /// Whether a value was written with this schema, not with one of an earlier release.
+    pub(crate) fn is_current(&self, value: &[u8]) -> bool {
+        split(value).is_ok_and(|(fingerprint, _)| fingerprint == self.fingerprint)
+    }
+
+    /// Some of the fields of a body without a header, which has this schema; `None` where they are not there.
+    pub(crate) fn read_part<'de, T: Deserialize<'de>>(&self, body: &'de [u8]) -> Option<T> {
+        from_slice(&self.reader.names, body)
+    }
+
+    /// The value of a body without a header.
+    pub(crate) fn read_body<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, DecodeError> {
+        self.read(self.fingerprint, body).expect("it is the schema's own fingerprint")
     }
 
     /// The value of these bytes.
@@ -143,22 +213,20 @@ impl Registered {
     /// serde fills in null for what is not there, is what Avro's schema resolution would give. A test compares the two.
     /// apache-avro 0.22 can resolve its generic values only, which costs several times as much, and takes a value that
     /// is cut off for one whose last fields are null.
-    fn read<T: DeserializeOwned>(&self, fingerprint: u64, mut body: &[u8]) -> Option<Result<T, DecodeError>> {
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        fingerprint: u64,
+        body: &[u8],
+    ) -> Option<Result<T, DecodeError>> {
         let reader = if fingerprint == self.fingerprint {
             &self.reader
         } else {
             &self.released.iter().find(|released| released.fingerprint == fingerprint)?.reader
         };
-        Some(match reader.read_deser(&mut body) {
-            Err(source) => Err(DecodeError::Malformed { schema: self.name, source: Box::new(source) }),
-            Ok(_) if !body.is_empty() => {
-                Err(DecodeError::TrailingBytes { schema: self.name, left: body.len() })
-            }
-            Ok(value) => Ok(value),
-        })
+        Some(reader.read(self.name, body))
     }
 
-    fn knows(&self, fingerprint: u64) -> bool {
+    pub(crate) fn knows(&self, fingerprint: u64) -> bool {
         fingerprint == self.fingerprint
             || self.released.iter().any(|released| released.fingerprint == fingerprint)
     }
@@ -166,10 +234,6 @@ impl Registered {
 
 fn leaked(text: &str) -> &'static Schema {
     Box::leak(Box::new(parse(text)))
-}
-
-fn reader(text: &str) -> GenericDatumReader<'static> {
-    GenericDatumReader::builder(leaked(text)).build().expect("the schema is complete")
 }
 
 fn fingerprint(text: &str) -> u64 {
@@ -206,29 +270,50 @@ fn parse(text: &str) -> Schema {
 pub trait Record: Serialize + DeserializeOwned {
     /// Its schema.
     fn schema() -> &'static Registered;
+
+    /// The value of these bytes.
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::schema().decode(bytes)
+    }
+}
+
+/// The complete schema of a file. The record `Element` is defined in a file of its own, and a schema that contains it has
+/// its name. Avro wants the definition in the first of these places.
+fn bundled(text: &'static str) -> &'static str {
+    const NAME: &str = "\"anthropic_graph.graph.Element\"";
+    let Some((before, after)) = text.split_once(NAME) else { return text };
+    [before, include_str!("../avro/element.avsc").trim_end(), after].concat().leak()
 }
 
 macro_rules! record {
-    ($type:ty, $name:literal, $file:literal $(, $release:literal)*) => {
+    ($type:ty, $name:literal, $file:literal $(, $release:literal)* $(; $decode:item)?) => {
         impl Record for $type {
             fn schema() -> &'static Registered {
                 static REGISTERED: LazyLock<Registered> = LazyLock::new(|| {
                     let released = [$(include_str!(concat!("../avro/released/", $release, "/", $file))),*];
-                    Registered::new($name, include_str!(concat!("../avro/", $file)), &released)
+                    Registered::new($name, bundled(include_str!(concat!("../avro/", $file))), &released)
                 });
                 &REGISTERED
             }
+
+            $($decode)?
         }
     };
 }
 
-record!(RawRecord, "anthropic_graph.raw.RawRecord", "raw_record.avsc");
+record!(
+    RawRecord, "anthropic_graph.raw.RawRecord", "raw_record.avsc";
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let read: ReadRawRecord = Self::schema().decode(bytes)?;
+        Ok(read.try_into()?)
+    }
+);
 record!(Envelope, "anthropic_graph.changes.Envelope", "envelope.avsc", "1");
 record!(Element, "anthropic_graph.graph.Element", "element.avsc", "1");
 record!(Coverage, "anthropic_graph.graph.Coverage", "coverage.avsc");
 record!(Hold, "anthropic_graph.graph.Hold", "hold.avsc");
 record!(Withheld, "anthropic_graph.graph.Withheld", "withheld.avsc", "1");
-record!(Sync, "anthropic_graph.sync.Sync", "sync.avsc");
+record!(Sync, "anthropic_graph.sync.Sync", "sync.avsc", "1");
 
 /// Every schema.
 pub fn schemas() -> [&'static Registered; 7] {
@@ -243,6 +328,18 @@ pub fn schemas() -> [&'static Registered; 7] {
     ]
 }
 
+/// The schemas of a topic's values.
+pub fn schemas_of(topic: Topic) -> Vec<&'static Registered> {
+    match topic {
+        Topic::Raw => vec![RawRecord::schema()],
+        Topic::Changes => vec![Envelope::schema()],
+        Topic::Graph => vec![Element::schema(), Coverage::schema(), Hold::schema(), Withheld::schema()],
+        Topic::Sync => vec![Sync::schema()],
+        // The failed bytes, whatever they are.
+        Topic::DeadLetters => Vec::new(),
+    }
+}
+
 /// The value's bytes in single-object encoding.
 ///
 /// # Panics
@@ -253,7 +350,7 @@ pub fn encode<T: Record>(value: &T) -> Vec<u8> {
 
 /// The value of these bytes.
 pub fn decode<T: Record>(bytes: &[u8]) -> Result<T, DecodeError> {
-    T::schema().decode(bytes)
+    T::decode(bytes)
 }
 
 /// Refuses a value that a newer version wrote ([`DecodeError::UnknownSchema`]). Any other value passes, whatever it is.
@@ -264,110 +361,61 @@ pub fn check_known(bytes: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// A value of the graph topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GraphValue {
-    /// An entity or a relationship.
-    Element(Box<Element>),
-    /// What is known of a collection or of the polls.
-    Coverage(Box<Coverage>),
-    /// A deletion kept back.
-    Hold(Box<Hold>),
-    /// A relationship with a missing end.
-    Withheld(Box<Withheld>),
-}
+/// 128 bits of SHA-256 over parts, each preceded by its length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest([u8; DIGEST_LEN]);
 
-impl GraphValue {
-    /// The value's bytes in single-object encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        match self {
-            Self::Element(element) => encode(element.as_ref()),
-            Self::Coverage(coverage) => encode(coverage.as_ref()),
-            Self::Hold(hold) => encode(hold.as_ref()),
-            Self::Withheld(withheld) => encode(withheld.as_ref()),
+impl Digest {
+    /// The digest of these parts.
+    pub fn of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        use sha2::Digest as _;
+
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_le_bytes());
+            hash.update(part);
         }
+        Self(*hash.finalize().first_chunk().expect("SHA-256 has 32 bytes"))
     }
 
-    /// The value of these bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (fingerprint, body) = split(bytes)?;
-        let element = Element::schema().read(fingerprint, body).map(|it| it.map(Self::Element));
-        element
-            .or_else(|| Some(Coverage::schema().read(fingerprint, body)?.map(Self::Coverage)))
-            .or_else(|| Some(Withheld::schema().read(fingerprint, body)?.map(Self::Withheld)))
-            .or_else(|| Some(Hold::schema().read(fingerprint, body)?.map(Self::Hold)))
-            .unwrap_or_else(|| Err(unexpected(fingerprint)))
+    /// Whether the text begins with it, in hexadecimal.
+    pub fn begins(&self, text: &str) -> bool {
+        text.as_bytes().get(..2 * DIGEST_LEN) == Some(&self.hexadecimal())
+    }
+
+    fn hexadecimal(&self) -> [u8; 2 * DIGEST_LEN] {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let mut text = [0; 2 * DIGEST_LEN];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            digits[0] = DIGITS[usize::from(byte >> 4)];
+            digits[1] = DIGITS[usize::from(byte & 0xf)];
+        }
+        text
     }
 }
 
-/// A raw record with the digest of its resource's encoded bytes; the digest of a record without one is of nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Raw {
-    /// The record.
-    pub record: RawRecord,
-    /// 32 hexadecimal digits of SHA-256 over the encoded resource: same bytes, same resource.
-    pub resource_digest: String,
+/// In hexadecimal.
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::str::from_utf8(&self.hexadecimal()).expect("hexadecimal digits are ASCII"))
+    }
 }
 
-/// The raw record of these bytes.
-pub fn decode_raw(bytes: &[u8]) -> Result<Raw, DecodeError> {
-    let record: RawRecord = decode(bytes)?;
-    let resource_digest = resource_digest(record.resource.as_ref());
-    Ok(Raw { record, resource_digest })
-}
-
-/// The digest of a resource's encoded bytes.
-///
-/// # Panics
-/// If the type does not fit its schema, which a test rules out.
-pub fn resource_digest(resource: Option<&Resource>) -> String {
-    static RESOURCE: LazyLock<Registered> =
-        LazyLock::new(|| Registered::new("anthropic_graph.raw.RawRecord.resource", resource_schema(), &[]));
-    let mut body = Vec::with_capacity(256);
-    RESOURCE.writer.write_ser(&mut body, &resource).expect("the type fits its schema");
-    digest([body.as_slice()])
-}
-
-/// The schema of the last field of a raw record.
-fn resource_schema() -> &'static str {
-    let record: serde_json::Value =
-        serde_json::from_str(RawRecord::schema().text).expect("the repository's schemas are JSON");
-    let resource = record["fields"].as_array().and_then(|fields| fields.last()).expect("a record has fields");
-    assert_eq!(resource["name"], "resource", "the resource comes last");
-    Box::leak(resource["type"].to_string().into_boxed_str())
-}
-
-/// 128 bits of SHA-256 over parts, each preceded by its length, in hexadecimal.
+/// A digest of parts in hexadecimal.
 pub fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    use std::fmt::Write as _;
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    let mut text = String::with_capacity(DIGEST_LEN);
-    for byte in &hash.finalize()[..DIGEST_LEN / 2] {
-        write!(text, "{byte:02x}").expect("a String takes all that is written");
-    }
-    text
+    Digest::of(parts).to_string()
 }
 
-fn split(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
-    match bytes.split_first_chunk::<HEADER_LEN>() {
-        Some((header, body)) if header[..2] == MARKER => {
-            let fingerprint = header[2..].try_into().expect("a header has 8 bytes after its marker");
-            Ok((u64::from_le_bytes(fingerprint), body))
-        }
-        _ if bytes.first() == Some(&0) => Err(DecodeError::RegistryFraming),
-        _ => Err(DecodeError::NotFramed),
-    }
+pub(crate) fn split(bytes: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
+    framing::split(bytes)
+        .ok_or_else(|| if is_registry(bytes) { DecodeError::RegistryFraming } else { DecodeError::NotFramed })
 }
 
 fn is_known(fingerprint: u64) -> bool {
     schemas().into_iter().any(|schema| schema.knows(fingerprint))
 }
 
-fn unexpected(fingerprint: u64) -> DecodeError {
+pub(crate) fn unexpected(fingerprint: u64) -> DecodeError {
     schemas()
         .into_iter()
         .find(|schema| schema.knows(fingerprint))

@@ -17,46 +17,66 @@ pub enum Collection {
     Members(String),
 }
 
-/// What stands in a raw record's `collection` for a poll's mark, and in a Coverage's for the polls.
+/// Collections of one kind. In the order of the fields that a raw record has for their resources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "as the collections")]
+pub enum Family {
+    Organization,
+    Users,
+    Workspaces,
+    ApiKeys,
+    Members,
+}
+
+/// The value of a raw record's `collection` for a poll's mark, and of a coverage's for the polls.
 pub const POLL: &str = "poll";
-/// What stands in a raw record's `collection` for a decision.
+/// The value of a raw record's `collection` for a decision.
 pub const DECISION: &str = "decision";
-/// What stands in an end mark for the members of all workspaces that the poll says nothing else of.
-pub const MEMBERS: &str = "members";
-const MEMBERS_OF: &str = "members/";
+/// The name in an end mark for the members of all workspaces that have no line of their own.
+pub const MEMBERS: &str = Family::Members.name();
 
-impl Collection {
-    /// The collection of that name; `None` where there is none.
-    pub fn parse(name: &str) -> Option<Self> {
-        match name {
-            "organization" => Some(Self::Organization),
-            "users" => Some(Self::Users),
-            "workspaces" => Some(Self::Workspaces),
-            "api_keys" => Some(Self::ApiKeys),
-            _ => match name.strip_prefix(MEMBERS_OF) {
-                Some(workspace_id) if !workspace_id.is_empty() => {
-                    Some(Self::Members(workspace_id.to_owned()))
-                }
-                _ => None,
-            },
-        }
-    }
-
+impl Family {
     /// Its name without a workspace's id, for metrics: their number is bounded.
-    pub fn family(&self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Organization => "organization",
             Self::Users => "users",
             Self::Workspaces => "workspaces",
             Self::ApiKeys => "api_keys",
-            Self::Members(_) => MEMBERS,
+            Self::Members => "members",
+        }
+    }
+}
+
+impl Collection {
+    /// The collections of which an organization has one each, in the order in which a poll lists them. It also has the
+    /// members of each workspace.
+    pub const SINGLE: [Self; 4] = [Self::Organization, Self::Users, Self::Workspaces, Self::ApiKeys];
+
+    /// The collection of that name; `None` where there is none.
+    pub fn parse(name: &str) -> Option<Self> {
+        let workspace_id = name.strip_prefix(MEMBERS).and_then(|rest| rest.strip_prefix('/'));
+        match workspace_id {
+            Some(workspace_id) => (!workspace_id.is_empty()).then(|| Self::Members(workspace_id.to_owned())),
+            None => Self::SINGLE.into_iter().find(|single| single.family().name() == name),
+        }
+    }
+
+    /// Which kind of collection it is.
+    pub fn family(&self) -> Family {
+        match self {
+            Self::Organization => Family::Organization,
+            Self::Users => Family::Users,
+            Self::Workspaces => Family::Workspaces,
+            Self::ApiKeys => Family::ApiKeys,
+            Self::Members(_) => Family::Members,
         }
     }
 }
 
 impl fmt::Display for Collection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.family())?;
+        f.write_str(self.family().name())?;
         if let Self::Members(workspace_id) = self {
             write!(f, "/{workspace_id}")?;
         }

@@ -1,10 +1,10 @@
-//! What the graph topic carries beside the elements (`avro/{coverage,hold,withheld}.avsc`).
+//! What the graph topic has in addition to the elements (`avro/{coverage,hold,withheld}.avsc`).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::element::Element;
+use crate::{closed_set::closed_set, element::Element, raw::Outcome};
 
 /// What is known of a collection, or of the organization's polls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,7 +20,20 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Offset of the newest raw record that it tells of.
+    /// Of a collection of which nothing is known yet.
+    pub fn new(organization_id: &str, organization_name: &str, collection: &str) -> Self {
+        Self {
+            organization_id: organization_id.to_owned(),
+            organization_name: organization_name.to_owned(),
+            collection: collection.to_owned(),
+            whole: None,
+            latest: None,
+            not_whole_since_ts_ms: None,
+            poll: None,
+        }
+    }
+
+    /// Offset of the newest raw record that it mentions.
     pub fn read_offset(&self) -> Option<i64> {
         let whole = self.whole.as_ref().map(|whole| whole.raw_offset);
         let latest = self.latest.as_ref().map(|latest| latest.raw_offset);
@@ -29,7 +42,7 @@ impl Coverage {
 }
 
 /// A collection's last whole listing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct WholeListing {
     pub listing_id: String,
@@ -44,7 +57,7 @@ pub struct WholeListing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Latest {
-    pub outcome: String,
+    pub outcome: Outcome,
     pub reason: Option<String>,
     pub poll_id: Option<String>,
     pub raw_offset: i64,
@@ -77,16 +90,18 @@ pub struct Hold {
     pub listing_id: String,
     pub raw_offset: i64,
     pub proposed_ts_ms: i64,
-    pub state: String,
+    pub state: HoldState,
     pub agreeing: i32,
 }
 
-/// The values of `Hold::state`.
-pub mod hold_state {
-    /// A person has not decided yet.
-    pub const PROPOSED: &str = "proposed";
-    /// A person keeps the element: it stays until it returns or is approved after all.
-    pub const REJECTED: &str = "rejected";
+closed_set! {
+    /// Whether a person has rejected a hold.
+    pub enum HoldState {
+        /// A person has not decided yet.
+        Proposed = "proposed",
+        /// A person keeps the element: it stays until it returns or is approved after all.
+        Rejected = "rejected",
+    }
 }
 
 /// A relationship that its collection listed while an end is missing.

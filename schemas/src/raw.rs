@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::closed_set::closed_set;
+
 /// Unknown fields of a resource: name to canonical JSON text.
 pub type Extra = BTreeMap<String, String>;
 
-/// One record of the raw topic: exactly one of `mark`, `manifest`, `decision` and `resource` is set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// One record of the raw topic.
+#[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct RawRecord {
     pub organization_id: String,
@@ -17,22 +19,64 @@ pub struct RawRecord {
     pub poll_id: Option<String>,
     pub listing_id: Option<String>,
     pub observed_ts_ms: i64,
-    pub mark: Option<Mark>,
-    pub manifest: Option<Manifest>,
-    pub decision: Option<Decision>,
-    pub resource: Option<Resource>,
+    pub body: RawBody,
+}
+
+/// What a raw record carries.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each is named after what it carries")]
+pub enum RawBody {
+    Mark(Mark),
+    Manifest(Manifest),
+    Decision(Decision),
+    Resource(Resource),
+}
+
+/// A value that follows the schema but is not a raw record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// None or several of the four are set.
+    #[error(
+        "a raw record must have exactly one of a resource, a manifest, a mark and a decision; this one has {0}"
+    )]
+    Parts(usize),
+    /// The resource is of no kind, of several, or of another one than its collection has.
+    #[error("a resource that does not belong in the collection {0:?}")]
+    Kind(String),
 }
 
 impl RawRecord {
-    /// The record's key: organization id `/` collection `/` resource id, or what the record is.
+    /// The record's key: organization ID `/` collection `/` resource id, or what the record is.
     pub fn key(&self) -> String {
-        let id = match (&self.resource, &self.mark) {
-            (Some(resource), _) => resource.id(),
-            (None, Some(mark)) => mark.kind.as_str(),
-            (None, None) if self.manifest.is_some() => "manifest",
-            (None, None) => "decision",
+        let id = match &self.body {
+            RawBody::Resource(resource) => resource.id(),
+            RawBody::Mark(mark) => mark.kind.as_str(),
+            RawBody::Manifest(_) => "manifest",
+            RawBody::Decision(_) => "decision",
         };
         format!("{}/{}/{id}", self.organization_id, self.collection)
+    }
+}
+
+impl RawBody {
+    /// The mark, if it is one.
+    pub fn mark(self) -> Option<Mark> {
+        if let Self::Mark(mark) = self { Some(mark) } else { None }
+    }
+
+    /// The manifest, if it is one.
+    pub fn manifest(self) -> Option<Manifest> {
+        if let Self::Manifest(manifest) = self { Some(manifest) } else { None }
+    }
+
+    /// The decision, if it is one.
+    pub fn decision(self) -> Option<Decision> {
+        if let Self::Decision(decision) = self { Some(decision) } else { None }
+    }
+
+    /// The resource, if it is one.
+    pub fn resource(self) -> Option<Resource> {
+        if let Self::Resource(resource) = self { Some(resource) } else { None }
     }
 }
 
@@ -40,47 +84,64 @@ impl RawRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Mark {
-    pub kind: String,
-    pub trigger: String,
+    pub kind: MarkKind,
+    pub trigger: Trigger,
     pub outcomes: Vec<ListingOutcome>,
     pub complete: bool,
     pub reason: Option<String>,
 }
 
-/// `Mark::kind` of a start mark.
-pub const START: &str = "start";
-/// `Mark::kind` of an end mark.
-pub const END: &str = "end";
+closed_set! {
+    /// Which end of a poll a mark is.
+    pub enum MarkKind {
+        /// The poll begins.
+        Start = "start",
+        /// The poll has ended.
+        End = "end",
+    }
+}
+
+closed_set! {
+    /// What began a poll.
+    pub enum Trigger {
+        /// Its interval.
+        Interval = "interval",
+        /// `producer poll`.
+        Manual = "manual",
+    }
+}
 
 /// How one collection's listing ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct ListingOutcome {
     pub collection: String,
-    pub outcome: String,
+    pub outcome: Outcome,
     pub reason: Option<String>,
     pub http_status: Option<i32>,
     pub request_id: Option<String>,
     pub listing_id: Option<String>,
 }
 
-/// The values of `ListingOutcome::outcome` and of `Latest::outcome`.
-pub mod outcome {
-    /// Seen whole.
-    pub const WHOLE: &str = "whole";
-    /// The listing failed; nothing of it was written.
-    pub const FAILED: &str = "failed";
-    /// The members of an archived workspace answered 404 or 400: frozen, no alarm.
-    pub const GONE: &str = "gone";
-    /// Never begun, since what it depends on failed.
-    pub const SKIPPED: &str = "skipped";
-    /// A resource is missing or unreadable, or the parameters are narrower: creations and updates, no deletions.
-    pub const PARTIAL: &str = "partial";
-    /// Seen whole; the guard holds deletions of its collection until a person decides.
-    pub const GUARDED: &str = "guarded";
+closed_set! {
+    /// How a listing ended.
+    pub enum Outcome {
+        /// Seen whole.
+        Whole = "whole",
+        /// The listing failed; nothing of it was written.
+        Failed = "failed",
+        /// The members of an archived workspace answered 404 or 400: frozen, no alarm.
+        Gone = "gone",
+        /// Never begun, since what it depends on failed.
+        Skipped = "skipped",
+        /// A resource is missing or unreadable, or the parameters are narrower: creations and updates, no deletions.
+        Partial = "partial",
+        /// Seen whole; the guard holds deletions of its collection until a person decides.
+        Guarded = "guarded",
+    }
 }
 
-/// What people are told where a `reason` is missing.
+/// Shown to people if a `reason` is missing.
 pub const NO_REASON: &str = "no reason was given";
 
 /// Largest listing (bytes of its raw records' values). A million API keys have less than half of it: a raw record
@@ -120,7 +181,7 @@ pub struct Configuration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
 pub struct Decision {
-    pub kind: String,
+    pub kind: DecisionKind,
     pub collection: Option<String>,
     pub element_key: Option<String>,
     pub listing_id: Option<String>,
@@ -129,39 +190,39 @@ pub struct Decision {
     pub decided_ts_ms: i64,
 }
 
-/// The values of `Decision::kind`.
-pub mod decision {
-    /// Delete what the guard holds.
-    pub const APPROVE: &str = "approve";
-    /// Keep what the guard holds, until it returns or is approved after all.
-    pub const REJECT: &str = "reject";
-    /// Delete everything that is known of the organization.
-    pub const FORGET: &str = "forget";
+closed_set! {
+    /// What a person decides to do.
+    pub enum DecisionKind {
+        /// Delete what the guard holds.
+        Approve = "approve",
+        /// Keep what the guard holds, until it returns or is approved after all.
+        Reject = "reject",
+        /// Delete everything that is known of the organization.
+        Forget = "forget",
+    }
 }
 
-/// One object as the Admin API returned it: exactly one field is set. Boxed, so that a listing costs what it has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the .avsc documents the fields")]
-pub struct Resource {
-    pub organization: Option<Box<Organization>>,
-    pub user: Option<Box<User>>,
-    pub workspace: Option<Box<Workspace>>,
-    pub api_key: Option<Box<ApiKey>>,
-    pub member: Option<Box<Member>>,
+/// One object as the Admin API returned it. Boxed, so that a listing costs what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named after its object")]
+pub enum Resource {
+    Organization(Box<Organization>),
+    User(Box<User>),
+    Workspace(Box<Workspace>),
+    ApiKey(Box<ApiKey>),
+    Member(Box<Member>),
 }
 
 impl Resource {
-    /// The id that tells it from the others of its collection; empty if no field is set.
+    /// The id that tells it from the others of its collection.
     pub fn id(&self) -> &str {
-        let Self { organization, user, workspace, api_key, member } = self;
-        organization
-            .as_ref()
-            .map(|organization| organization.id.as_str())
-            .or_else(|| user.as_ref().map(|user| user.id.as_str()))
-            .or_else(|| workspace.as_ref().map(|workspace| workspace.id.as_str()))
-            .or_else(|| api_key.as_ref().map(|api_key| api_key.id.as_str()))
-            .or_else(|| member.as_ref().map(|member| member.user_id.as_str()))
-            .unwrap_or_default()
+        match self {
+            Self::Organization(organization) => &organization.id,
+            Self::User(user) => &user.id,
+            Self::Workspace(workspace) => &workspace.id,
+            Self::ApiKey(api_key) => &api_key.id,
+            Self::Member(member) => &member.user_id,
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::closed_set::closed_set;
+
 /// What JupiterOne holds of one organization in one target.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
@@ -16,24 +18,38 @@ pub struct Sync {
     pub parked: Vec<Parked>,
     pub paused: Option<String>,
     pub approval: Option<Approval>,
-    pub found: Option<String>,
+    pub found: Option<Found>,
+    pub wait: Option<Wait>,
 }
 
-/// What a target held of the organization before its first sync job.
-pub mod found {
-    /// Not its account.
-    pub const NOTHING: &str = "nothing";
-    /// Its account.
-    pub const OBJECTS: &str = "objects";
-    /// JupiterOne's answer lacks the counts that tell it.
-    pub const UNTOLD: &str = "untold";
+closed_set! {
+    /// What a target held of the organization before its first sync job.
+    pub enum Found {
+        /// Not its account.
+        Nothing = "nothing",
+        /// Its account.
+        Objects = "objects",
+        /// JupiterOne's answer lacks the counts that tell it.
+        Untold = "untold",
+    }
 }
 
 impl Sync {
-    /// The record's key: organization id `/` target.
+    /// The record's key: organization ID `/` target.
     pub fn key(&self) -> String {
         format!("{}/{}", self.organization_id, self.target)
     }
+}
+
+/// Why no sync job is started, and until when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the .avsc documents the fields")]
+pub struct Wait {
+    pub reason: String,
+    pub since_ts_ms: i64,
+    pub until_ts_ms: Option<i64>,
+    pub revision: Option<i64>,
+    pub failures: i64,
 }
 
 /// A sync job that was started and whose end is not recorded.
@@ -61,6 +77,7 @@ pub struct Finished {
     pub held_samples: BTreeMap<String, Vec<i32>>,
     pub unwritten: i64,
     pub tried_all_ts_ms: i64,
+    pub nhi_class: Option<bool>,
 }
 
 /// An object that JupiterOne refuses.
@@ -72,15 +89,19 @@ pub struct Parked {
     pub digest: String,
     pub reason: String,
     pub since_ts_ms: i64,
-    pub state: String,
+    pub state: ParkedState,
 }
 
-/// States of an object that JupiterOne refuses.
-pub mod parked {
-    /// It is not uploaded.
-    pub const PARKED: &str = "parked";
-    /// It is uploaded with its required properties only.
-    pub const STRIPPED: &str = "stripped";
+closed_set! {
+    /// What is uploaded of an object that JupiterOne refuses.
+    #[derive(Default)]
+    pub enum ParkedState {
+        /// Nothing.
+        #[default]
+        Parked = "parked",
+        /// Its required properties only.
+        Stripped = "stripped",
+    }
 }
 
 /// What a person allowed the next sync job to delete.

@@ -8,7 +8,7 @@ pub const DEFAULT_PREFIX: &str = "anthropic";
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
-/// How long a record of `graph` stays readable behind a newer one: a reader may fall this far behind (ms).
+/// How long a record of `graph` stays readable after a newer one was written: a reader may fall this far behind (ms).
 pub const MIN_COMPACTION_LAG_MS: u64 = HOUR_MS;
 /// How long a tombstone of `graph` stays readable (ms).
 pub const DELETE_RETENTION_MS: u64 = 7 * DAY_MS;
@@ -70,7 +70,7 @@ impl Topic {
         }
     }
 
-    /// Settings that must not be less (ms), by Kafka's names: a reader of `graph` that is no further behind than these
+    /// Settings that must not be less (ms), by Kafka's names: a reader of `graph` that is not further behind than these
     /// meets every record and every tombstone.
     pub fn floors(self) -> &'static [(&'static str, u64)] {
         match self {

@@ -34,7 +34,7 @@ pub use crate::health::{Health, Heartbeat};
 /// The content type of what `prometheus_client` encodes.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Longest life of a connection (s): an answer takes milliseconds. Whoever sends slowly, or keeps a connection for its
+/// Longest life of a connection (s): an answer takes milliseconds. A client that sends slowly, or keeps a connection for its
 /// next question, connects again.
 pub const MAX_LIFE: Duration = Duration::from_secs(10);
 /// Connections at once (count): few probers ask, and Kafka and HTTP need the process's file descriptors. One more waits
@@ -53,12 +53,9 @@ pub enum AdminError {
          service to another address, or to \"none\""
     )]
     Taken(SocketAddr),
-    /// Any other reason.
     #[error("cannot listen on {address}, where admin_listen wants the admin endpoint")]
     Bind {
-        /// Where.
         address: SocketAddr,
-        /// Why.
         #[source]
         source: io::Error,
     },
@@ -116,16 +113,19 @@ fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
     Router::new()
         .route(
             "/livez",
-            get(async |State(health): State<Arc<Health>>| answer(health.liveness(Instant::now()))),
+            get(async |State(health): State<Arc<Health>>| answer(health.liveness(Instant::now()), "")),
         )
-        .route("/readyz", get(async |State(health): State<Arc<Health>>| answer(health.readiness())))
+        .route(
+            "/readyz",
+            get(async |State(health): State<Arc<Health>>| answer(health.readiness(), &health.told())),
+        )
         .with_state(health)
         .merge(Router::new().route("/metrics", get(metrics)).with_state(registry))
 }
 
-fn answer(result: Result<(), String>) -> Response {
+fn answer(result: Result<(), String>, told: &str) -> Response {
     match result {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()).into_response(),
+        Ok(()) => (StatusCode::OK, format!("ok\n{told}")).into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use rdkafka::ClientConfig;
 
-use crate::answer;
 use crate::exit::Outcome;
+use crate::kafka::acls::hint;
 use crate::kafka::topics::{self, Finding, Wanted};
+use crate::stdout;
+use crate::wording;
 
-/// One thing checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
     /// It is as it must be.
@@ -28,12 +29,12 @@ impl Line {
 
 impl std::fmt::Display for Line {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (state, line) = match self {
-            Self::Good(line) => ("ok", line),
-            Self::Note(line) => ("note", line),
-            Self::Failed(line) => ("failed", line),
+        let (state, style, line) = match self {
+            Self::Good(line) => ("ok", stdout::GOOD, line),
+            Self::Note(line) => ("note", stdout::UNUSUAL, line),
+            Self::Failed(line) => ("failed", stdout::BAD, line),
         };
-        write!(formatter, "{state:<6}  {line}")
+        write!(formatter, "{style}{state:<6}{style:#}  {line}")
     }
 }
 
@@ -42,13 +43,13 @@ impl std::fmt::Display for Line {
 /// # Errors
 /// When stdout cannot be written.
 pub fn print(lines: &[Line]) -> anyhow::Result<Outcome> {
-    answer::print(lines)?;
+    stdout::print(lines)?;
     Ok(if lines.iter().all(Line::is_good) { Outcome::Done } else { Outcome::Failed })
 }
 
 /// How many organizations are configured.
 pub fn configuration(organizations: usize) -> Line {
-    Line::Good(format!("configuration: {}", answer::count(organizations, "organization")))
+    Line::Good(format!("configuration: {}", wording::count(organizations, "organization")))
 }
 
 /// Brokers and topics, without creating any; a missing topic is only noted where `service` creates it at its start.
@@ -60,7 +61,11 @@ pub fn kafka(client: &ClientConfig, wanted: &Wanted<'_>, service: &str) -> Vec<L
             lines.extend(of_topics(findings, wanted.create.then_some(service)));
             lines
         }
-        Err(error) => vec![Line::Failed(format!("kafka: {:#}", anyhow::Error::from(error)))],
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            let hint = hint(&error, service).map(|hint| format!("; {hint}"));
+            vec![Line::Failed(format!("kafka: {error:#}{}", hint.unwrap_or_default()))]
+        }
     }
 }
 
@@ -106,9 +111,10 @@ mod tests {
             finding(true, false, "a.raw: 12 partitions"),
             finding(true, false, "a.raw: cleanup.policy=delete"),
             finding(false, false, "a.raw: retention.ms=1, should be at least 2: kafka-configs.sh"),
-            finding(false, true, "a.graph: missing; make it: kafka-topics.sh --config a=b"),
+            finding(false, true, "a.graph: missing; create it: kafka-topics.sh --config a=b"),
         ];
-        of_topics(findings, creator).iter().map(Line::to_string).collect()
+        let lines = of_topics(findings, creator);
+        lines.iter().map(|line| anstream::adapter::strip_str(&line.to_string()).to_string()).collect()
     }
 
     #[test]
@@ -117,7 +123,7 @@ mod tests {
         let right = "ok      topic a.raw: 12 partitions, cleanup.policy=delete";
         let noted = "note    topic a.graph: does not exist yet; `sink run` creates it";
         assert_eq!(told(Some("sink")), [right, wrong, noted]);
-        let failed = "failed  topic a.graph: missing; make it: kafka-topics.sh --config a=b";
+        let failed = "failed  topic a.graph: missing; create it: kafka-topics.sh --config a=b";
         assert_eq!(told(None), [right, wrong, failed]);
     }
 

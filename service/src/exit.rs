@@ -1,6 +1,7 @@
 //! How a binary begins and ends: arguments, runtime, exit code.
 
 use std::borrow::Cow;
+use std::env;
 use std::future::Future;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,9 +12,13 @@ use tokio::runtime::Runtime;
 use tracing::info;
 
 use crate::admin::AdminError;
+use crate::config;
+use crate::kafka::acls::hint;
 use crate::kafka::client::ConfigError;
 use crate::redaction::redact_remembered;
-use crate::{config, telemetry};
+use crate::telemetry::{self, Verbosity};
+use crate::traces::Export;
+use crate::version;
 
 /// How long threads that still block may take after the end (s): librdkafka's calls have their own, shorter bounds.
 const LINGER: Duration = Duration::from_secs(10);
@@ -30,7 +35,6 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
             Self::Done => 0,
@@ -40,7 +44,7 @@ impl Outcome {
     }
 }
 
-/// An error that the person at the command line mends: exit code 2, as a configuration's errors have.
+/// An error that the person at the command line fixes: exit code 2, as a configuration's errors have.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);
@@ -50,31 +54,43 @@ pub fn filled(option: &str, value: String) -> Result<String, UsageError> {
     if value.trim().is_empty() { Err(UsageError(format!("{option}: is empty"))) } else { Ok(value) }
 }
 
-/// Runs a service: parses its arguments, starts telemetry and the runtime, waits for `run`, says how it ended.
-pub fn run_main<Arguments, Run>(name: &str, run: impl FnOnce(Arguments) -> Run) -> ExitCode
+/// Runs a binary: parses its arguments, starts telemetry and the runtime, waits for `run`, and prints how it ended.
+pub fn run_main<Arguments, Run>(
+    name: &str,
+    verbosity: impl FnOnce(&Arguments) -> Verbosity,
+    run: impl FnOnce(Arguments) -> Run,
+) -> ExitCode
 where
     Arguments: clap::Parser,
     Run: Future<Output = anyhow::Result<Outcome>>,
 {
-    let arguments = match Arguments::try_parse() {
+    let arguments: Arguments = match parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A reader that went away is no reason to fail.
+            // A reader that went away is not a failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    telemetry::init();
-    info!(version = env!("CARGO_PKG_VERSION"), "{name} starts");
+    let verbosity = verbosity(&arguments);
+    telemetry::init(verbosity);
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        commit = version::COMMIT,
+        "started {name} {}",
+        env!("CARGO_PKG_VERSION")
+    );
     let result = match Runtime::new() {
         Ok(runtime) => {
+            let spans = Export::begin(name, runtime.handle());
             let result = runtime.block_on(run(arguments));
+            drop(spans);
             runtime.shutdown_timeout(LINGER);
             result
         }
         Err(error) => Err(anyhow::Error::new(error).context("failed to start the runtime")),
     };
-    let (code, lines) = ending(result);
+    let (code, lines) = ending(result, name);
     if !lines.is_empty() {
         // Nowhere is left to report that stderr is closed.
         let _ = writeln!(io::stderr(), "{}", redact_remembered(&lines));
@@ -82,14 +98,24 @@ where
     ExitCode::from(code)
 }
 
+/// The arguments of this process. `--version` prints more than `-V`.
+fn parse<Arguments: clap::Parser>() -> Result<Arguments, clap::Error> {
+    let mut command = Arguments::command().long_version(version::LONG.as_str());
+    let mut matches = command.try_get_matches_from_mut(env::args_os())?;
+    Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
 /// The exit code, and what to say last on stderr.
-fn ending(result: anyhow::Result<Outcome>) -> (u8, String) {
+fn ending(result: anyhow::Result<Outcome>, name: &str) -> (u8, String) {
     match result {
         Ok(Outcome::Incomplete(line)) => (3, one_line(&line).into_owned()),
         Ok(outcome) => (outcome.code(), String::new()),
         // Each problem is a line of its own; a prefix would only stand before the first.
         Err(error) if is_usage(&error) => (2, format!("{error:#}")),
-        Err(error) => (1, format!("{error:#}")),
+        Err(error) => {
+            let hint = hint(&error, name).map(|hint| format!("; {hint}"));
+            (1, format!("{error:#}{}", hint.unwrap_or_default()))
+        }
     }
 }
 
@@ -152,7 +178,7 @@ mod tests {
             ),
         ];
         for (result, code, line) in table {
-            assert_eq!(ending(result), (code, line.to_owned()));
+            assert_eq!(ending(result, "sink"), (code, line.to_owned()));
         }
     }
 }

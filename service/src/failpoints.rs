@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use fail::FailScenario;
 
-/// How long the process stays where it is: the harness ends it within a second, and whoever armed a place by hand has
+/// How long the process stays where it is: the harness ends it within a second, and a person who armed a place by hand has
 /// time to look.
 const STAY: Duration = Duration::from_mins(10);
 

@@ -1,124 +1,134 @@
-//! The metrics, their names and labels in one place.
+//! What the services count and measure, by the entries of the [`catalog`].
 //!
 //! Labels have few values: an organization's configured name, a kind of collection, an outcome, an op, a partition.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
-use schemas::sync::{Parked, parked};
+use prometheus_client::registry::Registry;
+use rdkafka::util::get_rdkafka_version;
+use schemas::change::Op;
+use schemas::collection::{Collection, MEMBERS};
+use schemas::sync::{Parked, ParkedState};
+use tracing::debug;
 
-/// Begins every name.
-pub const PREFIX: &str = "anthropic_graph";
+use self::catalog::{
+    API_REQUEST_DURATION, API_REQUESTS, BUILD, CATALOG, CHANGES, DEAD_LETTERS, ELEMENTS, FALSE_TAKEOVERS,
+    KAFKA_RECEIVED, KAFKA_SENT, LAST_LISTED, LAST_RECONCILED, LISTINGS, Metric, NEXT_POLL,
+    OBSERVED_TO_SYNCED, PARKED, PARTITION_LAG, POLL_DELAY, POLL_DURATION, POLL_LISTINGS_DONE,
+    POLL_LISTINGS_EXPECTED, POLLING_INTERVAL, POLLS, RECONCILED, RESTORE_DURATION, SYNC_BEHIND,
+    SYNC_JOB_DURATION, SYNC_JOBS, SYNC_PHASE, TAKEOVERS, TASK_STATE, TRANSACTION_DURATION,
+    TRANSACTION_RECORDS, WITHHELD,
+};
+use self::clients::ClientGauge;
+pub(crate) use self::clients::ClientStatistics;
+use self::collections::{ByCollection, Holds, Oldest, kind};
+use self::process::ProcessMetric;
+use self::values::Values;
+use crate::version::COMMIT;
 
-/// What the services count. Clones share their values.
-#[derive(Debug, Clone, Default)]
+pub mod catalog;
+mod clients;
+mod collections;
+mod exposition;
+mod process;
+mod values;
+
+/// How a poll ends.
+const POLL_OUTCOMES: [&str; 3] = ["complete", "incomplete", "failed"];
+/// How the producer's listings end.
+const LISTING_OUTCOMES: [&str; 4] = ["whole", "failed", "skipped", "gone"];
+/// How the processor's listings end.
+const RECONCILED_OUTCOMES: [&str; 5] = ["whole", "partial", "guarded", "void", "applied"];
+/// How sync jobs end.
+const SYNC_OUTCOMES: [&str; 5] = ["finished", "incomplete", "refused", "failed", "aborted"];
+/// How transactions end.
+const TRANSACTION_OUTCOMES: [&str; 4] = ["committed", "aborted", "fenced", "failed"];
+
+/// The types of Kafka clients.
+const CLIENT_TYPES: [&str; 2] = ["consumer", "producer"];
+
+/// The metrics of the clients of Kafka and the APIs: they are made by what knows no metrics, so these are the process's.
+static CLIENTS: LazyLock<Values> = LazyLock::new(|| Values::of(PROCESS_WIDE.iter()));
+/// Those of them that are counted.
+static PROCESS_WIDE: [&Metric; 6] = [
+    &API_REQUESTS,
+    &API_REQUEST_DURATION,
+    &TRANSACTION_DURATION,
+    &TRANSACTION_RECORDS,
+    &KAFKA_SENT,
+    &KAFKA_RECEIVED,
+];
+
+/// What the services count and measure. Clones share their values.
+#[derive(Debug, Clone)]
 pub struct Metrics {
-    last_whole: LastWhole,
-    not_whole: NotWhole,
+    values: Values,
+    last_whole: ByCollection<SystemTime>,
+    not_whole: ByCollection<SystemTime>,
+    held_since: ByCollection<SystemTime>,
     holds: Holds,
-    listings: Family<ListingLabels, Counter>,
-    poll_listings_done: Family<OrganizationLabels, Gauge>,
-    poll_listings_expected: Family<OrganizationLabels, Gauge>,
-    poll_duration: Family<OrganizationLabels, Gauge>,
-    poll_late: Family<OrganizationLabels, Gauge>,
-    changes: Family<ChangeLabels, Counter>,
-    lag: Family<PartitionLabels, Gauge>,
-    closed: Family<PartitionLabels, Gauge>,
-    sync_jobs: Family<SyncJobLabels, Counter>,
-    paused: Family<OrganizationLabels, Gauge>,
-    parked: Family<ParkedLabels, Gauge>,
-    takeovers: Family<PartitionLabels, Counter>,
-    false_takeovers: Family<PartitionLabels, Counter>,
-    dead_letters: Family<PartitionLabels, Counter>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ListingLabels {
-    organization: String,
-    collection: String,
-    outcome: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ChangeLabels {
-    organization: String,
-    op: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PartitionLabels {
-    partition: i32,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OrganizationLabels {
-    organization: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ParkedLabels {
-    organization: String,
-    state: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SyncJobLabels {
-    organization: String,
-    outcome: String,
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            values: Values::of(CATALOG),
+            last_whole: ByCollection::default(),
+            not_whole: ByCollection::default(),
+            held_since: ByCollection::default(),
+            holds: Holds::default(),
+        }
+    }
 }
 
 impl Metrics {
-    /// A service's registry with `build_info`, and its metrics in it.
+    /// A service's registry, with the metrics that the catalog names for it.
     pub fn new(service: &'static str) -> (Self, Registry) {
-        let mut registry = Registry::with_prefix(PREFIX);
-        let build = Info::new([("service", service), ("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The service and its version", build);
+        let mut registry = Registry::default();
         let metrics = Self::default();
-        metrics.register(&mut registry);
+        for metric in CATALOG.iter().filter(|metric| metric.services.contains(&service)) {
+            metrics.register(metric, service, &mut registry);
+        }
+        for outcome in TRANSACTION_OUTCOMES {
+            CLIENTS.expect(&TRANSACTION_DURATION, &[outcome]);
+        }
+        CLIENTS.expect(&TRANSACTION_RECORDS, &[]);
+        for (client, counter) in
+            CLIENT_TYPES.into_iter().flat_map(|it| [(it, &KAFKA_SENT), (it, &KAFKA_RECEIVED)])
+        {
+            CLIENTS.count(counter, &[client], 0);
+        }
+        if RESTORE_DURATION.services.contains(&service) {
+            metrics.values.expect(&RESTORE_DURATION, &[]);
+        }
         (metrics, registry)
     }
 
-    fn register(&self, registry: &mut Registry) {
-        registry.register_collector(Box::new(self.last_whole.clone()));
-        registry.register_collector(Box::new(self.not_whole.clone()));
-        registry.register_collector(Box::new(self.holds.clone()));
-        registry.register("listings", "Listings by outcome", self.listings.clone());
-        let done = "Listings that the newest poll has ended, well or not";
-        registry.register("poll_listings_done", done, self.poll_listings_done.clone());
-        let expected = "Listings that the newest poll takes";
-        registry.register("poll_listings_expected", expected, self.poll_listings_expected.clone());
-        let took = "How long the last poll took";
-        registry.register_with_unit("poll_duration", took, Unit::Seconds, self.poll_duration.clone());
-        let late = "How much later than its interval the newest poll began";
-        registry.register_with_unit("poll_late", late, Unit::Seconds, self.poll_late.clone());
-        registry.register("changes", "Changes by op", self.changes.clone());
-        registry.register("lag_records", "Records of a partition that are not yet read", self.lag.clone());
-        let closed = "Whether a partition is closed until a person resolves the reason in /readyz";
-        registry.register("partition_closed", closed, self.closed.clone());
-        registry.register("sync_jobs", "JupiterOne sync jobs by outcome", self.sync_jobs.clone());
-        registry.register("paused", "Whether the sink starts no sync job", self.paused.clone());
-        registry.register("parked_objects", "Objects that JupiterOne refuses", self.parked.clone());
-        registry.register(
-            "takeovers",
-            "Times that another sink took the partition over",
-            self.takeovers.clone(),
-        );
-        registry.register(
-            "false_takeovers",
-            "Takeovers without another sink, which are a bug",
-            self.false_takeovers.clone(),
-        );
-        registry.register("dead_letters", "Records that could not be decoded", self.dead_letters.clone());
+    fn register(&self, metric: &'static Metric, service: &'static str, registry: &mut Registry) {
+        match metric.name {
+            name if name == BUILD.name => {
+                let (_, librdkafka) = get_rdkafka_version();
+                let values = [service, env!("CARGO_PKG_VERSION"), COMMIT, &librdkafka].map(ToOwned::to_owned);
+                let labels: Vec<_> = metric.labels.iter().copied().zip(values).collect();
+                registry.register(metric.base_name(), metric.help, Info::new(labels));
+            }
+            name if name == LAST_LISTED.name || name == LAST_RECONCILED.name => {
+                registry.register_collector(Box::new(Oldest { metric, times: self.last_whole.clone() }));
+            }
+            name if name == catalog::NOT_WHOLE_SINCE.name => {
+                registry.register_collector(Box::new(Oldest { metric, times: self.not_whole.clone() }));
+            }
+            name if name == catalog::OLDEST_HOLD.name => {
+                registry.register_collector(Box::new(Oldest { metric, times: self.held_since.clone() }));
+            }
+            name if name == catalog::HOLDS.name => registry.register_collector(Box::new(self.holds.clone())),
+            name if PROCESS_WIDE.iter().any(|it| it.name == name) => CLIENTS.register(metric, registry),
+            _ if process::has(metric) => registry.register_collector(Box::new(ProcessMetric(metric))),
+            _ if clients::has(metric) => registry.register_collector(Box::new(ClientGauge(metric))),
+            _ => self.values.register(metric, registry),
+        }
     }
 
     /// A collection was listed whole, and its listing ended then.
@@ -128,7 +138,7 @@ impl Metrics {
 
     /// Since when no listing of a collection has been whole; `None`: the newest one is.
     pub fn not_whole(&self, organization: &str, collection: &str, since: Option<SystemTime>) {
-        self.not_whole.insert(organization, collection, since);
+        self.not_whole.set(organization, collection, since);
     }
 
     /// How many deletions of a collection are held: left to a person, and rejected.
@@ -136,238 +146,248 @@ impl Metrics {
         self.holds.insert(organization, collection, [proposed, rejected]);
     }
 
+    /// Since when a deletion of a collection has been held that is left to a person; `None`: there is none.
+    pub fn held_since(&self, organization: &str, collection: &str, since: Option<SystemTime>) {
+        self.held_since.set(organization, collection, since);
+    }
+
     /// A collection is gone, or another process has its organization.
     pub fn forget_collection(&self, organization: &str, collection: &str) {
         self.last_whole.remove(organization, collection);
         self.not_whole.remove(organization, collection);
+        self.held_since.remove(organization, collection);
         self.holds.remove(organization, collection);
     }
 
-    /// A listing ended, such as `whole`, `partial`, `failed`, `guarded`.
+    /// An organization that this producer may poll: its counters exist from now on.
+    pub fn expect_polls(&self, organization: &str, interval: Duration) {
+        for outcome in POLL_OUTCOMES {
+            self.values.count(&POLLS, &[organization, outcome], 0);
+        }
+        for (collection, outcome) in families().flat_map(|it| LISTING_OUTCOMES.map(|outcome| (it, outcome))) {
+            self.values.count(&LISTINGS, &[organization, collection, outcome], 0);
+        }
+        self.values.expect(&POLL_DURATION, &[organization]);
+        expect_api(organization);
+        self.values.set(&POLLING_INTERVAL, &[organization], interval.as_secs_f64());
+    }
+
+    /// A listing of the producer ended, such as `whole` or `failed`.
     pub fn count_listing(&self, organization: &str, collection: &str, outcome: &str) {
-        let labels = ListingLabels {
-            organization: organization.to_owned(),
-            collection: kind(collection).to_owned(),
-            outcome: outcome.to_owned(),
-        };
-        self.listings.get_or_create(&labels).inc();
+        self.values.count(&LISTINGS, &[organization, kind(collection), outcome], 1);
     }
 
     /// The newest poll of an organization has ended so many listings of those that it takes.
     pub fn set_poll_listings(&self, organization: &str, done: usize, expected: usize) {
-        let labels = OrganizationLabels { organization: organization.to_owned() };
-        self.poll_listings_done.get_or_create(&labels).set(i64::try_from(done).unwrap_or(i64::MAX));
-        self.poll_listings_expected.get_or_create(&labels).set(i64::try_from(expected).unwrap_or(i64::MAX));
+        self.values.set(&POLL_LISTINGS_DONE, &[organization], number(done));
+        self.values.set(&POLL_LISTINGS_EXPECTED, &[organization], number(expected));
     }
 
-    /// A poll of an organization ended.
+    /// The next poll of an organization begins then.
+    pub fn set_next_poll(&self, organization: &str, due: SystemTime) {
+        let since_epoch = due.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.values.set(&NEXT_POLL, &[organization], since_epoch.as_secs_f64());
+    }
+
+    /// A poll of an organization ended: `complete`, `incomplete`, or `failed`.
+    pub fn count_poll(&self, organization: &str, outcome: &str) {
+        self.values.count(&POLLS, &[organization, outcome], 1);
+    }
+
+    /// A poll of an organization that was not `failed` took that long.
     pub fn poll_took(&self, organization: &str, duration: Duration) {
-        let labels = OrganizationLabels { organization: organization.to_owned() };
-        self.poll_duration.get_or_create(&labels).set(seconds(duration));
+        self.values.observe(&POLL_DURATION, &[organization], duration.as_secs_f64());
     }
 
     /// A poll of an organization began that much after its time.
     pub fn poll_was_late(&self, organization: &str, late: Duration) {
-        let labels = OrganizationLabels { organization: organization.to_owned() };
-        self.poll_late.get_or_create(&labels).set(seconds(late));
+        self.values.set(&POLL_DELAY, &[organization], late.as_secs_f64());
     }
 
     /// Another process polls the organization.
     pub fn forget_polls(&self, organization: &str) {
-        let labels = OrganizationLabels { organization: organization.to_owned() };
-        for gauge in
-            [&self.poll_listings_done, &self.poll_listings_expected, &self.poll_duration, &self.poll_late]
-        {
-            gauge.remove(&labels);
+        for gauge in [&POLL_LISTINGS_DONE, &POLL_LISTINGS_EXPECTED, &NEXT_POLL, &POLL_DELAY] {
+            self.values.forget(gauge, &[organization]);
         }
+    }
+
+    /// How many elements an organization has, and how many relationships are withheld. Its counters exist from now on.
+    pub fn set_elements(&self, organization: &str, elements: usize, withheld: usize) {
+        self.values.set(&ELEMENTS, &[organization], number(elements));
+        self.values.set(&WITHHELD, &[organization], number(withheld));
+        for (collection, outcome) in
+            families().flat_map(|it| RECONCILED_OUTCOMES.map(|outcome| (it, outcome)))
+        {
+            self.values.count(&RECONCILED, &[organization, collection, outcome], 0);
+        }
+        for op in Op::ALL {
+            self.values.count(&CHANGES, &[organization, op.as_str()], 0);
+        }
+    }
+
+    /// Another process has the organization's graph.
+    pub fn forget_elements(&self, organization: &str) {
+        self.values.forget(&ELEMENTS, &[organization]);
+        self.values.forget(&WITHHELD, &[organization]);
+    }
+
+    /// A listing was reconciled, such as `whole`, `partial`, `guarded`.
+    pub fn count_reconciled(&self, organization: &str, collection: &str, outcome: &str) {
+        self.values.count(&RECONCILED, &[organization, kind(collection), outcome], 1);
     }
 
     /// Changes of one op (`c`, `u`, `d`, `r`, `m`) were written.
     pub fn count_changes(&self, organization: &str, op: &str, count: u64) {
-        let labels = ChangeLabels { organization: organization.to_owned(), op: op.to_owned() };
-        self.changes.get_or_create(&labels).inc_by(count);
+        self.values.count(&CHANGES, &[organization, op], count);
     }
 
-    /// How many records of a partition are not yet read.
-    pub fn set_lag(&self, partition: i32, records: i64) {
-        self.lag.get_or_create(&PartitionLabels { partition }).set(records);
+    /// How many offsets of a partition are not yet read.
+    pub fn set_lag(&self, partition: i32, offsets: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "a lag is less than 2^52")]
+        self.values.set(&PARTITION_LAG, &[&partition.to_string()], offsets as f64);
     }
 
-    /// Whether a partition is closed until a person resolves why.
-    pub fn set_closed(&self, partition: i32, is_closed: bool) {
-        self.closed.get_or_create(&PartitionLabels { partition }).set(i64::from(is_closed));
+    /// Which of all its states a partition's task is in. Its counters exist from now on.
+    pub fn set_task_state(&self, partition: i32, state: &str, all: &[&'static str]) {
+        let partition = partition.to_string();
+        for name in all {
+            self.values.set(&TASK_STATE, &[&partition, name], f64::from(u8::from(*name == state)));
+        }
+        for counter in [&DEAD_LETTERS, &TAKEOVERS, &FALSE_TAKEOVERS] {
+            self.values.count(counter, &[&partition], 0);
+        }
     }
 
     /// Another process has the partition.
-    pub fn forget_partition(&self, partition: i32) {
-        self.lag.remove(&PartitionLabels { partition });
-        self.closed.remove(&PartitionLabels { partition });
+    pub fn forget_partition(&self, partition: i32, states: &[&'static str]) {
+        let partition = partition.to_string();
+        self.values.forget(&PARTITION_LAG, &[&partition]);
+        for state in states {
+            self.values.forget(&TASK_STATE, &[&partition, state]);
+        }
+    }
+
+    /// A partition's task was restored.
+    pub fn restored(&self, duration: Duration) {
+        self.values.observe(&RESTORE_DURATION, &[], duration.as_secs_f64());
+    }
+
+    /// An organization that this sink synchronizes: its counters exist from now on.
+    pub fn expect_sync(&self, organization: &str) {
+        for outcome in SYNC_OUTCOMES {
+            self.values.count(&SYNC_JOBS, &[organization, outcome], 0);
+        }
+        self.values.expect(&SYNC_JOB_DURATION, &[organization]);
+        expect_api(organization);
+        self.values.expect(&OBSERVED_TO_SYNCED, &[organization]);
     }
 
     /// A sync job ended, such as `finished`, `aborted`, `failed`, `refused`.
     pub fn count_sync_job(&self, organization: &str, outcome: &str) {
-        let labels = SyncJobLabels { organization: organization.to_owned(), outcome: outcome.to_owned() };
-        self.sync_jobs.get_or_create(&labels).inc();
+        self.values.count(&SYNC_JOBS, &[organization, outcome], 1);
     }
 
-    /// Whether the sink starts no sync job of the organization until something is mended or decided.
-    pub fn set_paused(&self, organization: &str, is_paused: bool) {
-        let labels = OrganizationLabels { organization: organization.to_owned() };
-        self.paused.get_or_create(&labels).set(i64::from(is_paused));
+    /// A sync job of the organization took that long.
+    pub fn sync_job_took(&self, organization: &str, duration: Duration) {
+        self.values.observe(&SYNC_JOB_DURATION, &[organization], duration.as_secs_f64());
+    }
+
+    /// What a listing observed is in JupiterOne that long after the listing ended.
+    pub fn observed_to_synced(&self, organization: &str, duration: Duration) {
+        self.values.observe(&OBSERVED_TO_SYNCED, &[organization], duration.as_secs_f64());
+    }
+
+    /// How many revisions of the graph the last finished sync job did not contain.
+    pub fn set_behind(&self, organization: &str, revisions: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "revisions are fewer than 2^52")]
+        self.values.set(&SYNC_BEHIND, &[organization], revisions as f64);
+    }
+
+    /// Which of all its phases the organization's synchronization is in.
+    pub fn set_phase(&self, organization: &str, phase: &str, all: &[&'static str]) {
+        for name in all {
+            self.values.set(&SYNC_PHASE, &[organization, name], f64::from(u8::from(*name == phase)));
+        }
     }
 
     /// What JupiterOne refuses of the organization.
     pub fn set_parked(&self, organization: &str, parked: &[Parked]) {
-        for state in [parked::PARKED, parked::STRIPPED] {
-            let labels = ParkedLabels { organization: organization.to_owned(), state: state.to_owned() };
-            let count = parked.iter().filter(|parked| parked.state == state).count();
-            self.parked.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        for state in ParkedState::ALL {
+            let count = parked.iter().filter(|parked| parked.state == *state).count();
+            self.values.set(&PARKED, &[organization, state.as_str()], number(count));
         }
     }
 
     /// Another process has the organization: how it stands is that process's to show.
-    pub fn forget_organization(&self, organization: &str) {
-        self.paused.remove(&OrganizationLabels { organization: organization.to_owned() });
-        for state in [parked::PARKED, parked::STRIPPED] {
-            let labels = ParkedLabels { organization: organization.to_owned(), state: state.to_owned() };
-            self.parked.remove(&labels);
+    pub fn forget_organization(&self, organization: &str, phases: &[&'static str]) {
+        for phase in phases {
+            self.values.forget(&SYNC_PHASE, &[organization, phase]);
         }
+        for state in ParkedState::ALL {
+            self.values.forget(&PARKED, &[organization, state.as_str()]);
+        }
+        self.values.forget(&SYNC_BEHIND, &[organization]);
     }
 
     /// Another sink took the partition over.
     pub fn count_takeover(&self, partition: i32) {
-        self.takeovers.get_or_create(&PartitionLabels { partition }).inc();
+        self.values.count(&TAKEOVERS, &[&partition.to_string()], 1);
     }
 
     /// A takeover turned out to be none.
     pub fn count_false_takeover(&self, partition: i32) {
-        self.false_takeovers.get_or_create(&PartitionLabels { partition }).inc();
+        self.values.count(&FALSE_TAKEOVERS, &[&partition.to_string()], 1);
     }
 
     /// Dead letters were written.
     pub fn count_dead_letters(&self, partition: i32, count: u64) {
-        self.dead_letters.get_or_create(&PartitionLabels { partition }).inc_by(count);
+        self.values.count(&DEAD_LETTERS, &[&partition.to_string()], count);
     }
 }
 
-fn seconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// What is known of each collection, by organization and collection: an organization may have thousands of workspaces,
-/// so what is shown is put together for each kind of collection.
-#[derive(Debug, Clone)]
-struct ByCollection<T>(Arc<Mutex<BTreeMap<(String, String), T>>>);
-
-impl<T> Default for ByCollection<T> {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
-impl<T: Copy> ByCollection<T> {
-    fn insert(&self, organization: &str, collection: &str, value: T) {
-        self.entries().insert((organization.to_owned(), collection.to_owned()), value);
-    }
-
-    fn remove(&self, organization: &str, collection: &str) {
-        self.entries().remove(&(organization.to_owned(), collection.to_owned()));
-    }
-
-    fn by_kind(&self, join: impl Fn(T, T) -> T) -> BTreeMap<(String, String), T> {
-        let mut joined = BTreeMap::new();
-        for ((organization, collection), value) in self.entries().iter() {
-            let entry = joined.entry((organization.clone(), kind(collection).to_owned()));
-            entry.and_modify(|kept| *kept = join(*kept, *value)).or_insert(*value);
+/// Takes the statistics that librdkafka gave a client.
+pub(crate) fn client_statistics(of: &ClientStatistics, json: &[u8]) {
+    match of.take(json) {
+        Ok((client, [sent, received])) => {
+            CLIENTS.count(&KAFKA_SENT, &[&client], sent);
+            CLIENTS.count(&KAFKA_RECEIVED, &[&client], received);
         }
-        joined
-    }
-
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<(String, String), T>> {
-        // A map is whole between any two calls.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // Another librdkafka than the one that is compiled in cannot be there.
+        Err(error) => debug!(%error, "librdkafka's statistics have another form"),
     }
 }
 
-/// When each collection was last listed whole, shown as an age at the time of the question.
-type LastWhole = ByCollection<SystemTime>;
-/// Since when each collection has not been listed whole, if it is so.
-type NotWhole = ByCollection<Option<SystemTime>>;
-/// How many deletions of each collection are held: left to a person, and rejected.
-type Holds = ByCollection<[usize; 2]>;
+/// A request to an API ended with that status; `None`: without a complete response.
+pub(crate) fn api_request_ended(organization: &str, status: Option<&str>, duration: Duration) {
+    CLIENTS.count(&API_REQUESTS, &[organization, status.unwrap_or("none")], 1);
+    CLIENTS.observe(&API_REQUEST_DURATION, &[organization], duration.as_secs_f64());
+}
 
-impl Collector for LastWhole {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let now = SystemTime::now();
-        let family = encoder.encode_descriptor(
-            "last_whole_listing_age",
-            "Age of the last whole listing, of the oldest workspace's for members",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-        )?;
-        let ages = self.by_kind(Ord::min).into_iter().map(|((organization, collection), ended)| {
-            let labels = [("organization", organization), ("collection", collection)];
-            (labels, now.duration_since(ended).unwrap_or_default().as_secs_f64())
-        });
-        encode_gauges(family, ages)
+/// Its API's counters exist from now on.
+fn expect_api(organization: &str) {
+    for code in ["200", "401", "none"] {
+        CLIENTS.count(&API_REQUESTS, &[organization, code], 0);
+    }
+    CLIENTS.expect(&API_REQUEST_DURATION, &[organization]);
+}
+
+/// A transaction of so many records ended: `committed`, `aborted`, `fenced`, or `failed`.
+pub(crate) fn transaction_ended(outcome: &str, records: u64, duration: Duration) {
+    CLIENTS.observe(&TRANSACTION_DURATION, &[outcome], duration.as_secs_f64());
+    if outcome == "committed" {
+        #[expect(clippy::cast_precision_loss, reason = "records are fewer than 2^52")]
+        CLIENTS.observe(&TRANSACTION_RECORDS, &[], records as f64);
     }
 }
 
-impl Collector for NotWhole {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let family = encoder.encode_descriptor(
-            "not_whole_since",
-            "Since when no listing has been whole, of the first such workspace for members; 0: the newest is whole",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-        )?;
-        let first = |a: Option<SystemTime>, b| a.into_iter().chain(b).min();
-        let times = self.by_kind(first).into_iter().map(|((organization, collection), since)| {
-            let labels = [("organization", organization), ("collection", collection)];
-            let since = since.and_then(|since| since.duration_since(SystemTime::UNIX_EPOCH).ok());
-            (labels, since.unwrap_or_default().as_secs_f64())
-        });
-        encode_gauges(family, times)
-    }
+/// The kinds of collections.
+fn families() -> impl Iterator<Item = &'static str> {
+    Collection::SINGLE.into_iter().map(|single| single.family().name()).chain([MEMBERS])
 }
 
-impl Collector for Holds {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let family = encoder.encode_descriptor(
-            "holds",
-            "Deletions that are held, by state",
-            None,
-            MetricType::Gauge,
-        )?;
-        let sum = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
-        let counts = self.by_kind(sum).into_iter().flat_map(|((organization, collection), counts)| {
-            ["proposed", "rejected"].into_iter().zip(counts).map(move |(state, count)| {
-                let labels = [
-                    ("organization", organization.clone()),
-                    ("collection", collection.clone()),
-                    ("state", state.to_owned()),
-                ];
-                #[expect(clippy::cast_precision_loss, reason = "elements are fewer than 2^52")]
-                (labels, count as f64)
-            })
-        });
-        encode_gauges(family, counts)
-    }
-}
-
-fn encode_gauges<const N: usize>(
-    mut family: MetricEncoder<'_>,
-    gauges: impl Iterator<Item = ([(&'static str, String); N], f64)>,
-) -> Result<(), fmt::Error> {
-    for (labels, value) in gauges {
-        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
-    }
-    Ok(())
-}
-
-/// `members` for `members/<workspace id>`, any other collection as it is.
-fn kind(collection: &str) -> &str {
-    collection.split_once('/').map_or(collection, |(kind, _)| kind)
+#[expect(clippy::cast_precision_loss, reason = "counts are fewer than 2^52")]
+fn number(count: usize) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]

@@ -19,9 +19,9 @@ const HINT: usize = 3;
 const MIN_KEY: usize = 16;
 /// So many digits are not a number at a name's end (count).
 const MIN_DIGITS: usize = 2;
-/// Least secret that the log hides (bytes): a shorter one is no key, and may be a word that the log needs.
+/// Least secret that the log hides (bytes): a shorter one is not a key, and may be a word that the log needs.
 const MIN_REMEMBERED: usize = 12;
-/// What stands in the place of a quoted part.
+/// What is in the place of a quoted part.
 const HIDDEN: &str = "…";
 
 /// The parts of all secrets that the process has read, sorted.
@@ -42,7 +42,7 @@ pub(crate) fn remember(secret: &str) {
     }
 }
 
-/// A text of the log, with `…` in the place of each part of a secret that the process has read.
+/// A string of the log, with `…` in the place of each part of a secret that the process has read.
 pub(crate) fn redact_remembered(text: &str) -> Cow<'_, str> {
     let remembered = REMEMBERED.read().unwrap_or_else(PoisonError::into_inner);
     redact_parts(text, PART, |shown| remembered.binary_search_by(|part| part[..].cmp(shown)).is_ok())
@@ -61,7 +61,7 @@ pub fn redact(text: &str, secret: &str) -> String {
     redact_parts(text, parts.length, |shown| parts.holds(shown)).into_owned()
 }
 
-/// Whether a text that should be a name or a path is likelier a key: it has one of Anthropic's in it, or a word as long
+/// Whether a string that should be a name or a path is likelier a key: it has one of Anthropic's in it, or a word as long
 /// as no person's that has upper case and digits.
 pub(crate) fn looks_like_key(text: &str) -> bool {
     let is_word = |character: char| character.is_ascii_alphanumeric() || "+=-".contains(character);
@@ -136,7 +136,7 @@ fn redact_parts(text: &str, length: usize, is_part: impl Fn(&[u8]) -> bool) -> C
     shown.into()
 }
 
-/// The first run of parts, each of that length, in a text.
+/// The first run of parts, each of that length, in a string.
 fn next_part(text: &[u8], length: usize, is_part: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
     let is_at = |at: usize| length > 0 && text.get(at..at + length).is_some_and(&is_part);
     let start = (0..text.len()).find(|at| is_at(*at))?;

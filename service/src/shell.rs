@@ -1,31 +1,48 @@
 //! Commands that a person is shown, ready to paste.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Who decides, as a shell knows it: `$USER` is not set in a container. A user's name has nothing to quote.
 pub const BY: &str = "--by $(id -un)";
 
 /// This program as it was started, with its configuration: what a command that is shown begins with.
 #[derive(Debug, Clone)]
-pub struct Program(String);
+pub struct Program {
+    path: String,
+    config: Option<PathBuf>,
+}
 
 impl Program {
     /// The running one, with the configuration that it was given.
     pub fn running(config: Option<&Path>) -> Self {
-        let program = std::env::args().next().unwrap_or_default();
-        Self::new(&program, config)
+        Self::new(&std::env::args().next().unwrap_or_default(), config)
     }
 
     /// That one, with this configuration.
-    pub fn new(program: &str, config: Option<&Path>) -> Self {
-        let config = config.map(|file| format!(" --config {}", word(&file.display().to_string())));
-        Self(word(program) + &config.unwrap_or_default())
+    pub fn new(path: &str, config: Option<&Path>) -> Self {
+        Self { path: path.to_owned(), config: config.map(Path::to_owned) }
+    }
+
+    /// Another program of the same folder, with the same configuration. A program that goes by another name than its own
+    /// does not tell where the others are.
+    #[must_use]
+    pub fn beside(&self, own: &str, other: &str) -> Self {
+        let path =
+            self.path.strip_suffix(own).map_or_else(|| other.to_owned(), |start| format!("{start}{other}"));
+        Self { path, config: self.config.clone() }
     }
 
     /// Its command with these arguments; each is taken as it is, so what is not plain goes through [`word`] first.
     pub fn command(&self, arguments: &str) -> String {
-        format!("{} {arguments}", self.0)
+        let config =
+            self.config.as_ref().map(|file| format!(" --config {}", word(&file.display().to_string())));
+        format!("{}{} {arguments}", word(&self.path), config.unwrap_or_default())
     }
+}
+
+/// The text with its commands of `anthropic-graph` as a person can paste them, where that is `program`.
+pub fn pasteable(text: &str, program: &Program) -> String {
+    text.replace("`anthropic-graph ", &format!("`{}", program.command("")))
 }
 
 /// One word of a command line that a shell takes as it is.
@@ -42,13 +59,31 @@ pub fn word(word: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{Program, word};
+    use super::{Program, pasteable, word};
 
     #[test]
     fn a_command_begins_as_the_program_was_started() {
         let program = Program::new("target/release/sink", Some(Path::new("my graph.toml")));
         assert_eq!(program.command("check"), "target/release/sink --config 'my graph.toml' check");
         assert_eq!(Program::new("sink", None).command("check"), "sink check");
+    }
+
+    #[test]
+    fn a_program_shows_another_one_of_its_folder() {
+        let beside =
+            |path: &str| Program::new(path, None).beside("anthropic-graph", "processor").command("check");
+        assert_eq!(beside("target/release/anthropic-graph"), "target/release/processor check");
+        assert_eq!(beside("anthropic-graph"), "processor check");
+        assert_eq!(beside("/usr/bin/graph"), "processor check");
+    }
+
+    #[test]
+    fn a_command_within_a_text_can_be_pasted() {
+        let program = Program::new("target/release/anthropic-graph", Some(Path::new("graph.toml")));
+        assert_eq!(
+            pasteable("paused; run `anthropic-graph sync approve`", &program),
+            "paused; run `target/release/anthropic-graph --config graph.toml sync approve`"
+        );
     }
 
     #[test]

@@ -1,34 +1,59 @@
-//! Logs: to stderr, as text on a terminal and as JSON elsewhere; stdout is for results.
+//! Logs: to stderr, as text on a terminal and as JSON elsewhere. A command logs its warnings as text everywhere, unless
+//! `RUST_LOG` is set. Stdout is for results.
 
 use std::env::VarError;
 use std::io::{self, IsTerminal, Stderr, Write};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+use anstream::{AutoStream, ColorChoice};
 use tracing::{error, warn};
 use tracing_subscriber::EnvFilter;
 
+use crate::progress;
 use crate::redaction::redact_remembered;
 
-/// Where `RUST_LOG` is not set. librdkafka tells of every reconnect; the services say once what it means.
-const DEFAULT_FILTER: &str = "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off";
+/// How much is logged where `RUST_LOG` is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verbosity {
+    /// A service: what happened to which thing.
+    Service,
+    /// A person's command, whose answer is on stdout: warnings and errors.
+    Command,
+}
 
-/// Starts the logs under `RUST_LOG` and has panics logged. A second call changes nothing.
-pub fn init() {
-    let (filter, refused) = filter(std::env::var("RUST_LOG"));
+impl Verbosity {
+    /// librdkafka logs every reconnect; the services say once what it means.
+    fn default_filter(self) -> &'static str {
+        match self {
+            Self::Service => "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off",
+            Self::Command => "warn,librdkafka=error,rdkafka=error,rustls_platform_verifier=off",
+        }
+    }
+}
+
+/// Starts the logs under `RUST_LOG`, lets a command show its progress, and has panics logged. A second call changes nothing.
+pub fn init(verbosity: Verbosity) {
+    let variable = std::env::var("RUST_LOG");
+    let is_brief = verbosity == Verbosity::Command && variable.is_err();
+    let (filter, refused) = filter(variable, verbosity.default_filter());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacted(io::stderr()));
+    if verbosity == Verbosity::Command {
+        progress::show();
+    }
     // An error means that a program that runs several services has started its logs.
-    let _ = if io::stderr().is_terminal() {
-        builder.with_ansi(std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())).try_init()
+    let _ = if io::stderr().is_terminal() || is_brief {
+        let has_colors = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+        builder.with_ansi(has_colors).try_init()
     } else {
         builder.json().flatten_event(true).try_init()
     };
     if refused {
-        warn!("RUST_LOG is no filter; write one such as \"info,producer=debug\"");
+        warn!("RUST_LOG is not a valid filter; use one such as \"info,producer=debug\"");
     }
     panic::set_hook(Box::new(|panic| {
         let (thread, location, message) = describe(panic);
-        error!(thread, location, "panic: {message}");
+        error!(thread, location, "a thread panicked: {message}");
     }));
 }
 
@@ -39,7 +64,7 @@ impl Write for Redacted {
     /// One call is one line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let shown = String::from_utf8_lossy(line);
-        self.0.write_all(redact_remembered(&shown).as_bytes())?;
+        progress::suspend(|| self.0.write_all(redact_remembered(&shown).as_bytes()))?;
         Ok(line.len())
     }
 
@@ -49,8 +74,8 @@ impl Write for Redacted {
 }
 
 /// The filter, and whether the variable was refused.
-fn filter(variable: Result<String, VarError>) -> (EnvFilter, bool) {
-    let default = || EnvFilter::new(DEFAULT_FILTER);
+fn filter(variable: Result<String, VarError>, default: &str) -> (EnvFilter, bool) {
+    let default = || EnvFilter::new(default);
     match variable {
         Ok(text) if text.trim().is_empty() => (default(), false),
         Ok(text) => match EnvFilter::try_new(text) {
@@ -63,7 +88,7 @@ fn filter(variable: Result<String, VarError>) -> (EnvFilter, bool) {
 }
 
 /// Thread, place and message of a panic. A message that was formatted may hold a value from outside, so only one
-/// that stands in the source is shown; the place finds the other.
+/// that is in the source is shown; the place finds the other.
 fn describe(panic: &PanicHookInfo<'_>) -> (String, String, &'static str) {
     let thread = thread::current().name().unwrap_or("unnamed").to_owned();
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -77,18 +102,19 @@ mod tests {
     use std::panic;
     use std::sync::{Arc, Mutex};
 
-    use super::{DEFAULT_FILTER, describe, filter};
+    use super::{Verbosity, describe, filter};
 
     #[test]
-    fn the_filter_is_that_of_rust_log_else_info() {
+    fn the_filter_is_that_of_rust_log_else_the_default() {
+        let default = Verbosity::Service.default_filter();
         let table = [
-            (Err(VarError::NotPresent), DEFAULT_FILTER, false),
-            (Ok(String::new()), DEFAULT_FILTER, false),
+            (Err(VarError::NotPresent), default, false),
+            (Ok(String::new()), default, false),
             (Ok("debug".to_owned()), "debug", false),
-            (Ok("info,producer=loud".to_owned()), DEFAULT_FILTER, true),
+            (Ok("info,producer=loud".to_owned()), default, true),
         ];
         for (variable, expected, expected_refused) in table {
-            let (filter, refused) = filter(variable);
+            let (filter, refused) = filter(variable, default);
             let sorted = |text: &str| {
                 let mut parts: Vec<String> = text.split(',').map(str::to_owned).collect();
                 parts.sort();

@@ -50,9 +50,9 @@ pub struct Wait {
     ends: &'static str,
     began: Instant,
     since: Timestamp,
-    /// When the log last told of it.
+    /// When it was last logged.
     told: Option<Instant>,
-    /// When anything was last told.
+    /// When anything was last logged.
     answered: Option<Instant>,
 }
 

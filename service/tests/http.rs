@@ -1,12 +1,13 @@
 //! The HTTP client and the URLs that it may be given.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener as BlockingListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,7 +15,10 @@ use axum::routing::get;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
-use service::http::{BaseUrl, ClientError, Settings, check_url, client};
+use secrecy::ExposeSecret;
+use service::api::{Api, Failed, Retry};
+use service::config::SecretSource;
+use service::http::{BaseUrl, ClientError, Lost, Settings, check_url, client, exchange};
 use tokio::net::TcpListener;
 
 /// A root made for these tests, whose key is gone; it signed `tls/server.pem` for `localhost` until 2126.
@@ -48,9 +52,9 @@ fn a_base_url_is_https_or_on_loopback() {
                 "would send the key over plain http to another machine; write https://, or set allow_http = true",
             ),
         ),
-        ("ftp://gateway", true, Err("is no https URL; write https://")),
-        ("api.anthropic.com", true, Err("is no URL; write one such as \"https://api.anthropic.com\"")),
-        ("https://", true, Err("is no URL; write one such as \"https://api.anthropic.com\"")),
+        ("ftp://gateway", true, Err("must be an https:// URL")),
+        ("api.anthropic.com", true, Err("must be a URL such as \"https://api.anthropic.com\"")),
+        ("https://", true, Err("must be a URL such as \"https://api.anthropic.com\"")),
         ("https://me:secret@gateway", false, Err("has a user name or password in it; remove them")),
         ("https://gateway/?key=secret", false, Err("has a ? or # part; remove it")),
         (
@@ -146,4 +150,68 @@ fn serve_tls() -> BaseUrl {
         }
     });
     check_url(&base_url, false).expect("https")
+}
+
+#[tokio::test]
+async fn a_response_is_read_up_to_the_bound() {
+    let page = async || "x".repeat(1000);
+    let base_url = serve(Router::new().route("/", get(page))).await;
+    let client = client(settings(&base_url, None)).expect("a client");
+    let read = async |bound| exchange(client.get(base_url.as_str()), bound, "").await;
+    assert_eq!(read(1000).await.expect("a response").body.len(), 1000);
+    let Err(Lost::TooLarge(head, 999)) = read(999).await else {
+        panic!("more was read than the bound allows")
+    };
+    assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0));
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_sent_says_where_it_should_have_gone() {
+    let base_url = check_url("http://127.0.0.1:1", false).expect("loopback");
+    let client = client(settings(&base_url, None)).expect("a client");
+    let lost = exchange(client.get(base_url.as_str()), 1, "").await.expect_err("nobody listens");
+    assert!(lost.is_unsent());
+    assert!(lost.to_string().starts_with("cannot be reached at 127.0.0.1:1: Connection refused"), "{lost}");
+    let request = client.get(base_url.as_str()).bearer_auth("a\nkey");
+    let lost = exchange(request, 1, "a\nkey").await.expect_err("no header");
+    assert!(matches!(lost, Lost::InvalidKey), "{lost}");
+}
+
+/// An API whose requests are tried three times.
+fn api(source: SecretSource) -> Api {
+    let retry = Retry { tries: 3, first: Duration::from_millis(1), longest: Duration::from_millis(20) };
+    let key = source.resolve(&BTreeMap::new()).expect("a key");
+    Api::new("nimbus", key, source, Arc::default(), retry)
+}
+
+#[tokio::test]
+async fn a_request_is_retried_within_the_bounds() {
+    let api = api(SecretSource::Text("a key".into()));
+    let again = |after| Failed::Again { error: "busy", after, request_id: None };
+    let mut tries = api.tries("/users");
+    let started = Instant::now();
+    assert_eq!(tries.next(again(Some(Duration::MAX))).await, Ok(()), "a pause is cut to the longest");
+    assert!(started.elapsed() >= Duration::from_millis(20));
+    assert_eq!(tries.next(again(None)).await, Ok(()));
+    assert_eq!(tries.next(again(None)).await, Err("busy"));
+    assert_eq!(tries.tried(), 3);
+    assert_eq!(api.tries("/users").next(Failed::Final("refused")).await, Err("refused"));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_read_again_once_if_it_has_a_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("key");
+    fs::write(&file, "first").expect("written");
+    let rotated = api(SecretSource::File(file.clone()));
+    fs::write(&file, "second").expect("written");
+    let mut tries = rotated.tries("/users");
+    assert_eq!(rotated.key().expose_secret(), "first");
+    assert_eq!(tries.next(Failed::Key("401")).await, Ok(()));
+    assert_eq!(rotated.key().expose_secret(), "second");
+    assert_eq!(tries.next(Failed::Key("401")).await, Err("401"));
+    fs::remove_file(&file).expect("removed");
+    assert_eq!(rotated.tries("/users").next(Failed::Key("401")).await, Err("401"));
+    let given = api(SecretSource::Text("a key".into()));
+    assert_eq!(given.tries("/users").next(Failed::Key("401")).await, Err("401"));
 }

@@ -1,5 +1,7 @@
 //! How a process that runs under the main wrapper ends: this program starts itself, so it has no test harness.
 
+#[cfg(feature = "tls")]
+use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -9,9 +11,16 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
+#[cfg(feature = "tls")]
+use rdkafka::{ClientConfig, consumer::BaseConsumer};
+use service::Verbosity;
 use service::config::Errors;
+#[cfg(feature = "tls")]
+use service::config::{GroupProtocol, Kafka, SecretOrText};
 use service::exit::{Outcome, UsageError};
 use service::http::{self, Settings, check_url};
+#[cfg(feature = "tls")]
+use service::kafka::client_config;
 use service::shutdown::shutdown_signal;
 
 /// Set for the process that is started: it runs under the wrapper and does what its argument says.
@@ -23,21 +32,35 @@ struct Arguments {
     act: String,
 }
 
+impl Arguments {
+    fn verbosity(&self) -> Verbosity {
+        if self.act.starts_with("quiet") { Verbosity::Command } else { Verbosity::Service }
+    }
+}
+
 fn main() -> ExitCode {
     if env::var_os(STARTED).is_some() {
-        return service::run_main("sink", act);
+        return service::run_main("sink", Arguments::verbosity, act);
     }
     each_ending_has_its_exit_code_and_last_line();
     the_log_is_json_on_stderr_and_begins_with_the_version();
+    a_command_logs_nothing_but_warnings_as_text();
+    the_long_version_names_the_commit_and_librdkafka();
     a_panic_is_logged_without_its_values();
     loopback_needs_neither_certificates_nor_a_proxy();
     the_first_signal_ends_in_order_and_the_second_at_once();
+    #[cfg(feature = "tls")]
+    a_client_with_tls_that_still_closes_is_no_crash();
     ExitCode::SUCCESS
 }
 
 async fn act(arguments: Arguments) -> anyhow::Result<Outcome> {
     match arguments.act.as_str() {
-        "done" => Ok(Outcome::Done),
+        "done" | "quiet" => Ok(Outcome::Done),
+        "quiet-warning" => {
+            tracing::warn!(partition = 3, "a warning");
+            Ok(Outcome::Done)
+        }
         "check" => Ok(Outcome::Failed),
         "incomplete" => Ok(Outcome::Incomplete("incomplete: nimbus users (403)".to_owned())),
         "usage" => {
@@ -53,10 +76,20 @@ async fn act(arguments: Arguments) -> anyhow::Result<Outcome> {
         "run" | "hang" => {
             let shutdown = shutdown_signal()?;
             tracing::info!("ready");
-            shutdown.requested().await;
+            shutdown.cancelled().await;
             if arguments.act == "hang" {
                 std::future::pending::<()>().await;
             }
+            Ok(Outcome::Done)
+        }
+        #[cfg(feature = "tls")]
+        "tls" => {
+            // As the admin client, whose close is not awaited.
+            for _ in 0..4 {
+                let encrypted = client_with_tls()?;
+                thread::spawn(move || drop(encrypted.create::<BaseConsumer>()));
+            }
+            thread::sleep(Duration::from_millis(5));
             Ok(Outcome::Done)
         }
         url => {
@@ -68,6 +101,21 @@ async fn act(arguments: Arguments) -> anyhow::Result<Outcome> {
             Ok(Outcome::Done)
         }
     }
+}
+
+/// The configuration of a client that needs OpenSSL.
+#[cfg(feature = "tls")]
+fn client_with_tls() -> anyhow::Result<ClientConfig> {
+    let kafka = Kafka {
+        bootstrap_servers: "127.0.0.1:1".to_owned(),
+        topic_prefix: "anthropic".to_owned(),
+        partitions: 1,
+        replication_factor: 1,
+        create_topics: false,
+        group_protocol: GroupProtocol::Classic,
+        properties: [("security.protocol".to_owned(), SecretOrText::Text("SSL".to_owned()))].into(),
+    };
+    Ok(client_config(&kafka, &BTreeMap::new())?)
 }
 
 fn command(act: &str) -> Command {
@@ -112,9 +160,31 @@ fn each_ending_has_its_exit_code_and_last_line() {
 fn the_log_is_json_on_stderr_and_begins_with_the_version() {
     let (_, lines) = ended("done");
     let line: serde_json::Value = serde_json::from_str(&lines[0]).expect("JSON");
-    assert_eq!(line["message"], "sink starts");
+    assert_eq!(line["message"], concat!("started sink ", env!("CARGO_PKG_VERSION")));
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
+    assert!(line["commit"].is_string(), "{line}");
     assert_eq!(lines.len(), 1, "{lines:#?}");
+}
+
+fn a_command_logs_nothing_but_warnings_as_text() {
+    assert_eq!(ended("quiet"), (0, Vec::new()));
+    let (_, lines) = ended("quiet-warning");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("WARN") && lines[0].ends_with("a warning partition=3"), "{lines:#?}");
+    assert!(!lines[0].contains('\u{1b}'), "no colors where stderr is not a terminal: {lines:?}");
+}
+
+fn the_long_version_names_the_commit_and_librdkafka() {
+    let printed = |option| {
+        let output = command(option).output().expect("an end");
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]), "{option}");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert_eq!(printed("-V").lines().count(), 1);
+    let long = printed("--version");
+    for line in ["\ncommit: ", "\nlibrdkafka: ", "\nlibrdkafka features: "] {
+        assert!(long.contains(line), "{line:?} is not in {long}");
+    }
 }
 
 fn a_panic_is_logged_without_its_values() {
@@ -131,7 +201,7 @@ fn loopback_needs_neither_certificates_nor_a_proxy() {
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let mut command = command(&url);
     command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
-    // Nothing listens on port 1: whoever asks the proxy fails.
+    // Nothing listens on port 1: a request to the proxy fails.
     command.env("HTTP_PROXY", "http://127.0.0.1:1").env("http_proxy", "http://127.0.0.1:1");
     let child = command.spawn().expect("a process");
     thread::spawn(move || {
@@ -167,5 +237,13 @@ fn the_first_signal_ends_in_order_and_the_second_at_once() {
         let mut rest = String::new();
         log.read_to_string(&mut rest).expect("a log");
         assert_eq!(child.wait().expect("an end").code(), Some(code), "{act} {signals:?}: {rest}");
+    }
+}
+
+/// OpenSSL frees what its threads still use where it is left to clean up at the end of the process.
+#[cfg(feature = "tls")]
+fn a_client_with_tls_that_still_closes_is_no_crash() {
+    for _ in 0..50 {
+        assert_eq!(ended("tls").0, 0);
     }
 }

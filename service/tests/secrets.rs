@@ -58,7 +58,7 @@ fn what_a_service_lacks_is_reported_together() {
     );
     assert_eq!(
         config("kafka.bootstrap_servers = \"b:9092\"").admin_keys(&nothing).unwrap_err().to_string(),
-        "organizations: there is none; begin one with [[organizations]], or set \
+        "organizations: is missing; add [[organizations]], or set \
          ANTHROPIC_GRAPH__ORGANIZATIONS__NAME__API_KEY"
     );
 }
@@ -68,7 +68,7 @@ fn two_organizations_with_the_same_key_in_two_places_are_refused() {
     let environment = environment(&[("NIMBUS_ADMIN_KEY", "same"), ("STRATUS_ADMIN_KEY", "same\n")]);
     assert_eq!(
         config(BOTH).admin_keys(&environment).unwrap_err().to_string(),
-        "organizations.stratus.api_key: is the same key as that of nimbus; one key is one organization's"
+        "organizations.stratus.api_key: is the same key as that of nimbus; each organization needs its own key"
     );
 }
 
@@ -77,8 +77,8 @@ fn a_key_with_something_else_around_it_is_refused() {
     let environment = environment(&[("NIMBUS_ADMIN_KEY", "KEY=a b"), ("STRATUS_ADMIN_KEY", "b")]);
     assert_eq!(
         config(BOTH).admin_keys(&environment).unwrap_err().to_string(),
-        "organizations.nimbus.api_key: is no key, for it has white space or other signs within; give the key and \
-         nothing else"
+        "organizations.nimbus.api_key: is not a valid key: it contains white space or other characters; enter only the \
+         key"
     );
 }
 

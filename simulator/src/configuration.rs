@@ -1,4 +1,4 @@
-//! The services' configuration for the two ends, with the keys in files beside it.
+//! The services' configuration for the two ends, with the keys in files next to it.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;

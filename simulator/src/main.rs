@@ -1,4 +1,4 @@
-//! The simulator binary: both ends, until it is told to stop.
+//! The simulator binary: both ends, until it is stopped.
 
 mod configuration;
 
@@ -26,7 +26,7 @@ struct Arguments {
     /// Members at the start.
     #[arg(long, default_value_t = 40, value_name = "N")]
     users: usize,
-    /// Workspaces at the start, beside the default one.
+    /// Workspaces at the start, in addition to the default one.
     #[arg(long, default_value_t = 8, value_name = "N")]
     workspaces: usize,
     /// API keys at the start.
@@ -50,7 +50,7 @@ struct Arguments {
     /// Let something happen in the organization every PERIOD, such as `2s`.
     #[arg(long, value_parser = period, value_name = "PERIOD")]
     live: Option<Duration>,
-    /// Write a configuration for the services, with key files beside it.
+    /// Write a configuration for the services, with key files next to it.
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
     /// The broker that the written configuration names.
@@ -74,7 +74,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // Before anything is announced: whoever reads the announcement may already send the signal.
+    // Before anything is announced: a reader of the announcement may already send the signal.
     let mut interrupt = signal(SignalKind::interrupt()).context("failed to listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("failed to listen for SIGTERM")?;
     let anthropic = anthropic::start(settings(&arguments), arguments.anthropic_listen).await?;
@@ -106,6 +106,7 @@ fn settings(arguments: &Arguments) -> anthropic::Settings {
             Behaviour::Rejected => IncludeDefault::Rejected,
         }),
         enforce_rate_limit: arguments.enforce_rate_limit,
+        vanishing: false,
         ..anthropic::Settings::default()
     }
 }
@@ -116,13 +117,15 @@ fn announce(anthropic: &Anthropic, jupiterone: &JupiterOne) -> io::Result<()> {
     writeln!(out, "anthropic  {}", anthropic.url())?;
     writeln!(out, "  admin key     {}", anthropic.admin_key())?;
     writeln!(out, "  organization  {}", anthropic.organization_id())?;
+    writeln!(out, "  to look at    {}/_simulator/organization", anthropic.url())?;
     writeln!(out, "jupiterone {}", jupiterone.url())?;
     writeln!(out, "  account       {}", jupiterone.account_id())?;
     writeln!(out, "  api key       {}", jupiterone.api_key())?;
+    writeln!(out, "  to look at    {}/_simulator/graph", jupiterone.url())?;
     out.flush()
 }
 
-/// Lives a step a period, for ever.
+/// Lives a step a period, forever.
 async fn live(anthropic: &Anthropic, period: Option<Duration>) {
     let Some(period) = period else { return std::future::pending().await };
     let mut ticks = tokio::time::interval(period);

@@ -14,19 +14,19 @@ use crate::anthropic::{Actor, ApiKey, ArchivedMembers, IncludeDefault, Truth, Us
 /// Differences that [`compare`] lists; more of them say nothing new.
 const DIFFERENCES: usize = 50;
 
-/// What the graph depends on beside the truth.
+/// What the graph depends on besides the simulated organization.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// The value of `tag.AccountName`; `None`: the tag is off.
     pub account_name: Option<String>,
+    /// Whether API keys have the class NHI too.
+    pub nhi_class: bool,
 }
 
 /// Elements by `_key`, with all their properties.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
-    /// Entities as uploaded.
     pub entities: BTreeMap<String, Map<String, Value>>,
-    /// Relationships as uploaded.
     pub relationships: BTreeMap<String, Map<String, Value>>,
 }
 
@@ -50,13 +50,19 @@ impl Graph {
 /// The graph of this organization. Withheld relationships are not in it.
 ///
 /// An archived workspace whose members the API does not list ([`ArchivedMembers`] other than `Last`) has none here:
-/// what a graph kept from before the archiving cannot be told from the truth.
+/// the simulated organization does not say what a graph kept from before the archiving.
 pub fn expected(truth: &Truth, options: &Options) -> Graph {
     let workspaces = truth.workspaces.values().filter(|workspace| is_listed(truth, workspace));
     let mut entities = vec![account(truth)];
     entities.extend(truth.users.values().map(user));
     entities.extend(workspaces.map(|listed| workspace(truth.switches.generation, listed)));
-    entities.extend(truth.api_keys.values().map(|key| api_key(truth, key)));
+    entities.extend(truth.api_keys.values().map(|key| {
+        let mut entity = api_key(truth, key);
+        if options.nhi_class {
+            put_nhi(truth, key, &mut entity);
+        }
+        entity
+    }));
     if let Some(name) = &options.account_name {
         for entity in &mut entities {
             entity.insert("tag.AccountName".to_owned(), json!(name));
@@ -197,7 +203,7 @@ fn workspace(generation: u8, workspace: &Workspace) -> Map<String, Value> {
     entity
 }
 
-/// In byte order, those names first that need no change: whoever comes first keeps the property.
+/// In byte order, names that need no change first: the first one keeps the property.
 fn put_tags(entity: &mut Map<String, Value>, tags: &BTreeMap<String, String>) {
     let mut wanted: Vec<(bool, &String, String)> =
         tags.keys().map(|name| (tag_name(name) != *name, name, tag_name(name))).collect();
@@ -237,6 +243,29 @@ fn api_key(truth: &Truth, key: &ApiKey) -> Map<String, Value> {
     };
     put(&mut entity, "workspaceId", workspace);
     entity
+}
+
+/// What an API key has as an identity that is not a person.
+fn put_nhi(truth: &Truth, key: &ApiKey, entity: &mut Map<String, Value>) {
+    entity.insert("_class".to_owned(), json!(["AccessKey", "NHI"]));
+    entity.insert("nhiType".to_owned(), json!("api_key"));
+    entity.insert("isAi".to_owned(), json!(true));
+    entity.insert("aiConfidence".to_owned(), json!("confirmed"));
+    entity.insert("aiPlatform".to_owned(), json!("anthropic"));
+    let principal = key.principal.clone().filter(|_| truth.switches.generation >= 2);
+    let person = [principal, creator(truth, key)].into_iter().flatten().find(|actor| actor.kind == "user");
+    let member = person.as_ref().and_then(|actor| truth.users.get(&actor.id));
+    let status = match (&person, member) {
+        (None, _) => "unassigned",
+        (Some(_), None) => "orphaned",
+        (Some(_), Some(_)) => "assigned",
+    };
+    entity.insert("nhiOwnerStatus".to_owned(), json!(status));
+    if let Some(member) = member {
+        let member = user(member);
+        let owner = member["email"].as_array().map_or(&member["name"], |email| &email[0]);
+        entity.insert("owner".to_owned(), owner.clone());
+    }
 }
 
 /// Generation 1 named a former member where nobody is recorded.

@@ -1,17 +1,17 @@
-//! `sink approve`: shows what a sync job would delete, and allows it. The job itself is the sink's.
+//! `anthropic-graph sync approve`: shows what a sync job would delete, and allows it. The job itself is the sink's.
 
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use schemas::sync::{Approval, Finished, Sync, found};
-use service::answer;
-use service::config::Config;
-use service::exit::{Outcome, UsageError, filled};
-use service::kafka::settle;
+use schemas::sync::{self, Approval, Finished, Sync};
+use service::config::{Config, is_asked_for};
+use service::exit::{Outcome, filled};
+use service::kafka::wait_for_commits;
 use service::shell::{self, Program};
+use service::startup::Options;
+use service::stdout;
 
 use crate::configured::{self, Configured};
-use crate::options::Options;
 use crate::organization::Organization;
 use crate::run::{self};
 use crate::setup::Setup;
@@ -22,15 +22,13 @@ use graph::plan;
 /// What a person allows.
 #[derive(Debug, Clone)]
 pub struct Approve {
-    /// The organization's name.
+    /// The organization's name or ID.
     pub organization: String,
     /// Of the graph that they saw; without one, it is only shown what a sync job would delete.
     pub revision: Option<i64>,
     /// Whether the target may be taken from the organization that it holds.
     pub takes_target: bool,
-    /// Who.
     pub by: Option<String>,
-    /// Why.
     pub why: Option<String>,
     /// For the command that is shown.
     pub program: Program,
@@ -39,7 +37,6 @@ pub struct Approve {
 /// An organization as the topics have it.
 struct Found {
     partition: i32,
-    /// What JupiterOne holds.
     sync: Sync,
     /// What a job would allow itself with the approval.
     seen: Approval,
@@ -47,8 +44,8 @@ struct Found {
     holder: Option<String>,
 }
 
-/// Shows on stdout what a sync job of the organization would delete, or records that it may: no more than is shown,
-/// and against the same finished job only. A sink that runs beside it takes its partition back and goes on.
+/// Shows on stdout what a sync job of the organization would delete, or records that it may: only what is shown, and
+/// only against the same finished job. A running sink takes its partition back and continues.
 pub async fn approve(config: Config, mut approve: Approve, options: Options) -> anyhow::Result<Outcome> {
     approve.by = approve.by.map(|by| filled("--by", by)).transpose()?;
     let setup = run::set_up_to_decide(&config, &options).await?;
@@ -56,42 +53,42 @@ pub async fn approve(config: Config, mut approve: Approve, options: Options) -> 
 }
 
 fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
-    let name = &approve.organization;
-    let names: Vec<&str> = setup.configured.iter().map(|configured| configured.name.as_str()).collect();
-    if !names.contains(&name.as_str()) {
-        let known = names.join(", ");
-        return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
-    }
     let Some(found) = find(setup, approve)? else {
-        bail!("the graph topic knows nothing of the organization {name} yet")
+        let name = &approve.organization;
+        configured::check_asked(&setup.configured, name)?;
+        bail!("the graph topic does not contain the organization {name} yet")
     };
     show(&found, approve)?;
     let Some(revision) = approve.revision else { return Ok(Outcome::Done) };
     if revision != found.seen.revision {
         bail!(
-            "the graph is at revision {} by now and not at {revision}; look again at what a sync job would delete",
+            "the graph is now at revision {}, not {revision}; run the command again without --revision to see \
+             what a sync job would delete",
             found.seen.revision
         );
     }
     if let Some(holder) = found.holder.as_ref().filter(|_| !approve.takes_target) {
         bail!(
-            "the target {} holds the organization {holder}, of which a sync job would delete everything; add \
-             --take-target if that is right",
+            "the target {} holds the organization {holder}, and a sync job would delete all of it; if that is \
+             right, add --take-target",
             found.sync.target
         );
     }
     record(setup, found)?;
-    answer::print([format!("approved: the next sync job of revision {revision} may delete that")])
+    stdout::print([format!("approved: the next sync job of revision {revision} may delete these objects")])
 }
 
 fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> {
     for partition in 0..setup.partitions {
-        settle(&setup.kafka, &setup.graph_topic, partition)?;
+        wait_for_commits(&setup.kafka, &setup.graph_topic, partition)?;
         let (_, states) = task::restored(setup, partition)?;
         for (id, state) in states.iter() {
             let configured =
                 task::name_of(state).and_then(|name| configured::matching(&setup.configured, id, name));
-            let Some(configured) = configured.filter(|it| it.name == approve.organization) else { continue };
+            let asked = Some(approve.organization.as_str());
+            let Some(configured) = configured.filter(|it| is_asked_for(asked, &it.name, Some(id))) else {
+                continue;
+            };
             let sync = record_of(setup, partition, configured, id)?;
             let holder = setup.targets.other_holder(configured, id);
             let finished = sync.finished.as_ref().filter(|_| holder.is_none());
@@ -113,8 +110,8 @@ fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> 
 fn record_of(setup: &Setup, partition: i32, configured: &Arc<Configured>, id: &str) -> anyhow::Result<Sync> {
     let records = sync_topic::read(&setup.kafka, &setup.group_id, &setup.sync_topic, [partition])
         .context("failed to read the sync topic")?;
-    let record = configured.record(&records, id).cloned();
-    Ok(Organization::new(Arc::clone(configured), id, record).sync)
+    let record = configured.record(&records, id);
+    Ok(Organization::new(Arc::clone(configured), id, record, None).sync)
 }
 
 fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
@@ -123,13 +120,19 @@ fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
     let mut lines = Vec::new();
     match (&sync.finished, holder) {
         (_, Some(holder)) => lines.push(format!(
-            "{name}: its target {} holds the organization {holder}; a sync job of revision {revision} deletes all of that",
+            "{name}: its target {} holds the organization {holder}; a sync job of revision {revision} deletes \
+             all of it",
             sync.target
         )),
         (None, None) => lines.push(format!(
-            "{name}: no sync job of the target {} is known{}; one of revision {revision} deletes whatever else is there",
+            "{name}: no sync job of the target {} is recorded{}; a sync job of revision {revision} deletes \
+             everything else that is there",
             sync.target,
-            if sync.found.as_deref() == Some(found::OBJECTS) { ", and it held the organization" } else { "" }
+            if sync.found == Some(sync::Found::Objects) {
+                ", and the target already contained this organization"
+            } else {
+                ""
+            }
         )),
         (Some(finished), None) => {
             lines.push(format!(
@@ -149,10 +152,10 @@ fn show(found: &Found, approve: &Approve) -> anyhow::Result<()> {
     } else if approve.revision.is_none() {
         let take = if holder.is_some() { " --take-target" } else { "" };
         let (name, by, program) = (shell::word(name), shell::BY, &approve.program);
-        let command = format!("approve --organization {name} --revision {revision} {by}{take}");
+        let command = format!("sync approve --organization {name} --revision {revision} {by}{take}");
         lines.push(format!("to allow it: {}", program.command(&command)));
     }
-    answer::print(lines)?;
+    stdout::print(lines)?;
     Ok(())
 }
 
@@ -171,7 +174,10 @@ fn record(setup: &Setup, found: Found) -> anyhow::Result<()> {
 fn approved(sync: Sync, written: Option<Sync>, seen: Approval) -> anyhow::Result<Sync> {
     let sync = match written {
         Some(written) if written.finished != sync.finished => {
-            bail!("a sync job finished meanwhile; look again at what the next one would delete")
+            bail!(
+                "a sync job finished meanwhile; run the command again without --revision to see what the \
+                   next one would delete"
+            )
         }
         Some(written) => Sync { organization_name: sync.organization_name, ..written },
         None => sync,
@@ -214,6 +220,6 @@ mod tests {
     fn an_approval_is_refused_where_a_job_finished_since() {
         let written = Sync { finished: Some(Finished::default()), ..Sync::default() };
         let error = approved(Sync::default(), Some(written), seen()).expect_err("it was not seen");
-        assert!(error.to_string().contains("look again"), "{error}");
+        assert!(error.to_string().contains("run the command again"), "{error}");
     }
 }

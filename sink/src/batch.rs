@@ -1,11 +1,13 @@
-//! The bodies of an upload, bounded in bytes. Pure.
+//! The bodies of an upload, bounded in bytes: each is made from encoded elements when it is to be sent.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{collections::BTreeMap, io::Write as _};
 
-use graph::jupiterone;
-use schemas::element::Element;
-use schemas::sync::{Parked, parked};
-use serde_json::{Map, Value};
+use flate2::{Compression, write::GzEncoder};
+use graph::jupiterone::{self, Members, Owner};
+use schemas::encoded::EncodedElement;
+use schemas::sync::{Parked, ParkedState};
 
 /// Largest body (bytes, uncompressed): what JupiterOne's own uploader sends at most. Its gateway refuses 6,291,456.
 pub(crate) const MAX_BODY_BYTES: usize = 5_000_000;
@@ -27,15 +29,6 @@ impl Kind {
             Self::Relationships => "relationships",
         }
     }
-
-    fn of(element: &Element) -> Self {
-        if element.is_relationship() { Self::Relationships } else { Self::Entities }
-    }
-
-    /// Bytes of a body without its objects.
-    fn frame(self) -> usize {
-        self.name().len() + r#"{"":[]}"#.len()
-    }
 }
 
 /// What JupiterOne needs of an object; the rest may be what it refuses.
@@ -44,71 +37,58 @@ const REQUIRED: [&str; 6] = ["_key", "_type", "_class", "displayName", "_fromEnt
 /// One object of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
-    /// Its `_key`.
-    pub(crate) key: String,
-    /// Its `_type`.
-    pub(crate) kind: String,
-    /// Of the element.
-    pub(crate) digest: String,
-    /// All of it, as JSON.
-    pub(crate) json: String,
+    pub(crate) element: EncodedElement,
+    /// Of an API key that has the class NHI too.
+    owner: Option<Owner>,
+    /// Whether it has its required properties only.
+    is_stripped: bool,
 }
 
 impl Object {
-    fn of(element: &Element, is_stripped: bool) -> Self {
-        let mut properties = jupiterone::properties(element);
-        if is_stripped {
-            strip(&mut properties);
-        }
-        Self {
-            key: element.key.clone(),
-            kind: element.kind.clone(),
-            digest: element.digest.clone(),
-            json: Value::Object(properties).to_string(),
-        }
+    /// Appends all of it, as JSON.
+    fn write(&self, json: &mut Vec<u8>) {
+        let is_stripped = self.is_stripped;
+        let is_wanted = |name: &str| !is_stripped || REQUIRED.contains(&name);
+        jupiterone::write(&self.element.decode(), self.owner.as_ref(), is_wanted, json);
     }
 
-    /// The same with its required properties only; `None` where it has no others.
+    /// The same with its required properties only, of its first class; `None` where it has no others.
     pub(crate) fn stripped(&self) -> Option<Self> {
-        let mut properties: Map<String, Value> = serde_json::from_str(&self.json).unwrap_or_default();
-        strip(&mut properties);
-        let json = Value::Object(properties).to_string();
-        (json != self.json).then(|| Self { json, ..self.clone() })
+        let stripped = Self { element: self.element.clone(), owner: None, is_stripped: true };
+        let [mut whole, mut required] = [Vec::new(), Vec::new()];
+        self.write(&mut whole);
+        stripped.write(&mut required);
+        (required != whole).then_some(stripped)
     }
 }
 
-fn strip(properties: &mut Map<String, Value>) {
-    properties.retain(|name, _| REQUIRED.contains(&name.as_str()));
-}
-
-/// The objects of one request.
+/// The objects of one request, and its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// Which of the two.
     pub(crate) kind: Kind,
     /// At least one.
     pub(crate) objects: Vec<Object>,
+    /// The body before it was compressed (bytes).
+    pub(crate) body_bytes: usize,
+    gzip: Vec<u8>,
 }
 
 impl Batch {
-    /// The body, uncompressed.
-    pub(crate) fn body(&self) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.body_bytes());
-        body.extend_from_slice(format!("{{\"{}\":[", self.kind.name()).as_bytes());
-        for (position, object) in self.objects.iter().enumerate() {
-            if position > 0 {
-                body.push(b',');
-            }
-            body.extend_from_slice(object.json.as_bytes());
+    /// Of these objects, however large they are.
+    pub(crate) fn of(kind: Kind, objects: Vec<Object>) -> Self {
+        let (mut filling, mut json) = (Filling::new(kind), Vec::new());
+        for object in objects {
+            json.clear();
+            object.write(&mut json);
+            filling.add(object, &json);
         }
-        body.extend_from_slice(b"]}");
-        body
+        filling.end()
     }
 
-    /// The body's length (bytes).
-    pub(crate) fn body_bytes(&self) -> usize {
-        let commas = self.objects.len().saturating_sub(1);
-        self.kind.frame() + commas + self.objects.iter().map(|object| object.json.len()).sum::<usize>()
+    /// The body, compressed with gzip.
+    pub(crate) fn gzip(&self) -> &[u8] {
+        &self.gzip
     }
 
     /// Two halves, the first not smaller; itself where there is only one object.
@@ -117,83 +97,225 @@ impl Batch {
             return Err(self);
         }
         let second = self.objects.split_off(self.objects.len().div_ceil(2));
-        let kind = self.kind;
-        Ok((self, Self { kind, objects: second }))
+        Ok((Self::of(self.kind, self.objects), Self::of(self.kind, second)))
     }
 }
 
-/// What is to be uploaded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Load {
-    /// Within the bound.
-    pub(crate) batches: Vec<Batch>,
-    /// Batches of one object each that alone is over it.
-    pub(crate) too_large: Vec<Batch>,
-    /// Which relationships each entity is an end of, by its key: their numbers in the load.
-    pub(crate) relationships: BTreeMap<String, Vec<u32>>,
-}
+/// What is to be uploaded: the snapshot of a graph. A clone shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Load(Arc<Snapshot>);
 
-/// The elements as batches of at most `max_bytes` each, entities and relationships apart, in the elements' order;
-/// those that JupiterOne refused are stripped or left out, as they were.
-pub(crate) fn load<'a>(
-    elements: impl Iterator<Item = &'a Element>,
-    refused: &[Parked],
+#[derive(Debug)]
+struct Snapshot {
+    entities: Vec<EncodedElement>,
+    relationships: Vec<EncodedElement>,
+    refused: BTreeMap<String, ParkedState>,
+    /// Who may own the API keys, if these have the class NHI too.
+    members: Option<Members>,
     max_bytes: usize,
-) -> Load {
-    let refused: BTreeMap<&str, &str> =
-        refused.iter().map(|refused| (refused.element_key.as_str(), refused.state.as_str())).collect();
-    let mut load = Load::default();
-    let mut open = [Filling::new(Kind::Entities), Filling::new(Kind::Relationships)];
-    for (number, element) in (0_u32..).zip(elements) {
-        let state = refused.get(element.key.as_str()).copied();
-        if state == Some(parked::PARKED) {
-            continue;
-        }
-        for end in element.ends() {
-            load.relationships.entry(end.to_owned()).or_default().push(number);
-        }
-        let object = Object::of(element, state.is_some());
-        let filling = match Kind::of(element) {
-            Kind::Entities => &mut open[0],
-            Kind::Relationships => &mut open[1],
-        };
-        let alone = Batch { kind: filling.batch.kind, objects: vec![object] };
-        if alone.body_bytes() > max_bytes {
-            load.too_large.push(alone);
-        } else {
-            load.batches
-                .extend(alone.objects.into_iter().filter_map(|object| filling.add(object, max_bytes)));
-        }
-    }
-    load.batches.extend(open.into_iter().filter_map(Filling::end));
-    load
+    /// All that are uploaded (count).
+    objects: usize,
+    /// Those whose upload is done, or refused for good (count).
+    done: AtomicUsize,
 }
 
+impl Snapshot {
+    /// What became of an element that JupiterOne refused.
+    fn refused(&self, element: &EncodedElement) -> Option<&ParkedState> {
+        if self.refused.is_empty() { None } else { self.refused.get(element.key()) }
+    }
+}
+
+/// How much of a load is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Objects whose upload is done, or refused for good (count).
+    pub(crate) done: usize,
+    /// All objects (count).
+    pub(crate) objects: usize,
+}
+
+impl Load {
+    /// These elements, in bodies of at most so many bytes. Those that JupiterOne refused are stripped or left out, as
+    /// they were. With members, API keys have the class NHI too.
+    pub(crate) fn new<'a>(
+        elements: impl Iterator<Item = &'a EncodedElement>,
+        refused: &[Parked],
+        members: Option<Members>,
+        max_bytes: usize,
+    ) -> Self {
+        let refused = refused.iter().map(|it| (it.element_key.clone(), it.state.clone())).collect();
+        let (relationships, entities) = elements.cloned().partition(EncodedElement::is_relationship);
+        let done = AtomicUsize::new(0);
+        let mut snapshot =
+            Snapshot { entities, relationships, refused, members, max_bytes, objects: 0, done };
+        let all = snapshot.entities.iter().chain(&snapshot.relationships);
+        let left_out = all.filter(|element| snapshot.refused(element) == Some(&ParkedState::Parked)).count();
+        snapshot.objects = snapshot.entities.len() + snapshot.relationships.len() - left_out;
+        Self(Arc::new(snapshot))
+    }
+
+    /// Counts objects that are uploaded, or refused for good.
+    pub(crate) fn count_done(&self, objects: usize) {
+        self.0.done.fetch_add(objects, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { done: self.0.done.load(Ordering::Relaxed), objects: self.0.objects }
+    }
+
+    /// The bodies, one after the other: the entities' first, each kind in the elements' order.
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            load: self.clone(),
+            next: 0,
+            open: Filling::new(Kind::Entities),
+            json: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    /// How many of its relationships have one of these ends.
+    pub(crate) fn relationships_of(&self, keys: &[&str]) -> usize {
+        if keys.is_empty() {
+            return 0;
+        }
+        let objects = self.0.relationships.iter().filter(|element| self.object(element).is_some());
+        objects.filter(|element| element.ends().any(|end| keys.contains(&end))).count()
+    }
+
+    fn elements(&self, kind: Kind) -> &[EncodedElement] {
+        match kind {
+            Kind::Entities => &self.0.entities,
+            Kind::Relationships => &self.0.relationships,
+        }
+    }
+
+    /// The element as it is uploaded, unless it is left out.
+    fn object(&self, element: &EncodedElement) -> Option<Object> {
+        match self.0.refused(element) {
+            Some(ParkedState::Parked) => None,
+            refused => {
+                let is_stripped = refused.is_some();
+                let members = self.0.members.as_ref().filter(|_| !is_stripped);
+                let owner = members.and_then(|members| members.owner(element));
+                Some(Object { element: element.clone(), owner, is_stripped })
+            }
+        }
+    }
+}
+
+/// What comes of a load, made as it is asked for.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    load: Load,
+    /// The place of the next element.
+    next: usize,
+    /// The batch that is being filled.
+    open: Filling,
+    /// One object, to be reused.
+    json: Vec<u8>,
+    is_over: bool,
+}
+
+/// A part of a load.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Batch(Batch),
+    /// One object that alone is over it.
+    TooLarge(Batch),
+}
+
+impl Part {
+    /// How many objects it has.
+    pub(crate) fn objects(&self) -> usize {
+        let (Self::Batch(batch) | Self::TooLarge(batch)) = self;
+        batch.objects.len()
+    }
+}
+
+impl Iterator for Parts {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        let load = self.load.clone();
+        while !self.is_over {
+            let kind = self.open.kind;
+            while let Some(element) = load.elements(kind).get(self.next) {
+                self.next += 1;
+                let Some(object) = load.object(element) else { continue };
+                self.json.clear();
+                object.write(&mut self.json);
+                if Filling::new_bytes(kind) + self.json.len() > load.0.max_bytes {
+                    return Some(Part::TooLarge(Batch::of(kind, vec![object])));
+                }
+                let full = (self.open.bytes_with(&self.json) > load.0.max_bytes).then(|| self.turn_to(kind));
+                self.open.add(object, &self.json);
+                if let Some(batch) = full {
+                    return Some(Part::Batch(batch));
+                }
+            }
+            self.is_over = kind == Kind::Relationships;
+            self.next = 0;
+            let last = self.turn_to(Kind::Relationships);
+            if !last.objects.is_empty() {
+                return Some(Part::Batch(last));
+            }
+        }
+        None
+    }
+}
+
+impl Parts {
+    /// Ends the open batch and begins one of that kind.
+    fn turn_to(&mut self, kind: Kind) -> Batch {
+        std::mem::replace(&mut self.open, Filling::new(kind)).end()
+    }
+}
+
+/// A batch whose body is being written.
+#[derive(Debug)]
 struct Filling {
-    batch: Batch,
+    kind: Kind,
+    objects: Vec<Object>,
+    gzip: GzEncoder<Vec<u8>>,
+    /// Of the body so far, uncompressed and with its end.
     bytes: usize,
 }
 
+const IN_MEMORY: &str = "a Vec takes all that is written";
+const END: &[u8] = b"]}";
+
 impl Filling {
     fn new(kind: Kind) -> Self {
-        Self { batch: Batch { kind, objects: Vec::new() }, bytes: kind.frame() }
+        // The elements repeat each other, so that little effort is enough.
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        write!(gzip, r#"{{"{}":["#, kind.name()).expect(IN_MEMORY);
+        Self { kind, objects: Vec::new(), gzip, bytes: Self::new_bytes(kind) }
     }
 
-    /// Takes the object; gives back the batch that it did not fit into.
-    fn add(&mut self, object: Object, max_bytes: usize) -> Option<Batch> {
-        let mut full = None;
-        if !self.batch.objects.is_empty() && self.bytes + 1 + object.json.len() > max_bytes {
-            full = std::mem::replace(self, Self::new(self.batch.kind)).end();
-        }
-        self.bytes += usize::from(!self.batch.objects.is_empty()) + object.json.len();
-        self.batch.objects.push(object);
-        full
+    /// Bytes of a body without its objects.
+    fn new_bytes(kind: Kind) -> usize {
+        kind.name().len() + r#"{"":["#.len() + END.len()
     }
 
-    fn end(self) -> Option<Batch> {
-        Some(self.batch).filter(|batch| !batch.objects.is_empty())
+    /// The body's bytes with one more object.
+    fn bytes_with(&self, json: &[u8]) -> usize {
+        self.bytes + usize::from(!self.objects.is_empty()) + json.len()
+    }
+
+    fn add(&mut self, object: Object, json: &[u8]) {
+        self.bytes = self.bytes_with(json);
+        let comma: &[u8] = if self.objects.is_empty() { b"" } else { b"," };
+        self.gzip.write_all(comma).and_then(|()| self.gzip.write_all(json)).expect(IN_MEMORY);
+        self.objects.push(object);
+    }
+
+    fn end(mut self) -> Batch {
+        let gzip = self.gzip.write_all(END).and_then(|()| self.gzip.finish()).expect(IN_MEMORY);
+        Batch { kind: self.kind, objects: self.objects, body_bytes: self.bytes, gzip }
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

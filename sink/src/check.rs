@@ -1,24 +1,27 @@
-//! `sink check`: what a person must mend before the sink can run, one line per thing, changing nothing.
+//! `sink check`: what a person must fix before the sink can run, one line per thing, changing nothing.
 
 use schemas::sync::Sync;
 use service::check::{self, Line};
 use service::config::{Config, Destination};
 use service::exit::Outcome;
 use service::kafka::client_config;
+use service::kafka::topics::Wanted;
+use service::schema_registry;
+use service::startup::Options;
 
 use crate::configured::{self, Configured};
-use crate::options::Options;
-use crate::run::wanted;
+use crate::needs::NEEDS;
 use crate::sync_topic;
 use graph::plan;
 
 /// Checks, and prints a line for each thing on stdout; the configuration's own mistakes are errors.
-pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome> {
-    let configured = configured::all(config, &options.environment)?;
+pub(crate) async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
+    let configured = configured::all(&config, &options.environment)?;
     let mut lines = vec![check::configuration(configured.len())];
-    let kafka = kafka(config, options).await?;
-    let syncs = if kafka.iter().all(Line::is_good) { syncs(config, options).await? } else { Vec::new() };
+    let kafka = kafka(&config, &options).await?;
+    let syncs = if kafka.iter().all(Line::is_good) { syncs(&config, &options).await? } else { Vec::new() };
     lines.extend(kafka);
+    lines.extend(schema_registry::check(&config, &options.environment, NEEDS.writes, "sink").await);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
         // Of another id it tells what was before the organization was pinned to its own.
@@ -39,7 +42,7 @@ pub async fn check(config: &Config, options: &Options) -> anyhow::Result<Outcome
 async fn kafka(config: &Config, options: &Options) -> anyhow::Result<Vec<Line>> {
     let client = client_config(&config.kafka, &options.environment)?;
     let (config, broker) = (config.clone(), options.broker);
-    let asked = move || check::kafka(&client, &wanted(&config, broker), "sink");
+    let asked = move || check::kafka(&client, &Wanted::by(&NEEDS, &config, broker), "sink");
     Ok(tokio::task::spawn_blocking(asked).await?)
 }
 

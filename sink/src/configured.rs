@@ -1,17 +1,16 @@
 //! The configured organizations, each with its target in JupiterOne and its client.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
 use reqwest::Client;
 use schemas::sync::Sync;
-use service::config::{Config, Destination, Organization};
+use service::api::Api;
+use service::config::{Config, Destination, Organization, is_asked_for};
 use service::exit::UsageError;
-use service::http;
+use service::http::{Clients, Settings};
 
-use crate::jupiterone::{Credentials, JupiterOne, REQUEST_TIMEOUT};
+use crate::jupiterone::{JupiterOne, REQUEST_TIMEOUT, RETRY};
 use crate::sync_topic::Records;
 use graph::plan::Rules;
 
@@ -21,7 +20,6 @@ const INSTANCE: &str = ":instance:";
 /// An organization of the configuration.
 #[derive(Debug)]
 pub(crate) struct Configured {
-    /// Its name.
     pub(crate) name: String,
     /// The id that it must have.
     pub(crate) pin: Option<String>,
@@ -71,17 +69,17 @@ pub(crate) fn all(
 ) -> anyhow::Result<Vec<Arc<Configured>>> {
     let mut all = Vec::new();
     let mut problems = Vec::new();
-    // Each has connections and threads of its own.
-    let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
+    let mut clients = Clients::default();
     for organization in &config.organizations {
         match credentials(organization, environment) {
-            Ok((account_id, credentials)) => {
-                let base_url = organization.jupiterone.base_url.as_str();
-                let client = match clients.get(base_url) {
-                    Some(client) => client.clone(),
-                    None => clients.entry(base_url).or_insert(client(config, organization)?).clone(),
-                };
-                all.push(Arc::new(configured(config, organization, client, account_id, credentials)));
+            Ok((account_id, api)) => {
+                let client = clients.of(Settings {
+                    base_url: &organization.jupiterone.base_url,
+                    root_certificate: config.http.root_certificate.as_deref(),
+                    request_timeout: REQUEST_TIMEOUT,
+                    what: "sink",
+                })?;
+                all.push(Arc::new(configured(config, organization, client, account_id, api)));
             }
             Err(found) => problems.extend(found),
         }
@@ -101,42 +99,44 @@ pub(crate) fn matching<'a>(
         .or_else(|| all.iter().find(|configured| configured.pin.is_none() && configured.name == name))
 }
 
+/// An error that lists the configured organizations, unless one of them is asked for.
+pub(crate) fn check_asked(all: &[Arc<Configured>], asked: &str) -> Result<(), UsageError> {
+    if all.iter().any(|it| is_asked_for(Some(asked), &it.name, it.pin.as_deref())) {
+        return Ok(());
+    }
+    let names: Vec<&str> = all.iter().map(|it| it.name.as_str()).collect();
+    let names = names.join(", ");
+    Err(UsageError(format!("--organization: \"{asked}\" is not configured; configured: {names}")))
+}
+
 fn credentials(
     organization: &Organization,
     environment: &Arc<BTreeMap<String, String>>,
-) -> Result<(String, Credentials), Vec<String>> {
+) -> Result<(String, Api), Vec<String>> {
     let target = &organization.jupiterone;
     let mut problems = Vec::new();
     let path = format!("organizations.{}.jupiterone", organization.name);
     if target.account_id.is_none() {
         problems.push(format!("jupiterone.account_id: is missing; write it there, or in {path}"));
     }
-    let credentials = match &target.api_key {
+    let api = match &target.api_key {
         None => {
             problems.push(format!(
                 "jupiterone.api_key: is missing; write {{ env = \"…\" }} or {{ file = \"…\" }} there, or in {path}"
             ));
             None
         }
-        Some(source) => match Credentials::read(source.clone(), Arc::clone(environment)) {
-            Ok(credentials) => Some(credentials),
+        Some(source) => match source.resolve(environment) {
+            Ok(key) => {
+                Some(Api::new(&organization.name, key, source.clone(), Arc::clone(environment), RETRY))
+            }
             Err(error) => {
                 problems.push(format!("{path}.api_key: {:#}", anyhow::Error::from(error)));
                 None
             }
         },
     };
-    target.account_id.clone().zip(credentials).ok_or(problems)
-}
-
-fn client(config: &Config, organization: &Organization) -> anyhow::Result<Client> {
-    http::client(http::Settings {
-        base_url: &organization.jupiterone.base_url,
-        root_certificate: config.http.root_certificate.as_deref().map(Path::new),
-        request_timeout: REQUEST_TIMEOUT,
-        what: "sink",
-    })
-    .context("failed to make the HTTP client for JupiterOne")
+    target.account_id.clone().zip(api).ok_or(problems)
 }
 
 fn configured(
@@ -144,7 +144,7 @@ fn configured(
     organization: &Organization,
     client: Client,
     account_id: String,
-    credentials: Credentials,
+    api: Api,
 ) -> Configured {
     let target = &organization.jupiterone;
     Configured {
@@ -155,9 +155,10 @@ fn configured(
                 .unwrap_or(i64::MAX),
             max_deleted_fraction: organization.max_deleted_fraction,
             max_deleted_count: organization.max_deleted_count,
+            nhi_class: target.nhi_class,
         },
         destination: target.destination.clone(),
-        client: Arc::new(JupiterOne::new(client, &target.base_url, &account_id, credentials)),
+        client: Arc::new(JupiterOne::new(client, &target.base_url, &account_id, api)),
         account_id,
     }
 }

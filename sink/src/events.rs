@@ -16,7 +16,7 @@ pub(crate) fn events(state: &State, incomplete: &[String]) -> Vec<Event> {
     let mut whole: BTreeMap<&'static str, i64> = BTreeMap::new();
     for (name, coverage) in state.coverage() {
         if let (Some(collection), Some(listing)) = (Collection::parse(name), &coverage.whole) {
-            *whole.entry(collection.family()).or_insert(0) += listing.count;
+            *whole.entry(collection.family().name()).or_insert(0) += listing.count;
         }
     }
     let mut events: Vec<Event> = whole
@@ -31,7 +31,7 @@ pub(crate) fn events(state: &State, incomplete: &[String]) -> Vec<Event> {
         if incomplete.len() > MAX_REASONS {
             reasons = format!("{reasons}; and {} more", incomplete.len() - MAX_REASONS);
         }
-        let description = format!("Some data is incomplete, and what was known of it is kept: {reasons}.");
+        let description = format!("Some data is incomplete, and its last known state is kept: {reasons}.");
         events.push(Event { name: "warn_incomplete_data", description });
     }
     events

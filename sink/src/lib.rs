@@ -1,27 +1,34 @@
 //! Keeps JupiterOne equal to the graph topic.
+//!
+//! # Layout
+//!
+//! - `run`: a member of the consumer group; `task`, `organization`, `arrivals`: a partition, and each of its organizations;
+//!   `graph::plan` decides what they do
+//! - `job`, `batch`, `events`: one sync job; `jupiterone`: its requests; `traces`: what it goes on with
+//! - `sync_topic`: what JupiterOne holds; `target_registry`: which organization holds which target
+//! - `configured`, `setup`: what is configured
+//! - [`cli`], `check`, `approve`: the commands; `needs`: their permissions
 
 mod approve;
+mod arrivals;
 mod batch;
 mod check;
-mod cli;
+pub mod cli;
 mod configured;
 mod events;
 mod job;
 mod jupiterone;
-mod options;
+mod needs;
 mod organization;
-mod parked;
 mod run;
 mod setup;
 mod sync_topic;
 mod target_registry;
 mod task;
+mod traces;
 
 pub use approve::{Approve, approve};
-pub use check::check;
-pub use cli::{Arguments, execute};
-pub use options::Options;
-pub use parked::parked;
+pub use needs::NEEDS;
 pub use run::{resync, run};
 
 #[cfg(test)]

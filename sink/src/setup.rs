@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rdkafka::ClientConfig;
-use service::admin::Health;
+use service::admin::{Admin, Health};
 use service::metrics::Metrics;
+use service::shell::Program;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::error;
@@ -33,10 +34,13 @@ pub(crate) struct Setup {
     pub(crate) jobs: Arc<Semaphore>,
     /// Shared by first jobs.
     pub(crate) looks: Looks,
+    /// `anthropic-graph`, whose commands people are shown.
+    pub(crate) program: Program,
+    /// Serves the admin endpoint as long as the tasks work.
+    pub(crate) _admin: Admin,
 }
 
-/// Sync jobs of the process at a time (count): each holds its organization's whole graph as JSON and uploads four
-/// batches at once.
+/// Sync jobs of the process at a time (count): each uploads four batches at once.
 pub(crate) const JOBS_AT_ONCE: usize = 8;
 
 /// Looks at the sync records of all partitions: many first jobs at once share a few of them.

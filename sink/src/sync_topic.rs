@@ -12,14 +12,16 @@ use service::config::Config;
 use service::kafka::client_config;
 use service::kafka::headers::of_state;
 use service::kafka::restore::{self, RestoreError};
-use service::kafka::settle;
 use service::kafka::topics::{self, Wanted};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
+use service::kafka::wait_for_commits;
+use service::shutdown::CancellationToken;
+use service::startup::Options;
 use service::wait::Teller;
 
-use crate::options::Options;
+use crate::needs::NEEDS;
 
-/// The sync records of a partition by their keys (organization id `/` target).
+/// The sync records of a partition by their keys (organization ID `/` target).
 pub(crate) type Records = BTreeMap<String, Sync>;
 
 /// The one writer of a partition of the sync topic.
@@ -34,7 +36,7 @@ pub(crate) struct SyncTopic {
 }
 
 impl SyncTopic {
-    /// Becomes the one writer: whoever was before is fenced.
+    /// Becomes the only writer: the previous one is fenced.
     pub(crate) fn open(
         base: &ClientConfig,
         group_id: &str,
@@ -72,6 +74,11 @@ impl SyncTopic {
         }))
     }
 
+    /// Waits for no answer once that is canceled.
+    pub(crate) fn give_up_when(&self, lost: CancellationToken) {
+        self.producer.lock().unwrap_or_else(PoisonError::into_inner).give_up_when(lost);
+    }
+
     /// Reads the records that the predecessors left; `None` where it `is_stopped`. Nobody else writes between this and
     /// the first record of this writer.
     pub(crate) fn restore(
@@ -97,7 +104,7 @@ impl SyncTopic {
             return Ok(false);
         }
         // A commit is answered before its markers are in the partition, so the last record may not have been readable.
-        settle(&self.base, &self.topic, self.partition).map_err(RestoreError::Read)?;
+        wait_for_commits(&self.base, &self.topic, self.partition).map_err(RestoreError::Read)?;
         Ok(self.has_others(keys, &self.read()?))
     }
 
@@ -166,7 +173,7 @@ pub(crate) fn all(config: &Config, options: &Options) -> anyhow::Result<Records>
         Err(error) => return Err(error.into()),
     };
     let prefix = &config.kafka.topic_prefix;
-    read(&client, &format!("{prefix}.sink"), &Topic::Sync.name(prefix), 0..partitions)
+    read(&client, &NEEDS.group_id(prefix), &Topic::Sync.name(prefix), 0..partitions)
         .context("failed to read the sync topic")
 }
 
@@ -190,10 +197,10 @@ pub(crate) fn read_unless(
 ) -> Result<Option<Records>, RestoreError<DecodeError>> {
     let mut records = Records::new();
     let is_complete = restore::read(base, group_id, topic, partitions, is_stopped, |record| {
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default()).into_owned();
+        let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
         match record.value {
             Some(value) => {
-                records.insert(key, decode(&value)?);
+                records.insert(key, decode(value)?);
             }
             None => {
                 records.remove(&key);

@@ -4,9 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use graph::plan::CLOCK_TOLERANCE_MS;
 use schemas::sync::Sync;
 
 use crate::configured::{self, Configured};
+
+/// Before every time that a record may have.
+const OLDEST_MS: i64 = i64::MIN;
 
 /// What all tasks of the process know together. A name or a target that two organizations share is refused.
 #[derive(Debug, Default)]
@@ -22,9 +26,10 @@ struct Entries {
     holders: BTreeMap<String, Holder>,
 }
 
-/// Whoever began last, by the clocks of the machines that wrote the records: partitions have no common order. A clock that
-/// is ahead keeps the target for as long at most as brokers allow records to be ahead (`message.timestamp.after.max.ms`,
-/// an hour by default); meanwhile the other organization is refused, so nothing is deleted.
+/// The organization whose job began last, by the clocks of the machines that wrote the records: partitions have no
+/// common order. A clock that is an hour ahead or more counts as the oldest one. It keeps the target where nobody else
+/// holds it, and a person can give the target to another organization. Until then the other one is refused, so nothing is
+/// deleted.
 #[derive(Debug, Clone)]
 struct Holder {
     organization_id: String,
@@ -34,12 +39,13 @@ struct Holder {
 
 impl TargetRegistry {
     /// Takes in what a sync record says.
-    pub(crate) fn learn(&self, sync: &Sync) {
+    pub(crate) fn learn(&self, sync: &Sync, now_ms: i64) {
         let ended = sync.finished.as_ref().map(|finished| finished.ended_ts_ms);
         let started = sync.intent.as_ref().map(|intent| intent.started_ts_ms);
         let taking = sync.approval.as_ref().filter(|approval| approval.takes_target);
         let taken = taking.map(|approval| approval.approved_ts_ms);
         let Some(since_ms) = ended.max(started).max(taken) else { return };
+        let since_ms = if since_ms - now_ms > CLOCK_TOLERANCE_MS { OLDEST_MS } else { since_ms };
         let target = configured::one_case(&sync.target);
         let mut entries = self.entries();
         let mut is_new = entries.meet(&sync.organization_name, &sync.organization_id);
@@ -106,7 +112,7 @@ impl Entries {
         {
             let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
             return Err(format!(
-                "there are {} organizations of this name ({}); write the right one's id as its organization_id",
+                "{} organizations have this name ({}); set organization_id to the ID of the right one",
                 ids.len(),
                 ids.join(", ")
             ));
@@ -114,8 +120,9 @@ impl Entries {
         let target = configured.target(organization_id);
         match self.holders.get(&target) {
             Some(holder) if holder.organization_id != organization_id => Err(format!(
-                "its target {target} holds the organization {} ({}), whose graph a sync job would delete; give it a \
-                 scope or integration instance of its own, or see `sink approve --organization {}`",
+                "its target {target} holds the organization {} ({}), whose graph a sync job would delete; \
+                 configure another scope or integration instance, or run `anthropic-graph sync approve \
+                 --organization {}`",
                 holder.organization_id, holder.organization_name, configured.name
             )),
             _ => Ok(()),
@@ -137,5 +144,54 @@ impl Entries {
         };
         let before = self.holders.insert(target.to_owned(), holder);
         before.is_none_or(|before| before.organization_id != organization_id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schemas::sync::{Approval, Intent, Sync};
+
+    use super::{CLOCK_TOLERANCE_MS, TargetRegistry};
+
+    const NOW_MS: i64 = 1_790_000_000_000;
+
+    fn holder(records: &[Sync]) -> String {
+        let registry = TargetRegistry::default();
+        for sync in records {
+            registry.learn(sync, NOW_MS);
+        }
+        registry.entries().holders["target"].organization_id.clone()
+    }
+
+    fn job(organization_id: &str, started_ts_ms: i64) -> Sync {
+        let intent = Intent { job_id: "job".to_owned(), revision: 1, started_ts_ms, asks: false };
+        Sync {
+            organization_id: organization_id.to_owned(),
+            target: "target".to_owned(),
+            intent: Some(intent),
+            ..Sync::default()
+        }
+    }
+
+    #[test]
+    fn a_clock_far_ahead_keeps_a_target_only_until_a_person_gives_it_away() {
+        let ahead = job("ahead", NOW_MS + CLOCK_TOLERANCE_MS + 1);
+        assert_eq!(holder(std::slice::from_ref(&ahead)), "ahead", "nobody else holds the target");
+        let approval = Approval {
+            revision: 1,
+            finished_job_id: None,
+            deletions: BTreeMap::new(),
+            takes_target: true,
+            by: "ada".to_owned(),
+            why: None,
+            approved_ts_ms: NOW_MS,
+        };
+        let taker = Sync { intent: None, approval: Some(approval), ..job("taker", 0) };
+        for records in [[ahead.clone(), taker.clone()], [taker, ahead]] {
+            assert_eq!(holder(&records), "taker");
+        }
+        assert_eq!(holder(&[job("first", NOW_MS - 1), job("second", NOW_MS)]), "second");
     }
 }

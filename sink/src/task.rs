@@ -1,31 +1,33 @@
 //! One partition's task: it holds the graphs of its organizations, reads on, and keeps JupiterOne equal to them.
 
 mod end;
-mod error;
 mod jobs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Context, anyhow};
+use graph::plan::Phase;
 use graph::state::{FoldError, State, States};
 use jiff::Timestamp;
 use schemas::collection::POLL;
 use service::admin::Heartbeat;
 use service::kafka::check_known;
-use service::kafka::partition::{PartitionReader, Record, Start};
+use service::kafka::partition::{Message, PartitionReader, Start, with_short_fetch_wait};
 use service::kafka::restore::restore_to;
-use service::shutdown::{Shutdown, ShutdownTrigger};
+use service::metrics::Metrics;
+use service::shutdown::CancellationToken;
+use service::tasks::Error;
 use service::wait::Teller;
 
 use self::end::End;
-pub(crate) use self::error::{TaskError, read_failed};
-use self::error::{restore_failed, write_failed};
 use self::jobs::check_name;
 use crate::configured;
 use crate::organization::{Carried, Organization};
 use crate::setup::Setup;
 use crate::sync_topic::{Records, SyncTopic};
+use crate::traces::Traces;
 
 /// Longest wait for a record: how soon an ended job or the task's end is noticed.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,8 +39,8 @@ const END_INTERVAL: Duration = Duration::from_mins(1);
 /// How long the loop may be silent: the longest of its blocking calls are a transaction's.
 const SILENCE_BOUND: Duration = Duration::from_mins(5);
 
-/// Why a job was given up, or not begun, for whoever asked for the end.
-pub(crate) const STOPPED: &str = "the sink was asked to end";
+/// Why a job was aborted, or not started, when the sink stops.
+pub(crate) const STOPPED: &str = "the sink is stopping";
 
 /// What the task of a partition leaves to the next one in the same process.
 #[derive(Debug, Default)]
@@ -48,9 +50,8 @@ pub(crate) struct Legacy {
     overwritten: Option<Records>,
 }
 
-/// One partition's task.
 pub(crate) struct Task {
-    setup: Arc<Setup>,
+    pub(crate) setup: Arc<Setup>,
     partition: i32,
     reader: PartitionReader,
     states: States,
@@ -68,9 +69,9 @@ pub(crate) struct Task {
     /// How often the targets had changed when it was last asked.
     target_changes: u64,
     end: End,
-    /// Ends the sync jobs.
-    trigger: ShutdownTrigger,
-    stopping: Shutdown,
+    traces: Traces,
+    /// Ends the sync jobs, as the task's own end does.
+    stop_jobs: CancellationToken,
 }
 
 impl Task {
@@ -81,27 +82,28 @@ impl Task {
         setup: Arc<Setup>,
         partition: i32,
         legacy: &mut Legacy,
-        shutdown: &Shutdown,
-    ) -> Result<Option<Self>, TaskError> {
+        shutdown: &CancellationToken,
+    ) -> Result<Option<Self>, Error> {
+        let began = Instant::now();
         let heartbeat = setup.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let is_stopped = || {
             heartbeat.beat();
-            shutdown.is_requested()
+            shutdown.is_cancelled()
         };
         let Setup { kafka, group_id, sync_topic, .. } = setup.as_ref();
         let teller = Teller::new(&setup.health, format!("{sync_topic} partition {partition}, writing"));
         let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, teller, is_stopped);
-        let Some(topic) = opened.map_err(|error| write_failed(partition, error))? else { return Ok(None) };
+        let Some(topic) = opened? else { return Ok(None) };
         service::failpoint!("sink::after_fencing");
-        let records = topic.restore(is_stopped).map_err(|error| restore_failed(partition, error))?;
-        let Some(records) = records else { return Ok(None) };
+        let Some(records) = topic.restore(is_stopped)? else { return Ok(None) };
         setup.tell_whether_overwritten(partition, legacy.overwritten.take().as_ref(), &records);
         for sync in records.values() {
-            setup.targets.learn(sync);
+            setup.targets.learn(sync, now_ms());
         }
         let end = End::met(now_ms());
-        let Some((reader, states)) = restored_unless(&setup, partition, is_stopped)? else { return Ok(None) };
-        let (trigger, stopping) = service::shutdown::shutdown();
+        let mut traces = Traces::default();
+        let restored = restored_unless(&setup, partition, &mut traces, is_stopped)?;
+        let Some((reader, states)) = restored else { return Ok(None) };
         let mut task = Self {
             setup,
             partition,
@@ -116,36 +118,32 @@ impl Task {
             looked: Instant::now(),
             target_changes: 0,
             end,
-            trigger,
-            stopping,
+            traces,
+            stop_jobs: shutdown.child_token(),
         };
         task.meet();
+        task.setup.metrics.restored(began.elapsed());
         Ok(Some(task))
     }
 
+    /// Waits for no answer to a transaction once that is canceled.
+    pub(crate) fn give_up_when(&self, lost: &CancellationToken) {
+        self.topic.give_up_when(lost.clone());
+    }
+
     /// Keeps JupiterOne equal until the end is asked for.
-    pub(crate) fn run(&mut self, shutdown: &Shutdown) -> Result<(), TaskError> {
+    pub(crate) fn run(&mut self, shutdown: &CancellationToken) -> Result<(), Error> {
+        self.wait_for_records()?;
         let mut is_at_end = true;
-        while !shutdown.is_requested() {
+        while !shutdown.is_cancelled() {
             self.heartbeat.beat();
             self.check_not_behind()?;
             self.take_ended()?;
+            self.show_uploads();
             if is_at_end {
                 self.start_jobs()?;
             }
-            while let Some(record) =
-                self.reader.next(TICK).map_err(|error| read_failed(self.partition, error))?
-            {
-                self.heartbeat.beat();
-                self.follow(&record)?;
-                self.end.read_to(self.reader.position());
-                self.ask_end(LAG_INTERVAL)?;
-                if shutdown.is_requested() {
-                    return Ok(());
-                }
-            }
-            // A compacted topic makes sense at its end only.
-            is_at_end = self.reader.is_idle();
+            is_at_end = self.read_on(shutdown)?;
             if is_at_end {
                 self.setup.metrics.set_lag(self.partition, 0);
                 self.meet();
@@ -157,10 +155,50 @@ impl Task {
         Ok(())
     }
 
+    /// Reads for a moment, and says whether that ended at the partition's end: a compacted topic makes sense there only.
+    ///
+    /// While records keep coming, no broker reports the end, and the marker of the newest transaction keeps the position
+    /// before it. So the leader is asked, and the first record behind the end that it names waits for the next round.
+    fn read_on(&mut self, shutdown: &CancellationToken) -> Result<bool, Error> {
+        let (mut end, mut until) = (None, Instant::now() + TICK);
+        while !shutdown.is_cancelled() {
+            let left = until.saturating_duration_since(Instant::now());
+            let Some(record) = self.reader.next(left).map_err(Error::of_restored)? else {
+                return Ok(self.reader.is_idle());
+            };
+            if end.is_some_and(|end| record.offset >= end) {
+                self.reader.keep(record);
+                return Ok(true);
+            }
+            self.heartbeat.beat();
+            self.follow(record.as_message())?;
+            self.end.read_to(self.reader.position());
+            self.ask_end(LAG_INTERVAL)?;
+            if end.is_none() && Instant::now() >= until {
+                let Ok(named) = self.reader.end_offset() else { return Ok(false) };
+                if self.reader.position() >= named {
+                    return Ok(true);
+                }
+                (end, until) = (Some(named), Instant::now() + TICK);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Goes on reading with a reader that lets the brokers wait for records: the one that restored asks them again all the
+    /// time.
+    fn wait_for_records(&mut self) -> Result<(), Error> {
+        let Setup { kafka, group_id, graph_topic, .. } = self.setup.as_ref();
+        let position = Start::Offset(self.reader.position());
+        let reader = PartitionReader::open(kafka, group_id, graph_topic, self.partition, position);
+        std::mem::replace(&mut self.reader, reader.map_err(Error::of_restored)?).close();
+        Ok(())
+    }
+
     /// Asks for the partition's end, at most once in the interval, and says how far behind it the task is.
-    fn ask_end(&mut self, interval: Duration) -> Result<(), TaskError> {
+    fn ask_end(&mut self, interval: Duration) -> Result<(), Error> {
         let end = self.end.ask(&self.reader, interval, now_ms());
-        if let Some(end) = end.map_err(|error| read_failed(self.partition, error))? {
+        if let Some(end) = end.map_err(Error::of_restored)? {
             self.setup.metrics.set_lag(self.partition, (end - self.reader.position()).max(0));
         }
         Ok(())
@@ -169,7 +207,7 @@ impl Task {
     /// Ends the sync jobs that run, each within its bound. What it gives back is for the partition's next task in this
     /// process.
     pub(crate) fn close(self) -> Legacy {
-        self.trigger.ask();
+        self.stop_jobs.cancel();
         let mut legacy = Legacy { organizations: self.carried, overwritten: None };
         for (id, mut organization) in self.organizations {
             if let Some(running) = organization.running.take() {
@@ -178,40 +216,37 @@ impl Task {
             }
             let name = &organization.configured.name;
             self.setup.health.clear(&check_name(name));
-            self.setup.metrics.forget_organization(name);
+            self.setup.metrics.forget_organization(name, &Phase::NAMES);
             let written = self.topic.last().remove(&organization.sync.key());
             legacy.organizations.insert(id, organization.carry(written));
         }
-        self.setup.metrics.forget_partition(self.partition);
         legacy.overwritten = self.is_overwritten.then(|| self.topic.last());
         legacy
     }
 
     /// Folds a record that was written after the restore.
-    fn follow(&mut self, record: &Record) -> Result<(), TaskError> {
+    fn follow(&mut self, record: Message<'_>) -> Result<(), Error> {
         self.check_not_behind()?;
-        check_known(&self.setup.graph_topic, self.partition, record)
-            .map_err(|newer| TaskError::Closed { partition: self.partition, source: newer.into() })?;
-        let key = record.key.as_deref().unwrap_or_default();
+        check_known(&self.setup.graph_topic, self.partition, record)?;
+        let key = record.key.unwrap_or_default();
         let id = key.split(|byte| *byte == b'/').next().unwrap_or_default();
         if let Some(organization) = str::from_utf8(id).ok().and_then(|id| self.organizations.get_mut(id)) {
             organization.due_ms = i64::MIN;
         }
-        fold(&mut self.states, record).map_err(|source| TaskError::Closed {
-            partition: self.partition,
-            source: anyhow::Error::from(source)
-                .context(format!("failed to fold the record at offset {}", record.offset)),
-        })
+        fold(&mut self.states, record)
+            .with_context(|| format!("failed to fold the record at offset {}", record.offset))
+            .map_err(Error::Closed)?;
+        self.traces.note(record, &self.states);
+        Ok(())
     }
 
     /// A task that met the end within the compaction lag has read every record since.
-    fn check_not_behind(&self) -> Result<(), TaskError> {
+    fn check_not_behind(&self) -> Result<(), Error> {
         if self.end.is_too_long_ago(now_ms()) {
-            let source = anyhow::anyhow!(
+            return Err(Error::Reopen(anyhow!(
                 "the end of the partition was not reached for longer than min.compaction.lag.ms, so records may have been \
                  compacted away unread"
-            );
-            return Err(TaskError::Reopen { partition: self.partition, source });
+            )));
         }
         Ok(())
     }
@@ -229,44 +264,62 @@ impl Task {
             }
         }
         for (id, configured) in found {
-            let read = configured.record(&self.records, &id).cloned();
-            let mut organization = Organization::new(configured, &id, read.clone());
-            if let Some(carried) = self.carried.remove(&id) {
-                organization = organization.with(carried, read.as_ref());
-            }
+            let read = configured.record(&self.records, &id);
+            let organization = Organization::new(configured, &id, read, self.carried.remove(&id));
+            self.setup.metrics.expect_sync(&organization.configured.name);
             self.setup.metrics.set_parked(&organization.configured.name, &organization.sync.parked);
+            show_behind(&self.setup.metrics, &organization);
             self.organizations.insert(id, organization);
+        }
+        for (id, organization) in &mut self.organizations {
+            if let Some(state) = self.states.get(id)
+                && organization.arrivals.note(state)
+            {
+                show_behind(&self.setup.metrics, organization);
+            }
         }
     }
 }
 
 /// The states of the partition's organizations at its end, and the reader that goes on from there.
-pub(crate) fn restored(setup: &Setup, partition: i32) -> Result<(PartitionReader, States), TaskError> {
-    Ok(restored_unless(setup, partition, || false)?.expect("nobody stops it"))
+pub(crate) fn restored(setup: &Setup, partition: i32) -> Result<(PartitionReader, States), Error> {
+    let restored = restored_unless(setup, partition, &mut Traces::default(), || false)?;
+    Ok(restored.expect("nobody stops it"))
 }
 
 /// The same, given up with `None` as soon as it `is_stopped`.
 fn restored_unless(
     setup: &Setup,
     partition: i32,
+    traces: &mut Traces,
     is_stopped: impl Fn() -> bool,
-) -> Result<Option<(PartitionReader, States)>, TaskError> {
+) -> Result<Option<(PartitionReader, States)>, Error> {
     let Setup { kafka, group_id, graph_topic, .. } = setup;
-    let mut reader = PartitionReader::open(kafka, group_id, graph_topic, partition, Start::Beginning)
-        .map_err(|error| read_failed(partition, error))?;
+    let kafka = with_short_fetch_wait(kafka);
+    let mut reader = PartitionReader::open(&kafka, group_id, graph_topic, partition, Start::Beginning)
+        .map_err(Error::of_restored)?;
     let mut states = States::default();
-    let end = reader.end_offset().map_err(|error| read_failed(partition, error))?;
-    let is_complete = restore_to(&mut reader, end, is_stopped, |record| fold(&mut states, &record))
-        .map_err(|error| restore_failed(partition, error))?;
+    let end = reader.end_offset().map_err(Error::of_restored)?;
+    let is_complete = restore_to(&mut reader, end, is_stopped, |record| {
+        fold(&mut states, record)?;
+        traces.note(record, &states);
+        Ok::<_, FoldError>(())
+    })?;
     Ok(is_complete.then_some((reader, states)))
 }
 
-fn fold(states: &mut States, record: &Record) -> Result<(), FoldError> {
-    let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-    states.fold_record(&key, record.value.as_deref())
+fn fold(states: &mut States, record: Message<'_>) -> Result<(), FoldError> {
+    states.fold_record(&String::from_utf8_lossy(record.key.unwrap_or_default()), record.value)
 }
 
-/// The organization's name in the configuration of whoever wrote its graph.
+/// Shows how far JupiterOne is behind the newest graph.
+fn show_behind(metrics: &Metrics, organization: &Organization) {
+    let finished = organization.sync.finished.as_ref().map_or(0, |finished| finished.revision);
+    let behind = organization.arrivals.revision().saturating_sub(finished).max(0);
+    metrics.set_behind(&organization.configured.name, behind);
+}
+
+/// The organization's name in the configuration of the processor that wrote its graph.
 pub(crate) fn name_of(state: &State) -> Option<&str> {
     let coverage = state.coverage();
     coverage

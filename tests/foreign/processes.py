@@ -3,8 +3,10 @@
 import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import threading
+import time
 
 import requests
 
@@ -62,13 +64,43 @@ def broker(folder):
         yield address
 
 
+@contextlib.contextmanager
+def schema_registry(folder):
+    """The URL of an Apicurio Registry in memory, by Confluent's API, with its process."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+    [jar] = (TARGET / "foreign" / "apicurio").glob("*-runner.jar")
+    arguments = ["java", "-Xmx400m", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", jar]
+    log = folder / "registry.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not answers(f"{url}/subjects"):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def answers(url):
+    try:
+        return requests.get(url, timeout=REQUEST_TIMEOUT).ok
+    except requests.ConnectionError:
+        return False
+
+
 class Simulator:
     """Both simulated ends, with the configuration they wrote for the services."""
 
     def __init__(self, folder, lines):
-        last_words = [line.split()[-1] for line in lines]
-        self.anthropic, self.admin_key, self.organization_id, *rest = last_words
-        self.jupiterone, self.account, self.api_key = rest
+        said = dict(line.strip().rsplit(maxsplit=1) for line in lines)
+        self.anthropic, self.admin_key = said["anthropic"], said["admin key"]
+        self.organization_id = said["organization"]
+        self.jupiterone, self.account, self.api_key = said["jupiterone"], said["account"], said["api key"]
         self.config = folder / "simulated.toml"
 
     def control(self, method, path, body=None, end="anthropic"):
@@ -106,7 +138,7 @@ class Simulator:
         return body["data"]
 
 
-ANNOUNCEMENT_LINES = 6
+ANNOUNCEMENT_LINES = 8
 
 
 @contextlib.contextmanager
@@ -120,13 +152,13 @@ def simulator(folder, *arguments):
         yield Simulator(folder, lines)
 
 
-def service(name, config, *arguments, environment):
-    """Runs a command of a service, which must end with code 0."""
+def service(name, config, *arguments, environment, code=0):
+    """Runs a command of a service, which must end with this code."""
     ended = subprocess.run(
         [binary(name), "--config", str(config), *arguments],
         env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=PATIENCE,
     )
     said = f"{name} {' '.join(arguments)} ended with {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
-    assert ended.returncode == 0, said
-    return ended.stdout
+    assert ended.returncode == code, said
+    return ended.stdout if code == 0 else ended.stderr

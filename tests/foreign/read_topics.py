@@ -18,12 +18,33 @@ MARKER = b"\xc3\x01"  # Avro's single-object encoding: marker, 8 bytes of finger
 def load_schemas(folder):
     """The schemas by what their values begin with, those of earlier releases included."""
     schemas = {}
+    element = json.loads((pathlib.Path(folder) / "element.avsc").read_text())
     for path in pathlib.Path(folder).rglob("*.avsc"):
-        schema = json.loads(path.read_text())
+        schema = with_record(json.loads(path.read_text()), element)
         # In hexadecimal, and already with the lowest byte first.
         rabin = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
         schemas[MARKER + bytes.fromhex(rabin)] = fastavro.parse_schema(schema)
     return schemas
+
+
+def with_record(schema, record):
+    """The schema with a record's definition in the first place that has its name."""
+    name = f"{record['namespace']}.{record['name']}"
+    is_defined = False
+
+    def complete(part):
+        nonlocal is_defined
+        if part == name and not is_defined:
+            is_defined = True
+            return record
+        if isinstance(part, dict):
+            is_defined = is_defined or f"{part.get('namespace')}.{part.get('name')}" == name
+            return {key: complete(value) for key, value in part.items()}
+        if isinstance(part, list):
+            return [complete(value) for value in part]
+        return part
+
+    return complete(schema)
 
 
 def decode(value, schemas):

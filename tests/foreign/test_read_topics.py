@@ -1,12 +1,15 @@
 """Two rounds of the real binaries on a real Kafka, with life in between, as `read_topics.py` reads them."""
 
 import json
+import time
 import uuid
 from types import SimpleNamespace
 
 import pytest
 
 import columns
+import content
+import expectations
 import mapping
 import partition
 import processes
@@ -36,10 +39,11 @@ def world(tmp_path_factory):
             "ANTHROPIC_GRAPH__ADMIN_LISTEN": "127.0.0.1:0",
         }
         simulated.control("POST", "faults", {"on": "", "answer": "extra_fields"})
-        play_round(simulated, environment)
+        rounds = [play_round(simulated, environment)]
         first = simulated.truth()
         simulated.control("POST", f"live?steps={STEPS}")
-        play_round(simulated, environment)
+        rounds.append(play_round(simulated, environment))
+        scope = f"anthropic-graph:{simulated.organization_id}"
         yield SimpleNamespace(
             servers=servers,
             prefix=prefix,
@@ -48,14 +52,23 @@ def world(tmp_path_factory):
             truth=simulated.truth(),
             answers=answers(simulated),
             messages=list(messages(servers, prefix)),
-            jupiterone=simulated.graph(f"anthropic-graph:{simulated.organization_id}"),
+            jupiterone=simulated.graph(scope),
+            rounds=rounds,
+            with_deleted=simulated.control("GET", f"graph?scope={scope}&include_deleted=true", end="jupiterone"),
         )
 
 
 def play_round(simulated, environment):
+    """One round, and when the sink uploaded which truth."""
     processes.service("producer", simulated.config, "poll", environment=environment)
     processes.service("processor", simulated.config, "run", "--until-end", environment=environment)
+    began = milliseconds()
     processes.service("sink", simulated.config, "run", "--until-end", environment=environment)
+    return expectations.Sync(simulated.truth(), began, milliseconds())
+
+
+def milliseconds():
+    return time.time_ns() // 1_000_000
 
 
 def answers(simulated):
@@ -388,3 +401,9 @@ def test_each_intent_is_written_before_its_job_is_finished(world):
     _question, *uploads = dict.fromkeys(intent["job_id"] for intent, _ in states if intent)
     finished = list(dict.fromkeys(done["job_id"] for _, done in states if done))
     assert len(uploads) == 2 and finished == uploads
+
+
+def test_the_content_for_jupiterone_answers_from_what_the_services_uploaded(world):
+    between = world.rounds[0].ended + 1
+    moments = [mapping.milliseconds(world.truth["now"]), between + expectations.DAY, between + 7 * expectations.DAY]
+    content.World(world.rounds, world.with_deleted, moments).check()

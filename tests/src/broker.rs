@@ -4,12 +4,14 @@
 //! starts the broker, and writes the broker's address into the run's folder, where the others find it. The keeper
 //! ends, with the broker and its data, as soon as the process that owns the run is gone, however it went.
 
+pub mod acls;
 pub mod cluster;
 pub mod container;
 pub mod guarded;
 pub mod jars;
 pub mod keeper;
 pub mod owner;
+pub mod secured;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -108,7 +110,7 @@ fn start(folder: &Path, owner: &Owner) -> Result<String, String> {
     if let Some(address) = first_line(stdout) {
         return Ok(address);
     }
-    // It ends by itself when it could not start a broker; past the deadline it is ended.
+    // It ends on its own if it could not start a broker; after the deadline it is killed.
     let _gone_already = keeper.kill();
     let _status = keeper.wait();
     Err(fs::read_to_string(&log).unwrap_or_default())

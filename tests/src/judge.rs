@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use graph::{jupiterone::properties, state::GraphKey};
 use schemas::{
-    change::{Envelope, op},
-    codec::{GraphValue, decode},
+    change::{Envelope, Op},
+    codec::decode,
     element::Element,
+    graph_value::GraphValue,
     topics::Topic,
 };
 use serde_json::{Map, Value};
@@ -19,7 +20,11 @@ use crate::{kafka, world::World};
 
 /// What JupiterOne should hold for this truth, with the account name that a world configures.
 pub fn expected(truth: &Truth, organization: usize) -> Graph {
-    oracle::expected(truth, &Options { account_name: Some(format!("Organization {}", organization + 1)) })
+    oracle::expected(truth, &options(organization, false))
+}
+
+fn options(organization: usize, nhi_class: bool) -> Options {
+    Options { account_name: Some(format!("Organization {}", organization + 1)), nhi_class }
 }
 
 /// Holds everything that is known of an organization to its truth.
@@ -37,6 +42,18 @@ pub fn agree(world: &World, organization: usize) {
     assert_eq!(world.jupiterone.violations(), Vec::<String>::new(), "the data model of JupiterOne");
 }
 
+/// Holds what JupiterOne has of an organization to its truth, where API keys have the class NHI too.
+///
+/// # Panics
+/// With the differences, if there are any.
+pub fn agree_with_nhi(world: &World, organization: usize) {
+    let truth = world.anthropic[organization].truth();
+    let held = world.graph(organization);
+    let held = Graph::uploaded(held.entities, held.relationships);
+    check("JupiterOne", &oracle::expected(&truth, &options(organization, true)), &held);
+    assert_eq!(world.jupiterone.violations(), Vec::<String>::new(), "the data model of JupiterOne");
+}
+
 fn check(what: &str, expected: &Graph, actual: &Graph) {
     let differences = oracle::compare(expected, actual);
     assert!(differences.is_empty(), "{what} differs from the truth:\n{}", differences.join("\n"));
@@ -48,7 +65,9 @@ fn folded_graph(world: &World, organization_id: &str) -> Graph {
         let (id, key) = GraphKey::parse(&key).expect("a key of the graph topic");
         let value = GraphValue::decode(&record.value?).expect("a value of the graph topic");
         match (key, value) {
-            (GraphKey::Element(_), GraphValue::Element(element)) if id == organization_id => Some(*element),
+            (GraphKey::Element(_), GraphValue::Element(element)) if id == organization_id => {
+                Some(element.decode())
+            }
             _ => None,
         }
     });
@@ -58,7 +77,7 @@ fn folded_graph(world: &World, organization_id: &str) -> Graph {
 /// All changes of an organization, in the order of the log.
 ///
 /// # Panics
-/// If a record is no change.
+/// If a record is not a change.
 pub fn changes(world: &World, organization: usize) -> Vec<Envelope> {
     let id = world.anthropic[organization].organization_id();
     let changes = world.read(Topic::Changes).into_iter().map(|record| {
@@ -74,7 +93,7 @@ fn folded_changes(changes: &[Envelope]) -> Graph {
     let mut elements: BTreeMap<String, Element> = BTreeMap::new();
     let mut revision = 0;
     for change in changes {
-        revision += i64::from(change.op != op::NOTICE);
+        revision += i64::from(change.op != Op::Notice);
         assert_eq!(change.revision, revision, "revisions have no gap");
         let key = &change.element_key;
         assert_eq!(
@@ -82,7 +101,7 @@ fn folded_changes(changes: &[Envelope]) -> Graph {
             change.before.as_ref(),
             "{key}: the image before is the image after of before"
         );
-        if change.op == op::NOTICE {
+        if change.op == Op::Notice {
             assert_eq!(change.before, change.after, "{key}: a notice changes nothing");
         }
         match &change.after {
@@ -103,7 +122,7 @@ fn graph(elements: impl Iterator<Item = Element>) -> Graph {
 }
 
 /// One change as a person would predict it: op, image before, image after.
-pub type Predicted = (String, Option<Map<String, Value>>, Option<Map<String, Value>>);
+pub type Predicted = (Op, Option<Map<String, Value>>, Option<Map<String, Value>>);
 
 /// The changes that lead from one truth to another, by element key. The members of a workspace that is new were created
 /// too: it is known when the workspace was not there.
@@ -114,11 +133,11 @@ pub fn predicted(before: &Graph, after: &Graph) -> BTreeMap<String, Predicted> {
         .map(|key| {
             let images = (before.get(&key).cloned(), after.get(&key).cloned());
             let op = match &images {
-                (None, _) => op::CREATE,
-                (Some(_), Some(_)) => op::UPDATE,
-                (Some(_), None) => op::DELETE,
+                (None, _) => Op::Create,
+                (Some(_), Some(_)) => Op::Update,
+                (Some(_), None) => Op::Delete,
             };
-            (key, (op.to_owned(), images.0, images.1))
+            (key, (op, images.0, images.1))
         })
         .collect()
 }

@@ -24,9 +24,7 @@ const MARKERS: Duration = Duration::from_secs(5);
 /// A record as it lies in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its topic.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
     /// Its place in the partition.
     pub offset: i64,

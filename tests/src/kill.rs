@@ -11,14 +11,14 @@ mod episodes;
 mod evidence;
 mod killer;
 mod life;
-mod order;
+mod options;
 pub mod places;
-mod rest;
 mod run;
+mod steady_state;
 mod tally;
 mod violation;
 
-pub use self::order::Order;
+pub use self::options::Options;
 pub use self::run::run;
 pub use self::tally::Summary;
 pub use self::violation::Violation;

@@ -17,7 +17,6 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A kind of request, of those that tests strike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Records.
     Produce,
     /// A question for records.
     Fetch,
@@ -120,7 +119,6 @@ impl Proxy {
         state.rules.extend(std::iter::repeat_n((request, fate), count));
     }
 
-    /// Strikes no more.
     pub fn heal(&self) {
         self.shared.state().rules.clear();
         self.release();
@@ -265,7 +263,7 @@ impl Shared {
     }
 }
 
-/// An address as it stands in an answer: the host's text, and the port in 32 bits.
+/// An address as it is in an answer: the host's text, and the port in 32 bits.
 fn told(address: &SocketAddr) -> Vec<u8> {
     assert_eq!(address.ip().to_string(), "127.0.0.1", "one address takes the place of the other");
     [b"127.0.0.1".as_slice(), &u32::from(address.port()).to_be_bytes()].concat()

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::output::Output;
 
-/// How long a command that ends by itself may take, and how long a service may take to become ready or to stop.
+/// How long a command that ends on its own may take, and how long a service may take to become ready or to stop.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often a process or an endpoint is looked at.
@@ -26,7 +26,6 @@ pub struct Finished {
     pub code: Option<i32>,
     /// What it wrote as its result.
     pub stdout: String,
-    /// What it logged.
     pub stderr: String,
 }
 
@@ -53,7 +52,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts one of `producer`, `processor`, `sink`, with nothing of this test's own settings in its
+    /// Starts one of `producer`, `processor`, `sink`, `anthropic-graph`, with nothing of this test's own settings in its
     /// environment, and logs at INFO.
     pub fn spawn<A: AsRef<OsStr>>(
         name: &'static str,
@@ -72,7 +71,9 @@ impl Service {
     ) -> Self {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ours = |name: &str| name.starts_with("ANTHROPIC_GRAPH__") || name == "RUST_LOG";
+        let ours = |name: &str| {
+            name.starts_with("ANTHROPIC_GRAPH__") || name.starts_with("OTEL_") || name == "RUST_LOG"
+        };
         for (variable, _) in std::env::vars().filter(|(variable, _)| ours(variable)) {
             command.env_remove(variable);
         }
@@ -98,7 +99,6 @@ impl Service {
         Self::start("shell", Path::new("/bin/sh"), ["-c", &command], &[]).finish()
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -121,6 +121,13 @@ impl Service {
             line.is_some()
         });
         line.expect("it was waited for")
+    }
+
+    /// Waits until so many lines of its log contain this text.
+    pub fn logged_times(&mut self, text: &str, times: usize) {
+        self.until(&format!("log {text:?} {times} times"), |service| {
+            service.log().lines().filter(|line| line.contains(text)).count() >= times
+        });
     }
 
     /// The first line of its stdout that contains this text, once there is one.
@@ -227,7 +234,7 @@ impl Service {
         self.process.try_wait().expect("its state is known").is_some()
     }
 
-    /// Whether it ends by itself within that time.
+    /// Whether it ends on its own within that time.
     pub fn ends_within(&mut self, bound: Duration) -> bool {
         let deadline = Instant::now() + bound;
         while !self.has_ended() {
@@ -239,7 +246,7 @@ impl Service {
         true
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until it has ended on its own.
     pub fn finish(mut self) -> Finished {
         assert!(self.ends_within(PATIENCE), "{} does not end\n{}", self.name, self.log());
         let status = self.process.wait().expect("its state is known");
@@ -265,10 +272,20 @@ impl Drop for Service {
     }
 }
 
-fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
+/// The status code and body of a path of the admin endpoint that listens there.
+pub fn get(address: &str, path: &str) -> io::Result<(u16, String)> {
+    request(address, &format!("GET {path}"), &[], "")
+}
+
+/// The status code and body of the response to a request, such as `GET /readyz`.
+pub fn request(address: &str, what: &str, headers: &[(&str, &str)], body: &str) -> io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n")?;
+    write!(stream, "{what} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n", body.len())?;
+    for (name, value) in headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    write!(stream, "\r\n{body}")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;

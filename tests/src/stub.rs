@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that answers as it is told, and remembers what it was asked.
+//! An HTTP server on loopback with configured answers, which remembers the requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Stub {
     address: SocketAddr,
-    requests: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<Vec<u8>>>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -30,7 +30,7 @@ impl Stub {
     pub fn start(answer: impl Fn(&str) -> Answer + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let address = listener.local_addr().expect("it is bound");
-        let (requests, is_over) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (requests, is_over) = (Arc::<Mutex<Vec<Vec<u8>>>>::default(), Arc::<AtomicBool>::default());
         let (seen, end) = (Arc::clone(&requests), Arc::clone(&is_over));
         let thread = thread::spawn(move || {
             for connection in listener.incoming() {
@@ -39,21 +39,27 @@ impl Stub {
                 }
                 let Ok(mut connection) = connection else { continue };
                 let Some(request) = read(&mut connection) else { continue };
-                // Who hangs up early has seen enough.
-                let _hung_up = connection.write_all(&response(answer(&request)));
+                let answer = response(answer(&String::from_utf8_lossy(&request)));
+                // Who has the answer finds the request.
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+                // Who hangs up early has seen enough.
+                let _hung_up = connection.write_all(&answer);
             }
         });
         Self { address, requests, is_over, thread: Some(thread) }
     }
 
-    /// Where it listens.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What it was asked so far.
     pub fn requests(&self) -> Vec<String> {
+        self.received().iter().map(|request| String::from_utf8_lossy(request).into_owned()).collect()
+    }
+
+    /// The same, byte for byte.
+    pub fn received(&self) -> Vec<Vec<u8>> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -70,7 +76,7 @@ impl Drop for Stub {
 }
 
 /// Head and body; `None` where the connection ends before.
-fn read(connection: &mut TcpStream) -> Option<String> {
+fn read(connection: &mut TcpStream) -> Option<Vec<u8>> {
     connection.set_read_timeout(Some(PATIENCE)).ok()?;
     let (mut bytes, mut buffer) = (Vec::new(), [0; 8192]);
     loop {
@@ -82,7 +88,7 @@ fn read(connection: &mut TcpStream) -> Option<String> {
                 line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
             });
             if bytes.len() >= head.len() + 4 + length.unwrap_or(0) {
-                return Some(text.into_owned());
+                return Some(bytes);
             }
         }
     }

@@ -27,10 +27,11 @@ pub struct World {
     pub jupiterone: JupiterOne,
     /// Begins the topics' names.
     pub prefix: String,
-    /// The broker.
     pub bootstrap_servers: String,
     /// More lines of the configuration's `[kafka]`; written with the next [`World::configure`].
     pub kafka: String,
+    /// Variables of all programs that it starts.
+    pub environment: Vec<(&'static str, String)>,
     folder: TempDir,
     // Last: the ends run on it.
     runtime: Runtime,
@@ -54,7 +55,7 @@ impl World {
         Self::between(bootstrap_servers, organizations, jupiterone::Settings::default())
     }
 
-    /// The same with this JupiterOne, for whoever brings the binaries along.
+    /// The same with this JupiterOne, for a caller that has the binaries.
     pub fn between(
         bootstrap_servers: String,
         organizations: Vec<anthropic::Settings>,
@@ -71,13 +72,21 @@ impl World {
             (anthropic, jupiterone.expect("JupiterOne's end starts"))
         });
         let folder = tempfile::tempdir().expect("a folder for the configuration");
-        let (prefix, kafka) = (prefix(), String::new());
-        let world = Self { anthropic, jupiterone, prefix, bootstrap_servers, kafka, folder, runtime };
+        let world = Self {
+            anthropic,
+            jupiterone,
+            prefix: prefix(),
+            bootstrap_servers,
+            kafka: String::new(),
+            environment: Vec::new(),
+            folder,
+            runtime,
+        };
         world.configure("");
         world
     }
 
-    /// Writes the configuration anew, with these lines in each `[[organizations]]`.
+    /// Writes the configuration again, with these lines in each `[[organizations]]`.
     pub fn configure(&self, lines: &str) {
         fs::write(self.config(), self.configuration(&self.bootstrap_servers, lines))
             .expect("the configuration is written");
@@ -89,7 +98,6 @@ impl World {
         }
     }
 
-    /// The configuration's file.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("config.toml")
     }
@@ -106,7 +114,9 @@ impl World {
 
     /// Starts a service with the configuration.
     pub fn spawn(&self, service: &'static str, arguments: &[&str]) -> Service {
-        Service::spawn(service, self.arguments(arguments), &[])
+        let environment: Vec<_> =
+            self.environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Service::spawn(service, self.arguments(arguments), &environment)
     }
 
     /// Starts a service with the configuration, and a way of its own to the broker.
@@ -120,6 +130,11 @@ impl World {
     /// Runs a service's command with the configuration, to its end.
     pub fn run(&self, service: &'static str, arguments: &[&str]) -> Finished {
         self.spawn(service, arguments).finish()
+    }
+
+    /// Runs a person's command with the configuration, to its end.
+    pub fn ask(&self, arguments: &[&str]) -> Finished {
+        self.run("anthropic-graph", arguments)
     }
 
     /// One round of all three: poll, process, synchronize; each must end well.
@@ -172,7 +187,7 @@ impl World {
                  api_key = {{ file = \"admin-key-{index}\" }}\n{lines}\n",
                 end.url(),
             )
-            .expect("a text takes text");
+            .expect("writing to a String cannot fail");
         }
         text
     }

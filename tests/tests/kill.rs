@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::kill::{Order, run};
+use tests::kill::{Options, run};
 use tests::mutations::{mutated, patches};
 use tests::services::binaries;
 
@@ -11,7 +11,7 @@ const KILLS: u64 = 36;
 
 #[test]
 fn nothing_is_lost_doubled_or_invented_by_kills_at_every_failpoint() {
-    let order = Order {
+    let options = Options {
         kills: KILLS,
         seed: 7,
         is_cluster: false,
@@ -19,7 +19,7 @@ fn nothing_is_lost_doubled_or_invented_by_kills_at_every_failpoint() {
         longest: Duration::from_mins(10),
         stops_early: false,
     };
-    let summary = run(&order).expect("a broker can be started");
+    let summary = run(&options).expect("a broker can be started");
     assert_eq!(summary.violations, 0, "{summary:?}");
     assert!(summary.kills >= 30, "{summary:?}");
 }

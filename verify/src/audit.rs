@@ -2,11 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{
-    change::Envelope,
-    codec::{GraphValue, decode},
-    topics::partition,
-};
+use schemas::{encoded::EncodedChange, graph_value::GraphValue, topics::partition};
+use service::config::is_asked_for;
 
 use super::{
     change_ids::ChangeIds,
@@ -31,9 +28,9 @@ pub(super) struct Audit {
     ids: ChangeIds,
     letters: DeadLetters,
     witness: Witness,
-    /// Only the organization of this name is audited.
+    /// Only the organization with this name or ID is audited.
     only: Option<String>,
-    /// Ids of the others: the graph topic knows them by other names.
+    /// IDs of the others, which the graph topic knows.
     others: BTreeSet<String>,
     /// Changes are there, and the graph topic knows nothing of the organization.
     unknown: BTreeMap<String, Head>,
@@ -51,7 +48,7 @@ struct Head {
 }
 
 impl Audit {
-    /// Of all organizations, or of the one of that name.
+    /// Of all organizations, or of the one with that name or ID.
     /// `raw_since`: when the first raw record was observed, if what was before it is cut off (ms since 1970).
     pub(super) fn new(
         partition: i32,
@@ -76,7 +73,7 @@ impl Audit {
 
     /// Takes the next record of the graph topic.
     pub(super) fn take_graph(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64) {
-        let key = String::from_utf8_lossy(key).into_owned();
+        let key = String::from_utf8_lossy(key);
         let (organization_id, rest) = key.split_once('/').unwrap_or(("", &key));
         // The partition's writer marks with it how far it has to read; it says nothing of an organization.
         if rest == BARRIER && value.is_none() {
@@ -88,10 +85,11 @@ impl Audit {
 
     /// The graph topic was read to its end: what follows is of what it knows.
     pub(super) fn end_graph(&mut self) {
-        if let Some(name) = &self.only {
-            let others = self.files.extract_if(.., |_, file| file.graph_topic.name != *name);
-            self.others = others.map(|(organization_id, _)| organization_id).collect();
-        }
+        let only = self.only.as_deref();
+        let is_other =
+            |id: &String, file: &mut Organization| !is_asked_for(only, &file.graph_topic.name, Some(id));
+        self.others =
+            self.files.extract_if(.., is_other).map(|(organization_id, _)| organization_id).collect();
         for file in self.files.values_mut() {
             file.proposals.ask_for_holds(&file.graph_topic);
         }
@@ -114,10 +112,10 @@ impl Audit {
         let Some(file) = self.files.get_mut(organization_id) else {
             return self.take_unknown(organization_id, value);
         };
-        let change = match decode::<Envelope>(value.unwrap_or_default()) {
-            Ok(change) if change.key() == key => change,
+        let change = match EncodedChange::read(value.unwrap_or_default()) {
+            Ok(change) if change.envelope.key() == key => change,
             Ok(change) => {
-                let found = format!("that of {}", change.key());
+                let found = format!("that of {}", change.envelope.key());
                 let violation =
                     Violation::new(&key, "the change that the key names", found).at_offset(offset);
                 return file.verdict.judge(Law::Fold, Err(violation));
@@ -127,16 +125,18 @@ impl Audit {
                 return file.verdict.judge(Law::Fold, Err(violation));
             }
         };
-        // Nothing tells of what is so old.
-        let is_lost = self.raw_since.is_some_and(|since| change.ts_ms < since.saturating_sub(CLOCKS));
-        if file.take_change(&change, offset, self.is_log_cut, is_lost) {
-            self.ids.take(&change);
+        // The raw topic no longer has what is so old.
+        let is_lost =
+            self.raw_since.is_some_and(|since| change.envelope.ts_ms < since.saturating_sub(CLOCKS));
+        let id = ChangeIds::number(&change.envelope.id);
+        if file.take_change(change, offset, self.is_log_cut, is_lost) {
+            self.ids.take(id);
             file.verdict.judge(Law::ChangeIds, Ok(()));
         }
     }
 
-    /// The changes topic was read; whether its ids have to be read once more. `is_raw_cut`: retention has cut the beginning
-    /// of raw.
+    /// The changes topic was read; whether its ids have to be read once more. `is_raw_cut`: retention has cut the
+    /// beginning of raw.
     pub(super) fn end_changes(&mut self, is_raw_cut: bool) -> bool {
         let is_log_cut = self.is_log_cut;
         for file in self.files.values_mut() {
@@ -151,10 +151,13 @@ impl Audit {
         let key = String::from_utf8_lossy(key);
         let (organization_id, _) = key.split_once('/').unwrap_or(("", &key));
         let Some(file) = self.files.get_mut(organization_id) else { return };
-        let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
+        let Ok(EncodedChange { envelope: change, .. }) = EncodedChange::read(value.unwrap_or_default())
+        else {
+            return;
+        };
         if change.key() == key
             && change.revision <= file.graph_topic.revision()
-            && self.ids.is_repeated(&change)
+            && self.ids.is_repeated(ChangeIds::number(&change.id))
         {
             let violation = Violation::new(&change.id, "an id of one change", "an earlier change has it");
             let violation = violation.at_revision(change.revision).at_offset(offset);
@@ -177,16 +180,19 @@ impl Audit {
         if self.others.contains(organization_id) {
             return;
         }
-        let Ok(change) = decode::<Envelope>(value.unwrap_or_default()) else { return };
-        if self.only.as_ref().is_none_or(|name| *name == change.source.name) {
+        let Ok(EncodedChange { envelope: change, .. }) = EncodedChange::read(value.unwrap_or_default())
+        else {
+            return;
+        };
+        if is_asked_for(self.only.as_deref(), &change.source.name, Some(organization_id)) {
             let head = self.unknown.entry(organization_id.to_owned()).or_default();
             head.revision = head.revision.max(change.revision);
             head.name = change.source.name;
         }
     }
 
-    /// Takes a record that was behind the graph topic's end when that was first read. What the changes have, it has: one
-    /// transaction writes both.
+    /// Takes a record that was after the graph topic's end when that was first read. What the changes have, it has:
+    /// one transaction writes both.
     pub(super) fn take_later_graph(&mut self, key: &[u8], value: Option<&[u8]>) {
         let key = String::from_utf8_lossy(key);
         let Some(organization_id) = key.strip_suffix("/coverage/poll") else { return };
@@ -203,7 +209,8 @@ impl Audit {
     /// Takes the next record of the raw topic.
     pub(super) fn take_raw(&mut self, key: &[u8], value: Option<&[u8]>, offset: i64, is_cut: bool) {
         let key = String::from_utf8_lossy(key);
-        let Some((organization_id, evidence)) = self.witness.take(&key, value, offset, is_cut) else {
+        let graph = |id: &str| self.files.get(id).map(|file| &file.graph_topic.elements);
+        let Some((organization_id, evidence)) = self.witness.take(&key, value, offset, is_cut, graph) else {
             return;
         };
         if matches!(evidence, Evidence::Unusable) {
@@ -239,7 +246,10 @@ impl Audit {
     }
 
     fn file(&mut self, organization_id: &str) -> &mut Organization {
-        self.files.entry(organization_id.to_owned()).or_insert_with(|| Organization::new(organization_id))
+        if !self.files.contains_key(organization_id) {
+            self.files.insert(organization_id.to_owned(), Organization::new(organization_id));
+        }
+        self.files.get_mut(organization_id).expect("it was inserted")
     }
 }
 

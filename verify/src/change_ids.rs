@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use schemas::{change::Envelope, codec::digest};
+use schemas::codec::digest;
 
 /// The ids of a partition's changes.
 #[derive(Debug, Default)]
@@ -17,9 +17,16 @@ pub(super) struct ChangeIds {
 }
 
 impl ChangeIds {
+    /// An id as a number; one that is not a hexadecimal number is digested first.
+    pub(super) fn number(id: &str) -> u128 {
+        u128::from_str_radix(id, 16).unwrap_or_else(|_| {
+            u128::from_str_radix(&digest([id.as_bytes()]), 16).expect("a digest is hexadecimal")
+        })
+    }
+
     /// Takes the id of the next change.
-    pub(super) fn take(&mut self, change: &Envelope) {
-        self.halves.push(half(number(&change.id)));
+    pub(super) fn take(&mut self, id: u128) {
+        self.halves.push(half(id));
     }
 
     /// Whether the log has to be read once more to tell.
@@ -31,17 +38,9 @@ impl ChangeIds {
     }
 
     /// Whether an earlier change has this one's id, when the log is read again.
-    pub(super) fn is_repeated(&mut self, change: &Envelope) -> bool {
-        let id = number(&change.id);
+    pub(super) fn is_repeated(&mut self, id: u128) -> bool {
         self.suspects.contains(&half(id)) && !self.met.insert(id)
     }
-}
-
-/// An id as a number; one that is no hexadecimal number is digested first.
-fn number(id: &str) -> u128 {
-    u128::from_str_radix(id, 16).unwrap_or_else(|_| {
-        u128::from_str_radix(&digest([id.as_bytes()]), 16).expect("a digest is hexadecimal")
-    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "half of it is asked for")]

@@ -1,13 +1,14 @@
-//! Whether the coverage tells of all that the graph has read of the raw topic: what nobody heeded leaves no other trace.
+//! Whether the coverage has everything that the graph has read from the raw topic: an ignored record leaves no other trace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     coverage::{Coverage, Latest},
-    raw::{END, ListingOutcome, outcome},
+    raw::{ListingOutcome, MarkKind, Outcome},
 };
 
 use super::{
+    elements::workspace,
     graph_topic::GraphTopic,
     raw_topic::{Listing, PollMark},
     verdict::{Law, Verdict, Violation},
@@ -15,10 +16,10 @@ use super::{
 
 /// What begins the name of the members of a workspace.
 const MEMBERS: &str = "members/";
-/// What stands in an end mark for the members of all workspaces, which were not listed.
+/// The name in an end mark for the members of all workspaces, which were not listed.
 const ALL_MEMBERS: &str = "members";
 
-/// By collection, what its coverage should tell of and does not, if the graph has come so far.
+/// By collection, what its coverage should have and does not, if the graph has read that far.
 #[derive(Debug, Default)]
 pub(super) struct CoverageCheck {
     missed: BTreeMap<String, Missed>,
@@ -33,14 +34,14 @@ struct Missed {
 }
 
 /// How far the graph has read the raw topic at least (offset). One transaction moves all of an organization's coverage
-/// in the order of raw, so whatever is not behind the newest was read.
+/// in the order of raw, so everything up to the newest was read.
 pub(super) fn horizon(graph_topic: &GraphTopic) -> i64 {
     let polls = graph_topic.poll.as_ref().and_then(|poll| poll.raw_offset);
     let listed = graph_topic.coverage.values().map(newest).max();
     listed.max(polls).unwrap_or(-1)
 }
 
-/// The newest record that a coverage tells of (offset).
+/// The newest record that a coverage mentions (offset).
 pub(super) fn newest(coverage: &Coverage) -> i64 {
     coverage.latest.as_ref().map_or(-1, |latest| latest.raw_offset).max(whole(coverage))
 }
@@ -90,7 +91,7 @@ impl CoverageCheck {
         }
     }
 
-    /// Forgets what was said of a collection that ended, or of one that could not begin yet.
+    /// Forgets a collection that ended, or that could not begin yet.
     pub(super) fn end(&mut self, collection: &str) {
         self.missed.remove(collection);
     }
@@ -128,15 +129,15 @@ impl CoverageCheck {
 impl PollMark {
     /// Collections that it says were not listed whole.
     fn failed(&self) -> impl Iterator<Item = &str> {
-        let lines = self.mark.outcomes.iter().filter(|_| self.mark.kind == END);
-        lines.filter(|line| line.outcome != outcome::WHOLE).map(|line| line.collection.as_str())
+        let lines = self.mark.outcomes.iter().filter(|_| self.mark.kind == MarkKind::End);
+        lines.filter(|line| line.outcome != Outcome::Whole).map(|line| line.collection.as_str())
     }
 
     /// Members collections of which it says nothing, since their workspace is held and so nobody lists it.
     fn leaves_held<'a>(&'a self, graph_topic: &'a GraphTopic, offset: i64) -> impl Iterator<Item = String> {
-        let is_silent = self.mark.kind == END && !self.is_about_all();
+        let is_silent = self.mark.kind == MarkKind::End && !self.is_about_all();
         let holds = graph_topic.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
-        let held = holds.filter_map(|(key, _)| graph_topic.elements.get(key)?.workspace.as_ref());
+        let held = holds.filter_map(|(key, _)| workspace(graph_topic.elements.get(key)?));
         let members = held.map(|workspace| format!("{MEMBERS}{}", workspace.id));
         members.filter(move |name| graph_topic.coverage.get(name).is_some_and(|it| self.freezes(it, offset)))
     }
@@ -156,17 +157,17 @@ impl PollMark {
             |name: &str| name == collection || name == ALL_MEMBERS && collection.starts_with(MEMBERS);
         // Nobody names the members of a workspace whose deletion is held.
         let is_left = collection.starts_with(MEMBERS)
-            && latest.outcome == outcome::SKIPPED
+            && latest.outcome == Outcome::Skipped
             && latest.reason.is_some()
             && !self.is_about_all()
             && !self.names(collection);
         let is_line = |line: &ListingOutcome| {
             is_its(&line.collection)
-                && line.outcome != outcome::WHOLE
+                && line.outcome != Outcome::Whole
                 && line.outcome == latest.outcome
                 && line.reason == latest.reason
         };
-        self.mark.kind == END
+        self.mark.kind == MarkKind::End
             && self.poll_id == latest.poll_id
             && self.ts_ms == latest.ended_ts_ms
             && (is_left || self.mark.outcomes.iter().any(is_line))
@@ -181,7 +182,7 @@ impl PollMark {
             && coverage
                 .latest
                 .as_ref()
-                .is_none_or(|latest| latest.poll_id != self.poll_id && latest.outcome != outcome::GONE)
+                .is_none_or(|latest| latest.poll_id != self.poll_id && latest.outcome != Outcome::Gone)
     }
 }
 

@@ -12,7 +12,6 @@ const OFFSET: &str = "__anthropic_graph.errors.offset";
 pub(super) struct DeadLetters {
     /// Offsets of the raw records that have one: 8 bytes for each.
     offsets: BTreeSet<i64>,
-    /// They were read.
     is_known: bool,
     /// Retention has cut their beginning.
     is_cut: bool,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
-    change::{Envelope, op, reason},
-    element::{Element, ElementType},
-    raw::{Decision, decision},
+    change::{Envelope, Op, Reason},
+    element::ElementType,
+    encoded::{EncodedChange, EncodedElement},
+    raw::{Decision, DecisionKind},
 };
 
 use super::{
+    elements::{is_default, origin_of, workspace},
     expected_graph::Reach,
     holds::{Finding, Proposals},
-    raw_topic::{Listing, is_default},
+    raw_topic::Listing,
     reference_mapping::origin,
     verdict::{Law, Verdict, Violation},
 };
@@ -19,7 +21,6 @@ use super::{
 /// Below a raw topic's cut, clocks of several machines tell what was before it: this far apart at most (ms).
 pub(super) const CLOCKS: i64 = 60 * 60 * 1000;
 
-/// One organization's deletions.
 #[derive(Debug, Default)]
 pub(super) struct Deletions {
     /// By what they rest on: a listing's id, or a decision.
@@ -65,7 +66,7 @@ struct Deletion {
     collection: String,
     ends: Vec<String>,
     is_default: bool,
-    reason: String,
+    reason: Option<Reason>,
     listing_id: Option<String>,
     revision: i64,
     ts_ms: i64,
@@ -98,65 +99,69 @@ impl Rest {
 impl Deletions {
     /// Notes a change of the log, before it is folded. `is_lost`: it is older than all that raw tells, and need not be
     /// remembered.
-    pub(super) fn note(&mut self, change: &Envelope, is_lost: bool, proposals: &mut Proposals) {
-        let source = &change.source;
-        let rest = Rest::of(change);
-        match (change.op.as_str(), &change.before, &change.after) {
-            (op::CREATE | op::READ, _, Some(after)) => {
-                *self
-                    .counts
-                    .entry(after.collection.clone())
-                    .or_default()
-                    .entry(after.kind.clone())
-                    .or_default() += 1;
+    pub(super) fn note(
+        &mut self,
+        EncodedChange { envelope, before, after }: &EncodedChange,
+        is_lost: bool,
+        proposals: &mut Proposals,
+    ) {
+        let rest = Rest::of(envelope);
+        match (&envelope.op, before, after) {
+            (Op::Create | Op::Read, _, Some(after)) => {
+                *self.count(after) += 1;
                 if let (Some(workspace), Some(listing_id), false) =
-                    (&after.workspace, &source.listing_id, is_lost)
+                    (workspace(after), &envelope.source.listing_id, is_lost)
                 {
-                    self.born.entry(listing_id.clone()).or_default().insert(workspace.id.clone());
+                    self.born.entry(listing_id.clone()).or_default().insert(workspace.id);
                 }
                 // Deletions come first: what rests on it from here on deletes nothing.
                 self.current = Some(rest);
             }
-            (op::DELETE, Some(before), _) => {
+            (Op::Delete, Some(before), _) => {
                 if !is_lost {
-                    self.note_deletion(change, before, rest);
-                    if change.reason.as_deref() == Some(reason::APPROVED)
-                        && let Some(listing_id) = &source.listing_id
+                    self.note_deletion(envelope, before, rest);
+                    if envelope.reason == Some(Reason::Approved)
+                        && let Some(listing_id) = &envelope.source.listing_id
                     {
-                        proposals.ask(listing_id, before, &before.collection);
+                        proposals.ask(listing_id, before, before.collection());
                     }
                 }
                 self.lost += usize::from(is_lost);
-                let counts = self.counts.entry(before.collection.clone()).or_default();
-                *counts.entry(before.kind.clone()).or_default() -= 1;
+                *self.count(before) -= 1;
             }
             _ => {}
         }
     }
 
-    fn note_deletion(&mut self, change: &Envelope, before: &Element, rest: Rest) {
+    /// How many elements of its type its collection has.
+    fn count(&mut self, element: &EncodedElement) -> &mut i64 {
+        let counts = self.counts.entry(element.collection().to_owned()).or_default();
+        counts.entry(element.kind().to_owned()).or_default()
+    }
+
+    fn note_deletion(&mut self, change: &Envelope, before: &EncodedElement, rest: Rest) {
         let is_new = self.current.as_ref() != Some(&rest);
         let group = self.rests.entry(rest.clone()).or_default();
         if is_new && group.deletions.is_empty() {
             group.before = self.counts.get(&change.source.collection).cloned().unwrap_or_default();
         }
         self.current = Some(rest);
-        if change.reason.as_deref() == Some(reason::ABSENT) && before.collection == change.source.collection {
-            *group.deleted.entry(before.kind.clone()).or_default() += 1;
+        if change.reason == Some(Reason::Absent) && before.collection() == change.source.collection {
+            *group.deleted.entry(before.kind().to_owned()).or_default() += 1;
             // An older mapping's relationships were not counted by the guard.
-            let by = before.digest.split_once('.').map_or("", |(_, by)| by);
-            group.origins.entry(before.kind.clone()).or_default().insert(by.to_owned());
+            let origins = group.origins.entry(before.kind().to_owned()).or_default();
+            origins.insert(origin_of(before).to_owned());
         }
         if !before.is_relationship() {
-            group.entities.insert(before.key.clone());
+            group.entities.insert(before.key().to_owned());
         }
         group.deletions.push(Deletion {
-            key: before.key.clone(),
-            kind: before.kind.clone(),
-            collection: before.collection.clone(),
+            key: before.key().to_owned(),
+            kind: before.kind().to_owned(),
+            collection: before.collection().to_owned(),
             ends: before.ends().map(str::to_owned).collect(),
             is_default: is_default(before),
-            reason: change.reason.clone().unwrap_or_default(),
+            reason: change.reason.clone(),
             listing_id: change.source.listing_id.clone(),
             revision: change.revision,
             ts_ms: change.ts_ms,
@@ -169,7 +174,7 @@ impl Deletions {
         self.begins.get_or_insert(ts_ms);
     }
 
-    /// Ids of the workspaces that a listing created, told once.
+    /// IDs of the workspaces that a listing created, each once.
     pub(super) fn take_born(&mut self, listing_id: &str) -> BTreeSet<String> {
         self.born.remove(listing_id).unwrap_or_default()
     }
@@ -181,7 +186,7 @@ impl Deletions {
         }
         let Some(group) = self.rests.get_mut(&Rest::Listing(listing.id.clone())) else { return };
         let over = group.over(listing).filter(|_| !is_log_cut);
-        for deletion in group.deletions.iter_mut().filter(|it| it.reason == reason::ABSENT) {
+        for deletion in group.deletions.iter_mut().filter(|it| it.reason == Some(Reason::Absent)) {
             if deletion.standing == Standing::Licensed {
                 continue;
             }
@@ -209,12 +214,12 @@ impl Deletions {
         let seen = decision.listing_id.as_deref().map(|id| proposals.offset(id));
         let is_of_a_part = decision.collection.is_some() || decision.element_key.is_some();
         for deletion in &mut group.deletions {
-            let standing = match (deletion.reason.as_str(), decision.kind.as_str()) {
-                (reason::FORGOTTEN, decision::FORGET) if is_of_a_part => {
+            let standing = match (&deletion.reason, &decision.kind) {
+                (Some(Reason::Forgotten), DecisionKind::Forget) if is_of_a_part => {
                     Standing::Refused("a decision that names a part of the organization".to_owned())
                 }
-                (reason::FORGOTTEN, decision::FORGET) => Standing::Licensed,
-                (reason::APPROVED, decision::APPROVE) => match seen {
+                (Some(Reason::Forgotten), DecisionKind::Forget) => Standing::Licensed,
+                (Some(Reason::Approved), DecisionKind::Approve) => match seen {
                     Some(seen) => deletion.approved(decision, seen, proposals, is_cut),
                     None => Standing::Refused("a decision that names no listing".to_owned()),
                 },
@@ -232,7 +237,7 @@ impl Deletions {
         verdict.give_up(Law::Licence, self.lost);
         for Group { deletions, entities, .. } in self.rests.into_values() {
             for mut deletion in deletions {
-                if deletion.reason == reason::END_DELETED {
+                if deletion.reason == Some(Reason::EndDeleted) {
                     let has_ended = deletion.ends.iter().any(|end| entities.contains(end));
                     deletion.standing = if has_ended {
                         Standing::Licensed
@@ -255,7 +260,7 @@ impl Deletions {
                     Standing::Open => Err("nothing in the raw topic".to_owned()),
                 };
                 let violation = |found| {
-                    let expected = expected(&deletion.reason);
+                    let expected = expected(deletion.reason.as_ref());
                     Violation::new(&deletion.key, expected, found).at_revision(deletion.revision)
                 };
                 verdict.judge(Law::Licence, found.map_err(violation));
@@ -265,13 +270,15 @@ impl Deletions {
 }
 
 /// What licenses a deletion of that reason.
-fn expected(reason: &str) -> &'static str {
+fn expected(reason: Option<&Reason>) -> &'static str {
     match reason {
-        reason::ABSENT => "a whole listing without it",
-        reason::END_DELETED => "the deletion of an end",
-        reason::APPROVED => "an approval of what was held",
-        reason::FORGOTTEN => "a decision to forget the organization",
-        _ => "a reason that licenses a deletion",
+        Some(Reason::Absent) => "a whole listing without it",
+        Some(Reason::EndDeleted) => "the deletion of an end",
+        Some(Reason::Approved) => "an approval of what was held",
+        Some(Reason::Forgotten) => "a decision to forget the organization",
+        Some(Reason::EndAppeared | Reason::Held | Reason::Other { .. }) | None => {
+            "a reason that licenses a deletion"
+        }
     }
 }
 
@@ -321,7 +328,7 @@ impl Group {
         })
     }
 
-    /// Whether the guard counts elements of that type: of relationships beside entities only since this mapping, or one
+    /// Whether the guard counts elements of that type: relationships as well as entities only since this mapping, or one
     /// that has the configuration of the listing.
     fn is_counted(&self, kind: &str, listing: &Listing) -> bool {
         let is_primary = !is_relationship(kind) || listing.collection.starts_with("members/");

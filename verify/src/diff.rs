@@ -1,18 +1,18 @@
-//! Comparing two elements, column by column, without a word of what stands in them.
+//! Comparing two elements, column by column, without a word of what is in them.
 
-use schemas::element::Element;
+use schemas::encoded::EncodedElement;
 use serde_json::Value;
 
 /// Names of the columns in which they differ, the digest among them.
-pub(super) fn different(one: &Element, other: &Element) -> Vec<String> {
+pub(super) fn different(one: &EncodedElement, other: &EncodedElement) -> Vec<String> {
     let (one, other) = (columns(one), columns(other));
     let mut names = Vec::new();
     collect("", &one, &other, &mut names);
     names
 }
 
-fn columns(element: &Element) -> Value {
-    serde_json::to_value(element).expect("an element's columns are texts, numbers and truth values")
+fn columns(element: &EncodedElement) -> Value {
+    serde_json::to_value(element.decode()).expect("an element's columns are texts, numbers and truth values")
 }
 
 fn collect(prefix: &str, one: &Value, other: &Value, names: &mut Vec<String>) {

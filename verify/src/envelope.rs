@@ -2,56 +2,63 @@
 
 use std::collections::BTreeSet;
 
-use schemas::change::{Envelope, op, reason};
+use schemas::{
+    change::{Kind, Op, Reason},
+    encoded::EncodedChange,
+};
 
 use super::{diff::different, verdict::Violation};
 
 /// Whether the fields of a change agree with one another.
-pub(super) fn judge(change: &Envelope) -> Result<(), Violation> {
-    let wrong = |expected: &str, found: &str| Err(Violation::new(&change.element_key, expected, found));
-    let Some(image) = change.after.as_ref().or(change.before.as_ref()) else {
+pub(super) fn judge(change: &EncodedChange) -> Result<(), Violation> {
+    let EncodedChange { envelope, before, after } = change;
+    let wrong = |expected: &str, found: &str| Err(Violation::new(&envelope.element_key, expected, found));
+    let Some(image) = after.as_ref().or(before.as_ref()) else {
         return wrong("an image", "none");
     };
-    if change.element_type != image.kind {
-        return wrong("the type of its image", &change.element_type);
+    if envelope.element_type != image.kind() {
+        return wrong("the type of its image", &envelope.element_type);
     }
-    if change.kind != if image.is_relationship() { "relationship" } else { "entity" } {
-        return wrong("the kind of its image", &change.kind);
+    if envelope.kind != if image.is_relationship() { Kind::Relationship } else { Kind::Entity } {
+        return wrong("the kind of its image", envelope.kind.as_str());
     }
-    let source = &change.source;
-    if source.connector != "anthropic-graph" || source.version.is_empty() || source.ts_ms != change.ts_ms {
+    let source = &envelope.source;
+    if source.connector != "anthropic-graph" || source.version.is_empty() || source.ts_ms != envelope.ts_ms {
         return wrong("the connector, its version and the change's time as the source", "something else");
     }
-    if image.organization_id != source.organization_id {
-        return wrong("an image of the organization that the source names", &image.organization_id);
+    if image.organization_id() != source.organization_id {
+        return wrong("an image of the organization that the source names", image.organization_id());
     }
-    let changed: BTreeSet<&str> = change.changed.iter().map(String::as_str).collect();
-    if !change.changed.is_sorted() || changed.len() != change.changed.len() || !is_changed(change, &changed) {
+    let changed: BTreeSet<&str> = envelope.changed.iter().map(String::as_str).collect();
+    if !envelope.changed.is_sorted()
+        || changed.len() != envelope.changed.len()
+        || !is_changed(change, &changed)
+    {
         return wrong("in `changed` the properties that differ, each once and in order", "others");
     }
-    let reason = change.reason.as_deref();
+    let reason = envelope.reason.as_ref();
     let is_decided = source.decision_by.is_some();
-    let is_so = match change.op.as_str() {
-        op::UPDATE => reason.is_none() && !is_decided,
-        op::READ | op::CREATE => reason.is_none_or(|it| it == reason::END_APPEARED) && !is_decided,
-        op::NOTICE => reason == Some(reason::HELD) && !is_decided,
-        op::DELETE => match reason {
-            Some(reason::ABSENT) => !is_decided,
-            Some(reason::END_DELETED) => true,
-            Some(reason::APPROVED | reason::FORGOTTEN) => is_decided,
-            _ => false,
+    let is_so = match envelope.op {
+        Op::Update => reason.is_none() && !is_decided,
+        Op::Read | Op::Create => reason.is_none_or(|it| *it == Reason::EndAppeared) && !is_decided,
+        Op::Notice => reason == Some(&Reason::Held) && !is_decided,
+        Op::Delete => match reason {
+            Some(Reason::Absent) => !is_decided,
+            Some(Reason::EndDeleted) => true,
+            Some(Reason::Approved | Reason::Forgotten) => is_decided,
+            Some(Reason::EndAppeared | Reason::Held | Reason::Other { .. }) | None => false,
         },
-        _ => false,
+        Op::Other { .. } => false,
     };
-    if !is_so || source.listing_id.is_none() != (reason == Some(reason::FORGOTTEN)) {
+    if !is_so || source.listing_id.is_none() != (reason == Some(&Reason::Forgotten)) {
         return wrong("a reason, and a listing or a decision, as its op has", "others");
     }
     Ok(())
 }
 
-fn is_changed(change: &Envelope, changed: &BTreeSet<&str>) -> bool {
+fn is_changed(change: &EncodedChange, changed: &BTreeSet<&str>) -> bool {
     let (Some(before), Some(after)) = (&change.before, &change.after) else { return changed.is_empty() };
-    if change.op == op::NOTICE {
+    if change.envelope.op == Op::Notice {
         return changed.is_empty();
     }
     // A tag has a name of its own, and one may stand before another.

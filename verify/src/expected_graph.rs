@@ -1,15 +1,19 @@
 //! What the raw records say of one organization: the last whole listing of each collection, and what came after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
-use schemas::{element::Element, raw::outcome};
+use schemas::{encoded::EncodedElement, raw::Outcome};
 
 use super::{
-    claims::{collection_of, judge_listing, judge_nobody},
     coverage_check::{CoverageCheck, is_of_unknown_beginning, newest},
+    coverage_claims::{collection_of, judge_listing, judge_nobody},
     diff::different,
+    elements::{Elements, is_default, origin_of},
     graph_topic::GraphTopic,
-    raw_topic::{Listing, PollMark, is_default},
+    raw_topic::{Listing, PollMark},
     reference_mapping::origin,
     verdict::{Law, Verdict, Violation},
 };
@@ -19,14 +23,14 @@ use super::{
 pub(super) struct ExpectedGraph {
     collections: BTreeMap<String, Collection>,
     /// Elements as they were when a whole listing did not have them, of those that are held.
-    held: BTreeMap<String, Element>,
+    held: Elements,
     /// The newest decision to forget the organization (offset).
     forgotten: i64,
     /// Collections of which the listing was met that their coverage calls the last whole one.
     met_whole: BTreeSet<String>,
     /// Collections of which the record was met that their coverage calls the newest.
     met_latest: BTreeSet<String>,
-    /// What their coverage should tell of and does not.
+    /// What their coverage should have and does not.
     coverage_check: CoverageCheck,
     /// Members collections of which the log tells when their workspace began.
     begun: BTreeSet<String>,
@@ -34,7 +38,7 @@ pub(super) struct ExpectedGraph {
 
 #[derive(Debug, Default)]
 struct Collection {
-    elements: BTreeMap<String, Element>,
+    elements: Rc<Elements>,
     /// The newest listing that was taken (offset).
     offset: i64,
     /// Parameters of the last whole listing.
@@ -71,7 +75,7 @@ impl ExpectedGraph {
         }
         let collection = self.collections.entry(listing.collection.clone()).or_default();
         if offset > graph_topic.coverage.get(&listing.collection).map_or(-1, newest) {
-            // It came after the graph was read, or its collection has ended since, or nobody heeded it.
+            // It came after the graph was read, or its collection has ended since, or the processor ignored it.
             let whole = graph_topic.coverage.get(&listing.collection).and_then(|it| it.whole.as_ref());
             let before = collection.parameters.as_ref().or(whole.map(|whole| &whole.parameters));
             let partial = listing.damage.clone().or_else(|| listing.narrower(before));
@@ -101,24 +105,21 @@ impl ExpectedGraph {
         // Nothing tells whether it was whole, unless the coverage does.
         let is_unsure = listing.is_cut || is_unmeasured && partial.is_none() && offset < whole;
         if partial.is_some() && !listing.is_cut || offset > whole {
-            collection.elements.extend(listing.elements.clone());
+            Rc::make_mut(&mut collection.elements).extend(listing.elements.iter().cloned());
             return partial;
         }
         collection.is_cut = is_unsure;
         if !is_unsure || offset == whole {
             collection.parameters = Some(listing.manifest.parameters.clone());
         }
-        let before = std::mem::replace(&mut collection.elements, listing.elements.clone());
-        for (key, element) in &before {
-            if collection.elements.contains_key(key) {
-                continue;
-            }
+        let before = std::mem::replace(&mut collection.elements, Rc::clone(&listing.elements));
+        for element in before.iter().filter(|it| !listing.elements.contains_key(it.key())) {
             let is_default =
                 is_default(element) || element.ends().filter_map(|end| before.get(end)).any(is_default);
-            if listing.is_silent_about(&element.kind, element.ends(), is_default) {
-                collection.elements.insert(key.clone(), element.clone());
-            } else if graph_topic.holds.contains_key(key) {
-                self.held.insert(key.clone(), element.clone());
+            if listing.is_silent_about(element.kind(), element.ends(), is_default) {
+                Rc::make_mut(&mut collection.elements).insert(element.clone());
+            } else if graph_topic.holds.contains_key(element.key()) {
+                self.held.insert(element.clone());
             }
         }
         partial
@@ -153,7 +154,7 @@ impl ExpectedGraph {
         self.judge_coverage(graph_topic, reach, verdict);
         let begun = is_log_cut.then_some(&self.begun);
         self.coverage_check.judge(graph_topic, begun, verdict);
-        let comparison = Comparison { known: self, graph_topic, reach, begun };
+        let comparison = Comparison { known: self, graph_topic, reach, begun, nothing: Elements::default() };
         comparison.judge_known(verdict);
         comparison.judge_graph(verdict);
         comparison.judge_holds(verdict);
@@ -182,14 +183,13 @@ impl ExpectedGraph {
                 }
             }
             if let Some(latest) = &coverage.latest {
-                let is_calm =
-                    matches!(latest.outcome.as_str(), outcome::WHOLE | outcome::GUARDED | outcome::GONE);
+                let is_calm = matches!(latest.outcome, Outcome::Whole | Outcome::Guarded | Outcome::Gone);
                 verdict.hold(Law::Coverage, is_calm == coverage.not_whole_since_ts_ms.is_none(), || {
                     let expected = "since when it has not been whole, and only where that is so";
                     Violation::new(name, expected, format!("the other of the two, {}", latest.outcome))
                 });
             }
-            let is_whole = |it: &str| it == outcome::WHOLE || it == outcome::GUARDED;
+            let is_whole = |it: &Outcome| matches!(it, Outcome::Whole | Outcome::Guarded);
             if let Some(latest) = coverage.latest.as_ref().filter(|latest| is_whole(&latest.outcome)) {
                 let is_same = coverage.whole.as_ref().is_some_and(|it| it.raw_offset == latest.raw_offset);
                 verdict.hold(Law::Coverage, is_same, || {
@@ -208,12 +208,12 @@ struct Comparison<'a> {
     reach: Reach,
     /// Where the log is cut: the members collections of which it tells when they could begin.
     begun: Option<&'a BTreeSet<String>>,
+    nothing: Elements,
 }
 
 impl Comparison<'_> {
     /// What is known of a collection; `None` where retention has cut what would tell, or nothing covers it.
-    fn checkable(&self, collection: &str) -> Option<&BTreeMap<String, Element>> {
-        const NOTHING: &BTreeMap<String, Element> = &BTreeMap::new();
+    fn checkable(&self, collection: &str) -> Option<&Elements> {
         let coverage = self.graph_topic.coverage.get(collection)?;
         if is_of_unknown_beginning(collection, self.begun) {
             return None;
@@ -223,13 +223,13 @@ impl Comparison<'_> {
             None => self.reach.beginning == 0,
         };
         let known = self.known.collections.get(collection);
-        // What was known before the organization was forgotten is not known any more, if the graph has seen that.
+        // What was known before the organization was forgotten is no longer known, if the graph has seen that.
         let (forgotten, newest) = (self.known.forgotten, newest(coverage));
         let known = known.filter(|known| known.offset >= forgotten || newest < forgotten);
         if !is_there || known.is_some_and(|known| known.is_cut) {
             return None;
         }
-        Some(known.map_or(NOTHING, |known| &known.elements))
+        Some(known.map_or(&self.nothing, |known| &*known.elements))
     }
 
     /// Whether an entity should be in the graph.
@@ -246,17 +246,16 @@ impl Comparison<'_> {
     fn judge_known(&self, verdict: &mut Verdict) {
         for name in self.graph_topic.coverage.keys() {
             let Some(known) = self.checkable(name) else {
-                let owned = self.graph_topic.elements.values().filter(|it| it.collection == *name).count();
+                let owned = self.graph_topic.elements.iter().filter(|it| it.collection() == name).count();
                 verdict.give_up(Law::Mapping, owned);
                 continue;
             };
-            for (key, element) in known {
-                self.judge_element(key, element, verdict);
-            }
+            known.judge(verdict, |element, verdict| self.judge_element(element, verdict));
         }
     }
 
-    fn judge_element(&self, key: &str, expected: &Element, verdict: &mut Verdict) {
+    fn judge_element(&self, expected: &EncodedElement, verdict: &mut Verdict) {
+        let key = expected.key();
         let is_withheld = expected.ends().any(|end| !self.should_be(end));
         let (there, elsewhere) = (self.graph_topic.elements.get(key), self.graph_topic.withheld.get(key));
         let elsewhere = elsewhere.map(|withheld| &withheld.element);
@@ -266,9 +265,13 @@ impl Comparison<'_> {
             let found = if there.or(elsewhere).is_some() { "the other of the two" } else { "nothing" };
             return verdict.judge(Law::Mapping, Err(violation(found.to_owned())));
         };
-        let mut columns = different(expected, found);
         // The digest tells what an element came from, not what it is; how is the processor's own affair.
-        columns.retain(|column| column != "digest" || found.digest.is_empty());
+        let is_known = !found.digest().is_empty();
+        if is_known && expected.same_as(found) {
+            return verdict.judge(Law::Mapping, Ok(()));
+        }
+        let mut columns = different(expected, found);
+        columns.retain(|column| column != "digest" || !is_known);
         if columns.is_empty() {
             verdict.judge(Law::Mapping, Ok(()));
         } else if is_of_another_mapping(expected, found) {
@@ -281,39 +284,41 @@ impl Comparison<'_> {
 
     /// What is in the graph, or withheld, and not known.
     fn judge_graph(&self, verdict: &mut Verdict) {
-        let withheld = self.graph_topic.withheld.values().map(|withheld| (&withheld.element, true));
-        let elements = self.graph_topic.elements.values().map(|element| (element, false));
-        for (element, is_withheld) in elements.chain(withheld) {
-            if !self.graph_topic.coverage.contains_key(&element.collection) {
-                let expected = format!("a coverage of {}, which owns it", element.collection);
-                verdict.judge(Law::Coverage, Err(Violation::new(&element.key, expected, "none")));
-                continue;
+        self.graph_topic
+            .elements
+            .judge(verdict, |element, verdict| self.judge_there(element, false, verdict));
+        for withheld in self.graph_topic.withheld.values() {
+            self.judge_there(&withheld.element, true, verdict);
+        }
+    }
+
+    fn judge_there(&self, element: &EncodedElement, is_withheld: bool, verdict: &mut Verdict) {
+        let (key, collection) = (element.key(), element.collection());
+        if !self.graph_topic.coverage.contains_key(collection) {
+            let expected = format!("a coverage of {collection}, which owns it");
+            return verdict.judge(Law::Coverage, Err(Violation::new(key, expected, "none")));
+        }
+        if self.checkable(collection).is_none_or(|known| known.contains_key(key)) {
+            return;
+        }
+        let is_held = !is_withheld && self.graph_topic.holds.contains_key(key);
+        match self.known.held.get(key) {
+            Some(held) if is_held => self.judge_element(held, verdict),
+            None if self.reach.beginning > 0 && (is_held || self.is_lasting(element)) => {
+                verdict.give_up(Law::Mapping, 1);
             }
-            let Some(known) = self.checkable(&element.collection) else { continue };
-            if known.contains_key(&element.key) {
-                continue;
-            }
-            let is_held = !is_withheld && self.graph_topic.holds.contains_key(&element.key);
-            let is_lasting = self.is_lasting(element);
-            match self.known.held.get(&element.key) {
-                Some(held) if is_held => self.judge_element(&element.key, held, verdict),
-                None if self.reach.beginning > 0 && (is_held || is_lasting) => {
-                    verdict.give_up(Law::Mapping, 1);
-                }
-                _ => {
-                    let expected =
-                        "nothing: it is neither in the last whole listing, nor in one since, nor held";
-                    let found = if is_withheld { "it, withheld" } else { "it" };
-                    verdict.judge(Law::Mapping, Err(Violation::new(&element.key, expected, found)));
-                }
+            _ => {
+                let expected = "nothing: it is neither in the last whole listing, nor in one since, nor held";
+                let found = if is_withheld { "it, withheld" } else { "it" };
+                verdict.judge(Law::Mapping, Err(Violation::new(key, expected, found)));
             }
         }
     }
 
     /// Whether it is one of those that a listing may be silent about.
-    fn is_lasting(&self, element: &Element) -> bool {
+    fn is_lasting(&self, element: &EncodedElement) -> bool {
         let mut ends = element.ends().filter_map(|end| self.graph_topic.elements.get(end));
-        match element.kind.as_str() {
+        match element.kind() {
             "anthropic_account" | "anthropic_workspace_has_api_key" => true,
             "anthropic_workspace" => is_default(element),
             "anthropic_account_has_workspace" => ends.any(is_default),
@@ -340,8 +345,7 @@ impl Comparison<'_> {
 }
 
 /// Whether another version of the mapping made it, as before the next whole listing that follows an upgrade.
-fn is_of_another_mapping(expected: &Element, found: &Element) -> bool {
-    let own = origin(found.account_name.as_deref());
-    let is_other = |(_, by): (&str, &str)| by != expected.digest && by != own;
-    found.digest.split_once('.').is_some_and(is_other)
+fn is_of_another_mapping(expected: &EncodedElement, found: &EncodedElement) -> bool {
+    let by = origin_of(found);
+    found.digest().contains('.') && by != origin_of(expected) && by != origin(found.account_name())
 }

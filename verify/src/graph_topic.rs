@@ -3,28 +3,35 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    codec::GraphValue,
-    coverage::{Coverage, Hold, Poll, Withheld},
-    element::Element,
+    coverage::{Coverage, Hold, Poll},
+    encoded::EncodedElement,
+    graph_value::GraphValue,
 };
 
-use super::verdict::{Law, Verdict, Violation};
+use super::{
+    elements::Elements,
+    verdict::{Law, Verdict, Violation},
+};
 
-/// One organization's records.
 #[derive(Debug, Default)]
 pub(super) struct GraphTopic {
-    /// By key.
-    pub(super) elements: BTreeMap<String, Element>,
+    pub(super) elements: Elements,
     /// By key of the relationship.
     pub(super) withheld: BTreeMap<String, Withheld>,
     /// By key of the element.
     pub(super) holds: BTreeMap<String, Hold>,
     /// By collection, without the polls'.
     pub(super) coverage: BTreeMap<String, Coverage>,
-    /// Of the polls.
     pub(super) poll: Option<Poll>,
     /// As the newest coverage has it.
     pub(super) name: String,
+}
+
+/// A relationship that is not in the graph.
+#[derive(Debug)]
+pub(super) struct Withheld {
+    pub(super) element: EncodedElement,
+    missing: Vec<String>,
 }
 
 impl GraphTopic {
@@ -53,16 +60,23 @@ impl GraphTopic {
             }
         } else if let Some(key) = key.strip_prefix("withheld/") {
             match value {
-                Some(GraphValue::Withheld(withheld)) => put(&mut self.withheld, key, *withheld),
+                Some(GraphValue::Withheld(it)) => {
+                    let withheld = Withheld { element: it.element.into(), missing: it.missing };
+                    put(&mut self.withheld, key, withheld)
+                }
                 None => take(&mut self.withheld, key),
                 Some(_) => false,
             }
         } else {
             match value {
-                Some(GraphValue::Element(element)) if element.key == key => {
-                    put(&mut self.elements, key, *element)
+                Some(GraphValue::Element(element)) if element.key() == key => {
+                    self.elements.insert(element);
+                    true
                 }
-                None => take(&mut self.elements, key),
+                None => {
+                    self.elements.remove(key);
+                    true
+                }
                 Some(_) => false,
             }
         };
@@ -92,14 +106,14 @@ impl GraphTopic {
         }
     }
 
-    /// Holds what can be told from the graph topic alone to the laws.
+    /// Checks the laws that need the graph topic only.
     pub(super) fn judge(&self, partition_count: i32, verdict: &mut Verdict) {
         self.judge_ends(verdict);
         let elements = i64::try_from(self.elements.len()).unwrap_or(i64::MAX);
         let poll = self.poll.clone().unwrap_or_default();
-        let is_known = self.poll.is_some() || self.elements.is_empty();
+        let is_known = self.poll.is_some() || elements == 0;
         verdict.hold(Law::Coverage, is_known, || {
-            Violation::new("poll", "a coverage of the polls beside elements", "none")
+            Violation::new("poll", "a coverage of the polls in addition to elements", "none")
         });
         verdict.hold(Law::Coverage, poll.element_count == elements, || {
             let expected = format!("an element count of {elements}, as there are");
@@ -113,16 +127,19 @@ impl GraphTopic {
     }
 
     fn judge_ends(&self, verdict: &mut Verdict) {
-        for element in self.elements.values().filter(|element| element.is_relationship()) {
+        self.elements.judge(verdict, |element, verdict| {
+            if !element.is_relationship() {
+                return;
+            }
             let missing = self.missing(element);
             verdict.hold(Law::Ends, missing.is_empty(), || {
                 let found = format!("none under {}", missing.join(", "));
-                Violation::new(&element.key, "both ends in the graph", found)
+                Violation::new(element.key(), "both ends in the graph", found)
             });
-        }
+        });
         for withheld in self.withheld.values() {
             let missing = self.missing(&withheld.element);
-            let key = &withheld.element.key;
+            let key = withheld.element.key();
             let judgement = if missing.is_empty() {
                 Err(Violation::new(key, "a missing end of a withheld relationship", "both are in the graph"))
             } else if missing != withheld.missing {
@@ -141,8 +158,8 @@ impl GraphTopic {
         }
     }
 
-    fn missing(&self, element: &Element) -> Vec<String> {
-        element.ends().filter(|end| !self.elements.contains_key(*end)).map(str::to_owned).collect()
+    fn missing(&self, element: &EncodedElement) -> Vec<String> {
+        element.ends().filter(|end| !self.elements.contains_key(end)).map(str::to_owned).collect()
     }
 }
 

@@ -1,21 +1,22 @@
-//! The log beside the raw records, listing by listing: behind its changes the log has what the listing had, each change
+//! Compares the log with the raw records, listing by listing: after its changes the log has what the listing had, each change
 //! names the listing or the decision that led to it, and each says of itself what that listing says.
 //!
-//! In memory are the changes that raw can still tell of, and of each element in the graph a hash of its newest image.
+//! In memory are the changes that raw can still mention, and of each element in the graph its newest image.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use schemas::{
-    change::{Envelope, op, reason},
-    element::ElementType,
+    change::{self, Reason},
+    encoded::{EncodedChange, EncodedElement},
     raw::Decision,
 };
 
 use super::{
-    claims::collection_of,
+    change_summary::{ChangeSummary, Op, ends},
+    coverage_claims::collection_of,
     deletions::Rest,
+    elements::{Elements, is_default, origin_of},
     graph_topic::GraphTopic,
-    note::{Image, Note, Op, ends, fingerprint, hash},
     notices::Notices,
     raw_topic::Listing,
     reference_mapping::{entity_key, origin},
@@ -23,7 +24,6 @@ use super::{
     windows::{Windows, judge_decided},
 };
 
-/// One organization's.
 #[derive(Debug, Default)]
 pub(super) struct History {
     /// Changes that rest on one thing, in the order of the log.
@@ -32,8 +32,8 @@ pub(super) struct History {
     places: BTreeMap<Rest, VecDeque<usize>>,
     /// Before this unit all are applied.
     next: usize,
-    /// Of what the log has in the graph, by collection and key.
-    images: BTreeMap<String, BTreeMap<Box<str>, Image>>,
+    /// What the log has in the graph, by collection.
+    images: BTreeMap<String, Elements>,
     notices: Notices,
     windows: Windows,
     /// It is known where in the log the raw records are.
@@ -41,14 +41,16 @@ pub(super) struct History {
     /// The newest images are of this mapping: the others are none of its business.
     is_of_this_mapping: bool,
     /// What the second half of a digest of this mapping may be.
-    origins: BTreeSet<u64>,
+    origins: BTreeSet<String>,
+    /// What entities are tagged with, as far as `origins` has it.
+    account_names: Vec<Option<String>>,
 }
 
 /// Changes that rest on one listing or decision.
 #[derive(Debug)]
 struct Unit {
     rest: Rest,
-    notes: Vec<Note>,
+    notes: Vec<ChangeSummary>,
     /// It is older than all that raw tells.
     is_lost: bool,
 }
@@ -63,20 +65,27 @@ impl History {
     }
 
     /// Notes the next change of the log. `is_lost`: it is older than all that raw tells.
-    pub(super) fn note(&mut self, change: &Envelope, rest: Rest, is_lost: bool) {
-        let Some(note) = Note::of(change) else { return };
-        if change.op == op::READ || change.op == op::CREATE || change.op == op::UPDATE {
-            let tags = change.after.iter().filter(|it| !it.is_relationship());
-            self.origins.extend(tags.map(|it| hash(&origin(it.account_name.as_deref()))));
+    pub(super) fn note(&mut self, change: &EncodedChange, rest: Rest, is_lost: bool) {
+        let last = self.units.back_mut().and_then(Option::as_mut);
+        let last_note = last.as_ref().and_then(|unit| unit.notes.last());
+        let Some(note) = ChangeSummary::of(change, last_note) else { return };
+        if let Some(after) = change.after.as_ref().filter(|after| !after.is_relationship())
+            && matches!(change.envelope.op, change::Op::Read | change::Op::Create | change::Op::Update)
+        {
+            let name = after.account_name();
+            if !self.account_names.iter().any(|known| known.as_deref() == name) {
+                self.account_names.push(name.map(str::to_owned));
+                self.origins.insert(origin(name));
+            }
         }
-        let last = self.units.back_mut().and_then(Option::as_mut).filter(|unit| unit.rest == rest);
+        let last = last.filter(|unit| unit.rest == rest);
         if let Some(unit) = last {
             unit.notes.push(note);
             unit.is_lost &= is_lost;
             return;
         }
         if is_lost && self.units.iter().all(|unit| unit.as_ref().is_none_or(|unit| unit.is_lost)) {
-            // Nothing tells of it: what it leaves is all that matters.
+            // The raw topic does not have it: only its result matters.
             self.apply_all();
         }
         self.places.entry(rest.clone()).or_default().push_back(self.units.len());
@@ -86,7 +95,7 @@ impl History {
     /// Takes a listing up to which the graph has read raw; whether it says anything. `is_cut`: the log has lost its
     /// beginning.
     pub(super) fn take_listing(&mut self, listing: &Listing, is_cut: bool, verdict: &mut Verdict) -> bool {
-        self.origins.insert(hash(&listing.origin()));
+        self.origins.insert(listing.origin());
         let unit = self.turn_to(&Rest::Listing(listing.id.clone()), verdict);
         if !self.is_placed {
             return true;
@@ -109,7 +118,7 @@ impl History {
             }
             if note.op == Op::Notice && !listing.is_cut {
                 let judgement = self.notices.judge(note, listing, partial.as_deref());
-                self.notices.tell(&note.collection, &note.key);
+                self.notices.tell(note.image.collection(), note.key());
                 verdict.judge(Law::Notices, judgement.map_err(|it| it.at_revision(note.revision)));
             }
         }
@@ -136,7 +145,6 @@ impl History {
         }
     }
 
-    /// Takes a decision.
     pub(super) fn take_decision(&mut self, decision: &Decision, is_forgotten: bool, verdict: &mut Verdict) {
         let rest = Rest::Decision(decision.by.clone(), decision.decided_ts_ms);
         let unit = self.turn_to(&rest, verdict);
@@ -145,7 +153,7 @@ impl History {
             verdict.judge(Law::Envelope, judgement.map_err(|it| it.at_revision(note.revision)));
             verdict.hold(Law::Licence, note.op == Op::Delete, || {
                 let found = "a decision, which only deletes";
-                Violation::new(&note.key, "a listing that has it", found).at_revision(note.revision)
+                Violation::new(note.key(), "a listing that has it", found).at_revision(note.revision)
             });
         }
         if let Some(unit) = unit {
@@ -188,7 +196,7 @@ impl History {
             } else {
                 let expected = "a listing that has it";
                 let found = "nothing in the raw topic, or not at this place of the log";
-                let violation = Violation::new(&note.key, expected, found).at_revision(note.revision);
+                let violation = Violation::new(note.key(), expected, found).at_revision(note.revision);
                 verdict.judge(Law::Licence, Err(violation));
             }
         }
@@ -207,26 +215,26 @@ impl History {
 
     fn apply(&mut self, unit: &Unit) {
         for note in &unit.notes {
-            if let Some(id) = note.created_workspace() {
-                self.windows.begin_members(id, self.origins.contains(&note.image.origin));
+            let (collection, key) = (note.image.collection(), note.key());
+            if let Some(id) = note.workspace_id().filter(|_| note.is_creation) {
+                self.windows.begin_members(&id, self.is_of_this_mapping(&note.image));
             }
             match note.op {
                 Op::Put => {
-                    let images = self.images.entry(note.collection.to_string()).or_default();
-                    images.insert(note.key.clone(), note.image);
-                    self.is_of_this_mapping = self.origins.contains(&note.image.origin);
-                    self.notices.forget(&note.collection, &note.key);
+                    self.images.entry(collection.to_owned()).or_default().insert(note.image.clone());
+                    self.is_of_this_mapping = self.is_of_this_mapping(&note.image);
+                    self.notices.forget(collection, key);
                 }
                 Op::Delete => {
-                    if let Some(images) = self.images.get_mut(&*note.collection) {
-                        images.remove(&note.key);
+                    if let Some(images) = self.images.get_mut(collection) {
+                        images.remove(key);
                     }
-                    self.notices.forget(&note.collection, &note.key);
-                    if let Some(id) = &note.workspace_id {
-                        self.windows.end_members(id);
+                    self.notices.forget(collection, key);
+                    if let Some(id) = note.workspace_id() {
+                        self.windows.end_members(&id);
                     }
                 }
-                Op::Notice => self.notices.tell(&note.collection, &note.key),
+                Op::Notice => self.notices.tell(collection, key),
             }
         }
         self.tell_relationships(unit);
@@ -237,11 +245,13 @@ impl History {
     fn tell_relationships(&mut self, unit: &Unit) {
         let mut told: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for note in unit.notes.iter().filter(|note| note.op == Op::Notice) {
-            told.entry(&note.collection).or_default().insert(&note.key);
+            told.entry(note.image.collection()).or_default().insert(note.key());
         }
         // One pass for all notices of a listing: there may be as many as there are elements.
         for (collection, entities) in told {
-            for key in self.images.get(collection).into_iter().flat_map(BTreeMap::keys) {
+            for key in
+                self.images.get(collection).into_iter().flat_map(Elements::iter).map(EncodedElement::key)
+            {
                 if ends(key).any(|end| entities.contains(end)) {
                     self.notices.tell(collection, key);
                 }
@@ -256,15 +266,19 @@ impl History {
     }
 
     /// Before this mapping, the members of a new workspace came as a snapshot.
-    fn is_of_older_members(&self, note: &Note, listing: &Listing) -> bool {
-        listing.collection.starts_with("members/") && !self.origins.contains(&note.image.origin)
+    fn is_of_older_members(&self, note: &ChangeSummary, listing: &Listing) -> bool {
+        listing.collection.starts_with("members/") && !self.is_of_this_mapping(&note.image)
+    }
+
+    fn is_of_this_mapping(&self, image: &EncodedElement) -> bool {
+        self.origins.contains(origin_of(image))
     }
 
     fn is_there(&self, entity_key: &str) -> bool {
         self.image(entity_key).is_some()
     }
 
-    fn image(&self, entity_key: &str) -> Option<&Image> {
+    fn image(&self, entity_key: &str) -> Option<&EncodedElement> {
         self.images.get(collection_of(entity_key))?.get(entity_key)
     }
 
@@ -275,15 +289,11 @@ impl History {
             return Vec::new();
         }
         let images = self.images.get(&listing.collection);
-        let image = |key: &str| images.and_then(|images| images.get(key));
         let name = &listing.id;
-        for (key, element) in &listing.elements {
-            let found = match image(key) {
-                Some(image) if image.hash == fingerprint(element) => None,
-                Some(image) if !self.origins.contains(&image.origin) => {
-                    verdict.give_up(Law::History, 1);
-                    continue;
-                }
+        listing.elements.judge(verdict, |element, verdict| {
+            let found = match images.and_then(|images| images.get(element.key())) {
+                Some(image) if image.same_as(element) => None,
+                Some(image) if !self.is_of_this_mapping(image) => return verdict.give_up(Law::History, 1),
                 Some(_) => Some("another image"),
                 // It is withheld.
                 None if element.ends().any(|end| !self.is_there(end)) => None,
@@ -291,57 +301,60 @@ impl History {
             };
             verdict.hold(Law::History, found.is_none(), || {
                 let expected = format!("its image as the listing {name} of {} has it", listing.collection);
-                Violation::new(key, expected, found.unwrap_or_default())
+                Violation::new(element.key(), expected, found.unwrap_or_default())
             });
-        }
-        let mut held = Vec::new();
-        for (key, image) in images.into_iter().flatten().filter(|_| is_whole) {
-            if listing.elements.contains_key(&**key) {
-                continue;
+        });
+        let Some(images) = images.filter(|_| is_whole) else { return Vec::new() };
+        let is_held = |key: &str| self.notices.is_held(&listing.collection, key);
+        let is_silent_about = |image: &EncodedElement| {
+            let ends_of = || ends(image.key());
+            let is_default = is_default(image) || ends_of().filter_map(|end| self.image(end)).any(is_default);
+            listing.is_silent_about(image.kind(), ends_of(), is_default)
+        };
+        images.judge(verdict, |image, verdict| {
+            let key = image.key();
+            if listing.elements.contains_key(key) {
+                return;
             }
-            let is_default = |end: &str| self.image(end).is_some_and(|image| image.is_default);
-            let is_default = image.is_default || ends(key).any(is_default);
-            let kind = image.kind.map_or("", ElementType::name);
-            let is_held = self.notices.is_held(&listing.collection, key);
-            let is_right = is_held || listing.is_silent_about(kind, ends(key), is_default);
-            if is_held {
-                held.push(key.clone());
-            }
+            let is_right = is_held(key) || is_silent_about(image);
             verdict.hold(Law::History, is_right, || {
                 let expected =
                     format!("its deletion, or a notice that it is held: {name} was whole without it");
                 Violation::new(key, expected, "neither")
             });
-        }
-        held
+        });
+        let missing = images.iter().filter(|image| !listing.elements.contains_key(image.key()));
+        // What the listing is silent about it does not hold, even if it holds another element.
+        let held = missing.filter(|image| is_held(image.key()) && !is_silent_about(image));
+        held.map(|image| image.key().into()).collect()
     }
 }
 
 /// A change that rests on a listing is of what the listing has.
-fn judge_note(note: &Note, listing: &Listing, unit: Option<&Unit>, verdict: &mut Verdict) {
+fn judge_note(note: &ChangeSummary, listing: &Listing, unit: Option<&Unit>, verdict: &mut Verdict) {
     if note.op != Op::Put || listing.is_cut {
         return;
     }
-    let found = match note.reason.as_deref() {
-        Some(reason::END_APPEARED) => {
+    let found = match &note.source.reason {
+        Some(Reason::EndAppeared) => {
             // Of a cut log the end's creation may be cut off.
             let Some(unit) = unit else { return verdict.give_up(Law::Licence, 1) };
             let mut created = unit.notes.iter().filter(|it| it.op == Op::Put);
-            let ends: Vec<&str> = ends(&note.key).collect();
-            (!created.any(|it| ends.contains(&&*it.key))).then_some("a listing that brings none of its ends")
+            let ends: Vec<&str> = ends(note.key()).collect();
+            (!created.any(|it| ends.contains(&it.key()))).then_some("a listing that brings none of its ends")
         }
         Some(_) => Some("another reason than a creation has"),
-        None => match listing.elements.get(&*note.key) {
+        None => match listing.elements.get(note.key()) {
             None => Some("a listing that does not have it"),
-            Some(listed) if fingerprint(listed) == note.image.hash => None,
-            Some(_) if note.image.origin != hash(&listing.origin()) => {
+            Some(listed) if listed.same_as(&note.image) => None,
+            Some(_) if origin_of(&note.image) != listing.origin() => {
                 return verdict.give_up(Law::Licence, 1);
             }
             Some(_) => Some("a listing that has it otherwise"),
         },
     };
     verdict.hold(Law::Licence, found.is_none(), || {
-        let violation = Violation::new(&note.key, "a listing that has it so", found.unwrap_or_default());
+        let violation = Violation::new(note.key(), "a listing that has it so", found.unwrap_or_default());
         violation.at_revision(note.revision)
     });
 }

@@ -4,21 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use schemas::{
-    coverage::{Hold, hold_state},
-    element::Element,
-    raw::{Decision, decision},
+    coverage::{Hold, HoldState},
+    encoded::EncodedElement,
+    raw::{Decision, DecisionKind},
 };
 
 use super::{
-    claims::collection_of,
     coverage_check::horizon,
+    coverage_claims::collection_of,
+    elements::is_default,
     expected_graph::Reach,
     graph_topic::GraphTopic,
-    raw_topic::{Listing, is_default},
+    raw_topic::Listing,
     verdict::{Law, Verdict, Violation},
 };
 
-/// One organization's.
 #[derive(Debug, Default)]
 pub(super) struct Proposals {
     /// By listing and element.
@@ -55,15 +55,15 @@ pub(super) struct Finding {
 
 impl Proposals {
     /// Asks whether a listing lacks an element.
-    pub(super) fn ask(&mut self, listing_id: &str, element: &Element, collection: &str) {
+    pub(super) fn ask(&mut self, listing_id: &str, element: &EncodedElement, collection: &str) {
         let asked = Asked {
-            kind: element.kind.clone(),
+            kind: element.kind().to_owned(),
             collection: collection.to_owned(),
             ends: element.ends().map(str::to_owned).collect(),
             is_default: is_default(element),
             found: None,
         };
-        self.asked.entry(listing_id.to_owned()).or_default().insert(element.key.clone(), asked);
+        self.asked.entry(listing_id.to_owned()).or_default().insert(element.key().to_owned(), asked);
     }
 
     /// Asks it for each hold.
@@ -98,7 +98,7 @@ impl Proposals {
 
     /// Takes a decision; of a rejection, which holds it may be about.
     pub(super) fn take_decision(&mut self, decision: &Decision, offset: i64, graph_topic: &GraphTopic) {
-        let Some(listing_id) = decision.listing_id.as_ref().filter(|_| decision.kind == decision::REJECT)
+        let Some(listing_id) = decision.listing_id.as_ref().filter(|_| decision.kind == DecisionKind::Reject)
         else {
             return;
         };
@@ -136,7 +136,6 @@ impl Proposals {
         self.asked.get(listing_id)?.get(key)?.found.as_ref().filter(|found| !found.is_cut)
     }
 
-    /// Judges the holds.
     pub(super) fn judge(&self, graph_topic: &GraphTopic, reach: Reach, verdict: &mut Verdict) {
         for (key, hold) in &graph_topic.holds {
             let asked = self.asked.get(&hold.listing_id).and_then(|asked| asked.get(key));
@@ -157,16 +156,18 @@ impl Proposals {
 
     fn judge_state(&self, key: &str, hold: &Hold) -> Result<(), (String, String)> {
         let rejection = self.known_rejected.get(key);
-        match hold.state.as_str() {
-            hold_state::REJECTED if !self.rejected.contains(key) => {
+        match &hold.state {
+            HoldState::Rejected if !self.rejected.contains(key) => {
                 Err(("a decision that rejects it".to_owned(), "none".to_owned()))
             }
-            hold_state::REJECTED => Ok(()),
-            hold_state::PROPOSED => rejection.map_or(Ok(()), |offset| {
+            HoldState::Rejected => Ok(()),
+            HoldState::Proposed => rejection.map_or(Ok(()), |offset| {
                 let expected = format!("a hold that is rejected, as was decided at raw offset {offset}");
                 Err((expected, "one that is not".to_owned()))
             }),
-            other => Err(("a hold that is proposed or rejected".to_owned(), other.to_owned())),
+            HoldState::Other { text, .. } => {
+                Err(("a hold that is proposed or rejected".to_owned(), text.to_string()))
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `processor verify`: holds the topics to the laws, as an auditor that shares no code with the processor but the
+//! `anthropic-graph verify`: holds the topics to the laws, as an auditor that shares no code with the processor but the
 //! decoding of records: this crate depends on nothing else of it.
 //!
 //! Partition by partition it reads `graph` to its end, then `changes` up to the revisions that the graph has, then
@@ -6,24 +6,34 @@
 //! of it. So it can be asked while the services run. Each topic is read once, and `changes` a second time only where two
 //! changes seem to have one id.
 //!
-//! In memory are the graph of one partition, what the changes leave of it, what the raw records say of it, what is
-//! compared with raw of the changes that raw can still tell of (about 300 bytes each), sixteen bytes for each listing in
-//! raw, eight for each change and eight for each dead letter.
+//! In memory are the elements of one partition as they are encoded, once where graph, changes and raw have the same. In
+//! addition there are about 50 bytes for each change that raw can still mention, 150 for each resource of the newest listings,
+//! sixteen for each listing in raw, eight for each change and eight for each dead letter.
+//!
+//! # Layout
+//!
+//! - what is read: `graph_topic`, `changes_topic`, `raw_topic`, `dead_letters`, `usable_records` (which raw records
+//!   count); `elements`: kept once, encoded; `partition`: one partition without a broker
+//! - what should be there: `reference_mapping`, `expected_graph`
+//! - the laws between them: `coverage_claims`, `coverage_check`, `polls`, `deletions`, `holds`, `history`, `windows`,
+//!   `notices`, `change_ids`, `envelope`; `diff` and `change_summary`: what they compare
+//! - `organization`: one organization; `audit`: one partition; `verdict`: what is found; `print`: how it is shown
 
 mod audit;
 mod change_ids;
+mod change_summary;
 mod changes_topic;
-mod claims;
 mod coverage_check;
+mod coverage_claims;
 mod dead_letters;
 mod deletions;
 mod diff;
+mod elements;
 mod envelope;
 mod expected_graph;
 mod graph_topic;
 mod history;
 mod holds;
-mod note;
 mod notices;
 mod organization;
 mod partition;
@@ -31,7 +41,7 @@ mod polls;
 mod print;
 mod raw_topic;
 mod reference_mapping;
-mod usable;
+mod usable_records;
 mod verdict;
 mod windows;
 
@@ -50,11 +60,11 @@ use service::{
         NewerRecord, check_known,
         client::Log,
         client_config,
-        partition::{PartitionReader, Record, Start, hurried},
+        cluster_admin::ClusterAdmin,
+        partition::{Message, PartitionReader, Start, with_short_fetch_wait},
         restore,
-        settle::settle,
         topics::{self, Broker, Wanted},
-        upkeep::Upkeep,
+        wait_for_commits::wait_for_commits,
     },
 };
 use tracing::{info, warn};
@@ -66,7 +76,7 @@ use raw_topic::observed_ts_ms;
 pub use partition::Partition;
 pub use verdict::{Law, Tally, Verdict, Violation};
 
-/// What is held to the laws, and what it is made from; nothing else is asked for.
+/// The audited topics and their source; nothing else is read.
 const JUDGED: [Topic; 3] = [Topic::Changes, Topic::Graph, Topic::DeadLetters];
 const SOURCE: [Topic; 1] = [Topic::Raw];
 /// Of raw records that are asked when raw begins (count): the clock of one may be wrong.
@@ -74,24 +84,19 @@ const FIRST_RECORDS: usize = 100;
 /// How long the broker may take to say where a partition ends.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// What to verify.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Only this organization, by its configured name.
+    /// Only this organization, by its configured name or its ID.
     pub organization: Option<String>,
     /// Changes and graph are those that a replay wrote under this prefix; raw stays the configured one.
     pub replayed: Option<String>,
-    /// JSON lines.
     pub json: bool,
 }
 
 /// Verifies, and prints what was found.
 pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome> {
-    if let Some(name) = &options.organization {
-        config.organization(name)?;
-    }
     tokio::task::spawn_blocking(move || {
-        let client = hurried(&client_config(&config.kafka, &environment())?);
+        let client = with_short_fetch_wait(&client_config(&config.kafka, &environment())?);
         let mut topics = Topics::open(client, &config, options.replayed.as_deref())?;
         let mut verdicts = Vec::new();
         for partition in 0..topics.partition_count {
@@ -101,8 +106,9 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
         Ok(match options.organization {
             _ if verdicts.iter().any(Verdict::is_violated) => Outcome::Failed,
             Some(name) if verdicts.is_empty() => {
+                config.organization(&name)?;
                 let prefix = &topics.judged_prefix;
-                let line = format!("incomplete: nothing is known of {name} in the topics of {prefix:?}");
+                let line = format!("incomplete: the topics of {prefix:?} do not contain {name}");
                 Outcome::Incomplete(line)
             }
             _ => Outcome::Done,
@@ -147,7 +153,7 @@ impl Topics {
         let reader = PartitionReader::open(&client, &group, &graph, 0, Start::Beginning)?;
         let mut unbound = client.clone();
         unbound.set("isolation.level", "read_uncommitted");
-        let uncommitted = unbound.create_with_context(Log).context("cannot make a consumer")?;
+        let uncommitted = unbound.create_with_context(Log).context("cannot create a consumer")?;
         Ok(Self { client, raw_prefix, judged_prefix, reader, uncommitted, partition_count })
     }
 
@@ -157,7 +163,11 @@ impl Topics {
         let verdicts = self.audit(partition, organization)?;
         let is_late = began.elapsed() >= Duration::from_millis(MIN_COMPACTION_LAG_MS);
         if is_late && verdicts.iter().any(Verdict::is_violated) {
-            warn!(partition, "it took longer than the topic waits before it compacts; verifying once more");
+            warn!(
+                partition,
+                "verifying the partition again: the audit took longer than the compaction lag of \
+                              the graph topic"
+            );
             return self.audit(partition, organization);
         }
         Ok(verdicts)
@@ -167,34 +177,33 @@ impl Topics {
         let raw_since = self.raw_since(partition)?;
         let mut audit = Audit::new(partition, self.partition_count, organization, raw_since);
         let graph = self.read(Topic::Graph, partition, Start::Beginning, |record| {
-            audit.take_graph(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
+            audit.take_graph(record.key.unwrap_or_default(), record.value, record.offset);
         })?;
         audit.end_graph();
         audit.begin_changes(self.is_cut(Topic::Changes, partition)?);
         self.read(Topic::Changes, partition, Start::Beginning, |record| {
-            audit.take_change(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
+            audit.take_change(record.key.unwrap_or_default(), record.value, record.offset);
         })?;
         let is_raw_cut = self.is_cut(Topic::Raw, partition)?;
         if audit.end_changes(is_raw_cut) {
             self.read(Topic::Changes, partition, Start::Beginning, |record| {
-                audit.take_id(&record.key.unwrap_or_default(), record.value.as_deref(), record.offset);
+                audit.take_id(record.key.unwrap_or_default(), record.value, record.offset);
             })?;
         }
         if audit.is_empty() {
             return Ok(Vec::new());
         }
         self.read(Topic::Graph, partition, Start::Offset(graph.end), |record| {
-            audit.take_later_graph(&record.key.unwrap_or_default(), record.value.as_deref());
+            audit.take_later_graph(record.key.unwrap_or_default(), record.value);
         })?;
         audit.begin_letters(self.is_cut(Topic::DeadLetters, partition)?);
         self.read(Topic::DeadLetters, partition, Start::Beginning, |record| {
-            audit.take_letter(&record.headers);
+            audit.take_letter(&record.headers());
         })?;
         let reach = self.read(Topic::Raw, partition, Start::Beginning, |record| {
-            let key = record.key.unwrap_or_default();
-            audit.take_raw(&key, record.value.as_deref(), record.offset, is_raw_cut);
+            audit.take_raw(record.key.unwrap_or_default(), record.value, record.offset, is_raw_cut);
         })?;
-        info!(partition, "verified");
+        info!(partition, "verified partition {partition}");
         Ok(audit.finish(reach))
     }
 
@@ -224,21 +233,21 @@ impl Topics {
         topic: Topic,
         partition: i32,
         start: Start,
-        mut take: impl FnMut(Record),
+        mut take: impl FnMut(Message<'_>),
     ) -> anyhow::Result<Reach> {
         let name = self.name(topic);
         let written = self.settled(topic, partition)?;
         self.reader.turn_to(&name, partition, start)?;
         if self.reader.end_offset()? < written {
             bail!(
-                "a transaction in {name} partition {partition} stays open, and what is behind it cannot be read; verify \
-                 again once it has ended"
+                "a transaction in {name} partition {partition} stays open, and the records after it cannot be \
+                 read; run verify again once it has ended"
             );
         }
         let beginning = self.reader.position();
         // What a newer version wrote would look like a violation.
         let end = restore::restore(&mut self.reader, |record| {
-            check_known(&name, partition, &record)?;
+            check_known(&name, partition, record)?;
             take(record);
             Ok::<(), NewerRecord>(())
         })?;
@@ -258,7 +267,7 @@ impl Topics {
             .uncommitted
             .fetch_watermarks(&name, partition, QUERY_TIMEOUT)
             .with_context(|| format!("no broker said where {name} partition {partition} ends"))?;
-        settle(&self.client, &name, partition)?;
+        wait_for_commits(&self.client, &name, partition)?;
         Ok(written)
     }
 
@@ -270,13 +279,13 @@ impl Topics {
 /// Sees that a replay has written under that prefix.
 fn ensure_replayed(client: &ClientConfig, prefix: &str) -> anyhow::Result<()> {
     parse_prefix(prefix).map_err(|error| UsageError(format!("--replayed: {prefix:?} {error}")))?;
-    let upkeep = Upkeep::new(client)?;
+    let cluster = ClusterAdmin::new(client)?;
     for topic in JUDGED {
         let name = topic.name(prefix);
-        if upkeep.partition_count(&name)?.is_none() {
+        if cluster.partition_count(&name)?.is_none() {
             let error = format!(
-                "--replayed: the topic {name} does not exist; make it with `processor replay --from earliest --into \
-                 {prefix}`"
+                "--replayed: the topic {name} does not exist; create it with `anthropic-graph replay --from \
+                 earliest --into {prefix}`"
             );
             return Err(UsageError(error).into());
         }

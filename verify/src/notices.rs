@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::change::reason;
+use schemas::change::Reason;
 
 use super::{
+    change_summary::{ChangeSummary, ends},
     graph_topic::GraphTopic,
-    note::{Note, ends},
     raw_topic::Listing,
     verdict::{Law, Verdict, Violation},
 };
@@ -14,9 +14,8 @@ use super::{
 /// One organization's held elements, as the notices and the listings tell them.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    /// Keys by collection.
     told: BTreeMap<String, BTreeSet<Box<str>>>,
-    /// Nothing that tells of a hold, or of its end, is cut off.
+    /// No record about a hold, or about its end, is deleted by retention.
     is_complete: bool,
 }
 
@@ -28,14 +27,14 @@ impl Notices {
     /// Holds a notice to the listing on which it rests, and why that is not whole, if it is not.
     pub(super) fn judge(
         &self,
-        note: &Note,
+        note: &ChangeSummary,
         listing: &Listing,
         partial: Option<&str>,
     ) -> Result<(), Violation> {
-        let is_told = || self.told.get(&listing.collection).is_some_and(|told| told.contains(&note.key));
-        let found = if note.reason.as_deref() != Some(reason::HELD) {
+        let is_told = || self.told.get(&listing.collection).is_some_and(|told| told.contains(note.key()));
+        let found = if note.source.reason != Some(Reason::Held) {
             "another reason"
-        } else if listing.elements.contains_key(&*note.key) {
+        } else if listing.elements.contains_key(note.key()) {
             "a listing that has it"
         } else if partial.is_some() {
             "a listing that is not whole"
@@ -44,13 +43,13 @@ impl Notices {
         } else {
             return Ok(());
         };
-        Err(Violation::new(&note.key, "a notice of what a whole listing lacks", found))
+        Err(Violation::new(note.key(), "a notice of what a whole listing lacks", found))
     }
 
-    /// What is listed again is not held any more.
+    /// What is listed again is no longer held.
     pub(super) fn end(&mut self, listing: &Listing) {
         if let Some(told) = self.told.get_mut(&listing.collection) {
-            told.retain(|key| !listing.elements.contains_key(&**key));
+            told.retain(|key| !listing.elements.contains_key(key));
         }
     }
 
@@ -64,15 +63,15 @@ impl Notices {
         }
     }
 
-    /// Whether a notice tells that the element is held. A relationship is told together with its entity; an older version
-    /// told no relationship of the entities' collections, but some entity of the collection.
+    /// Whether a notice reports that the element is held. A relationship is reported with its entity; an older version
+    /// reported no relationship of the entities' collections, but some entity of the collection.
     pub(super) fn is_held(&self, collection: &str, key: &str) -> bool {
         let Some(told) = self.told.get(collection) else { return false };
         let is_told_with_another = ends(key).next().is_some() && !collection.starts_with("members/");
         told.contains(key) || is_told_with_another && !told.is_empty()
     }
 
-    /// Each hold of the graph topic was told.
+    /// Each hold of the graph topic has a notice.
     pub(super) fn judge_holds(&self, graph_topic: &GraphTopic, verdict: &mut Verdict) {
         for (key, hold) in &graph_topic.holds {
             if !self.is_complete {

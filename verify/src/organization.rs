@@ -1,6 +1,6 @@
 //! What an audit knows of one organization.
 
-use schemas::{change::Envelope, raw::decision};
+use schemas::{encoded::EncodedChange, raw::DecisionKind};
 
 use super::{
     changes_topic::ChangesTopic,
@@ -15,7 +15,6 @@ use super::{
     verdict::{Law, Verdict, Violation},
 };
 
-/// One organization's.
 #[derive(Debug)]
 pub(super) struct Organization {
     pub(super) graph_topic: GraphTopic,
@@ -23,7 +22,7 @@ pub(super) struct Organization {
     pub(super) proposals: Proposals,
     pub(super) history: History,
     pub(super) verdict: Verdict,
-    /// Of the graph when it was read on behind the changes.
+    /// Of the graph when it was read again after the changes.
     pub(super) caught_up: i64,
     deletions: Deletions,
     known: ExpectedGraph,
@@ -38,7 +37,6 @@ pub(super) struct Scene {
     pub(super) offset: i64,
     /// Raw has lost its beginning.
     pub(super) is_cut: bool,
-    /// The log has.
     pub(super) is_log_cut: bool,
 }
 
@@ -61,18 +59,20 @@ impl Organization {
     /// Takes the next change; whether it counts. `is_lost`: it is older than all that raw tells.
     pub(super) fn take_change(
         &mut self,
-        change: &Envelope,
+        mut change: EncodedChange,
         offset: i64,
         is_log_cut: bool,
         is_lost: bool,
     ) -> bool {
-        self.newest = self.newest.max(change.revision);
-        if !self.log.take(change, offset, self.graph_topic.revision(), is_log_cut, &mut self.verdict) {
+        let revision = change.envelope.revision;
+        self.newest = self.newest.max(revision);
+        change.after = change.after.map(|after| self.graph_topic.elements.shared(after));
+        if !self.log.take(&change, offset, self.graph_topic.revision(), is_log_cut, &mut self.verdict) {
             return false;
         }
-        self.deletions.note(change, is_lost, &mut self.proposals);
-        self.history.note(change, Rest::of(change), is_lost);
-        change.revision <= self.graph_topic.revision()
+        self.deletions.note(&change, is_lost, &mut self.proposals);
+        self.history.note(&change, Rest::of(&change.envelope), is_lost);
+        revision <= self.graph_topic.revision()
     }
 
     /// Takes what one raw record, or several together, tell.
@@ -105,7 +105,7 @@ impl Organization {
                 deletions.begin(decision.decided_ts_ms);
                 // An organization is forgotten as a whole: naming a part of it decides nothing.
                 let is_whole = decision.collection.is_none() && decision.element_key.is_none();
-                let is_forgotten = decision.kind == decision::FORGET && is_whole;
+                let is_forgotten = decision.kind == DecisionKind::Forget && is_whole;
                 if is_forgotten {
                     known.forget(offset);
                 }
@@ -116,12 +116,11 @@ impl Organization {
                 deletions.take_decision(&decision, proposals, is_cut);
                 proposals.take_decision(&decision, offset, graph_topic);
             }
-            // The partition's dead letters tell of it.
+            // A dead letter of the partition names it.
             Evidence::Unusable => {}
         }
     }
 
-    /// The verdict.
     pub(super) fn finish(self, partition_count: i32, is_log_cut: bool, reach: Reach) -> Verdict {
         let Self { graph_topic, log, proposals, history, mut verdict, deletions, known, polls, .. } = self;
         verdict.organization_name.clone_from(&graph_topic.name);
@@ -137,7 +136,7 @@ impl Organization {
     }
 }
 
-/// The graph, read on behind the changes, has come as far as they had.
+/// The graph, read again after the changes, is as new as they are.
 pub(super) fn judge_head(newest: i64, graph: i64, verdict: &mut Verdict) {
     verdict.hold(Law::Fold, graph >= newest, || {
         let expected = format!("revision {newest} of the graph, as the log has");

@@ -6,10 +6,9 @@ use super::{
     FIRST_RECORDS, audit::Audit, expected_graph::Reach, raw_topic::observed_ts_ms, verdict::Verdict,
 };
 
-/// What stands in one partition of each topic, in order.
+/// What is in one partition of each topic, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Partition {
-    /// Its number.
     pub number: i32,
     /// How many there are.
     pub count: i32,
@@ -21,7 +20,7 @@ pub struct Partition {
     pub raw: Vec<Record>,
     /// Of the dead letters; `None`: they are not judged.
     pub dead_letters: Option<Vec<Record>>,
-    /// Only the organization of this name is verified.
+    /// Only the organization with this name or ID is verified.
     pub only: Option<String>,
     /// The first offset of the changes topic; above 0, retention has cut what was before.
     pub changes_begin: i64,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemas::{
     coverage::Poll,
-    raw::{END, START, outcome},
+    raw::{MarkKind, Outcome},
 };
 
 use super::{
@@ -16,7 +16,6 @@ use super::{
 /// Longest line about one collection (characters).
 const MAX_LINE: usize = 1_000;
 
-/// One organization's polls.
 #[derive(Debug, Default)]
 pub(super) struct Polls {
     /// Of the marks so far.
@@ -49,22 +48,21 @@ impl Polls {
         }
     }
 
-    /// Takes a mark.
     pub(super) fn take_mark(&mut self, mark: &PollMark) {
         let ts_ms = Some(mark.ts_ms);
-        match mark.mark.kind.as_str() {
-            START => {
+        match mark.mark.kind {
+            MarkKind::Start => {
                 self.poll.poll_id.clone_from(&mark.poll_id);
                 (self.poll.ended, self.poll.started_ts_ms) = (false, ts_ms);
                 self.has_started = true;
             }
-            END => {
+            MarkKind::End => {
                 self.poll.poll_id.clone_from(&mark.poll_id);
                 self.end(mark);
                 (self.poll.ended, self.poll.ended_ts_ms) = (true, ts_ms);
                 self.has_ended = true;
             }
-            _ => {}
+            MarkKind::Other { .. } => {}
         }
     }
 
@@ -73,7 +71,7 @@ impl Polls {
         self.doubtful.clear();
         for line in &mark.mark.outcomes {
             let name = &line.collection;
-            if line.outcome == outcome::WHOLE {
+            if line.outcome == Outcome::Whole {
                 let known = self.tries.get(name);
                 let is_other = |known: &Try| line.listing_id.is_some() && known.listing_id != line.listing_id;
                 let is_kept = !name.starts_with("members/");
@@ -82,12 +80,12 @@ impl Polls {
                 }
                 continue;
             }
-            if line.outcome != outcome::GONE {
+            if line.outcome != Outcome::Gone {
                 let reason = line.reason.as_deref().unwrap_or("no reason was given");
                 incomplete.push(format!("{name}: {reason}").chars().take(MAX_LINE).collect());
             }
         }
-        for line in mark.mark.outcomes.iter().filter(|line| line.outcome != outcome::WHOLE) {
+        for line in mark.mark.outcomes.iter().filter(|line| line.outcome != Outcome::Whole) {
             self.tries.entry(line.collection.clone()).or_default().is_whole = false;
         }
         self.poll.complete = mark.mark.complete && incomplete.is_empty();

@@ -3,13 +3,12 @@
 use std::io::{self, Write};
 
 use serde_json::json;
-use service::answer;
+use service::{stdout, wording};
 
 use super::verdict::{Law, Tally, Verdict, Violation};
 
-/// Prints the verdicts.
 pub(super) fn print(verdicts: &[Verdict], as_json: bool) -> anyhow::Result<()> {
-    answer::write(|stdout| if as_json { json_lines(stdout, verdicts) } else { text(stdout, verdicts) })?;
+    stdout::write(|stdout| if as_json { json_lines(stdout, verdicts) } else { text(stdout, verdicts) })?;
     Ok(())
 }
 
@@ -17,9 +16,10 @@ fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
     for verdict in verdicts {
         for law in Law::ALL {
             let tally = verdict.tally(law);
-            let word = if tally.violated > 0 { "failed" } else { "ok" };
+            let (word, style) =
+                if tally.violated > 0 { ("failed", stdout::BAD) } else { ("ok", stdout::GOOD) };
             let name = shown(&verdict.organization_name);
-            writeln!(out, "{word:<7} {name} {}: {}", law.name(), counts(tally))?;
+            writeln!(out, "{style}{word:<7}{style:#} {name} {}: {}", law.name(), counts(tally))?;
             for violation in &tally.violations {
                 writeln!(out, "        {}", sentence(violation))?;
             }
@@ -30,7 +30,9 @@ fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
         }
     }
     let (violated, uncheckable) = sums(verdicts);
-    writeln!(out, "{} organizations, {violated} violations, {uncheckable} uncheckable", verdicts.len())
+    let organizations = wording::count(verdicts.len(), "organization");
+    let violations = wording::count(usize::try_from(violated).unwrap_or(usize::MAX), "violation");
+    writeln!(out, "{organizations}, {violations}, {uncheckable} uncheckable")
 }
 
 fn counts(tally: &Tally) -> String {
@@ -38,7 +40,7 @@ fn counts(tally: &Tally) -> String {
     let violated = if *violated > 0 { format!(", {violated} violated") } else { String::new() };
     let uncheckable = if *uncheckable > 0 {
         format!(
-            ", {uncheckable} uncheckable (retention has cut the records that would tell, or another version mapped them)"
+            ", {uncheckable} uncheckable (retention has deleted the records, or another version mapped them)"
         )
     } else {
         String::new()

@@ -1,11 +1,11 @@
-//! From a resource to the elements that it stands for, written anew from `docs/mapping.md`: the auditor's own.
+//! From a resource to its elements: the auditor's own mapping, written from `docs/mapping.md`.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemas::{
     codec::digest,
-    element::{Account, ApiKey, Element, User, UserAssignedWorkspace, Workspace},
+    element::{Account, ApiKey, Content, Element, Ends, User, UserAssignedWorkspace, Workspace},
     raw::{self, Resource},
 };
 
@@ -23,16 +23,16 @@ pub(super) struct Place<'a> {
 
 /// The elements; their digests are empty. None for a resource of another kind than its collection has.
 pub(super) fn elements(place: Place<'_>, resource: &Resource) -> Vec<Element> {
-    let Resource { organization, user, workspace, api_key, member } = resource;
-    match place.collection {
-        "organization" => organization.iter().map(|it| account(place, it)).collect(),
-        "users" => user.iter().flat_map(|it| of_user(place, it)).collect(),
-        "workspaces" => workspace.iter().flat_map(|it| of_workspace(place, it)).collect(),
-        "api_keys" => api_key.iter().flat_map(|it| of_api_key(place, it)).collect(),
-        other => match other.strip_prefix("members/") {
-            Some(workspace_id) => member.iter().map(|it| assigned(place, it, workspace_id)).collect(),
-            None => Vec::new(),
-        },
+    match (place.collection, resource) {
+        ("organization", Resource::Organization(it)) => vec![account(place, it)],
+        ("users", Resource::User(it)) => of_user(place, it).into(),
+        ("workspaces", Resource::Workspace(it)) => of_workspace(place, it).into(),
+        ("api_keys", Resource::ApiKey(it)) => of_api_key(place, it),
+        (other, Resource::Member(it)) => {
+            let workspace_id = other.strip_prefix("members/");
+            workspace_id.map(|workspace_id| assigned(place, it, workspace_id)).into_iter().collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -55,45 +55,31 @@ pub(super) fn entity_key(kind: &str, id: &str) -> String {
     key
 }
 
-fn entity(place: Place<'_>, kind: &str, class: &str, id: &str, name: &str) -> Element {
-    Element {
-        account_name: place.account_name.map(str::to_owned),
-        ..blank(place, kind, class, entity_key(kind, id), name)
-    }
+fn entity(place: Place<'_>, key: String, name: String, content: Content) -> Element {
+    element(place, key, name, place.account_name, content)
 }
 
-fn relationship(place: Place<'_>, kind: &str, class: &str, from: String, to: String) -> Element {
-    let key = format!("{from}|{}|{to}", class.to_ascii_lowercase());
-    Element { from_key: Some(from), to_key: Some(to), ..blank(place, kind, class, key, class) }
+fn relationship(place: Place<'_>, class: &str, ends: Ends, content: impl FnOnce(Ends) -> Content) -> Element {
+    let key = format!("{}|{}|{}", ends.from_key, class.to_ascii_lowercase(), ends.to_key);
+    element(place, key, class.to_owned(), None, content(ends))
 }
 
-fn blank(place: Place<'_>, kind: &str, class: &str, key: String, display_name: &str) -> Element {
+fn element(place: Place<'_>, key: String, name: String, tag: Option<&str>, content: Content) -> Element {
     Element {
         key,
-        kind: kind.to_owned(),
-        class: class.to_owned(),
-        display_name: display_name.to_owned(),
+        display_name: name,
         organization_id: place.organization_id.to_owned(),
         collection: place.collection.to_owned(),
         digest: String::new(),
-        from_key: None,
-        to_key: None,
-        account_name: None,
-        account: None,
-        user: None,
-        workspace: None,
-        api_key: None,
-        user_assigned_workspace: None,
+        account_name: tag.map(str::to_owned),
+        content,
     }
 }
 
 fn account(place: Place<'_>, organization: &raw::Organization) -> Element {
     let name = named(organization.name.as_ref(), &organization.id);
     let columns = Account { id: organization.id.clone(), name: name.clone(), vendor: "Anthropic".to_owned() };
-    Element {
-        account: Some(columns),
-        ..entity(place, "anthropic_account", "Account", &organization.id, &name)
-    }
+    entity(place, entity_key("anthropic_account", &organization.id), name, Content::Account(columns))
 }
 
 fn of_user(place: Place<'_>, user: &raw::User) -> [Element; 2] {
@@ -118,11 +104,11 @@ fn of_user(place: Place<'_>, user: &raw::User) -> [Element; 2] {
         is_active: true,
         created_on: milliseconds(user.added_at.as_ref()),
     };
-    let entity =
-        Element { user: Some(Box::new(columns)), ..entity(place, "anthropic_user", "User", &user.id, &name) };
+    let key = entity_key("anthropic_user", &user.id);
     let account = entity_key("anthropic_account", place.organization_id);
-    let has = relationship(place, "anthropic_account_has_user", "HAS", account, entity.key.clone());
-    [entity, has]
+    let ends = Ends { from_key: account, to_key: key.clone() };
+    let has = relationship(place, "HAS", ends, Content::AccountHasUser);
+    [entity(place, key, name, Content::User(Box::new(columns))), has]
 }
 
 fn person(name: &str) -> (Option<String>, Option<String>) {
@@ -156,13 +142,11 @@ fn of_workspace(place: Place<'_>, workspace: &raw::Workspace) -> [Element; 2] {
         user_profile_id: workspace.user_profile_id.clone(),
         tags: tags(&workspace.tags),
     };
-    let entity = Element {
-        workspace: Some(Box::new(columns)),
-        ..entity(place, "anthropic_workspace", "Group", &workspace.id, &name)
-    };
+    let key = entity_key("anthropic_workspace", &workspace.id);
     let account = entity_key("anthropic_account", place.organization_id);
-    let has = relationship(place, "anthropic_account_has_workspace", "HAS", account, entity.key.clone());
-    [entity, has]
+    let ends = Ends { from_key: account, to_key: key.clone() };
+    let has = relationship(place, "HAS", ends, Content::AccountHasWorkspace);
+    [entity(place, key, name, Content::Workspace(Box::new(columns))), has]
 }
 
 /// The later ones win: those that needed a change in the reverse of byte order, then those that needed none.
@@ -199,20 +183,19 @@ fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
     };
     let is_by_user = columns.creator_type.as_deref() == Some("user");
     let user = columns.created_by.clone().filter(|_| is_by_user);
-    let entity = Element {
-        api_key: Some(Box::new(columns)),
-        ..entity(place, "anthropic_api_key", "AccessKey", &api_key.id, &name)
-    };
-    let key = entity.key.clone();
-    let mut elements = vec![entity];
-    elements.extend(user.map(|id| {
-        let user = entity_key("anthropic_user", &id);
-        relationship(place, "anthropic_user_created_api_key", "CREATED", user, key.clone())
-    }));
-    elements.extend(workspace_id.map(|id| {
-        let workspace = entity_key("anthropic_workspace", &id);
-        relationship(place, "anthropic_workspace_has_api_key", "HAS", workspace, key.clone())
-    }));
+    let key = entity_key("anthropic_api_key", &api_key.id);
+    let ends = |kind: &str, id: &str| Ends { from_key: entity_key(kind, id), to_key: key.clone() };
+    let mut elements = vec![entity(place, key.clone(), name, Content::ApiKey(Box::new(columns)))];
+    elements.extend(
+        user.map(|id| {
+            relationship(place, "CREATED", ends("anthropic_user", &id), Content::UserCreatedApiKey)
+        }),
+    );
+    elements.extend(
+        workspace_id.map(|id| {
+            relationship(place, "HAS", ends("anthropic_workspace", &id), Content::WorkspaceHasApiKey)
+        }),
+    );
     elements
 }
 
@@ -231,7 +214,7 @@ pub(super) fn is_placeless(api_key: &raw::ApiKey) -> bool {
     kind != Some("organization") && workspace_of(api_key).is_none()
 }
 
-/// ID and type of an actor. The API sends it as an object, or as a text that `extra` has.
+/// ID and type of an actor. The API sends it as an object, or as a string that `extra` has.
 fn who(api_key: &raw::ApiKey, field: &str, object: Option<&raw::Actor>) -> (Option<String>, Option<String>) {
     let text: Option<String> = api_key.extra.get(field).and_then(|json| serde_json::from_str(json).ok());
     let (id, kind) = match (object, text) {
@@ -255,11 +238,9 @@ fn who(api_key: &raw::ApiKey, field: &str, object: Option<&raw::Actor>) -> (Opti
 
 fn assigned(place: Place<'_>, member: &raw::Member, workspace_id: &str) -> Element {
     let user = entity_key("anthropic_user", &member.user_id);
-    let workspace = entity_key("anthropic_workspace", workspace_id);
-    Element {
-        user_assigned_workspace: Some(UserAssignedWorkspace { role: member.workspace_role.clone() }),
-        ..relationship(place, "anthropic_user_assigned_workspace", "ASSIGNED", user, workspace)
-    }
+    let ends = Ends { from_key: user, to_key: entity_key("anthropic_workspace", workspace_id) };
+    let columns = UserAssignedWorkspace { role: member.workspace_role.clone() };
+    relationship(place, "ASSIGNED", ends, |ends| Content::UserAssignedWorkspace(ends, columns))
 }
 
 fn named(name: Option<&String>, otherwise: &str) -> String {
@@ -278,4 +259,27 @@ fn milliseconds(text: Option<&String>) -> Option<i64> {
     };
     let time: Timestamp = cut.parse().ok()?;
     i64::try_from(time.as_nanosecond().div_euclid(1_000_000)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use schemas::element::ElementType;
+
+    /// The names come with the content, which the auditor has in common with what it audits.
+    #[test]
+    fn types_and_classes_are_those_of_the_documentation() {
+        let found = ElementType::ALL.map(|kind| (kind.name(), kind.class()));
+        let expected = [
+            ("anthropic_account", "Account"),
+            ("anthropic_user", "User"),
+            ("anthropic_workspace", "Group"),
+            ("anthropic_api_key", "AccessKey"),
+            ("anthropic_account_has_user", "HAS"),
+            ("anthropic_account_has_workspace", "HAS"),
+            ("anthropic_user_assigned_workspace", "ASSIGNED"),
+            ("anthropic_user_created_api_key", "CREATED"),
+            ("anthropic_workspace_has_api_key", "HAS"),
+        ];
+        assert_eq!(found, expected);
+    }
 }

@@ -21,7 +21,7 @@ pub enum Law {
     History,
     /// What a change says of itself is true.
     Envelope,
-    /// Each hold is told once.
+    /// Each hold has one notice.
     Notices,
     /// The image before is the last image after.
     BeforeImages,
@@ -31,14 +31,13 @@ pub enum Law {
     ChangeIds,
     /// No relationship lacks an end, and none is withheld that has both.
     Ends,
-    /// What is said of listings, polls and counts is true.
+    /// The records of listings, polls and counts are correct.
     Coverage,
     /// Each raw record that cannot be used has a dead letter.
     DeadLetters,
 }
 
 impl Law {
-    /// All of them.
     pub const ALL: [Self; 12] = [
         Self::Fold,
         Self::Mapping,
@@ -54,7 +53,6 @@ impl Law {
         Self::DeadLetters,
     ];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fold => "fold",
@@ -73,20 +71,17 @@ impl Law {
     }
 }
 
-/// One thing that is not as a law wants it. Names columns, never what stands in them: they may be personal.
+/// A violation of a law. It names columns, never their values, which may be personal data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Violation {
     /// Key of an element, a collection, or a change's id.
     pub subject: String,
-    /// Of the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revision: Option<i64>,
-    /// Of the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<i64>,
     /// What the law wants.
     pub expected: String,
-    /// What there is.
     pub found: String,
 }
 
@@ -115,14 +110,12 @@ pub struct Tally {
     /// Things that could not be held to it, since retention has cut the records that would tell, or another version of the
     /// mapping made them (count).
     pub uncheckable: u64,
-    /// The first violations.
     pub violations: Vec<Violation>,
 }
 
 /// What is found of one organization.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Its id.
     pub organization_id: String,
     /// Its name in the configuration when it was last read; empty where nothing tells it.
     pub organization_name: String,
@@ -164,7 +157,16 @@ impl Verdict {
         self.judge(law, if is_so { Ok(()) } else { Err(violation()) });
     }
 
-    /// Counts things that nothing tells about any more.
+    /// Adds one in which nothing is violated.
+    pub(super) fn add(&mut self, other: Self) {
+        for (law, Tally { checked, uncheckable, .. }) in other.tallies {
+            let tally = self.tallies.entry(law).or_default();
+            tally.checked += checked;
+            tally.uncheckable += uncheckable;
+        }
+    }
+
+    /// Counts things that can no longer be checked.
     pub(super) fn give_up(&mut self, law: Law, count: usize) {
         self.tallies.entry(law).or_default().uncheckable += u64::try_from(count).unwrap_or(u64::MAX);
     }

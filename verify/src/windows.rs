@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{note::Note, raw_topic::Listing, verdict::Violation};
+use super::{change_summary::ChangeSummary, raw_topic::Listing, verdict::Violation};
 
 /// One organization's last whole listings, as the raw records tell them.
 #[derive(Debug, Default)]
@@ -23,7 +23,6 @@ struct Whole {
 
 /// What there was before a listing.
 enum Before<'a> {
-    /// Nothing tells.
     Unknown,
     /// No whole listing of the collection.
     Never,
@@ -47,7 +46,6 @@ impl Windows {
         is_widened && matches!(self.before(&listing.collection), Before::Unknown)
     }
 
-    /// Takes a listing.
     pub(super) fn take(&mut self, listing: &Listing, is_whole: bool) {
         if !is_whole || listing.is_cut || self.is_unsure(listing) {
             return;
@@ -92,20 +90,18 @@ impl Windows {
     }
 
     /// Holds what a change says of itself to the listing on which it rests.
-    pub(super) fn judge(&self, note: &Note, listing: &Listing) -> Result<(), Violation> {
-        let wrong = |expected: String, found: String| Err(Violation::new(&note.key, expected, found));
+    pub(super) fn judge(&self, note: &ChangeSummary, listing: &Listing) -> Result<(), Violation> {
+        let source = &note.source;
+        let wrong = |expected: String, found: String| Err(Violation::new(note.key(), expected, found));
         let ended = listing.manifest.ended_ts_ms;
-        if (note.ts_ms, note.not_after_ts_ms) != (ended, Some(ended)) {
-            let found = format!("{} and {:?}", note.ts_ms, note.not_after_ts_ms);
+        if (source.ts_ms, source.not_after_ts_ms) != (ended, Some(ended)) {
+            let found = format!("{} and {:?}", source.ts_ms, source.not_after_ts_ms);
             return wrong(format!("the time {ended} of its listing, and no later"), found);
         }
-        if *note.source_collection != *listing.collection {
-            return wrong(
-                format!("the collection {}", listing.collection),
-                note.source_collection.to_string(),
-            );
+        if source.collection != listing.collection {
+            return wrong(format!("the collection {}", listing.collection), source.collection.clone());
         }
-        if *note.source_name != *listing.organization_name {
+        if source.name != listing.organization_name {
             return wrong("the organization's name as in the listing".to_owned(), "another one".to_owned());
         }
         let since = match self.before(&listing.collection) {
@@ -113,12 +109,12 @@ impl Windows {
             Before::Never => None,
             Before::Whole(whole) => Some(whole.started_ts_ms),
         };
-        if note.not_before_ts_ms != since {
+        if source.not_before_ts_ms != since {
             let expected = format!("no earlier than {since:?}, when the whole listing before began");
-            return wrong(expected, format!("{:?}", note.not_before_ts_ms));
+            return wrong(expected, format!("{:?}", source.not_before_ts_ms));
         }
         let is_first = since.is_none();
-        if note.is_snapshot != is_first || note.is_read != (is_first && note.is_creation) {
+        if source.is_snapshot != is_first || source.is_read != (is_first && note.is_creation) {
             let expected =
                 if is_first { "the op and the snapshot of a first listing" } else { "no snapshot" };
             return wrong(expected.to_owned(), "the other".to_owned());
@@ -137,12 +133,13 @@ impl Windows {
 }
 
 /// Holds what a change says of itself to the decision on which it rests.
-pub(super) fn judge_decided(note: &Note) -> Result<(), Violation> {
-    let is_of_listing = note.listing_id.is_some();
-    let is_so = note.not_before_ts_ms.is_none() && note.not_after_ts_ms.is_some() == is_of_listing;
-    if is_so && !note.is_snapshot && !note.is_read {
+pub(super) fn judge_decided(note: &ChangeSummary) -> Result<(), Violation> {
+    let source = &note.source;
+    let is_of_listing = source.listing_id.is_some();
+    let is_so = source.not_before_ts_ms.is_none() && source.not_after_ts_ms.is_some() == is_of_listing;
+    if is_so && !source.is_snapshot && !source.is_read {
         return Ok(());
     }
     let expected = "no snapshot, and of a window only the end, if a listing had proposed the deletion";
-    Err(Violation::new(&note.key, expected, "something else"))
+    Err(Violation::new(note.key(), expected, "something else"))
 }

@@ -125,7 +125,6 @@ impl Streams {
     }
 }
 
-/// One run.
 pub(crate) struct Run {
     pub(crate) told: Told,
     /// Peak of its resident memory (MiB).
@@ -139,7 +138,6 @@ pub(crate) struct Told {
     /// Records of its changelogs.
     pub(crate) restored: u64,
     working_s: f64,
-    /// Raw records.
     pub(crate) processed: u64,
 }
 

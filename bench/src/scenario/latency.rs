@@ -24,9 +24,8 @@ use schemas::{
     raw::{RawRecord, Resource},
     topics::Topic,
 };
-use tests::services::Service;
 
-use super::Bench;
+use super::{Bench, in_turns};
 use crate::{
     figures::{Figures, OURS, Samples, Unit},
     organization::user,
@@ -38,8 +37,6 @@ use crate::{
 
 /// API keys of the organization, which has a twentieth as many users.
 const API_KEYS: u32 = 200;
-/// Listings that are measured: enough for a 99th percentile.
-const LISTINGS: u32 = 100;
 /// Between one change and the next listing.
 const PERIOD: Duration = Duration::from_millis(50);
 /// How long a change may take.
@@ -49,22 +46,17 @@ const RELAY: &str = "bare relay: one record a transaction";
 
 pub(super) fn run(bench: &Bench, number: u32, figures: &mut Figures) -> Result<()> {
     let world = World::new(&bench.broker.bootstrap_servers, API_KEYS)?;
-    world.raw.poll(&world.organization)?;
-    let mut sides = [OURS, RELAY];
-    if !number.is_multiple_of(2) {
-        sides.reverse();
-    }
-    let mut changes = 0;
-    for side in sides {
+    world.write_poll()?;
+    let (listings, mut changes) = (bench.sizes.listings, 0);
+    for side in in_turns(vec![OURS, RELAY], number) {
         progress(&format!("latency: {side}"));
         let latencies = if side == OURS {
-            let config = world.config().display().to_string();
-            let program = bench.services.program("processor");
             // Not measured: the first poll, and what was written for the relay.
             bench.services.run("processor", &world.config(), &["run", "--until-end"])?;
-            let mut processor = Service::start("processor", &program, ["--config", &config, "run"], &[]);
+            let mut processor = bench.services.start("processor", &world.config());
             processor.ready();
-            let seen = measure(&world, &world.topic(Topic::Changes), listing_of_change, &mut changes)?;
+            let seen =
+                measure(&world, &world.topic(Topic::Changes), listing_of_change, listings, &mut changes)?;
             processor.terminate().expect(0);
             seen
         } else {
@@ -72,14 +64,14 @@ pub(super) fn run(bench: &Bench, number: u32, figures: &mut Figures) -> Result<(
             raw_topic::create(&world.bootstrap_servers, &prefix, Topic::Changes, PARTITIONS);
             let target = Topic::Changes.name(&prefix);
             let relay = Relay::start(&world, &target)?;
-            let seen = measure(&world, &target, listing_of_relayed, &mut changes)?;
+            let seen = measure(&world, &target, listing_of_relayed, listings, &mut changes)?;
             relay.stop()?;
             seen
         };
         for (name, part, samples) in [
-            ("latency-p50", 0.5, &latencies.from_visible),
+            ("latency", 0.5, &latencies.from_visible),
             ("latency-p99", 0.99, &latencies.from_visible),
-            ("latency-from-write-p50", 0.5, &latencies.from_write),
+            ("latency-from-write", 0.5, &latencies.from_write),
             ("latency-from-write-p99", 0.99, &latencies.from_write),
         ] {
             figures.add(name, Unit::Milliseconds, side, samples.percentile(part));
@@ -102,19 +94,18 @@ fn measure(
     world: &World,
     topic: &str,
     listing_of: fn(&[u8]) -> Option<String>,
+    listings: u32,
     number: &mut u32,
 ) -> Result<Latencies> {
     let manifests = Watch::start(world, &world.topic(Topic::Raw), listing_of_manifest)?;
     let visible = Watch::start(world, topic, listing_of)?;
-    let poll = Poll::new(&world.organization.id);
-    let [_, (_, users), ..] = world.organization.collections();
+    let poll = Poll::new(world.organization());
+    let [_, (_, users), ..] = world.organization().collections();
     let mut latencies = Latencies::default();
-    for _ in 0..LISTINGS {
+    for _ in 0..listings {
         *number += 1;
-        let resources = (0..users).map(|it| Resource {
-            user: Some(Box::new(user(it, if it == 0 { *number } else { 0 }))),
-            ..Resource::default()
-        });
+        let resources =
+            (0..users).map(|it| Resource::User(Box::new(user(it, if it == 0 { *number } else { 0 }))));
         let written = Instant::now();
         let outcome = world.raw.listing(&poll, &Collection::Users, users, resources)?;
         let listing_id = outcome.listing_id.context("a whole listing has an ID")?;
@@ -243,7 +234,7 @@ fn for_each(
 
 fn listing_of_manifest(value: &[u8]) -> Option<String> {
     let record: RawRecord = decode(value).ok()?;
-    record.manifest.and(record.listing_id)
+    record.body.manifest().and(record.listing_id)
 }
 
 fn listing_of_change(value: &[u8]) -> Option<String> {

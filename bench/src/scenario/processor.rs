@@ -1,30 +1,34 @@
-//! The processor's work on an organization's listings, beside Kafka Streams and bare clients.
+//! The processor's work on an organization's listings, compared to Kafka Streams and bare clients.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use rdkafka::{Message as _, consumer::Consumer as _};
 use schemas::{
-    codec::{self, GraphValue},
+    codec::{self},
+    graph_value::GraphValue,
     raw::RawRecord,
     topics::Topic,
 };
 
-use super::Bench;
+use super::{
+    Bench, in_turns,
+    work::{opened, work},
+};
 use crate::{
-    arguments::Scenario,
-    figures::{Figures, OURS, Unit},
+    figures::{Figures, OURS, Unit, per_second},
     peers::{
         bare,
         output::Output,
         streams::{Store, Streams},
     },
     progress, raw_topic,
+    scenario_name::Scenario,
     services::{Log, between},
     world::{PARTITIONS, World},
 };
 
-/// They build on each other: one that is not wanted is done all the same where a later one is, and not told.
+/// They build on each other: one that is not wanted is done anyway if a later one is, and not reported.
 pub(super) const SCENARIOS: [Scenario; 3] = [Scenario::FirstSync, Scenario::NoChange, Scenario::Restore];
 
 /// Polls in which nothing has changed.
@@ -52,35 +56,37 @@ enum Side {
 /// One run of all of them.
 struct Turn<'a> {
     bench: &'a Bench,
+    wanted: &'a [Scenario],
     world: World,
     sides: Vec<Side>,
     figures: &'a mut Figures,
 }
 
-pub(super) fn run(bench: &Bench, number: u32, figures: &mut Figures) -> Result<()> {
-    let world = World::new(&bench.broker.bootstrap_servers, bench.api_keys)?;
+pub(super) fn run(bench: &Bench, wanted: &[Scenario], number: u32, figures: &mut Figures) -> Result<()> {
+    let world = World::new(&bench.broker.bootstrap_servers, bench.sizes.api_keys)?;
     let mut sides = vec![Side::Ours];
     if bench.streams.is_some() {
         sides.extend(Store::ALL.map(Side::Streams));
     }
-    // The side that runs first may find the machine in another state.
-    if !number.is_multiple_of(2) {
-        sides.reverse();
-    }
+    let mut sides = in_turns(sides, number);
     // Its input may be what the processor has written.
     sides.push(Side::Bare);
-    let mut turn = Turn { bench, world, sides, figures };
+    let mut turn = Turn { bench, wanted, world, sides, figures };
     turn.first_sync()?;
-    if bench.wants(Scenario::NoChange) {
+    if turn.wants(Scenario::NoChange) {
         turn.no_change()?;
     }
-    if bench.wants(Scenario::Restore) {
+    if turn.wants(Scenario::Restore) {
         turn.restore()?;
     }
     Ok(())
 }
 
 impl Turn<'_> {
+    fn wants(&self, scenario: Scenario) -> bool {
+        self.wanted.contains(&scenario)
+    }
+
     fn first_sync(&mut self) -> Result<()> {
         self.write_polls(1)?;
         let end = self.raw_end()?;
@@ -88,10 +94,10 @@ impl Turn<'_> {
             progress(&format!("first sync: {side:?}"));
             match side {
                 Side::Ours => {
-                    let (worked, peak_mib) = self.work(1)?;
+                    let worked = work(&self.bench.services, &self.world, 1)?;
                     let written = self.output()?;
-                    self.tell(Scenario::FirstSync, OUTPUT, OURS, written.count(), worked);
-                    self.tell_value(Scenario::FirstSync, "first-sync-peak", Unit::MebiBytes, OURS, peak_mib);
+                    self.tell(Scenario::FirstSync, OUTPUT, OURS, written.count(), worked.took);
+                    self.tell_peak(Scenario::FirstSync, "first-sync-peak", OURS, worked.peak_mib);
                 }
                 Side::Streams(store) => {
                     Streams::prepare(&self.world, store);
@@ -99,16 +105,9 @@ impl Turn<'_> {
                     let written = Streams::output(&self.world, store)?;
                     let working = run.told.working();
                     self.tell(Scenario::FirstSync, OUTPUT, store.name(), written.count(), working);
-                    let name = store.name();
-                    self.tell_value(
-                        Scenario::FirstSync,
-                        "first-sync-peak",
-                        Unit::MebiBytes,
-                        name,
-                        run.peak_mib,
-                    );
+                    self.tell_peak(Scenario::FirstSync, "first-sync-peak", store.name(), run.peak_mib);
                 }
-                Side::Bare if self.bench.wants(Scenario::FirstSync) => {
+                Side::Bare if self.wants(Scenario::FirstSync) => {
                     self.produce(PRODUCER, IN_A_TRANSACTION)?;
                     self.produce(ONE_TRANSACTION, usize::MAX)?;
                 }
@@ -122,13 +121,13 @@ impl Turn<'_> {
         let start = self.raw_end()?;
         self.write_polls(POLLS)?;
         let end = self.raw_end()?;
-        let resources = u64::from(self.world.organization.resources() * POLLS);
+        let resources = u64::from(self.world.organization().resources() * POLLS);
         let before = self.output()?;
         for side in self.sides.clone() {
             progress(&format!("no change: {side:?}"));
             match side {
                 Side::Ours => {
-                    let (worked, _) = self.work(POLLS)?;
+                    let worked = work(&self.bench.services, &self.world, POLLS)?.took;
                     self.tell(Scenario::NoChange, RESOURCES, OURS, resources, worked);
                 }
                 Side::Streams(store) => {
@@ -167,25 +166,26 @@ impl Turn<'_> {
                         &["run", "--until-end"],
                     )?;
                     let log = Log::of(&ended);
-                    let assigned = log.first("assigned", |_| true)?;
-                    let restored = between(assigned, self.opened(&log)?)?;
+                    let assigned = log.first("partitions assigned", |_| true)?;
+                    let restored = between(assigned, opened(&log, &self.world)?)?;
                     self.tell(Scenario::Restore, RECORDS, OURS, records, restored);
-                    self.tell_value(Scenario::Restore, "restore-peak", Unit::MebiBytes, OURS, ended.peak_mib);
+                    self.tell_peak(Scenario::Restore, "restore-peak", OURS, ended.peak_mib);
                 }
                 Side::Streams(store) => {
                     Streams::forget(&self.world, store)?;
                     let run = self.streams().run(&self.world, store, end)?;
                     let (restored, took) = (run.told.restored, run.told.restoring());
                     self.tell(Scenario::Restore, RECORDS, store.name(), restored, took);
-                    let name = store.name();
-                    self.tell_value(Scenario::Restore, "restore-peak", Unit::MebiBytes, name, run.peak_mib);
+                    self.tell_peak(Scenario::Restore, "restore-peak", store.name(), run.peak_mib);
                 }
                 Side::Bare => {
                     let graph = self.world.topic(Topic::Graph);
                     let read = self.read(&graph, 0, |_| Ok(()))?;
                     self.tell(Scenario::Restore, RECORDS, CONSUMER, read.records, read.took);
                     let read = self.read(&graph, 0, |value| {
-                        GraphValue::decode(value)?;
+                        if let GraphValue::Element(element) = GraphValue::decode(value)? {
+                            element.decode();
+                        }
                         Ok(())
                     })?;
                     self.tell(Scenario::Restore, RECORDS, DECODING, read.records, read.took);
@@ -193,27 +193,6 @@ impl Turn<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Has the processor work on these polls: from the partition's opening to its last listing's commit, and the peak of
-    /// its memory (MiB).
-    fn work(&self, polls: u32) -> Result<(Duration, f64)> {
-        let ended = self.bench.services.run("processor", &self.world.config(), &["run", "--until-end"])?;
-        let log = Log::of(&ended);
-        let listings = self.world.organization.collections().len() * polls as usize;
-        let reconciled = log.count("listing reconciled");
-        ensure!(
-            reconciled == listings,
-            "{reconciled} of {listings} listings were reconciled:\n{}",
-            ended.stderr
-        );
-        let worked = between(self.opened(&log)?, log.last("listing reconciled")?)?;
-        Ok((worked, ended.peak_mib))
-    }
-
-    fn opened(&self, log: &Log) -> Result<jiff::Timestamp> {
-        let partition = self.world.partition();
-        log.first("task opened", |line| line["partition"] == partition)
     }
 
     fn produce(&mut self, name: &'static str, in_a_transaction: usize) -> Result<()> {
@@ -238,10 +217,10 @@ impl Turn<'_> {
 
     fn write_polls(&self, polls: u32) -> Result<()> {
         progress(&format!("writing {polls} polls"));
-        (0..polls).try_for_each(|_| self.world.raw.poll(&self.world.organization))
+        (0..polls).try_for_each(|_| self.world.write_poll())
     }
 
-    /// The offset behind the last raw record; a transaction's marker has it.
+    /// The offset after the last raw record; a transaction's marker has it.
     fn raw_end(&self) -> Result<i64> {
         let consumer = bare::consumer(&self.world.bootstrap_servers)?;
         let (topic, partition) = (self.world.topic(Topic::Raw), self.world.partition());
@@ -269,19 +248,17 @@ impl Turn<'_> {
         self.bench.streams.as_ref().expect("a side of Streams comes with it")
     }
 
-    fn tell(&mut self, of: Scenario, unit: Unit, side: &'static str, count: u64, took: Duration) {
-        self.tell_value(of, of.name(), unit, side, per_second(count, took));
-    }
-
     /// Adds a figure of a scenario, unless it is done for a later one only.
-    fn tell_value(&mut self, of: Scenario, name: &'static str, unit: Unit, side: &'static str, value: f64) {
-        if self.bench.wants(of) {
-            self.figures.add(name, unit, side, value);
+    fn tell(&mut self, of: Scenario, unit: Unit, side: &'static str, count: u64, took: Duration) {
+        if self.wants(of) {
+            self.figures.add(of.name(), unit, side, per_second(count, took));
         }
     }
-}
 
-#[expect(clippy::cast_precision_loss, reason = "no topic has 2^53 records")]
-fn per_second(count: u64, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
+    /// The same of a peak of resident memory (MiB).
+    fn tell_peak(&mut self, of: Scenario, name: &'static str, side: &'static str, mib: f64) {
+        if self.wants(of) {
+            self.figures.add(name, Unit::MebiBytes, side, mib);
+        }
+    }
 }

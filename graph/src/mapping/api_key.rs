@@ -1,37 +1,73 @@
 //! An API key: the entity, user CREATED API key and workspace HAS API key.
 
 use schemas::{
-    codec::Raw,
-    element::{ApiKey, Element, ElementType},
+    codec::Digest,
+    element::{ApiKey, Content, Element, ElementType, Ends},
+    encoded::EncodedElement,
     raw::{self, Actor, Extra},
 };
+use serde::Deserialize;
 
 use super::{Context, epoch_ms, first_filled};
 
-/// An actor's type.
 const USER: &str = "user";
 const SERVICE_ACCOUNT: &str = "service_account";
 /// `scope.type` of a key that belongs to no workspace.
 const ORGANIZATION: &str = "organization";
 
-pub(super) fn elements(context: &Context, raw: &Raw, api_key: &raw::ApiKey) -> Vec<Element> {
-    let name = first_filled([api_key.name.as_deref(), Some(&api_key.id)]);
-    let columns = columns(api_key, &name);
-    let key = ElementType::ApiKey.entity_key(&api_key.id);
-    let created = columns.created_by.as_ref().filter(|_| columns.creator_type.as_deref() == Some(USER));
-    let created = created.map(|user_id| {
-        let user_key = ElementType::User.entity_key(user_id);
-        context.relationship(ElementType::UserCreatedApiKey, &user_key, &key, raw)
-    });
-    let has = columns.workspace_id.as_ref().map(|workspace_id| {
-        let workspace_key = ElementType::Workspace.entity_key(workspace_id);
-        context.relationship(ElementType::WorkspaceHasApiKey, &workspace_key, &key, raw)
-    });
-    let entity = Element {
-        api_key: Some(Box::new(columns)),
-        ..context.entity(ElementType::ApiKey, &api_key.id, &name, raw)
-    };
-    std::iter::once(entity).chain(created).chain(has).collect()
+pub(super) fn elements(context: &Context, resource: Digest, api_key: &raw::ApiKey) -> Vec<Element> {
+    let columns = columns(api_key);
+    let relationships: Vec<Content> = relationships(&columns).collect();
+    let contents = std::iter::once(Content::ApiKey(Box::new(columns))).chain(relationships);
+    contents.map(|content| context.element(content, resource)).collect()
+}
+
+/// The relationships that lead to a key with these columns.
+pub(super) fn relationships(columns: &ApiKey) -> impl Iterator<Item = Content> {
+    let ends = |from_key| Ends { from_key, to_key: ElementType::ApiKey.entity_key(&columns.id) };
+    let created = user(columns.created_by.as_deref(), columns.creator_type.as_deref());
+    let created = created.map(|id| Content::UserCreatedApiKey(ends(ElementType::User.entity_key(id))));
+    let has = columns.workspace_id.as_ref();
+    let has = has.map(|id| Content::WorkspaceHasApiKey(ends(ElementType::Workspace.entity_key(id))));
+    created.into_iter().chain(has)
+}
+
+/// The columns of an API key that name others, read without the rest of its element.
+#[derive(Deserialize)]
+pub(crate) struct References<'a> {
+    created_by: Option<&'a str>,
+    creator_type: Option<&'a str>,
+    principal_id: Option<&'a str>,
+    principal_type: Option<&'a str>,
+    workspace_id: Option<&'a str>,
+}
+
+impl<'a> References<'a> {
+    /// Those of an element; `None` if it is not an API key.
+    pub(crate) fn of(element: &'a EncodedElement) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Part<'a> {
+            #[serde(borrow)]
+            api_key: Option<References<'a>>,
+        }
+        element.part::<Part>().api_key
+    }
+
+    /// The ID of the user whom the key acts as, or else of the user who created it.
+    pub(crate) fn user(&self) -> Option<&'a str> {
+        user(self.principal_id, self.principal_type).or_else(|| user(self.created_by, self.creator_type))
+    }
+
+    /// How many relationships lead to the key.
+    pub(super) fn relationship_count(&self) -> usize {
+        let created = user(self.created_by, self.creator_type);
+        usize::from(created.is_some()) + usize::from(self.workspace_id.is_some())
+    }
+}
+
+/// The ID of an actor, if it is a user.
+fn user<'a>(id: Option<&'a str>, kind: Option<&str>) -> Option<&'a str> {
+    id.filter(|_| kind == Some(USER))
 }
 
 /// Whether the resource says where the key belongs: to a workspace with an ID, or to the whole organization. If it does
@@ -41,13 +77,13 @@ pub(crate) fn tells_place(api_key: &raw::ApiKey) -> bool {
     scope.is_some_and(|scope| scope.kind.as_deref() == Some(ORGANIZATION)) || place(api_key).1.is_some()
 }
 
-fn columns(api_key: &raw::ApiKey, name: &str) -> ApiKey {
+fn columns(api_key: &raw::ApiKey) -> ApiKey {
     let creator = actor(api_key.created_by.as_ref(), &api_key.extra, "created_by");
     let principal = actor(api_key.principal.as_ref(), &api_key.extra, "principal");
     let (scope, workspace_id) = place(api_key);
     ApiKey {
         id: api_key.id.clone(),
-        name: name.to_owned(),
+        name: first_filled([api_key.name.as_deref(), Some(&api_key.id)]),
         partial_key_hint: api_key.partial_key_hint.clone(),
         active: api_key.status.as_deref() == Some("active"),
         status: api_key.status.clone(),
@@ -63,14 +99,14 @@ fn columns(api_key: &raw::ApiKey, name: &str) -> ApiKey {
 }
 
 /// Who made a key, or as whom it acts, in the words of all generations. The API has sent an object with `id` and `type`,
-/// and one with `user_id` or `service_account_id`. A text has no column, so it is in `extra`.
+/// and one with `user_id` or `service_account_id`. A string has no column, so it is in `extra`.
 fn actor(sent: Option<&Actor>, extra: &Extra, name: &str) -> Actor {
     let as_text = || {
         let text = extra.get(name)?.strip_prefix('"')?.strip_suffix('"')?;
         kind_of_id(text).map(|_| Actor { id: Some(text.to_owned()), kind: None })
     };
     let Some(Actor { id, kind }) = sent.cloned().or_else(as_text) else { return Actor::default() };
-    // A type that is not a text says something else than the ID's prefix.
+    // A type that is not a string says something else than the ID's prefix.
     let is_untyped = !extra.contains_key(&format!("{name}.type"));
     let by_id = || id.as_deref().filter(|_| is_untyped).and_then(kind_of_id).map(str::to_owned);
     Actor { kind: kind.map(actor_kind).or_else(by_id), id }

@@ -1,10 +1,10 @@
 //! How large a resource's elements may be: each of their changes has to fit into a message.
 
 use schemas::{
-    codec::{Raw, encode},
+    codec::{Digest, encode},
     collection::Collection,
-    element::{Element, Workspace},
-    raw::{self, Configuration, Resource},
+    element::{Content, Element},
+    raw::{Configuration, Resource},
 };
 
 use super::{Context, elements};
@@ -15,36 +15,43 @@ pub const MAX_ELEMENT_BYTES: usize = 450_000;
 /// Longest key of an element (bytes): a change, its record and its headers repeat it. The Admin API's ids have 40.
 pub const MAX_KEY_BYTES: usize = 4_096;
 
-/// A resource whose texts are no longer than this (bytes) has no element that could be too large: an element repeats
-/// none of them more than six times, and a key holds two ids, three bytes for each that is escaped.
-const SAFE_TEXTS: usize = 600;
-/// What a tag's name costs a change beside the name (bytes): it may also stand among the changed properties.
+/// A resource of no more than this (bytes, encoded) has no element that could be too large: an element repeats none of
+/// its strings more than six times, and a key holds two ids, three bytes for each that is escaped.
+const SAFE_RESOURCE: usize = 600;
+/// What a tag's name costs a change in addition to the name (bytes): it may also be among the changed properties.
 const CHANGED_TAG: usize = 8;
 
+/// Whether a resource of so many bytes, encoded, has no element that could be too large.
+pub(crate) fn is_surely_small(bytes: usize) -> bool {
+    bytes <= SAFE_RESOURCE
+}
+
 /// Why the resource cannot be mapped, if it cannot.
-pub(crate) fn too_large(collection: &Collection, raw: &Raw) -> Option<String> {
-    let resource = raw.record.resource.as_ref()?;
-    if texts(resource) <= SAFE_TEXTS {
-        return None;
-    }
+pub(crate) fn too_large(
+    organization_id: &str,
+    collection: &Collection,
+    resource: &Resource,
+    digest: Digest,
+) -> Option<String> {
     let configuration = Configuration {
         account_name: None,
         tag_account_name: false,
         max_deleted_fraction: 0.0,
         max_deleted_count: 0,
     };
-    let context = Context::new(&raw.record.organization_id, collection, &configuration);
-    elements(&context, raw).iter().find_map(refusal)
+    let context = Context::new(organization_id, collection, &configuration);
+    elements(&context, resource, digest).iter().find_map(refusal)
 }
 
 fn refusal(element: &Element) -> Option<String> {
     let (key, bytes) = (element.key.len(), size(element));
     if key > MAX_KEY_BYTES {
-        Some(format!("its {} has a key of {key} bytes; {MAX_KEY_BYTES} is the most", element.kind))
+        Some(format!("its {} has a key of {key} bytes; at most {MAX_KEY_BYTES} are allowed", element.kind()))
     } else if bytes > MAX_ELEMENT_BYTES {
         Some(format!(
-            "its {} has {bytes} bytes, and a change of it would fit into no message; {MAX_ELEMENT_BYTES} is the most",
-            element.kind
+            "its {} has {bytes} bytes, too many for a message with its change; at most {MAX_ELEMENT_BYTES} \
+             are allowed",
+            element.kind()
         ))
     } else {
         None
@@ -52,80 +59,27 @@ fn refusal(element: &Element) -> Option<String> {
 }
 
 fn size(element: &Element) -> usize {
-    let names =
-        |workspace: &Workspace| workspace.tags.keys().map(|name| name.len() + CHANGED_TAG).sum::<usize>();
-    encode(element).len() + element.workspace.as_deref().map_or(0, names)
-}
-
-/// Bytes of the texts that a resource's elements are made of.
-fn texts(resource: &Resource) -> usize {
-    let Resource { organization, user, workspace, api_key, member } = resource;
-    let all =
-        |texts: &[&Option<String>]| texts.iter().filter_map(|it| it.as_ref()).map(String::len).sum::<usize>();
-    organization.as_deref().map_or(0, |it| it.id.len() + all(&[&it.name]))
-        + user.as_deref().map_or(0, |it| it.id.len() + all(&[&it.email, &it.name, &it.role]))
-        + workspace.as_deref().map_or(0, |it| workspace_texts(it, all))
-        + api_key.as_deref().map_or(0, |it| api_key_texts(it, all))
-        + member
-            .as_deref()
-            .map_or(0, |it| it.user_id.len() + it.workspace_id.len() + all(&[&it.workspace_role]))
-}
-
-fn workspace_texts(workspace: &raw::Workspace, all: impl Fn(&[&Option<String>]) -> usize) -> usize {
-    let residency = workspace.data_residency.as_ref();
-    let geos =
-        residency.into_iter().flat_map(|it| &it.allowed_inference_geos).map(String::len).sum::<usize>();
-    let tags = workspace.tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-    let own = [
-        &workspace.name,
-        &workspace.display_color,
-        &workspace.compartment_id,
-        &workspace.external_key_id,
-        &workspace.inference_data_retention,
-        &workspace.user_profile_id,
-    ];
-    let residency = residency.map_or(0, |it| all(&[&it.workspace_geo, &it.default_inference_geo]));
-    workspace.id.len() + all(&own) + residency + geos + tags
-}
-
-fn api_key_texts(api_key: &raw::ApiKey, all: impl Fn(&[&Option<String>]) -> usize) -> usize {
-    let actors = [&api_key.created_by, &api_key.principal].into_iter().flatten();
-    let actors = actors.map(|it| all(&[&it.id, &it.kind])).sum::<usize>();
-    let scope = api_key.scope.as_ref().map_or(0, |it| all(&[&it.kind, &it.workspace_id]));
-    let own = [&api_key.name, &api_key.status, &api_key.partial_key_hint, &api_key.workspace_id];
-    api_key.id.len() + all(&own) + actors + scope
+    let tags =
+        if let Content::Workspace(workspace) = &element.content { Some(&workspace.tags) } else { None };
+    let names = tags.into_iter().flatten().map(|(name, _)| name.len() + CHANGED_TAG);
+    encode(element).len() + names.sum::<usize>()
 }
 
 #[cfg(test)]
 mod tests {
     use schemas::{
-        codec::{Raw, resource_digest},
         collection::Collection,
-        raw::{RawRecord, Resource, User, Workspace},
+        raw::{Resource, User, Workspace},
+        resource::{encode_resource, resource_digest},
     };
 
-    use super::too_large;
-
-    fn raw(resource: Resource) -> Raw {
-        let resource_digest = resource_digest(Some(&resource));
-        let record = RawRecord {
-            organization_id: "o".to_owned(),
-            organization_name: "n".to_owned(),
-            collection: String::new(),
-            poll_id: None,
-            listing_id: None,
-            observed_ts_ms: 0,
-            mark: None,
-            manifest: None,
-            decision: None,
-            resource: Some(resource),
-        };
-        Raw { record, resource_digest }
+    fn too_large(collection: &Collection, resource: &Resource) -> Option<String> {
+        super::too_large("o", collection, resource, resource_digest(&encode_resource(resource)))
     }
 
-    fn user(id: &str, name: &str) -> Raw {
+    fn user(id: &str, name: &str) -> Resource {
         let user = User { id: id.to_owned(), name: Some(name.to_owned()), ..User::default() };
-        raw(Resource { user: Some(user.into()), ..Resource::default() })
+        Resource::User(user.into())
     }
 
     #[test]
@@ -150,7 +104,7 @@ mod tests {
             |count: usize| (0..count).map(|number| (format!("{number:0200}"), String::new())).collect();
         let workspace = |count| {
             let workspace = Workspace { id: "w".to_owned(), tags: tags(count), ..Workspace::default() };
-            raw(Resource { workspace: Some(workspace.into()), ..Resource::default() })
+            Resource::Workspace(workspace.into())
         };
         assert_eq!(too_large(&Collection::Workspaces, &workspace(1_000)), None);
         assert!(too_large(&Collection::Workspaces, &workspace(1_200)).is_some());

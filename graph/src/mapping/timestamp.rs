@@ -5,7 +5,7 @@ use jiff::Timestamp;
 /// More digits of a second's fraction than this carry nothing that a millisecond could show.
 const FRACTION_DIGITS: usize = 9;
 
-/// Epoch milliseconds of an RFC 3339 time, digits beyond the millisecond cut; `None` for any other text.
+/// Epoch milliseconds of an RFC 3339 time, digits beyond the millisecond cut; `None` for any other string.
 pub fn epoch_ms(text: &str) -> Option<i64> {
     let timestamp: Timestamp = shortened(text).parse().ok()?;
     Some(timestamp.as_nanosecond().div_euclid(1_000_000).try_into().expect("jiff's years end at 9999"))

@@ -1,8 +1,8 @@
 //! A user: the entity and account HAS user.
 
 use schemas::{
-    codec::Raw,
-    element::{Element, ElementType, User},
+    codec::Digest,
+    element::{Content, Element, ElementType, Ends, User},
     raw,
 };
 
@@ -10,17 +10,21 @@ use super::{Context, epoch_ms, first_filled};
 
 const ADMIN_ROLES: [&str; 3] = ["admin", "owner", "primary_owner"];
 
-pub(super) fn elements(context: &Context, raw: &Raw, user: &raw::User) -> Vec<Element> {
-    let name = first_filled([user.name.as_deref(), user.email.as_deref(), Some(&user.id)]);
-    let entity = Element {
-        user: Some(Box::new(columns(user, &name))),
-        ..context.entity(ElementType::User, &user.id, &name, raw)
-    };
-    let has = context.relationship(ElementType::AccountHasUser, &context.account_key(), &entity.key, raw);
-    vec![entity, has]
+pub(super) fn elements(context: &Context, resource: Digest, user: &raw::User) -> Vec<Element> {
+    let has = relationship(context.organization_id, ElementType::User.entity_key(&user.id));
+    let contents = [Content::User(Box::new(columns(user))), has];
+    contents.map(|content| context.element(content, resource)).into()
 }
 
-fn columns(user: &raw::User, name: &str) -> User {
+/// The relationship that leads to the user of that key.
+pub(super) fn relationship(organization_id: &str, user_key: String) -> Content {
+    Content::AccountHasUser(Ends {
+        from_key: ElementType::Account.entity_key(organization_id),
+        to_key: user_key,
+    })
+}
+
+fn columns(user: &raw::User) -> User {
     let address = user.email.as_deref().map(|email| email.trim().to_lowercase());
     let parts = address
         .as_deref()
@@ -30,7 +34,7 @@ fn columns(user: &raw::User, name: &str) -> User {
     let (first_name, last_name) = first_and_last_name(user.name.as_deref().unwrap_or_default());
     User {
         id: user.id.clone(),
-        name: name.to_owned(),
+        name: first_filled([user.name.as_deref(), user.email.as_deref(), Some(&user.id)]),
         username: email.clone(),
         email,
         short_login_id: parts.map(|(login, _)| login.to_owned()).into_iter().collect(),
@@ -44,7 +48,7 @@ fn columns(user: &raw::User, name: &str) -> User {
     }
 }
 
-/// The API gives one name: all but its last word is the first name. An e-mail address is no name.
+/// The API gives one name: all but its last word is the first name. An e-mail address is not a name.
 fn first_and_last_name(name: &str) -> (Option<String>, Option<String>) {
     if name.contains('@') {
         return (None, None);
@@ -91,7 +95,7 @@ mod tests {
             ("ada@", vec![], vec![], vec![]),
         ];
         for (email, address, login, domain) in cases {
-            let user = columns(&raw::User { email: Some(email.to_owned()), ..raw::User::default() }, "n");
+            let user = columns(&raw::User { email: Some(email.to_owned()), ..raw::User::default() });
             assert_eq!(user.email, address, "{email}");
             assert_eq!(user.username, address, "{email}");
             assert_eq!(user.short_login_id, login, "{email}");

@@ -3,33 +3,36 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    codec::Raw,
-    element::{Element, ElementType, Workspace},
+    codec::Digest,
+    element::{Content, Element, ElementType, Ends, Workspace},
     raw,
 };
 
 use super::{Context, epoch_ms, first_filled};
 
-pub(super) fn elements(context: &Context, raw: &Raw, workspace: &raw::Workspace) -> Vec<Element> {
-    let name = first_filled([workspace.name.as_deref(), Some(&workspace.id)]);
-    let entity = Element {
-        workspace: Some(Box::new(columns(workspace, &name))),
-        ..context.entity(ElementType::Workspace, &workspace.id, &name, raw)
-    };
-    let has =
-        context.relationship(ElementType::AccountHasWorkspace, &context.account_key(), &entity.key, raw);
-    vec![entity, has]
+pub(super) fn elements(context: &Context, resource: Digest, workspace: &raw::Workspace) -> Vec<Element> {
+    let has = relationship(context.organization_id, ElementType::Workspace.entity_key(&workspace.id));
+    let contents = [Content::Workspace(Box::new(columns(workspace))), has];
+    contents.map(|content| context.element(content, resource)).into()
 }
 
-fn columns(workspace: &raw::Workspace, name: &str) -> Workspace {
+/// The relationship that leads to the workspace of that key.
+pub(super) fn relationship(organization_id: &str, workspace_key: String) -> Content {
+    Content::AccountHasWorkspace(Ends {
+        from_key: ElementType::Account.entity_key(organization_id),
+        to_key: workspace_key,
+    })
+}
+
+fn columns(workspace: &raw::Workspace) -> Workspace {
     let residency = workspace.data_residency.clone().unwrap_or_default();
     Workspace {
         id: workspace.id.clone(),
-        name: name.to_owned(),
+        name: first_filled([workspace.name.as_deref(), Some(&workspace.id)]),
         display_color: workspace.display_color.clone(),
         created_on: workspace.created_at.as_deref().and_then(epoch_ms),
         archived_on: workspace.archived_at.as_deref().and_then(epoch_ms),
-        // A time of another JSON type has no column, and the workspace is archived all the same.
+        // A time of another JSON type has no column, and the workspace is archived anyway.
         active: workspace.archived_at.is_none() && !workspace.extra.contains_key("archived_at"),
         workspace_geo: residency.workspace_geo,
         default_inference_geo: residency.default_inference_geo,

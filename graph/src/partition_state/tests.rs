@@ -1,26 +1,18 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    codec::GraphValue,
     collection::POLL,
     coverage::{Coverage, Latest, Poll},
-    raw::{Decision, decision, outcome},
+    graph_value::GraphValue,
+    raw::{Decision, DecisionKind, Outcome},
 };
 
 use super::{PartitionState, Unfit};
-use crate::{listing::Unit, state::GraphKey};
+use crate::{listing::Unit, reconcile::Reconciled, state::GraphKey};
 
 /// Coverage that says nothing.
 fn coverage(collection: &str) -> Coverage {
-    Coverage {
-        organization_id: "o".to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: collection.to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
-        poll: None,
-    }
+    Coverage::new("o", "nimbus", collection)
 }
 
 fn of_polls(poll: Poll) -> Coverage {
@@ -29,7 +21,8 @@ fn of_polls(poll: Poll) -> Coverage {
 
 fn fold(state: &mut PartitionState, coverage: Coverage) {
     let key = GraphKey::Coverage(coverage.collection.clone());
-    state.fold("o", vec![(key, Some(GraphValue::Coverage(coverage.into())))]);
+    let others = vec![(key, Some(GraphValue::Coverage(coverage.into())))];
+    state.fold("o", &mut Reconciled { others, ..Reconciled::default() });
 }
 
 #[test]
@@ -37,7 +30,7 @@ fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
     let mut state = PartitionState::new(0, 1);
     for number in 0..3 {
         let decision = Decision {
-            kind: decision::FORGET.to_owned(),
+            kind: DecisionKind::Forget,
             collection: None,
             element_key: None,
             listing_id: None,
@@ -48,8 +41,8 @@ fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
         let organization_id = format!("invented-{number}");
         let organization_name = String::new();
         let unit = Unit::Decision { organization_id, organization_name, decision, offset: number };
-        let reconciled = state.reconcile(&unit);
-        state.fold(unit.organization_id(), reconciled.records);
+        let mut reconciled = state.reconcile(&unit);
+        state.fold(unit.organization_id(), &mut reconciled);
     }
     assert_eq!(state.states().iter().count(), 0);
 }
@@ -57,13 +50,8 @@ fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
 #[test]
 fn a_raw_topic_that_ends_before_what_was_read_of_it_is_refused() {
     let mut state = PartitionState::new(0, 1);
-    let latest = Latest {
-        outcome: outcome::WHOLE.to_owned(),
-        reason: None,
-        poll_id: None,
-        raw_offset: 7,
-        ended_ts_ms: 1,
-    };
+    let latest =
+        Latest { outcome: Outcome::Whole, reason: None, poll_id: None, raw_offset: 7, ended_ts_ms: 1 };
     fold(&mut state, Coverage { latest: Some(latest), ..coverage("users") });
     assert_eq!(state.check_raw_end(8), Ok(()));
     let refused = Unfit::RawOffset { organization_id: "o".to_owned(), read: 7, end: 7 };
@@ -113,6 +101,6 @@ fn a_log_whose_newest_change_is_not_the_graph_s_last_is_refused_whichever_is_sho
         let refused = state.check_revisions(&newest(id, log)).unwrap_err();
         let expected = Unfit::Revision { organization_id: id.to_owned(), partition: 0, graph, log };
         assert_eq!(refused, expected);
-        assert!(refused.to_string().contains("`processor reset`"), "{refused}");
+        assert!(refused.to_string().contains("`anthropic-graph reset`"), "{refused}");
     }
 }

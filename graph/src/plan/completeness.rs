@@ -3,31 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::state::State;
-use schemas::collection::Collection;
+use schemas::collection::{Collection, Family};
 use schemas::coverage::Coverage;
 use schemas::element::ElementType;
-use schemas::raw::outcome;
+use schemas::raw::Outcome;
 
 /// The types of which the graph may lack objects that exist: those owned by collections that have never been whole,
 /// and those of relationships withheld for an end that such a collection owns. What was whole once is in the graph,
 /// frozen or held, and so in the upload.
 pub fn partial_types(state: &State) -> BTreeSet<ElementType> {
     let mut types: BTreeSet<ElementType> = BTreeSet::new();
-    for collection in
-        [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
-    {
+    for collection in Collection::SINGLE {
         if !was_whole(state, &collection) {
-            types.extend(owned(&collection));
+            types.extend(ElementType::owned_by(collection.family()));
         }
     }
     if types.contains(&ElementType::Workspace) || unlisted_members(state).next().is_some() {
-        types.insert(ElementType::UserAssignedWorkspace);
+        types.extend(ElementType::owned_by(Family::Members));
     }
     let known = types.clone();
     for withheld in state.withheld().values() {
         let waits = withheld.missing.iter().filter_map(|key| ElementType::parse(key.split_once(':')?.0));
         if waits.into_iter().any(|end| known.contains(&end)) {
-            types.extend(ElementType::parse(&withheld.element.kind));
+            types.extend(ElementType::parse(withheld.element.kind()));
         }
     }
     types
@@ -41,9 +39,7 @@ pub fn incomplete(state: &State) -> Vec<String> {
             reasons.insert(name.clone(), reason(coverage));
         }
     }
-    for collection in
-        [Collection::Organization, Collection::Users, Collection::Workspaces, Collection::ApiKeys]
-    {
+    for collection in Collection::SINGLE {
         if !was_whole(state, &collection) {
             reasons.entry(collection.to_string()).or_insert_with(|| "not listed yet".to_owned());
         }
@@ -62,32 +58,20 @@ pub fn was_whole(state: &State, collection: &Collection) -> bool {
 /// Whether the API says that the collection has no list.
 fn is_gone(state: &State, collection: &Collection) -> bool {
     let coverage = state.coverage().get(&collection.to_string());
-    coverage.and_then(|coverage| coverage.latest.as_ref()).is_some_and(|it| it.outcome == outcome::GONE)
-}
-
-/// Types of the elements that a collection owns (docs/mapping.md).
-fn owned(collection: &Collection) -> &'static [ElementType] {
-    match collection {
-        Collection::Organization => &[ElementType::Account],
-        Collection::Users => &[ElementType::User, ElementType::AccountHasUser],
-        Collection::Workspaces => &[ElementType::Workspace, ElementType::AccountHasWorkspace],
-        Collection::ApiKeys => {
-            &[ElementType::ApiKey, ElementType::UserCreatedApiKey, ElementType::WorkspaceHasApiKey]
-        }
-        Collection::Members(_) => &[ElementType::UserAssignedWorkspace],
-    }
+    coverage.and_then(|coverage| coverage.latest.as_ref()).is_some_and(|it| it.outcome == Outcome::Gone)
 }
 
 /// Names of the members collections of listed workspaces that were never whole. An archived workspace may refuse to
-/// list its members for ever, and the default one has no list where the API answers 404: what they have not told by
-/// now they will not tell, and must not keep the memberships of all others in JupiterOne.
+/// list its members forever, and the default one has no list where the API answers 404. They must not keep the
+/// memberships of all others in JupiterOne.
 fn unlisted_members(state: &State) -> impl Iterator<Item = String> {
     state
         .graph()
-        .elements()
-        .filter_map(|element| element.workspace.as_ref())
+        .iter()
+        .filter(|element| element.kind() == ElementType::Workspace.name())
+        .filter_map(|element| element.decode().content.workspace())
         .filter(|workspace| workspace.archived_on.is_none())
-        .map(|workspace| Collection::Members(workspace.id.clone()))
+        .map(|workspace| Collection::Members(workspace.id))
         .filter(|collection| !was_whole(state, collection) && !is_gone(state, collection))
         .map(|collection| collection.to_string())
 }
@@ -95,6 +79,6 @@ fn unlisted_members(state: &State) -> impl Iterator<Item = String> {
 fn reason(coverage: &Coverage) -> String {
     let latest = coverage.latest.as_ref();
     latest
-        .and_then(|latest| latest.reason.clone().or_else(|| Some(latest.outcome.clone())))
+        .and_then(|latest| latest.reason.clone().or_else(|| Some(latest.outcome.to_string())))
         .unwrap_or_else(|| "not whole".to_owned())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::state::State;
-use schemas::element::Element;
+use schemas::encoded::EncodedElement;
 use schemas::sync::{Finished, Sync};
 use schemas::topics::murmur2;
 
@@ -16,18 +16,17 @@ const SAMPLE: usize = 256;
 /// Some objects, by type: how many, and the lowest hashes of their keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sampled {
-    /// How many.
     pub counts: BTreeMap<String, i64>,
     /// The lowest hashes of their keys.
     pub samples: BTreeMap<String, Vec<i32>>,
 }
 
 impl Sampled {
-    fn of<'a>(elements: impl Iterator<Item = &'a Element>) -> Self {
+    fn of<'a>(elements: impl Iterator<Item = &'a EncodedElement>) -> Self {
         let (mut counts, mut samples) = (BTreeMap::new(), BTreeMap::<String, Vec<i32>>::new());
         for element in elements {
-            *counts.entry(element.kind.clone()).or_insert(0) += 1;
-            samples.entry(element.kind.clone()).or_default().push(hash(&element.key));
+            *counts.entry(element.kind().to_owned()).or_insert(0) += 1;
+            samples.entry(element.kind().to_owned()).or_default().push(hash(element.key()));
         }
         for sample in samples.values_mut() {
             sample.sort_unstable();
@@ -41,7 +40,6 @@ impl Sampled {
 /// What is remembered of a finished job's objects to tell later how many of them are gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// All of them.
     pub all: Sampled,
     /// Those of them that go if every hold is approved.
     pub held: Sampled,
@@ -50,11 +48,11 @@ pub struct Snapshot {
 impl Snapshot {
     /// Of the graph as it is.
     pub fn of(state: &State) -> Self {
-        Self { all: Sampled::of(state.graph().elements()), held: held(state) }
+        Self { all: Sampled::of(state.graph().iter()), held: held(state) }
     }
 }
 
-/// What goes if every hold is approved: the held ones and the relationships that they are an end of.
+/// What is deleted if every hold is approved: the held elements and the relationships of which they are an end.
 pub fn held(state: &State) -> Sampled {
     let mut keys: BTreeSet<&str> = BTreeSet::new();
     for key in state.holds().keys() {
@@ -69,8 +67,8 @@ pub fn held(state: &State) -> Sampled {
 pub fn deletions(finished: &Finished, state: &State, partial_types: &[String]) -> BTreeMap<String, i64> {
     let now = hashes(state);
     let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-    for element in state.graph().elements() {
-        *counts.entry(&element.kind).or_insert(0) += 1;
+    for element in state.graph().iter() {
+        *counts.entry(element.kind()).or_insert(0) += 1;
     }
     let mut deletions = BTreeMap::new();
     for (kind, &before) in &finished.counts {
@@ -86,8 +84,8 @@ pub fn deletions(finished: &Finished, state: &State, partial_types: &[String]) -
     deletions
 }
 
-/// Those of the deletions that are over the limits, that no decision about a hold explains and that nobody allowed
-/// the sink: by type, how many of how many.
+/// The deletions that exceed the limits, that no decision about a hold explains, and that no approval allows: by
+/// type, how many of how many.
 pub fn refused(
     sync: &Sync,
     state: &State,
@@ -136,8 +134,8 @@ fn gone(
 /// Hashes of the keys that the graph has, by type.
 fn hashes(state: &State) -> BTreeMap<&str, BTreeSet<i32>> {
     let mut hashes: BTreeMap<&str, BTreeSet<i32>> = BTreeMap::new();
-    for element in state.graph().elements() {
-        hashes.entry(&element.kind).or_default().insert(hash(&element.key));
+    for element in state.graph().iter() {
+        hashes.entry(element.kind()).or_default().insert(hash(element.key()));
     }
     hashes
 }

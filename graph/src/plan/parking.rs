@@ -1,11 +1,11 @@
-//! Objects that JupiterOne refuses: which are left as they are, what must not be deleted because of them, and how
-//! many are too many. Pure.
+//! Parked objects: which are not tried again, what must not be deleted because of them, and how many pause the
+//! organization. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::state::State;
 use schemas::element::ElementType;
-use schemas::sync::{Parked, parked};
+use schemas::sync::{Parked, ParkedState};
 
 /// Refused objects of one job (count) beyond which something general is wrong: to find each costs about twice the
 /// logarithm of its batch's objects in requests.
@@ -30,25 +30,25 @@ pub fn most_refused(objects: usize) -> usize {
 /// Those of the refused objects that are still what was refused: trying them again would change nothing.
 pub fn unchanged(state: &State, refused: &[Parked]) -> Vec<Parked> {
     let is_same = |refused: &&Parked| {
-        state.graph().get(&refused.element_key).is_some_and(|element| element.digest == refused.digest)
+        state.graph().get(&refused.element_key).is_some_and(|element| element.digest() == refused.digest)
     };
     refused.iter().filter(is_same).cloned().collect()
 }
 
 /// Names of the types of which JupiterOne may hold an older form of a parked object, and of their relationships:
-/// absence from the upload says nothing of them.
+/// their absence from the upload means nothing.
 pub fn partial_types(refused: &[Parked]) -> BTreeSet<ElementType> {
     let mut types = BTreeSet::new();
-    for kind in refused.iter().filter(|refused| refused.state == parked::PARKED) {
+    for kind in refused.iter().filter(|refused| refused.state == ParkedState::Parked) {
         if let Some(kind) = ElementType::parse(&kind.element_type) {
             types.insert(kind);
-            types.extend(relationships_of(kind));
+            types.extend(kind.relationships());
         }
     }
     types
 }
 
-/// The newly refused joined with those that were left as they are; whoever was refused before is since then.
+/// The newly refused objects and those left as they are. An object that was refused before keeps its time.
 pub fn joined(before: &[Parked], left: &[Parked], refused: Vec<Parked>) -> Vec<Parked> {
     let since: BTreeMap<&str, i64> =
         before.iter().map(|parked| (parked.element_key.as_str(), parked.since_ts_ms)).collect();
@@ -64,20 +64,8 @@ pub fn joined(before: &[Parked], left: &[Parked], refused: Vec<Parked>) -> Vec<P
 /// How many objects of each type are not uploaded.
 pub fn counts(refused: &[Parked]) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
-    for parked in refused.iter().filter(|refused| refused.state == parked::PARKED) {
+    for parked in refused.iter().filter(|refused| refused.state == ParkedState::Parked) {
         *counts.entry(parked.element_type.clone()).or_insert(0) += 1;
     }
     counts
-}
-
-/// Types of the relationships that an entity of the type can be an end of; none for a relationship.
-fn relationships_of(kind: ElementType) -> &'static [ElementType] {
-    use ElementType as T;
-    match kind {
-        T::Account => &[T::AccountHasUser, T::AccountHasWorkspace],
-        T::User => &[T::AccountHasUser, T::UserAssignedWorkspace, T::UserCreatedApiKey],
-        T::Workspace => &[T::AccountHasWorkspace, T::UserAssignedWorkspace, T::WorkspaceHasApiKey],
-        T::ApiKey => &[T::UserCreatedApiKey, T::WorkspaceHasApiKey],
-        _ => &[],
-    }
 }

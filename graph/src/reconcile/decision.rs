@@ -3,21 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
-    change::reason,
-    codec::{GraphValue, digest},
+    change::Reason,
+    codec::digest,
     collection::POLL,
-    coverage::{Hold, Poll, hold_state},
-    element::Element,
-    raw::{Decision, decision},
+    coverage::{Hold, HoldState, Poll},
+    encoded::EncodedElement,
+    graph_value::GraphValue,
+    raw::{Decision, DecisionKind},
 };
 
 use crate::{
-    elements::Change,
+    change::Images,
     state::{GraphKey, State},
 };
 
 use super::{
-    Cause, Origin, Position, Reconciled, Targets, VOID, is_applied, poll_record, write_poll, written,
+    Ending, Origin, Position, Reconciled, Targets, in_order, is_applied, poll_record, write_poll, written,
 };
 
 /// Reconciles an organization's state with a decision. One that is read once more decides nothing.
@@ -31,19 +32,19 @@ pub fn reconcile_decision(
         return Reconciled::applied();
     }
     let digest = digest_of(decision);
-    // Whoever decides may know the organization by its id only: its name is what its polls say.
+    // A person who decides may know only the organization's ID: its name is what its polls say.
     let organization_name =
         state.coverage().get(POLL).map_or(position.organization_name, |poll| poll.organization_name.as_str());
     let position = Position { organization_name, ..position };
     let deciding = Deciding { state, decision, digest: &digest, position, partition_count };
-    let decided = match decision.kind.as_str() {
-        decision::APPROVE => deciding.approve(),
-        decision::REJECT => deciding.reject(),
-        decision::FORGET => deciding.forget(),
-        other => Err(format!("there is no decision of the kind {other:?}")),
+    let decided = match &decision.kind {
+        DecisionKind::Approve => deciding.approve(),
+        DecisionKind::Reject => deciding.reject(),
+        DecisionKind::Forget => deciding.forget(),
+        DecisionKind::Other { text, .. } => Err(format!("the decision has the unknown kind {text:?}")),
     };
     decided.unwrap_or_else(|reason| Reconciled {
-        outcome: VOID,
+        outcome: Ending::Void,
         reason: Some(reason),
         ..Reconciled::default()
     })
@@ -62,70 +63,71 @@ impl Deciding<'_> {
     fn approve(&self) -> Result<Reconciled, String> {
         let holds = self.seen(|hold| {
             // What a person keeps does not go with the rest: only an approval that names it takes it.
-            let is_open = hold.state == hold_state::PROPOSED || self.decision.element_key.is_some();
+            let is_open = hold.state == HoldState::Proposed || self.decision.element_key.is_some();
             is_open && self.is_named(hold)
         })?;
         let deleted: BTreeSet<String> = holds.iter().map(|hold| hold.element_key.clone()).collect();
         let targets = Targets::of(self.state, BTreeMap::new(), deleted);
-        let mut reconciled = written(self.state, targets, |targets, change, revision| {
-            let key = change.key();
-            let reason = if targets.is_deleted(key) { reason::APPROVED } else { reason::END_DELETED };
-            let hold = self.licensing(targets, change.element());
+        let mut reconciled = written(self.state, targets, |targets, images, revision| {
+            let key = images.key();
+            let reason = if targets.is_deleted(key) { Reason::Approved } else { Reason::EndDeleted };
+            let hold = self.licensing(targets, images.element());
             let origin = Origin {
                 collection: &hold.collection,
                 listing_id: Some(&hold.listing_id),
                 not_after_ts_ms: Some(hold.proposed_ts_ms),
                 ..self.origin()
             };
-            (origin.envelope(change, Some(reason), revision), Cause::Live)
+            origin.shared().change(images, Some(reason), revision)
         });
         write_poll(self.state, &mut reconciled, self.position, self.partition_count);
-        Ok(Reconciled { outcome: decision::APPROVE, holds: holds.len(), ..reconciled })
+        Ok(Reconciled { outcome: Ending::Decided, holds: holds.len(), ..reconciled })
     }
 
     /// Keeps what is held until it returns or is approved after all; an entity with its relationships, which the same
     /// approval of all the others would take from it.
     fn reject(&self) -> Result<Reconciled, String> {
         let holds = self.seen(|hold| {
-            let is_meant = self.is_named(hold) || self.is_beside_the_named(hold);
-            is_meant && hold.state == hold_state::PROPOSED
+            let is_meant = self.is_named(hold) || self.is_of_the_named_listing_too(hold);
+            is_meant && hold.state == HoldState::Proposed
         })?;
         let rejected = |hold: &&Hold| {
-            let hold = Hold { state: hold_state::REJECTED.to_owned(), ..(*hold).clone() };
+            let hold = Hold { state: HoldState::Rejected, ..(*hold).clone() };
             (GraphKey::Hold(hold.element_key.clone()), Some(GraphValue::Hold(Box::new(hold))))
         };
-        let records = holds.iter().map(rejected).collect();
-        Ok(Reconciled { records, outcome: decision::REJECT, holds: holds.len(), ..Reconciled::default() })
+        let others = holds.iter().map(rejected).collect();
+        Ok(Reconciled { others, outcome: Ending::Decided, holds: holds.len(), ..Reconciled::default() })
     }
 
     /// Deletes all that is known of the organization. Its revisions go on; its next poll begins as the first one did.
     fn forget(&self) -> Result<Reconciled, String> {
         let state = self.state;
         if self.decision.collection.is_some() || self.decision.element_key.is_some() {
-            return Err("an organization is forgotten as a whole; the decision names a part of it".to_owned());
+            return Err(
+                "an organization can only be forgotten as a whole, but the decision names a part of it"
+                    .to_owned(),
+            );
         }
         if state.coverage().is_empty() {
-            return Err("nothing is known of the organization".to_owned());
+            return Err("the organization is not in the graph".to_owned());
         }
-        let change = |element: &Element| Change { before: Some(element.clone()), after: None };
-        let mut changes: Vec<Change> = state.graph().elements().map(change).collect();
-        changes.sort_by(|a, b| a.rank().cmp(&b.rank()).then_with(|| a.key().cmp(b.key())));
+        let gone = |element: &EncodedElement| Images { before: Some(element.clone()), after: None };
+        let changes = in_order(state.graph().elements().map(gone).collect());
         let mut reconciled =
-            Reconciled { outcome: decision::FORGET, holds: state.holds().len(), ..Reconciled::default() };
+            Reconciled { outcome: Ending::Decided, holds: state.holds().len(), ..Reconciled::default() };
         let before = state.poll();
         let mut revision = before.revision;
-        for change in changes {
+        for images in changes {
             revision += 1;
-            let collection = change.element().collection.clone();
+            let collection = images.element().collection().to_owned();
             let origin = Origin { collection: &collection, ..self.origin() };
-            reconciled.records.push((GraphKey::Element(change.key().to_owned()), None));
-            let envelope = origin.envelope(change, Some(reason::FORGOTTEN), revision);
-            reconciled.changes.push((envelope, Cause::Live));
+            let change = origin.shared().change(images, Some(Reason::Forgotten), revision);
+            reconciled.changes.push(change);
         }
         let withheld = state.withheld().keys().cloned().map(GraphKey::Withheld);
         let holds = state.holds().keys().cloned().map(GraphKey::Hold);
         let coverage = state.coverage().keys().filter(|it| *it != POLL).cloned().map(GraphKey::Coverage);
-        reconciled.records.extend(withheld.chain(holds).chain(coverage).map(|key| (key, None)));
+        reconciled.others.extend(withheld.chain(holds).chain(coverage).map(|key| (key, None)));
         let poll = Poll {
             revision,
             element_count: 0,
@@ -133,7 +135,7 @@ impl Deciding<'_> {
             partition_count: self.partition_count,
             ..before
         };
-        reconciled.records.push(poll_record(self.position, poll));
+        reconciled.others.push(poll_record(self.position, poll));
         Ok(reconciled)
     }
 
@@ -145,21 +147,23 @@ impl Deciding<'_> {
         let holds = self.state.holds().values().filter(of_collection);
         let meant: Vec<&Hold> = holds.filter(|hold| is_meant(hold)).collect();
         if meant.is_empty() {
-            // First: the listing of what was decided before may be known no more.
-            return Err("nothing that it names waits for a decision: it was decided before, or it returned"
-                .to_owned());
+            // First: the listing of an earlier decision may no longer be known.
+            return Err(
+                "nothing that it names waits for a decision: it was decided before, or the element returned"
+                    .to_owned(),
+            );
         }
         let Some(seen) = self.seen_offset() else {
             return Err(
-                "no hold is of the listing that it names; decide again by what `processor holds` lists now"
+                "no hold is from the listing that it names; run `anthropic-graph holds list` and decide again"
                     .to_owned(),
             );
         };
         let seen: Vec<&Hold> = meant.into_iter().filter(|hold| hold.raw_offset <= seen).collect();
         if seen.is_empty() {
             return Err(
-                "what it names was held only after the listing that the person saw; decide again by what \
-                        `processor holds` lists now"
+                "the holds that it names are newer than the listing that the person saw; run `anthropic-graph \
+                 holds list` and decide again"
                     .to_owned(),
             );
         }
@@ -170,15 +174,15 @@ impl Deciding<'_> {
         self.decision.element_key.as_ref().is_none_or(|key| *key == hold.element_key)
     }
 
-    /// Whether it holds a relationship of the element that the decision names, for the same collection's sake.
-    fn is_beside_the_named(&self, hold: &Hold) -> bool {
+    /// Whether it holds a relationship of the element that the decision names, by the same collection.
+    fn is_of_the_named_listing_too(&self, hold: &Hold) -> bool {
         let Some(key) = &self.decision.element_key else { return false };
         let known = |key: &str| self.state.known(key);
-        known(key).is_some_and(|named| named.collection == hold.collection)
+        known(key).is_some_and(|named| named.collection() == hold.collection)
             && known(&hold.element_key).is_some_and(|held| held.ends().any(|end| end == key))
     }
 
-    /// Offset of the newest listing that the person saw; `None`: nobody can tell any more which one it was.
+    /// Offset of the newest listing that the person saw; `None`: it is no longer known.
     fn seen_offset(&self) -> Option<i64> {
         let listing_id = self.decision.listing_id.as_deref()?;
         let of_holds = self.state.holds().values().filter(|hold| hold.listing_id == listing_id);
@@ -189,8 +193,8 @@ impl Deciding<'_> {
     }
 
     /// The approved hold that licenses the deletion of an element: its own, or that of an end.
-    fn licensing(&self, targets: &Targets, element: &Element) -> &Hold {
-        let mut keys = std::iter::once(element.key.as_str()).chain(element.ends());
+    fn licensing(&self, targets: &Targets, element: &EncodedElement) -> &Hold {
+        let mut keys = std::iter::once(element.key()).chain(element.ends());
         let key = keys.find(|key| targets.is_deleted(key));
         key.and_then(|key| self.state.holds().get(key))
             .expect("a decision deletes what is held, and what ends there")
@@ -216,9 +220,9 @@ impl Deciding<'_> {
 fn digest_of(decision: &Decision) -> String {
     let Decision { kind, collection, element_key, listing_id, by, why, decided_ts_ms } = decision;
     let optional = [collection, element_key, listing_id, why];
-    // None and an empty text are two things.
+    // None and an empty string are two things.
     let optional = optional.map(|text| text.as_ref().map_or_else(String::new, |text| format!("={text}")));
     let decided = decided_ts_ms.to_le_bytes();
-    let own = [kind.as_bytes(), by.as_bytes(), decided.as_slice()];
+    let own = [kind.as_str().as_bytes(), by.as_bytes(), decided.as_slice()];
     digest(own.into_iter().chain(optional.iter().map(String::as_bytes)))
 }

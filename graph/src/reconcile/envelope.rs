@@ -1,13 +1,18 @@
 //! A change as the log has it: what it rests on, and its images.
 
+use std::sync::Arc;
+
 use schemas::{
-    change::{Envelope, Source, op, reason},
-    codec::digest,
-    element::Element,
+    change::{Op, Reason, Source},
+    codec::Digest,
+    encoded::EncodedElement,
 };
 
 use super::CONNECTOR;
-use crate::{elements::Change, jupiterone, mapping};
+use crate::{
+    change::{Basis, Cause, Change, Images},
+    jupiterone, mapping,
+};
 
 /// What a change rests on: a listing, or a decision about what a listing had proposed.
 #[derive(Debug, Clone, Copy)]
@@ -26,66 +31,72 @@ pub(super) struct Origin<'a> {
     pub(super) not_after_ts_ms: Option<i64>,
 }
 
+/// An origin that several changes share.
+#[derive(Debug, Clone)]
+pub(super) struct SharedOrigin {
+    /// Begins the changes' ids.
+    id: String,
+    is_first: bool,
+    basis: Arc<Basis>,
+}
+
 impl Origin<'_> {
+    pub(super) fn shared(&self) -> SharedOrigin {
+        let source = Source {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connector: CONNECTOR.to_owned(),
+            name: self.organization_name.to_owned(),
+            ts_ms: self.ts_ms,
+            snapshot: self.is_first.to_string(),
+            organization_id: self.organization_id.to_owned(),
+            collection: self.collection.to_owned(),
+            listing_id: self.listing_id.map(str::to_owned),
+            decision_by: self.decision_by.map(str::to_owned),
+        };
+        let (not_before_ts_ms, not_after_ts_ms) = (self.not_before_ts_ms, self.not_after_ts_ms);
+        let basis = Arc::new(Basis { source, not_before_ts_ms, not_after_ts_ms });
+        SharedOrigin { id: self.id.to_owned(), is_first: self.is_first, basis }
+    }
+}
+
+impl SharedOrigin {
     /// A change of the graph.
-    pub(super) fn envelope(&self, change: Change, reason: Option<&str>, revision: i64) -> Envelope {
-        let op = match (&change.before, &change.after) {
-            (None, _) if self.is_first => op::READ,
-            (None, _) => op::CREATE,
-            (Some(_), Some(_)) => op::UPDATE,
-            (Some(_), None) => op::DELETE,
+    pub(super) fn change(&self, images: Images, reason: Option<Reason>, revision: i64) -> Change {
+        let op = match (&images.before, &images.after) {
+            (None, _) if self.is_first => Op::Read,
+            (None, _) => Op::Create,
+            (Some(_), Some(_)) => Op::Update,
+            (Some(_), None) => Op::Delete,
         };
-        let changed = match (&change.before, &change.after) {
-            (Some(before), Some(after)) => jupiterone::changed(before, after),
-            _ => Vec::new(),
+        let (changed, cause) = match (&images.before, &images.after) {
+            (Some(before), Some(after)) => {
+                let (before, after) = (before.decode(), after.decode());
+                let cause = if mapping::is_configured(&before, &after) { Cause::Config } else { Cause::Live };
+                (jupiterone::changed(&before, &after), cause)
+            }
+            _ => (Vec::new(), Cause::Live),
         };
-        Envelope { changed, ..self.bare(change, op, reason, revision, "") }
+        let id = self.change_id(images.key().as_bytes());
+        Change { id, op, images, basis: Arc::clone(&self.basis), revision, changed, reason, cause }
     }
 
     /// A notice that the deletion of an element is held. It changes nothing, so it has the revision of the change
     /// before it.
-    pub(super) fn notice(&self, element: &Element, revision: i64) -> Envelope {
-        let change = Change { before: Some(element.clone()), after: Some(element.clone()) };
-        self.bare(change, op::NOTICE, Some(reason::HELD), revision, "hold/")
+    pub(super) fn notice(&self, element: &EncodedElement, revision: i64) -> Change {
+        let images = Images { before: Some(element.clone()), after: Some(element.clone()) };
+        Change {
+            id: self.change_id(format!("hold/{}", element.key()).as_bytes()),
+            op: Op::Notice,
+            images,
+            basis: Arc::clone(&self.basis),
+            revision,
+            changed: Vec::new(),
+            reason: Some(Reason::Held),
+            cause: Cause::Live,
+        }
     }
 
-    fn bare(
-        &self,
-        change: Change,
-        op: &str,
-        reason: Option<&str>,
-        revision: i64,
-        id_prefix: &str,
-    ) -> Envelope {
-        let element = change.element();
-        let key = element.key.clone();
-        let named = format!("{id_prefix}{key}");
-        let kind = if element.is_relationship() { "relationship" } else { "entity" };
-        Envelope {
-            id: digest([self.id.as_bytes(), &mapping::VERSION.to_le_bytes(), named.as_bytes()]),
-            op: op.to_owned(),
-            ts_ms: self.ts_ms,
-            source: Source {
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                connector: CONNECTOR.to_owned(),
-                name: self.organization_name.to_owned(),
-                ts_ms: self.ts_ms,
-                snapshot: self.is_first.to_string(),
-                organization_id: self.organization_id.to_owned(),
-                collection: self.collection.to_owned(),
-                listing_id: self.listing_id.map(str::to_owned),
-                decision_by: self.decision_by.map(str::to_owned),
-            },
-            revision,
-            kind: kind.to_owned(),
-            element_type: element.kind.clone(),
-            element_key: key,
-            changed: Vec::new(),
-            reason: reason.map(str::to_owned),
-            not_before_ts_ms: self.not_before_ts_ms,
-            not_after_ts_ms: self.not_after_ts_ms,
-            before: change.before,
-            after: change.after,
-        }
+    fn change_id(&self, named: &[u8]) -> Digest {
+        Digest::of([self.id.as_bytes(), &mapping::VERSION.to_le_bytes(), named])
     }
 }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     collection::Collection,
-    coverage::{Hold, hold_state},
-    element::Element,
+    coverage::{Hold, HoldState},
+    encoded::EncodedElement,
     raw::Configuration,
 };
 
+use super::Desired;
 use crate::{listing::Listing, state::State};
 
 /// What becomes of the elements that a whole listing does not have.
@@ -24,12 +25,7 @@ pub(super) struct Guarded {
 
 impl Guarded {
     /// Judges the deletion of these elements, the keys of all that the listing, with what it has, may delete.
-    pub(super) fn of(
-        state: &State,
-        listing: &Listing,
-        desired: &BTreeMap<String, Element>,
-        absent: BTreeSet<String>,
-    ) -> Self {
+    pub(super) fn of(state: &State, listing: &Listing, desired: &Desired, absent: BTreeSet<String>) -> Self {
         let over = over(state, listing, desired, &absent);
         // What is withheld nobody sees: its collection drops it without a hold.
         let (shown, withheld): (BTreeSet<_>, BTreeSet<_>) =
@@ -47,32 +43,32 @@ impl Guarded {
     /// Why the listing is not simply whole, where it leaves that many deletions to a person.
     pub(super) fn reason(&self, held: usize) -> Option<String> {
         let why =
-            self.over.as_ref().map_or_else(String::new, |over| format!(", for the listing would {over}"));
+            self.over.as_ref().map_or_else(String::new, |over| format!(", because the listing would {over}"));
         let are = if held == 1 { "deletion is" } else { "deletions are" };
-        (held > 0).then(|| format!("{held} {are} held{why}; `processor holds` lists them"))
+        (held > 0).then(|| format!("{held} {are} held{why}; `anthropic-graph holds list` lists them"))
     }
 }
 
 /// Keys of those among these elements, newly held, that a notice tells: each but the relationships that are held together
-/// with an entity of the same collection, which is told for all of them.
+/// with an entity of the same collection, whose notice stands for all of them.
 pub(super) fn told<'a>(
     state: &'a State,
     listing: &'a Listing,
-    desired: &'a BTreeMap<String, Element>,
+    desired: &'a Desired,
     proposed: &'a [Hold],
 ) -> BTreeSet<String> {
     let new: BTreeSet<&str> = proposed.iter().map(|hold| hold.element_key.as_str()).collect();
     let collection = listing.collection.to_string();
     let is_held = |key: &str| {
         let held_before = || state.holds().get(key).is_some_and(|hold| hold.collection == collection);
-        new.contains(key) || !desired.contains_key(key) && held_before()
+        new.contains(key) || !desired.contains(state.nodes(), key) && held_before()
     };
     let is_told = |key: &&&str| state.known(key).is_some_and(|element| !element.ends().any(is_held));
     new.iter().filter(is_told).map(|key| (*key).to_owned()).collect()
 }
 
 /// Whether the element is one of those that a person counts: an entity, or of members the relationship.
-fn is_primary(collection: &Collection, element: &Element) -> bool {
+fn is_primary(collection: &Collection, element: &EncodedElement) -> bool {
     element.is_relationship() == matches!(collection, Collection::Members(_))
 }
 
@@ -84,7 +80,7 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
         listing_id: listing.listing_id.clone(),
         raw_offset: listing.offset,
         proposed_ts_ms: listing.manifest.ended_ts_ms,
-        state: hold_state::PROPOSED.to_owned(),
+        state: HoldState::Proposed,
         agreeing: 1,
     }
 }
@@ -92,23 +88,19 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
 /// What the listing would do against the guard's limits, which each type of the collection's elements is held to: an API
 /// that tells its relationships in another way would end all of them while it lists every entity. Elements that are held
 /// already count. Those that a person keeps count neither as deleted nor among all, unless the listing has them again:
-/// nobody waits for their deletion, and they are no elements that are left.
-fn over(
-    state: &State,
-    listing: &Listing,
-    desired: &BTreeMap<String, Element>,
-    absent: &BTreeSet<String>,
-) -> Option<String> {
+/// nobody waits for their deletion, and they do not count as elements that remain.
+fn over(state: &State, listing: &Listing, desired: &Desired, absent: &BTreeSet<String>) -> Option<String> {
     if absent.is_empty() {
         return None;
     }
     let is_kept = |key: &str| {
-        !desired.contains_key(key)
-            && state.holds().get(key).is_some_and(|hold| hold.state == hold_state::REJECTED)
+        !desired.contains(state.nodes(), key)
+            && state.holds().get(key).is_some_and(|hold| hold.state == HoldState::Rejected)
     };
     let counted = |key: &str| state.graph().get(key).filter(|_| !is_kept(key));
     // What a person counts comes first.
-    let by_type = |element: &Element| (!is_primary(&listing.collection, element), element.kind.clone());
+    let by_type =
+        |element: &EncodedElement| (!is_primary(&listing.collection, element), element.kind().to_owned());
     let mut counts: BTreeMap<(bool, String), Count> = BTreeMap::new();
     for element in state.owned_by(&listing.collection.to_string()).filter_map(counted) {
         counts.entry(by_type(element)).or_default().all += 1;

@@ -2,13 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{
-    collection::Collection,
-    coverage::Coverage,
-    element::{Element, ElementType},
-};
+use schemas::{collection::Collection, coverage::Coverage, element::ElementType, encoded::EncodedElement};
 
-use crate::{listing::Listing, mapping, state::State};
+use super::{Desired, workspace};
+use crate::{listing::Listing, state::State};
 
 /// A parameter that widens a listing: without it, what it had brought is absent for no reason of its own.
 const WIDENING_PARAMETERS: [&str; 2] = ["include_archived", INCLUDE_DEFAULT];
@@ -26,9 +23,15 @@ pub(super) struct License {
 }
 
 impl License {
-    pub(super) fn of(state: &State, coverage: Option<&Coverage>, listing: &Listing) -> Self {
+    pub(super) fn of(
+        state: &State,
+        coverage: Option<&Coverage>,
+        listing: &Listing,
+        desired: &Desired,
+    ) -> Self {
         let partial = listing.damage.clone().or_else(|| narrower(coverage, listing));
-        Self { partial, silent: unscoped(listing).chain(unasked_default(state, listing)).collect() }
+        let unscoped = desired.unscoped.iter().cloned();
+        Self { partial, silent: unscoped.chain(unasked_default(state, listing)).collect() }
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -37,36 +40,31 @@ impl License {
 
     /// Keys of the elements of the collection, withheld ones included, that may be deleted since the listing does not
     /// have them.
-    pub(super) fn absent(
-        &self,
-        state: &State,
-        collection: &str,
-        desired: &BTreeMap<String, Element>,
-    ) -> BTreeSet<String> {
-        let absent = state.owned_by(collection).filter(|key| !desired.contains_key(*key));
-        let absent = absent.filter(|key| state.known(key).is_some_and(|element| self.deletes(element)));
+    pub(super) fn absent(&self, state: &State, collection: &str, desired: &Desired) -> BTreeSet<String> {
+        let absent = desired.lacks(state.nodes(), collection);
+        let absent = absent.filter(|key| state.known(key).is_some_and(|element| self.deletes(&element)));
         absent.map(str::to_owned).collect()
     }
 
     /// Whether the element may be deleted because the listing does not have it.
-    fn deletes(&self, element: &Element) -> bool {
-        match ElementType::parse(&element.kind) {
+    fn deletes(&self, element: &EncodedElement) -> bool {
+        match ElementType::parse(element.kind()) {
             // The account is what the organization is known by: only a person's decision ends it.
             Some(ElementType::Account) => false,
-            Some(ElementType::Workspace) => self.is_whole() && !self.silent.contains(&element.key),
+            Some(ElementType::Workspace) => self.is_whole() && !self.silent.contains(element.key()),
             Some(ElementType::AccountHasWorkspace | ElementType::WorkspaceHasApiKey) => {
                 self.is_whole() && !element.ends().any(|end| self.silent.contains(end))
             }
-            _ => self.is_whole(),
+            Some(
+                ElementType::User
+                | ElementType::ApiKey
+                | ElementType::AccountHasUser
+                | ElementType::UserAssignedWorkspace
+                | ElementType::UserCreatedApiKey,
+            )
+            | None => self.is_whole(),
         }
     }
-}
-
-/// Keys of the API keys of which the listing does not say where they belong.
-fn unscoped(listing: &Listing) -> impl Iterator<Item = String> {
-    let resources = listing.resources.values().filter_map(|raw| raw.record.resource.as_ref());
-    let api_keys = resources.filter_map(|resource| resource.api_key.as_ref());
-    api_keys.filter(|key| !mapping::tells_place(key)).map(|key| ElementType::ApiKey.entity_key(&key.id))
 }
 
 /// The key of the default workspace if the listing was made without it: it may be known from one that was not whole, or
@@ -75,13 +73,12 @@ fn unasked_default(state: &State, listing: &Listing) -> Vec<String> {
     if listing.collection != Collection::Workspaces || is_on(&listing.manifest.parameters, INCLUDE_DEFAULT) {
         return Vec::new();
     }
-    let is_default = |element: &&Element| {
-        let workspace = element.workspace.as_ref();
-        workspace.is_some_and(|workspace| workspace.name == DEFAULT_WORKSPACE && workspace.active)
+    let is_default = |element: &&EncodedElement| {
+        workspace(element).is_some_and(|workspace| workspace.name == DEFAULT_WORKSPACE && workspace.active)
     };
     let collection = listing.collection.to_string();
     let known = state.owned_by(&collection).filter_map(|key| state.graph().get(key));
-    known.filter(is_default).map(|element| element.key.clone()).collect()
+    known.filter(is_default).map(|element| element.key().to_owned()).collect()
 }
 
 fn is_on(parameters: &BTreeMap<String, String>, parameter: &str) -> bool {
@@ -95,5 +92,5 @@ fn narrower(coverage: Option<&Coverage>, listing: &Listing) -> Option<String> {
     let lost = WIDENING_PARAMETERS
         .into_iter()
         .find(|parameter| is_on(before, parameter) && !is_on(now, parameter))?;
-    Some(format!("the last whole listing was made with {lost}=true, this one without"))
+    Some(format!("the last whole listing was requested with {lost}=true, and this one without it"))
 }

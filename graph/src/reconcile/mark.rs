@@ -1,26 +1,26 @@
-//! A poll's marks: they move coverage, never an element.
+//! A poll's marks, which update coverage and never an element.
 
 use std::collections::BTreeSet;
 
 use schemas::{
-    codec::GraphValue,
     collection::{Collection, MEMBERS},
     coverage::{Coverage, Latest, Poll},
     element::ElementType,
-    raw::{END, ListingOutcome, Mark, NO_REASON, START, outcome},
+    graph_value::GraphValue,
+    raw::{ListingOutcome, Mark, MarkKind, NO_REASON, Outcome},
 };
 
 use crate::state::{GraphKey, State};
 
-use super::{Position, Reconciled, coverage_record, is_applied, poll_record};
+use super::{Position, Reconciled, coverage_record, is_applied, poll_record, workspace};
 
 /// Most collections that the coverage of the polls names (count). Of each one its own coverage tells.
 const MAX_INCOMPLETE: usize = 100;
-/// Longest text about one of them (characters): an id may be of any length.
+/// Longest string about one of them (characters): an id may be of any length.
 const MAX_DESCRIPTION: usize = 1_000;
 /// Why the members of a workspace are not listed whose deletion is held.
-const HELD_WORKSPACE: &str = "the deletion of the workspace is held, so its members are not listed; decide by what \
-                              `processor holds` lists";
+const HELD_WORKSPACE: &str = "the deletion of the workspace is held, so its members are not listed; run \
+                              `anthropic-graph holds list` and decide";
 /// Longest list of what is not whole in the coverage of a poll (bytes): it has to fit into a message, and an end mark may
 /// have a line for each of ten thousand workspaces.
 const MAX_INCOMPLETE_BYTES: usize = 100_000;
@@ -30,14 +30,14 @@ pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_
     if is_applied(state, position.offset) {
         return Reconciled::applied();
     }
-    let mut reconciled = Reconciled { outcome: outcome::WHOLE, ..Reconciled::default() };
+    let mut reconciled = Reconciled::default();
     let before = state.poll();
     let poll_id = position.poll_id.map(str::to_owned);
-    let poll = match mark.kind.as_str() {
-        START => {
+    let poll = match mark.kind {
+        MarkKind::Start => {
             Poll { poll_id, ended: false, started_ts_ms: Some(position.ts_ms), partition_count, ..before }
         }
-        END => {
+        MarkKind::End => {
             let mut incomplete: Vec<String> = mark.reason.iter().cloned().collect();
             for line in &mark.outcomes {
                 end_line(state, line, position, &mut reconciled, &mut incomplete);
@@ -56,9 +56,9 @@ pub fn reconcile_mark(state: &State, mark: &Mark, position: Position, partition_
             }
         }
         // The assembler refuses a mark of another kind.
-        _ => return reconciled,
+        MarkKind::Other { .. } => return reconciled,
     };
-    reconciled.records.push(poll_record(position, poll));
+    reconciled.others.push(poll_record(position, poll));
     reconciled
 }
 
@@ -71,16 +71,16 @@ fn end_line(
     incomplete: &mut Vec<String>,
 ) {
     let known = state.coverage().get(&line.collection);
-    if line.outcome == outcome::WHOLE {
+    if line.outcome == Outcome::Whole {
         let doubt = doubt(known, line).filter(|_| is_coverable(state, &line.collection));
         incomplete.extend(doubt.map(|reason| described(&line.collection, Some(reason))));
         return;
     }
-    if line.outcome != outcome::GONE {
+    if line.outcome != Outcome::Gone {
         incomplete.push(described(&line.collection, line.reason.as_deref()));
     }
     if is_coverable(state, &line.collection) {
-        reconciled.records.push(covered(&line.collection, known, line, position));
+        reconciled.others.push(covered(&line.collection, known, line, position));
     }
 }
 
@@ -104,8 +104,8 @@ fn members_line(
         if latest.is_some_and(|it| it.poll_id.as_deref() == position.poll_id) {
             let doubt = latest.filter(|it| is_doubtful(it)).map(|it| it.reason.as_deref());
             incomplete.extend(doubt.map(|reason| described(name, reason)));
-        } else if line.outcome != outcome::WHOLE && latest.is_none_or(|it| it.outcome != outcome::GONE) {
-            reconciled.records.push(covered(name, Some(coverage), line, position));
+        } else if line.outcome != Outcome::Whole && latest.is_none_or(|it| it.outcome != Outcome::Gone) {
+            reconciled.others.push(covered(name, Some(coverage), line, position));
         }
     }
 }
@@ -117,37 +117,37 @@ fn bound(incomplete: &mut Vec<String>) {
     incomplete.extend((more > 0).then(|| format!("and {more} more")));
 }
 
-/// A workspace whose deletion is held is not listed any more, and so its members are not either: they are known no better
-/// than when they were listed last.
+/// A workspace whose deletion is held is no longer listed, and neither are its members: their coverage stays as of
+/// their last listing.
 fn held_workspaces(state: &State, mark: &Mark, position: Position, reconciled: &mut Reconciled) {
     // A line that counts what was listed whole is not about them.
-    if mark.outcomes.iter().any(|line| line.collection == MEMBERS && line.outcome != outcome::WHOLE) {
+    if mark.outcomes.iter().any(|line| line.collection == MEMBERS && line.outcome != Outcome::Whole) {
         return;
     }
-    let held = state.holds().keys().filter_map(|key| state.known(key)?.workspace.as_ref());
-    let members = held.map(|workspace| Collection::Members(workspace.id.clone()).to_string());
+    let told: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
+    let held = state.holds().keys().filter_map(|key| workspace(&state.known(key)?));
+    let members = held.map(|workspace| Collection::Members(workspace.id).to_string());
     for name in members {
         let Some(coverage) = state.coverage().get(&name) else { continue };
-        if is_untold(&name, coverage, mark, position) {
+        if !told.contains(name.as_str()) && !is_listed(coverage, position) {
             let line = ListingOutcome {
                 collection: name.clone(),
-                outcome: outcome::SKIPPED.to_owned(),
+                outcome: Outcome::Skipped,
                 reason: Some(HELD_WORKSPACE.to_owned()),
                 http_status: None,
                 request_id: None,
                 listing_id: None,
             };
-            reconciled.records.push(covered(&name, Some(coverage), &line, position));
+            reconciled.others.push(covered(&name, Some(coverage), &line, position));
         }
     }
 }
 
-/// Whether the poll says nothing of that members collection. What is gone needs no word.
-fn is_untold(name: &str, coverage: &Coverage, mark: &Mark, position: Position) -> bool {
-    let is_listed = coverage.latest.as_ref().is_some_and(|latest| {
-        latest.outcome == outcome::GONE || latest.poll_id.as_deref() == position.poll_id
-    });
-    !is_listed && mark.outcomes.iter().all(|line| line.collection != name)
+/// Whether the poll listed that members collection. What is gone needs no listing.
+fn is_listed(coverage: &Coverage, position: Position) -> bool {
+    coverage.latest.as_ref().is_some_and(|latest| {
+        latest.outcome == Outcome::Gone || latest.poll_id.as_deref() == position.poll_id
+    })
 }
 
 /// Coverage of a collection of which an end mark's line tells.
@@ -157,7 +157,7 @@ fn covered(
     line: &ListingOutcome,
     position: Position,
 ) -> (GraphKey, Option<GraphValue>) {
-    let alarm = line.outcome != outcome::GONE;
+    let alarm = line.outcome != Outcome::Gone;
     let since = known.and_then(|coverage| coverage.not_whole_since_ts_ms).unwrap_or(position.ts_ms);
     coverage_record(Coverage {
         organization_id: position.organization_id.to_owned(),
@@ -183,14 +183,14 @@ fn doubt<'a>(known: Option<&'a Coverage>, line: &ListingOutcome) -> Option<&'a s
     if let Some(latest) = latest.filter(|latest| is_doubtful(latest)) {
         return Some(latest.reason.as_deref().unwrap_or(NO_REASON));
     }
-    // Its manifest is among the dead letters, or a poll beside this one was faster.
+    // Its manifest is among the dead letters, or a concurrent poll was faster.
     let other = line.listing_id.as_ref().filter(|id| whole.map(|whole| &whole.listing_id) != Some(*id));
-    other.map(|_| "the listing that the poll wrote was not taken, or another has followed it")
+    other.map(|_| "the listing that the poll wrote was not accepted, or a newer one followed")
 }
 
 /// Whether the newest listing was not taken for whole.
 fn is_doubtful(latest: &Latest) -> bool {
-    ![outcome::WHOLE, outcome::GUARDED].contains(&latest.outcome.as_str())
+    !matches!(latest.outcome, Outcome::Whole | Outcome::Guarded)
 }
 
 /// Coverage is kept for the organization's own collections and for members of workspaces in the graph.
@@ -208,7 +208,7 @@ fn described(collection: &str, reason: Option<&str>) -> String {
     format!("{collection}: {}", reason.unwrap_or(NO_REASON)).chars().take(MAX_DESCRIPTION).collect()
 }
 
-/// As many of the lines as a poll's coverage has room for, and how many there are beside them.
+/// As many of the lines as a poll's coverage has room for, and how many more there are.
 fn shortened(mut lines: Vec<String>) -> Vec<String> {
     let mut bytes = 0;
     let fits = |line: &&String| {

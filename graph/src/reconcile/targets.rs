@@ -2,24 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::fast::FixedState;
+use hashbrown::HashSet;
 use schemas::{
     collection::Collection,
-    coverage::{Hold, Withheld, hold_state},
-    element::Element,
+    coverage::{Hold, HoldState, Withheld},
+    encoded::EncodedElement,
 };
 
-use crate::{elements::Change, state::State};
+use super::workspace;
+use crate::{change::Images, state::State};
 
-/// The elements that a listing or a decision touches: those it lists, those it deletes, and the relationships of the
-/// entities that come or go.
+/// In no order: whatever comes of them is put in order.
+type Keys = HashSet<String, FixedState>;
+
+/// The elements that a listing or a decision touches: listed ones unless they are known to be unchanged, deleted ones,
+/// and the relationships of entities that appear or disappear.
 pub(super) struct Targets<'a> {
     state: &'a State,
     /// What is to be known under each touched key; `None`: nothing.
-    known: BTreeMap<String, Option<Element>>,
+    known: BTreeMap<String, Option<EncodedElement>>,
     /// Keys that are deleted for themselves, not for an end's sake.
     deleted: BTreeSet<String>,
-    /// Keys of entities that will be there, and those that will be gone, of the touched ones.
-    entities: BTreeMap<String, bool>,
+    /// Keys of the touched entities that are not in the graph and will be.
+    come: Keys,
+    /// Keys of the touched entities that are in the graph and will not be.
+    gone: Keys,
+    /// Keys of the ends that will be missing, of each relationship that will be withheld.
+    missing: BTreeMap<String, Vec<String>>,
     /// Collections that end with their workspace.
     ended: BTreeSet<String>,
 }
@@ -27,35 +37,38 @@ pub(super) struct Targets<'a> {
 impl<'a> Targets<'a> {
     pub(super) fn of(
         state: &'a State,
-        desired: BTreeMap<String, Element>,
+        mapped: BTreeMap<String, EncodedElement>,
         deleted: BTreeSet<String>,
     ) -> Self {
         let mut targets = Self {
             state,
             known: BTreeMap::new(),
             deleted,
-            entities: BTreeMap::new(),
+            come: Keys::default(),
+            gone: Keys::default(),
+            missing: BTreeMap::new(),
             ended: BTreeSet::new(),
         };
         targets.known =
-            desired.into_iter().map(|(key, element)| (key, Some(targets.kept_or_new(element)))).collect();
+            mapped.into_iter().map(|(key, element)| (key, Some(targets.kept_or_new(element)))).collect();
         targets.known.extend(targets.deleted.iter().map(|key| (key.clone(), None)));
         targets.note_entities();
         targets.end_members_of_deleted_workspaces();
         targets.touch_relationships();
+        targets.note_missing_ends();
         targets
     }
 
-    /// Changes of the graph, in no order that matters. Takes the elements along: there may be many, so ask it last.
-    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+    /// Changes of the graph, in the order of their keys. Takes the elements along: there may be many, so ask it last.
+    pub(super) fn take_changes(&mut self) -> Vec<Images> {
         let known = std::mem::take(&mut self.known);
-        let change = |(key, known): (String, Option<Element>)| {
+        let change = |(key, known): (String, Option<EncodedElement>)| {
             let before = self.state.graph().get(&key);
-            let after = known.filter(|element| self.missing_ends(element).is_empty());
+            let after = known.filter(|_| !self.missing.contains_key(&key));
             match (before, after) {
                 (None, None) => None,
                 (Some(before), Some(after)) if before.same_as(&after) => None,
-                (before, after) => Some(Change { before: before.cloned(), after }),
+                (before, after) => Some(Images { before: before.cloned(), after }),
             }
         };
         known.into_iter().filter_map(change).collect()
@@ -65,10 +78,9 @@ impl<'a> Targets<'a> {
     pub(super) fn withheld(&self) -> impl Iterator<Item = (String, Option<Withheld>)> {
         self.known.iter().filter_map(|(key, known)| {
             let before = self.state.withheld().get(key);
-            let after = known.as_ref().and_then(|element| {
-                let missing = self.missing_ends(element);
-                let organization_id = element.organization_id.clone();
-                (!missing.is_empty()).then(|| Withheld { organization_id, element: element.clone(), missing })
+            let after = known.as_ref().zip(self.missing.get(key)).map(|(element, missing)| {
+                let (element, missing) = (element.decode(), missing.clone());
+                Withheld { organization_id: element.organization_id.clone(), element, missing }
             });
             (before != after.as_ref()).then(|| (key.clone(), after))
         })
@@ -86,10 +98,10 @@ impl<'a> Targets<'a> {
 
     /// How many of a collection's holds are left to a person, but for new ones.
     pub(super) fn proposed_left(&self, collection: &str) -> usize {
-        let is_proposed = |hold: &&Hold| hold.collection == collection && hold.state == hold_state::PROPOSED;
+        let is_proposed = |hold: &&Hold| hold.collection == collection && hold.state == HoldState::Proposed;
         let ended =
             self.ended_holds().filter_map(|key| self.state.holds().get(key)).filter(is_proposed).count();
-        self.state.held(collection, hold_state::PROPOSED) - ended
+        self.state.held(collection, &HoldState::Proposed) - ended
     }
 
     /// Whether the element goes for itself, not because an end of it goes.
@@ -98,25 +110,24 @@ impl<'a> Targets<'a> {
     }
 
     /// The element that is known already, if it says the same: what the log has is not written again.
-    fn kept_or_new(&self, element: Element) -> Element {
-        let known = self.state.known(&element.key).filter(|known| known.same_as(&element));
-        known.cloned().unwrap_or(element)
+    fn kept_or_new(&self, element: EncodedElement) -> EncodedElement {
+        self.state.known(element.key()).filter(|known| known.same_as(&element)).unwrap_or(element)
     }
 
     fn note_entities(&mut self) {
         for (key, known) in &self.known {
-            let element = known.as_ref().or_else(|| self.state.known(key));
-            if element.is_some_and(|element| !element.is_relationship()) {
-                self.entities.insert(key.clone(), known.is_some());
-            }
+            match (self.state.graph().get(key), known) {
+                (None, Some(element)) if !element.is_relationship() => self.come.insert(key.clone()),
+                (Some(element), None) if !element.is_relationship() => self.gone.insert(key.clone()),
+                _ => false,
+            };
         }
     }
 
     fn end_members_of_deleted_workspaces(&mut self) {
-        let deleted = self.entities.iter().filter(|(_, stays)| !**stays).map(|(key, _)| key);
         // Not from the key, in which an id may be escaped.
-        let workspaces = deleted.filter_map(|key| self.state.known(key)?.workspace.as_ref());
-        let workspace_ids: Vec<String> = workspaces.map(|workspace| workspace.id.clone()).collect();
+        let workspaces = self.gone.iter().filter_map(|key| workspace(self.state.graph().get(key)?));
+        let workspace_ids: Vec<String> = workspaces.map(|workspace| workspace.id).collect();
         for workspace_id in workspace_ids {
             let members = Collection::Members(workspace_id).to_string();
             for key in self.state.owned_by(&members) {
@@ -127,23 +138,26 @@ impl<'a> Targets<'a> {
     }
 
     /// The relationships of the entities that come or go may be emitted or withheld. One that is held goes with its end
-    /// for good, since its collection does not list it any more.
+    /// for good, since its collection no longer lists it.
     fn touch_relationships(&mut self) {
-        for (entity, stays) in &self.entities {
-            if *stays == self.state.graph().contains(entity) {
-                continue;
-            }
+        for entity in self.come.iter().chain(&self.gone) {
             for key in self.state.relationships_of(entity) {
                 let is_listed = !self.state.holds().contains_key(key);
-                let listed = || self.state.known(key).filter(|_| is_listed).cloned();
+                let listed = || self.state.known(key).filter(|_| is_listed);
                 self.known.entry(key.to_owned()).or_insert_with(listed);
             }
         }
     }
 
-    fn missing_ends(&self, element: &Element) -> Vec<String> {
-        let is_there =
-            |end: &str| self.entities.get(end).copied().unwrap_or_else(|| self.state.graph().contains(end));
-        element.ends().filter(|end| !is_there(end)).map(str::to_owned).collect()
+    fn note_missing_ends(&mut self) {
+        let is_there = |end: &str| {
+            if self.state.graph().contains(end) { !self.gone.contains(end) } else { self.come.contains(end) }
+        };
+        let missing = self.known.iter().filter_map(|(key, known)| {
+            let ends = known.as_ref()?.ends().filter(|end| !is_there(end));
+            let missing: Vec<String> = ends.map(str::to_owned).collect();
+            (!missing.is_empty()).then(|| (key.clone(), missing))
+        });
+        self.missing = missing.collect();
     }
 }

@@ -1,12 +1,11 @@
 //! Raw records as the producer writes them, for the tests that read them.
 
-use schemas::raw::{Configuration, Manifest, Mark, RawRecord, Resource, User};
+use schemas::raw::{Configuration, Manifest, Mark, MarkKind, RawBody, RawRecord, Resource, Trigger, User};
 
-/// Of all records.
 pub(crate) const ORGANIZATION: &str = "o";
 
-/// A record that carries nothing.
-pub(crate) fn blank(collection: &str, listing_id: Option<&str>) -> RawRecord {
+/// A record that carries this.
+pub(crate) fn record(collection: &str, listing_id: Option<&str>, body: RawBody) -> RawRecord {
     RawRecord {
         organization_id: ORGANIZATION.to_owned(),
         organization_name: "nimbus".to_owned(),
@@ -14,10 +13,7 @@ pub(crate) fn blank(collection: &str, listing_id: Option<&str>) -> RawRecord {
         poll_id: Some("p".to_owned()),
         listing_id: listing_id.map(str::to_owned),
         observed_ts_ms: 1,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: None,
+        body,
     }
 }
 
@@ -25,7 +21,7 @@ pub(crate) fn blank(collection: &str, listing_id: Option<&str>) -> RawRecord {
 pub(crate) fn user(id: &str) -> Resource {
     let email = Some("ada@nimbus.example".to_owned());
     let user = User { id: id.to_owned(), email, ..User::default() };
-    Resource { user: Some(user.into()), ..Resource::default() }
+    Resource::User(user.into())
 }
 
 /// Of a listing of one page.
@@ -51,12 +47,6 @@ pub(crate) fn manifest(count: i64) -> Manifest {
 }
 
 /// A mark without lines.
-pub(crate) fn mark(kind: &str) -> Mark {
-    Mark {
-        kind: kind.to_owned(),
-        trigger: "manual".to_owned(),
-        outcomes: vec![],
-        complete: false,
-        reason: None,
-    }
+pub(crate) fn mark(kind: MarkKind) -> Mark {
+    Mark { kind, trigger: Trigger::Manual, outcomes: vec![], complete: false, reason: None }
 }

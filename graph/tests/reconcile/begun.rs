@@ -1,12 +1,14 @@
 //! What is known of the members of a workspace before they are listed: nothing, or that by then there were none. And what
 //! becomes of them while the deletion of their workspace is held.
 
-use graph::reconcile::{Position, reconcile_mark};
+use graph::reconcile::{Ending, Position, reconcile_mark};
 use schemas::{
     change::Envelope,
     collection::Collection,
-    raw::{END, Mark, outcome},
+    raw::{Mark, MarkKind, Outcome, Trigger},
 };
+
+use graph::resources::Resources;
 
 use crate::world::{Book, ORGANIZATION, PARTITIONS, World, assigned_key, ops, workspace_key};
 
@@ -37,7 +39,7 @@ fn members_of_a_workspace_that_is_new_are_created_since_it_was_not_there() {
     let restored = book.restored();
     assert_eq!(restored.states().get(ORGANIZATION), Some(&book.state));
     let mut partial = book.listing(&world, &vault());
-    partial.resources.clear();
+    partial.resources = Resources::default();
     partial.damage = Some("a record is missing".to_owned());
     book.take(&partial);
     let changes = book.list(&world, &vault());
@@ -58,7 +60,8 @@ fn members_of_a_workspace_of_the_first_listing_are_a_snapshot_whenever_they_are_
     book.list(&world, &Collection::Organization);
     book.list(&world, &Collection::Users);
     let mut partial = book.listing(&world, &Collection::Workspaces);
-    partial.resources.retain(|id, _| id == "vault");
+    let vault_alone = world.resources(&Collection::Workspaces).into_iter().filter(|it| it.id() == "vault");
+    partial.resources = Resources::of(&Collection::Workspaces, vault_alone);
     partial.damage = Some("records are missing".to_owned());
     book.take(&partial);
     book.list(&world, &Collection::Workspaces);
@@ -87,13 +90,13 @@ fn members_of_a_workspace_whose_deletion_is_held_are_not_whole() {
     without.workspaces.remove("lab");
     let mut listing = book.listing(&without, &Collection::Workspaces);
     listing.manifest.configuration.max_deleted_count = 0;
-    assert_eq!(book.take(&listing).1, outcome::GUARDED);
+    assert_eq!(book.take(&listing).1, Ending::Guarded);
     assert!(book.state.holds().contains_key(&workspace_key("lab")));
     let end = |book: &mut Book, poll_id: &str| {
         book.offset += 10;
         let mark = Mark {
-            kind: END.to_owned(),
-            trigger: "interval".to_owned(),
+            kind: MarkKind::End,
+            trigger: Trigger::Interval,
             outcomes: Vec::new(),
             complete: true,
             reason: None,
@@ -108,7 +111,7 @@ fn members_of_a_workspace_whose_deletion_is_held_are_not_whole() {
     let members = &book.state.coverage()["members/lab"];
     assert_eq!(members.not_whole_since_ts_ms, Some(since));
     let latest = members.latest.as_ref().expect("the mark tells");
-    assert_eq!(latest.outcome, outcome::SKIPPED);
+    assert_eq!(latest.outcome, Outcome::Skipped);
     assert!(latest.reason.as_ref().is_some_and(|it| it.contains("held")), "{latest:?}");
     assert_eq!(book.state.coverage()["members/prod"].not_whole_since_ts_ms, None);
     assert!(book.state.poll().complete, "the poll did what there was to do");

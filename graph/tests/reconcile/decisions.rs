@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use graph::reconcile::{APPLIED, Reconciled, VOID, reconcile_decision};
+use graph::reconcile::{Ending, Reconciled, reconcile_decision};
 use schemas::{
-    change::{op, reason},
+    change::{Op, Reason},
     collection::{Collection, POLL},
-    coverage::hold_state,
-    raw::{Decision, decision, outcome},
+    coverage::HoldState,
+    raw::{Decision, DecisionKind},
 };
 
 use crate::{
     holds::{account_has, many, without},
-    world::{Book, PARTITIONS, World, assigned_key, ops, user_key, workspace_key},
+    world::{Book, PARTITIONS, World, assigned_key, envelopes, ops, user_key, workspace_key},
 };
 
 /// Thirty users are held.
@@ -29,12 +29,12 @@ fn an_approval_deletes_what_is_held_and_says_who_approved_what() {
     let (_, mut book) = held();
     let (elements, revision) = (book.state.poll().element_count, book.state.poll().revision);
     let hold = book.state.holds()[&user_key("user07")].clone();
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     let decided = book.decide(&approve);
-    assert_eq!((decided.outcome, decided.holds), (decision::APPROVE, 60));
+    assert_eq!((decided.outcome, decided.holds), (Ending::Decided, 60));
     assert_eq!(decided.changes.len(), 60);
-    for (position, (change, _)) in (1..).zip(&decided.changes) {
-        assert_eq!((change.op.as_str(), change.reason.as_deref()), (op::DELETE, Some(reason::APPROVED)));
+    for (position, change) in (1..).zip(envelopes(&decided)) {
+        assert_eq!((&change.op, change.reason.as_ref()), (&Op::Delete, Some(&Reason::Approved)));
         assert_eq!(change.source.collection, "users");
         assert_eq!(change.source.listing_id.as_ref(), Some(&hold.listing_id));
         assert_eq!(change.source.decision_by.as_deref(), Some("grace"));
@@ -50,14 +50,14 @@ fn an_approval_deletes_what_is_held_and_says_who_approved_what() {
 #[test]
 fn an_approval_read_twice_decides_nothing_the_second_time() {
     let (world, mut book) = held();
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     book.decide(&approve);
     let before = book.state.clone();
     let again = book.decide(&approve);
-    assert_eq!((again.outcome, again.changes.len(), again.records.len()), (VOID, 0, 0));
+    assert_eq!((again.outcome, again.changes.len(), again.records().count()), (Ending::Void, 0, 0));
     assert_eq!(book.state, before);
     let listing = book.listing(&world, &Collection::Users);
-    assert_eq!(book.take(&listing), (vec![], outcome::WHOLE));
+    assert_eq!(book.take(&listing), (vec![], Ending::Whole));
 }
 
 #[test]
@@ -66,18 +66,18 @@ fn an_approved_user_takes_along_the_relationships_that_other_collections_list() 
     let mut book = Book::of(&world);
     world.users.clear();
     book.list(&world, &Collection::Users);
-    let approve = Decision { element_key: Some(user_key("ada")), ..book.decision(decision::APPROVE) };
+    let approve = Decision { element_key: Some(user_key("ada")), ..book.decision(DecisionKind::Approve) };
     let decided = book.decide(&approve);
-    let changes: Vec<_> = decided.changes.iter().map(|(change, _)| change.clone()).collect();
+    let changes = envelopes(&decided);
     let (has, assigned) = (account_has("ada"), assigned_key("ada", "prod"));
     let created = "anthropic_user:ada|created|anthropic_api_key:k1";
     assert_eq!(
         ops(&changes),
         [("d", has.as_str()), ("d", &assigned), ("d", created), ("d", "anthropic_user:ada")]
     );
-    let reasons: Vec<_> = changes.iter().map(|change| change.reason.as_deref()).collect();
-    let end = Some(reason::END_DELETED);
-    assert_eq!(reasons, [end, end, end, Some(reason::APPROVED)]);
+    let reasons: Vec<_> = changes.iter().map(|change| change.reason.as_ref()).collect();
+    let end = Some(&Reason::EndDeleted);
+    assert_eq!(reasons, [end, end, end, Some(&Reason::Approved)]);
     assert!(
         changes.iter().all(|change| change.source.collection == "users"),
         "the hold's, which licenses it"
@@ -99,11 +99,11 @@ fn an_approved_workspace_ends_its_members() {
     listing.manifest.configuration.max_deleted_count = 0;
     book.take(&listing);
     assert!(book.state.coverage().contains_key("members/lab"));
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     let decided = book.decide(&approve);
-    let assigned = decided.changes.iter().find(|(it, _)| it.element_key == assigned_key("bo", "lab"));
-    let (assigned, _) = assigned.expect("it goes with its workspace");
-    assert_eq!(assigned.reason.as_deref(), Some(reason::END_DELETED));
+    let assigned = envelopes(&decided).into_iter().find(|it| it.element_key == assigned_key("bo", "lab"));
+    let assigned = assigned.expect("it goes with its workspace");
+    assert_eq!(assigned.reason, Some(Reason::EndDeleted));
     assert_eq!(assigned.source.collection, "workspaces");
     assert!(!book.state.graph().contains(&workspace_key("lab")));
     assert!(!book.state.coverage().contains_key("members/lab"));
@@ -113,7 +113,7 @@ fn an_approved_workspace_ends_its_members() {
 #[test]
 fn an_approval_releases_only_what_the_person_saw() {
     let (world, mut book) = held();
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     // While the person decides, a listing proposes more, and one that was seen returns and goes again.
     let mut back = without(&world, 35);
     back.users.insert("user00".to_owned(), "user".to_owned());
@@ -131,24 +131,24 @@ fn an_approval_releases_only_what_the_person_saw() {
 fn what_was_held_only_after_the_listing_that_the_person_saw_stays_held() {
     let world = many();
     let mut book = Book::of(&world);
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     book.list(&without(&world, 30), &Collection::Users);
     let decided = book.decide(&approve);
-    assert_eq!((decided.outcome, decided.holds), (VOID, 0));
-    assert!(decided.reason.is_some_and(|reason| reason.contains("only after the listing")));
+    assert_eq!((decided.outcome, decided.holds), (Ending::Void, 0));
+    assert!(decided.reason.is_some_and(|reason| reason.contains("newer than the listing")));
     assert_eq!(book.state.holds().len(), 60);
 }
 
 #[test]
 fn a_decision_that_names_an_unknown_listing_or_none_decides_nothing() {
     for listing_id in [None, Some("listing-of-another-life".to_owned())] {
-        for kind in [decision::APPROVE, decision::REJECT] {
+        for kind in [DecisionKind::Approve, DecisionKind::Reject] {
             let (_, mut book) = held();
             let before = book.state.clone();
             let decided = Decision { listing_id: listing_id.clone(), ..book.decision(kind) };
             let decided = book.decide(&decided);
-            assert_eq!(decided.outcome, VOID);
-            assert!(decided.reason.is_some_and(|reason| reason.contains("processor holds")));
+            assert_eq!(decided.outcome, Ending::Void);
+            assert!(decided.reason.is_some_and(|reason| reason.contains("anthropic-graph holds list")));
             assert_eq!(book.state, before);
         }
     }
@@ -159,7 +159,7 @@ fn a_listing_that_left_no_hold_behind_is_known_by_the_coverage_of_its_collection
     let (world, mut book) = held();
     // The next listing proposes nothing new; it is the newest that a person sees.
     book.list(&world, &Collection::Users);
-    let approve = book.decision(decision::APPROVE);
+    let approve = book.decision(DecisionKind::Approve);
     assert_eq!(
         approve.listing_id,
         book.state.coverage()["users"].whole.as_ref().map(|it| it.listing_id.clone())
@@ -177,30 +177,31 @@ fn a_decision_about_a_collection_leaves_the_holds_of_others() {
     let mut listing = book.listing(&world, &Collection::Members("lab".to_owned()));
     listing.manifest.configuration.max_deleted_count = 0;
     book.take(&listing);
-    let approve = Decision { collection: Some("members/lab".to_owned()), ..book.decision(decision::APPROVE) };
+    let approve =
+        Decision { collection: Some("members/lab".to_owned()), ..book.decision(DecisionKind::Approve) };
     assert_eq!(book.decide(&approve).holds, 1);
     assert!(book.state.holds().values().all(|hold| hold.collection == "users"));
     assert_eq!(book.state.holds().len(), 4);
-    let other = Decision { collection: Some("api_keys".to_owned()), ..book.decision(decision::APPROVE) };
-    assert_eq!(book.decide(&other).outcome, VOID);
+    let other = Decision { collection: Some("api_keys".to_owned()), ..book.decision(DecisionKind::Approve) };
+    assert_eq!(book.decide(&other).outcome, Ending::Void);
 }
 
 #[test]
 fn a_rejection_pins_what_it_names_until_an_approval_names_it() {
     let (world, mut book) = held();
-    let reject = Decision { element_key: Some(user_key("user07")), ..book.decision(decision::REJECT) };
+    let reject = Decision { element_key: Some(user_key("user07")), ..book.decision(DecisionKind::Reject) };
     let decided = book.decide(&reject);
     // The user with the relationship from the account, which has no meaning without it.
-    assert_eq!((decided.outcome, decided.holds, decided.changes.len()), (decision::REJECT, 2, 0));
-    assert_eq!(book.state.holds()[&user_key("user07")].state, hold_state::REJECTED);
+    assert_eq!((decided.outcome, decided.holds, decided.changes.len()), (Ending::Decided, 2, 0));
+    assert_eq!(book.state.holds()[&user_key("user07")].state, HoldState::Rejected);
     book.list(&world, &Collection::Users);
-    let approve = Decision { collection: Some("users".to_owned()), ..book.decision(decision::APPROVE) };
+    let approve = Decision { collection: Some("users".to_owned()), ..book.decision(DecisionKind::Approve) };
     book.decide(&approve);
     let kept = [account_has("user07"), user_key("user07")];
     assert!(kept.iter().all(|key| book.state.graph().contains(key)));
     assert!(book.state.holds().keys().eq(&kept));
 
-    let approve = Decision { element_key: Some(user_key("user07")), ..book.decision(decision::APPROVE) };
+    let approve = Decision { element_key: Some(user_key("user07")), ..book.decision(DecisionKind::Approve) };
     assert_eq!(book.decide(&approve).holds, 1);
     assert!(!kept.iter().any(|key| book.state.graph().contains(key)));
     assert!(book.state.holds().is_empty());
@@ -209,10 +210,10 @@ fn a_rejection_pins_what_it_names_until_an_approval_names_it() {
 #[test]
 fn a_collection_of_which_everything_is_rejected_is_whole_again() {
     let (world, mut book) = held();
-    let reject = book.decision(decision::REJECT);
+    let reject = book.decision(DecisionKind::Reject);
     assert_eq!(book.decide(&reject).holds, 60);
     let listing = book.listing(&world, &Collection::Users);
-    assert_eq!(book.take(&listing), (vec![], outcome::WHOLE));
+    assert_eq!(book.take(&listing), (vec![], Ending::Whole));
     assert_eq!(book.state.holds().len(), 60);
 }
 
@@ -221,13 +222,13 @@ fn a_forgotten_organization_leaves_only_its_revision() {
     let (world, mut book) = held();
     let revision = book.state.poll().revision;
     let elements = i64::try_from(book.state.graph().len()).expect("few");
-    let forget = Decision { listing_id: None, ..book.decision(decision::FORGET) };
+    let forget = Decision { listing_id: None, ..book.decision(DecisionKind::Forget) };
     let decided = book.decide(&forget);
-    assert_eq!(decided.outcome, decision::FORGET);
+    assert_eq!(decided.outcome, Ending::Decided);
     let is_forgotten = |change: &schemas::change::Envelope| {
-        change.op == op::DELETE && change.reason.as_deref() == Some(reason::FORGOTTEN)
+        change.op == Op::Delete && change.reason == Some(Reason::Forgotten)
     };
-    assert!(decided.changes.iter().all(|(change, _)| is_forgotten(change)));
+    assert!(envelopes(&decided).iter().all(is_forgotten));
     assert!(book.state.graph().is_empty());
     assert!(book.state.holds().is_empty() && book.state.withheld().is_empty());
     assert_eq!(book.state.coverage().keys().collect::<Vec<_>>(), [POLL]);
@@ -235,20 +236,20 @@ fn a_forgotten_organization_leaves_only_its_revision() {
     assert_eq!((poll.revision, poll.element_count, poll.complete), (revision + elements, 0, false));
 
     let changes = book.poll(&world);
-    assert!(changes.iter().all(|change| change.op == op::READ), "the next poll begins as a first one");
+    assert!(changes.iter().all(|change| change.op == Op::Read), "the next poll begins as a first one");
     assert_eq!(changes[0].revision, revision + elements + 1);
 }
 
 #[test]
 fn a_decision_that_is_read_again_undoes_nothing_that_came_after_it() {
     let (world, mut book) = held();
-    let forget = Decision { listing_id: None, ..book.decision(decision::FORGET) };
+    let forget = Decision { listing_id: None, ..book.decision(DecisionKind::Forget) };
     book.decide(&forget);
     let position = book.position();
     book.poll(&world);
     let before = book.state.clone();
     let again = reconcile_decision(&book.state, &forget, position, PARTITIONS);
-    assert_eq!(again, Reconciled { outcome: APPLIED, ..Reconciled::default() });
+    assert_eq!(again, Reconciled { outcome: Ending::Applied, ..Reconciled::default() });
     assert_eq!(book.state, before);
 }
 
@@ -256,13 +257,13 @@ fn a_decision_that_is_read_again_undoes_nothing_that_came_after_it() {
 fn an_organization_is_forgotten_as_a_whole_or_not_at_all() {
     let (_, mut book) = held();
     let before = book.state.clone();
-    let forget = Decision { collection: Some("users".to_owned()), ..book.decision(decision::FORGET) };
-    assert_eq!(book.decide(&forget).outcome, VOID);
-    let unknown = book.decision("postpone");
-    assert_eq!(book.decide(&unknown).outcome, VOID);
+    let forget = Decision { collection: Some("users".to_owned()), ..book.decision(DecisionKind::Forget) };
+    assert_eq!(book.decide(&forget).outcome, Ending::Void);
+    let unknown = book.decision("postpone".into());
+    assert_eq!(book.decide(&unknown).outcome, Ending::Void);
     assert_eq!(book.state, before);
     let mut nobody = Book::default();
-    let forget = nobody.decision(decision::FORGET);
-    assert_eq!(nobody.decide(&forget).outcome, VOID);
+    let forget = nobody.decision(DecisionKind::Forget);
+    assert_eq!(nobody.decide(&forget).outcome, Ending::Void);
     assert!(nobody.state.coverage().is_empty());
 }

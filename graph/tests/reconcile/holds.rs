@@ -1,15 +1,16 @@
 //! What the guard holds back, and how a hold ends without a decision.
 
+use graph::reconcile::Ending;
 use schemas::{
-    change::{Envelope, op, reason},
+    change::{Envelope, Op, Reason},
     collection::Collection,
-    coverage::hold_state,
-    raw::{decision, outcome},
+    coverage::HoldState,
+    raw::{DecisionKind, Outcome, Resource},
 };
 
-use crate::world::{Book, ORGANIZATION, World, assigned_key, ops, user_key, workspace_key};
+use crate::world::{Book, ORGANIZATION, World, altered, assigned_key, element, ops, user_key, workspace_key};
 
-/// Seventy users beside Ada and Bo.
+/// Seventy users in addition to Ada and Bo.
 pub(crate) fn many() -> World {
     let mut world = World::small();
     world.users.extend((0..70).map(|id| (format!("user{id:02}"), "user".to_owned())));
@@ -29,12 +30,12 @@ pub(crate) fn account_has(user: &str) -> String {
     format!("anthropic_account:{ORGANIZATION}|has|{}", user_key(user))
 }
 
-fn take(book: &mut Book, world: &World) -> (Vec<Envelope>, &'static str) {
+fn take(book: &mut Book, world: &World) -> (Vec<Envelope>, Ending) {
     let listing = book.listing(world, &Collection::Users);
     book.take(&listing)
 }
 
-fn latest_outcome(book: &Book, collection: &str) -> String {
+fn latest_outcome(book: &Book, collection: &str) -> Outcome {
     book.state.coverage()[collection].latest.as_ref().expect("it was listed").outcome.clone()
 }
 
@@ -46,12 +47,12 @@ fn more_deletions_than_the_count_are_held_only_where_they_are_more_than_the_frac
     let few = without(&world, 21);
     let listing = book.listing(&few, &Collection::Users);
     let (changes, outcome) = book.clone().take(&listing);
-    assert_eq!(outcome, outcome::WHOLE);
-    assert_eq!(changes.iter().filter(|change| change.op == op::DELETE).count(), 42);
+    assert_eq!(outcome, Ending::Whole);
+    assert_eq!(changes.iter().filter(|change| change.op == Op::Delete).count(), 42);
 
     let (changes, outcome) = take(&mut book, &without(&world, 22));
-    assert_eq!(outcome, outcome::GUARDED);
-    assert!(changes.iter().all(|change| change.op == op::NOTICE));
+    assert_eq!(outcome, Ending::Guarded);
+    assert!(changes.iter().all(|change| change.op == Op::Notice));
     // The users and what leads to them.
     assert_eq!(book.state.holds().len(), 44);
     assert_eq!(book.state.graph().len(), Book::of(&world).state.graph().len());
@@ -59,8 +60,8 @@ fn more_deletions_than_the_count_are_held_only_where_they_are_more_than_the_frac
     assert_eq!(
         latest.reason.as_deref(),
         Some(
-            "44 deletions are held, for the listing would delete 22 of 72 (the guard allows 20, or a fraction of \
-             0.3); `processor holds` lists them"
+            "44 deletions are held, because the listing would delete 22 of 72 (the guard allows 20, or a fraction of \
+             0.3); `anthropic-graph holds list` lists them"
         )
     );
 }
@@ -77,28 +78,25 @@ fn many_keys() -> World {
 fn relationships_of_one_type_are_held_though_every_entity_is_listed() {
     let world = many_keys();
     let mut book = Book::of(&world);
-    let mut listing = book.listing(&world, &Collection::ApiKeys);
-    let rename = |listing: &mut graph::listing::Listing, kind: &str| {
-        for raw in listing.resources.values_mut() {
-            let resource = raw.record.resource.as_mut().expect("a resource");
-            let creator = resource.api_key.as_mut().and_then(|key| key.created_by.as_mut());
-            creator.expect("a creator").kind = Some(kind.to_owned());
-            raw.resource_digest = schemas::codec::resource_digest(Some(resource));
-        }
+    let rename = |listing, kind: &str| {
+        altered(listing, |resource| {
+            let Resource::ApiKey(api_key) = resource else { panic!("no API key") };
+            api_key.created_by.as_mut().expect("a creator").kind = Some(kind.to_owned());
+        })
     };
-    rename(&mut listing, "person");
+    let listing = rename(book.listing(&world, &Collection::ApiKeys), "person");
     let (changes, outcome) = book.take(&listing);
-    assert_eq!(outcome, outcome::GUARDED);
-    let notices: Vec<_> = changes.iter().filter(|change| change.op == op::NOTICE).collect();
+    assert_eq!(outcome, Ending::Guarded);
+    let notices: Vec<_> = changes.iter().filter(|change| change.op == Op::Notice).collect();
     assert_eq!(notices.len(), 31, "each is told, for no entity is held that would tell of it");
     assert!(notices.iter().all(|notice| notice.element_type == "anthropic_user_created_api_key"));
-    assert!(changes.iter().all(|change| change.op != op::DELETE));
+    assert!(changes.iter().all(|change| change.op != Op::Delete));
     let reason = book.state.coverage()["api_keys"].latest.as_ref().and_then(|latest| latest.reason.clone());
     assert_eq!(
         reason.as_deref(),
         Some(
-            "31 deletions are held, for the listing would delete 31 of 31 anthropic_user_created_api_key (the guard \
-             allows 20, or a fraction of 0.3); `processor holds` lists them"
+            "31 deletions are held, because the listing would delete 31 of 31 anthropic_user_created_api_key (the guard \
+             allows 20, or a fraction of 0.3); `anthropic-graph holds list` lists them"
         )
     );
     // The drift ends, and so do the holds.
@@ -112,7 +110,7 @@ fn all_users_are_never_deleted_at_once_however_few_they_are() {
     let mut book = Book::of(&world);
     world.users.clear();
     let (changes, outcome) = take(&mut book, &world);
-    assert_eq!(outcome, outcome::GUARDED);
+    assert_eq!(outcome, Ending::Guarded);
     assert_eq!(ops(&changes), [("m", "anthropic_user:ada"), ("m", "anthropic_user:bo")]);
 }
 
@@ -143,21 +141,21 @@ fn a_new_hold_names_its_listing_and_is_told_once_by_a_notice_without_a_revision(
     let (changes, _) = book.take(&listing);
     assert_eq!(changes.len(), 30, "one for each user, none for a relationship");
     for change in &changes {
-        assert_eq!((change.op.as_str(), change.reason.as_deref()), (op::NOTICE, Some(reason::HELD)));
+        assert_eq!((&change.op, change.reason.as_ref()), (&Op::Notice, Some(&Reason::Held)));
         assert_eq!(change.before, change.after);
-        assert_eq!(change.after.as_ref(), book.state.graph().get(&change.element_key));
+        assert_eq!(change.after, element(&book.state, &change.element_key));
         assert_eq!(change.revision, revision);
     }
     assert_eq!(book.state.poll().revision, revision);
     let hold = &book.state.holds()[&user_key("user07")];
-    assert_eq!(hold.state, hold_state::PROPOSED);
+    assert_eq!(hold.state, HoldState::Proposed);
     assert_eq!((hold.listing_id.as_str(), hold.raw_offset), (listing.listing_id.as_str(), listing.offset));
     assert_eq!(hold.proposed_ts_ms, listing.manifest.ended_ts_ms);
 
-    // The next listing says the same: nothing is held twice or told again.
+    // The next listing says the same: nothing is held twice or reported again.
     let before = book.state.holds().clone();
     let (changes, outcome) = take(&mut book, &fewer);
-    assert_eq!((changes, outcome), (vec![], outcome::GUARDED));
+    assert_eq!((changes, outcome), (vec![], Ending::Guarded));
     assert_eq!(book.state.holds(), &before);
 }
 
@@ -170,7 +168,7 @@ fn a_notice_follows_the_changes_of_its_listing_with_the_revision_of_the_last_one
     let changes = book.list(&next, &Collection::Users);
     let revision = book.state.poll().revision;
     assert_eq!(changes[1].revision, revision);
-    assert!(changes[2..].iter().all(|change| change.op == op::NOTICE && change.revision == revision));
+    assert!(changes[2..].iter().all(|change| change.op == Op::Notice && change.revision == revision));
 }
 
 #[test]
@@ -187,7 +185,7 @@ fn what_is_held_stays_held_by_a_listing_within_the_limits_and_what_is_not_goes()
     let (changes, outcome) = take(&mut book, &next);
     let has = account_has("user50");
     assert_eq!(ops(&changes), [("d", has.as_str()), ("d", "anthropic_user:user50")]);
-    assert_eq!(outcome, outcome::GUARDED, "deletions wait still");
+    assert_eq!(outcome, Ending::Guarded, "deletions wait still");
     assert_eq!(book.state.holds().len(), 40);
     assert!(book.state.graph().contains(&user_key("user02")));
 }
@@ -207,10 +205,10 @@ fn elements_that_a_person_keeps_do_not_count_against_the_limits() {
     let world = many();
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 22));
-    let reject = book.decision(decision::REJECT);
+    let reject = book.decision(DecisionKind::Reject);
     book.decide(&reject);
     let (changes, outcome) = take(&mut book, &without(&world, 23));
-    assert_eq!(outcome, outcome::WHOLE, "nothing waits for a person");
+    assert_eq!(outcome, Ending::Whole, "nothing waits for a person");
     let has = account_has("user22");
     assert_eq!(ops(&changes), [("d", has.as_str()), ("d", "anthropic_user:user22")]);
     assert_eq!(book.state.holds().len(), 44);
@@ -221,13 +219,13 @@ fn users_that_a_person_keeps_are_no_reason_to_let_all_others_go() {
     let mut world = many();
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 60));
-    let reject = book.decision(decision::REJECT);
+    let reject = book.decision(DecisionKind::Reject);
     book.decide(&reject);
-    // All that are left vanish: they are few beside the ones that are kept.
+    // All that are left vanish: they are few compared to the kept ones.
     world.users.clear();
     let (changes, outcome) = take(&mut book, &world);
-    assert_eq!(outcome, outcome::GUARDED);
-    assert!(changes.iter().all(|change| change.op == "m"), "{:?}", ops(&changes));
+    assert_eq!(outcome, Ending::Guarded);
+    assert!(changes.iter().all(|change| change.op == Op::Notice), "{:?}", ops(&changes));
 }
 
 #[test]
@@ -235,7 +233,7 @@ fn users_that_were_kept_and_return_count_again_in_the_listing_that_has_them() {
     let world = many();
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 60));
-    let reject = book.decision(decision::REJECT);
+    let reject = book.decision(DecisionKind::Reject);
     book.decide(&reject);
     // Twelve of seventy-two go, and not all twelve of those that nobody has decided about.
     let kept = World {
@@ -247,7 +245,7 @@ fn users_that_were_kept_and_return_count_again_in_the_listing_that_has_them() {
         ..world
     };
     let (_, outcome) = take(&mut book, &kept);
-    assert_eq!(outcome, outcome::WHOLE);
+    assert_eq!(outcome, Ending::Whole);
     assert!(!book.state.graph().contains(&user_key("user60")));
     assert!(book.state.holds().is_empty());
 }
@@ -258,9 +256,9 @@ fn an_element_that_returns_loses_its_hold_without_a_change() {
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 30));
     let (changes, outcome) = take(&mut book, &world);
-    assert_eq!((changes, outcome), (vec![], outcome::WHOLE));
+    assert_eq!((changes, outcome), (vec![], Ending::Whole));
     assert!(book.state.holds().is_empty());
-    assert_eq!(latest_outcome(&book, "users"), outcome::WHOLE);
+    assert_eq!(latest_outcome(&book, "users"), Outcome::Whole);
 }
 
 #[test]
@@ -268,11 +266,11 @@ fn an_element_that_returns_in_a_partial_listing_loses_even_a_rejected_hold_and_t
     let world = many();
     let mut book = Book::of(&world);
     take(&mut book, &without(&world, 30));
-    let reject = book.decision(decision::REJECT);
+    let reject = book.decision(DecisionKind::Reject);
     book.decide(&reject);
     let mut listing = book.listing(&without(&world, 29), &Collection::Users);
     listing.damage = Some("a record is missing".to_owned());
-    assert_eq!(book.take(&listing), (vec![], outcome::PARTIAL));
+    assert_eq!(book.take(&listing), (vec![], Ending::Partial));
     assert_eq!(book.state.holds().len(), 58);
     assert!(!book.state.holds().contains_key(&user_key("user29")));
     assert!(!book.state.holds().contains_key(&account_has("user29")));
@@ -290,7 +288,7 @@ fn a_withheld_relationship_that_its_collection_drops_is_never_held() {
     listing.manifest.configuration.max_deleted_count = 0;
     listing.manifest.configuration.max_deleted_fraction = 0.0;
     let (changes, outcome) = book.take(&listing);
-    assert_eq!(outcome, outcome::GUARDED);
+    assert_eq!(outcome, Ending::Guarded);
     assert_eq!(ops(&changes), [("m", assigned_key("ada", "prod").as_str())], "members are relationships");
     assert_eq!(book.state.holds().keys().collect::<Vec<_>>(), [&assigned_key("ada", "prod")]);
     assert!(!book.state.withheld().contains_key(&assigned_key("bo", "prod")));
@@ -315,7 +313,7 @@ fn a_held_relationship_goes_with_its_end_and_is_not_withheld() {
     let changes = book.list(&world, &Collection::Users);
     let (has, lab, prod) = (account_has("bo"), assigned_key("bo", "lab"), assigned_key("bo", "prod"));
     assert_eq!(ops(&changes), [("d", has.as_str()), ("d", &lab), ("d", &prod), ("d", "anthropic_user:bo")]);
-    assert_eq!(changes[2].reason.as_deref(), Some(reason::END_DELETED));
+    assert_eq!(changes[2].reason, Some(Reason::EndDeleted));
     assert_eq!(book.state.withheld().keys().collect::<Vec<_>>(), [&lab]);
     assert_eq!(book.state.holds().keys().collect::<Vec<_>>(), [&assigned_key("ada", "prod")]);
 }

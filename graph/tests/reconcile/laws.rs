@@ -1,17 +1,18 @@
 //! What holds whatever happens: histories of random worlds, collections listed in any order, some of them partial.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use graph::elements::Graph;
+use graph::state::State;
 use proptest::{prelude::*, sample::Index};
 use schemas::{
-    change::{Envelope, op},
+    change::{Envelope, Op},
     collection::Collection,
     element::Element,
-    raw::{Decision, decision},
+    encoded::EncodedElement,
+    raw::{Decision, DecisionKind},
 };
 
-use crate::world::{Book, World};
+use crate::world::{Book, World, elements};
 
 const USERS: [&str; 4] = ["ada", "bo", "cy", "di"];
 const WORKSPACES: [&str; 3] = ["prod", "lab", "old"];
@@ -40,13 +41,17 @@ enum Step {
     List { world: Index, collection: Index, partial: bool, tight: bool },
     /// A kind of decision; of which hold it names the collection or the key, if it does; how many listings ago the
     /// person looked.
-    Decide { kind: &'static str, hold: Index, by_collection: bool, by_key: bool, ago: usize },
+    Decide { kind: DecisionKind, hold: Index, by_collection: bool, by_key: bool, ago: usize },
 }
 
 fn steps() -> impl Strategy<Value = Step> {
     let list = (any::<Index>(), any::<Index>(), prop::bool::weighted(0.2), prop::bool::weighted(0.4));
-    let kinds =
-        prop::sample::select(vec![decision::APPROVE, decision::APPROVE, decision::REJECT, decision::FORGET]);
+    let kinds = prop::sample::select(vec![
+        DecisionKind::Approve,
+        DecisionKind::Approve,
+        DecisionKind::Reject,
+        DecisionKind::Forget,
+    ]);
     let decide = (kinds, any::<Index>(), any::<bool>(), any::<bool>(), 0..4usize);
     prop_oneof![
         5 => list.prop_map(|(world, collection, partial, tight)| Step::List { world, collection, partial, tight }),
@@ -77,12 +82,12 @@ fn live(worlds: &[World], history: &[Step]) -> Book {
             }
             Step::Decide { kind, hold, by_collection, by_key, ago } => {
                 let holds: Vec<_> = book.state.holds().values().cloned().collect();
-                let named = (!holds.is_empty() && *kind != decision::FORGET).then(|| hold.get(&holds));
+                let named = (!holds.is_empty() && *kind != DecisionKind::Forget).then(|| hold.get(&holds));
                 let decision = Decision {
                     collection: named.filter(|_| *by_collection).map(|hold| hold.collection.clone()),
                     element_key: named.filter(|_| *by_key).map(|hold| hold.element_key.clone()),
                     listing_id: listing_ids.iter().rev().nth(*ago).cloned(),
-                    ..book.decision(kind)
+                    ..book.decision(kind.clone())
                 };
                 book.decide(&decision);
             }
@@ -92,7 +97,8 @@ fn live(worlds: &[World], history: &[Step]) -> Book {
 }
 
 /// Digests do not count.
-fn is_same(one: &Graph, other: &Graph) -> bool {
+fn is_same(one: &State, other: &State) -> bool {
+    let (one, other) = (one.graph(), other.graph());
     one.len() == other.len() && one.elements().zip(other.elements()).all(|(one, other)| one.same_as(other))
 }
 
@@ -102,19 +108,19 @@ proptest! {
     #[test]
     fn the_graph_is_the_fold_of_the_changes((worlds, history) in histories()) {
         let book = live(&worlds, &history);
-        let mut graph = Graph::default();
+        let mut graph: BTreeMap<&str, &Element> = BTreeMap::new();
         for change in &book.changes {
-            prop_assert_eq!(graph.get(&change.element_key), change.before.as_ref());
-            if change.op == op::NOTICE {
+            prop_assert_eq!(graph.get(change.element_key.as_str()).copied(), change.before.as_ref());
+            if change.op == Op::Notice {
                 prop_assert_eq!(&change.before, &change.after);
                 continue;
             }
-            match &change.after {
-                Some(after) => drop(graph.put(after.clone())),
-                None => drop(graph.remove(&change.element_key)),
-            }
+            let _before = match &change.after {
+                Some(after) => graph.insert(&change.element_key, after),
+                None => graph.remove(change.element_key.as_str()),
+            };
         }
-        prop_assert_eq!(&graph, book.state.graph());
+        prop_assert_eq!(graph.into_values().cloned().collect::<Vec<_>>(), elements(&book.state));
     }
 
     #[test]
@@ -123,7 +129,7 @@ proptest! {
         let mut revision = 0;
         for change in &book.changes {
             // A notice has the revision of the change before it.
-            revision += i64::from(change.op != op::NOTICE);
+            revision += i64::from(change.op != Op::Notice);
             prop_assert_eq!(change.revision, revision);
         }
         let ids: BTreeSet<&str> = book.changes.iter().map(|change| change.id.as_str()).collect();
@@ -135,7 +141,7 @@ proptest! {
     fn a_relationship_has_both_ends_and_a_withheld_one_has_not((worlds, history) in histories()) {
         let state = live(&worlds, &history).state;
         for relationship in state.graph().elements().filter(|element| element.is_relationship()) {
-            prop_assert!(relationship.ends().all(|end| state.graph().contains(end)), "{}", relationship.key);
+            prop_assert!(relationship.ends().all(|end| state.graph().contains(end)), "{}", relationship.key());
         }
         for (key, withheld) in state.withheld() {
             let missing: Vec<&str> = withheld.element.ends().filter(|end| !state.graph().contains(end)).collect();
@@ -151,12 +157,12 @@ proptest! {
         let book = live(&worlds, &history);
         for (key, hold) in book.state.holds() {
             let element = book.state.graph().get(key);
-            prop_assert_eq!(element.map(|element| &element.collection), Some(&hold.collection), "{}", key);
-            let is_primary = element.is_some_and(Element::is_relationship) == hold.collection.starts_with("members/");
-            let told = |key: &str| book.changes.iter().filter(|it| it.op == op::NOTICE && it.element_key == key).count();
+            prop_assert_eq!(element.map(EncodedElement::collection), Some(hold.collection.as_str()), "{}", key);
+            let is_primary = element.is_some_and(EncodedElement::is_relationship) == hold.collection.starts_with("members/");
+            let told = |key: &str| book.changes.iter().filter(|it| it.op == Op::Notice && it.element_key == key).count();
             let by_its_listing = |change: &&Envelope| {
                 let listing_id = change.source.listing_id.as_ref();
-                change.op == op::NOTICE && change.element_key == *key && listing_id == Some(&hold.listing_id)
+                change.op == Op::Notice && change.element_key == *key && listing_id == Some(&hold.listing_id)
             };
             let notices = book.changes.iter().filter(by_its_listing).count();
             let is_told_with_its_entity = element.is_some_and(|it| it.ends().any(|end| told(end) > 0));
@@ -170,23 +176,23 @@ proptest! {
         book.poll(&end);
         // The account and what only an unlisted workspace's coverage would know are the same by then.
         let fresh = Book::of(&end);
-        let keys = |graph: &Graph| graph.elements().map(|element| element.key.clone()).collect::<Vec<_>>();
+        let keys = |state: &State| elements(state).into_iter().map(|element| element.key).collect::<Vec<_>>();
         // The guard compares with what was before, and what a person keeps stays.
         prop_assume!(book.state.holds().is_empty());
-        prop_assert_eq!(keys(book.state.graph()), keys(fresh.state.graph()));
-        prop_assert!(is_same(book.state.graph(), fresh.state.graph()));
+        prop_assert_eq!(keys(&book.state), keys(&fresh.state));
+        prop_assert!(is_same(&book.state, &fresh.state));
     }
 
     #[test]
     fn the_order_of_the_collections_does_not_matter(end in world(), order in Just((0..8usize).collect::<Vec<_>>()).prop_shuffle()) {
         let collections = end.collections();
         let mut shuffled: Vec<&Collection> = order.iter().filter_map(|position| collections.get(*position)).collect();
-        // Members of a workspace that is not in the graph yet are void, so they come behind it.
+        // Members of a workspace that is not in the graph yet are void, so they come after it.
         shuffled.sort_by_key(|collection| matches!(collection, Collection::Members(_)));
         let mut book = Book::default();
         for collection in shuffled {
             book.list(&end, collection);
         }
-        prop_assert!(is_same(book.state.graph(), Book::of(&end).state.graph()));
+        prop_assert!(is_same(&book.state, &Book::of(&end).state));
     }
 }

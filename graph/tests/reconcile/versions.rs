@@ -1,27 +1,28 @@
-//! A build that maps more than the one before it writes what is new at the next whole listing, by itself.
+//! A build that maps more than the one before it writes the new properties at the next whole listing.
 
-use graph::{reconcile::Cause, state::GraphKey};
+use graph::{change::Cause, state::GraphKey};
 use schemas::{
-    codec::{GraphValue, Raw},
+    change::Op,
     collection::Collection,
-    element::Element,
+    element::{Content, Element},
+    graph_value::GraphValue,
+    raw::Resource,
 };
 
-use crate::world::{Book, PARTITIONS, World};
+use crate::world::{Book, PARTITIONS, World, altered, elements};
 
 /// The state as a build left it that knew one property fewer: no `status` of keys.
 fn written_by_an_older_build(world: &World) -> Book {
     let mut book = Book::of(world);
-    let elements: Vec<Element> = book.state.graph().elements().cloned().collect();
-    for mut element in elements {
-        if let Some(api_key) = &mut element.api_key {
+    for mut element in elements(&book.state) {
+        if let Content::ApiKey(api_key) = &mut element.content {
             api_key.status = None;
         }
         // The resource's digest, and that of another mapping.
         let (resource, _) = element.digest.split_once('.').expect("two digests");
         element.digest = format!("{resource}.of-another-version");
         let key = GraphKey::Element(element.key.clone());
-        book.state.fold(&key, Some(GraphValue::Element(Box::new(element)))).expect("an element");
+        book.state.fold(&key, Some(GraphValue::Element(element.into()))).expect("an element");
     }
     book
 }
@@ -33,10 +34,14 @@ fn a_property_that_is_new_in_the_mapping_comes_with_the_next_whole_listing_becau
     let listing = book.listing(&world, &Collection::ApiKeys);
     let reconciled = graph::reconcile::reconcile(&book.state, &listing, PARTITIONS);
     assert_eq!(reconciled.changes.len(), listing.resources.len(), "each key, and none of its relationships");
-    for (change, cause) in &reconciled.changes {
-        assert_eq!((change.op.as_str(), *cause), ("u", Cause::Config));
+    for change in &reconciled.changes {
+        assert_eq!((&change.op, change.cause), (&Op::Update, Cause::Config));
+        let change = change.envelope();
         assert_eq!(change.changed, ["status"]);
-        let status = |element: &Option<Element>| element.as_ref()?.api_key.as_ref()?.status.clone();
+        let status = |element: &Option<Element>| match element.as_ref().map(|element| &element.content) {
+            Some(Content::ApiKey(api_key)) => api_key.status.clone(),
+            other => panic!("{other:?} is no API key"),
+        };
         assert_eq!((status(&change.before), status(&change.after).as_deref()), (None, Some("active")));
         assert_eq!(change.reason, None);
     }
@@ -53,20 +58,18 @@ fn a_property_that_is_new_in_the_mapping_comes_with_the_next_whole_listing_becau
 fn a_resource_that_changed_as_well_is_live() {
     let world = World::small();
     let mut book = written_by_an_older_build(&world);
-    let mut listing = book.listing(&world, &Collection::ApiKeys);
-    let raw = listing.resources.values_mut().next().expect("a key");
-    let api_key = raw.record.resource.as_mut().and_then(|it| it.api_key.as_mut()).expect("a key");
-    api_key.name = Some("renamed".to_owned());
-    let resource_digest = schemas::codec::resource_digest(raw.record.resource.as_ref());
-    *raw = Raw { resource_digest, ..raw.clone() };
+    let listing = altered(book.listing(&world, &Collection::ApiKeys), |resource| {
+        let Resource::ApiKey(api_key) = resource else { panic!("no API key") };
+        api_key.name = Some("renamed".to_owned());
+    });
     let reconciled = graph::reconcile::reconcile(&book.state, &listing, PARTITIONS);
-    let live: Vec<_> = reconciled.changes.iter().filter(|(_, cause)| *cause == Cause::Live).collect();
+    let live: Vec<_> = reconciled.changes.iter().filter(|change| change.cause == Cause::Live).collect();
     assert_eq!(live.len(), 1);
-    assert!(live[0].0.changed.contains(&"name".to_owned()), "{:?}", live[0].0.changed);
+    assert!(live[0].changed.contains(&"name".to_owned()), "{:?}", live[0].changed);
 }
 
 #[test]
-fn a_mapping_that_says_the_same_under_another_version_is_no_change() {
+fn the_same_mapping_under_another_version_changes_nothing() {
     let world = World::small();
     let mut book = written_by_an_older_build(&world);
     assert_eq!(book.list(&world, &Collection::Users), []);

@@ -3,16 +3,20 @@
 use std::collections::BTreeMap;
 
 use graph::{
+    change::Change,
     listing::Listing,
     partition_state::PartitionState,
-    reconcile::{Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
+    reconcile::{Ending, Position, Reconciled, reconcile, reconcile_decision, reconcile_mark},
+    resources::Resources,
     state::{GraphKey, State},
 };
 use schemas::{
     change::Envelope,
-    codec::{GraphValue, Raw, resource_digest},
     collection::Collection,
-    raw::{self, Actor, Configuration, Decision, Manifest, Mark, RawRecord, Resource, Scope},
+    element::Element,
+    encoded::EncodedElement,
+    graph_value::GraphValue,
+    raw::{self, Actor, Configuration, Decision, DecisionKind, Manifest, Mark, Resource, Scope},
     topics::partition,
 };
 
@@ -75,14 +79,11 @@ impl World {
 
     pub(crate) fn resources(&self, collection: &Collection) -> Vec<Resource> {
         match collection {
-            Collection::Organization => vec![Resource {
-                organization: Some(Box::new(raw::Organization {
-                    id: ORGANIZATION.to_owned(),
-                    name: some("Nimbus Labs"),
-                    ..raw::Organization::default()
-                })),
-                ..Resource::default()
-            }],
+            Collection::Organization => vec![Resource::Organization(Box::new(raw::Organization {
+                id: ORGANIZATION.to_owned(),
+                name: some("Nimbus Labs"),
+                ..raw::Organization::default()
+            }))],
             Collection::Users => self.users.iter().map(|(id, role)| user(id, role)).collect(),
             Collection::Workspaces => self.workspaces.iter().map(|(id, name)| workspace(id, name)).collect(),
             Collection::ApiKeys => {
@@ -105,12 +106,12 @@ fn user(id: &str, role: &str) -> Resource {
         added_at: some("2025-11-04T09:12:44.108213Z"),
         ..raw::User::default()
     };
-    Resource { user: Some(user.into()), ..Resource::default() }
+    Resource::User(user.into())
 }
 
 fn workspace(id: &str, name: &str) -> Resource {
     let workspace = raw::Workspace { id: id.to_owned(), name: some(name), ..raw::Workspace::default() };
-    Resource { workspace: Some(workspace.into()), ..Resource::default() }
+    Resource::Workspace(workspace.into())
 }
 
 fn api_key(id: &str, creator: &str, workspace_id: &str) -> Resource {
@@ -122,7 +123,7 @@ fn api_key(id: &str, creator: &str, workspace_id: &str) -> Resource {
         scope: Some(Scope { kind: some("workspace"), workspace_id: some(workspace_id) }),
         ..raw::ApiKey::default()
     };
-    Resource { api_key: Some(api_key.into()), ..Resource::default() }
+    Resource::ApiKey(api_key.into())
 }
 
 fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
@@ -132,7 +133,7 @@ fn member(user_id: &str, workspace_id: &str, role: &str) -> Resource {
         workspace_role: some(role),
         ..raw::Member::default()
     };
-    Resource { member: Some(member.into()), ..Resource::default() }
+    Resource::Member(member.into())
 }
 
 /// A state with the changes that led to it.
@@ -165,11 +166,7 @@ impl Book {
     /// The next listing of a collection.
     pub(crate) fn listing(&mut self, world: &World, collection: &Collection) -> Listing {
         self.offset += 10;
-        let resources: BTreeMap<String, Raw> = world
-            .resources(collection)
-            .into_iter()
-            .map(|resource| (resource.id().to_owned(), raw_of(collection, resource)))
-            .collect();
+        let resources = Resources::of(collection, world.resources(collection));
         Listing {
             organization_id: ORGANIZATION.to_owned(),
             organization_name: "nimbus".to_owned(),
@@ -198,7 +195,7 @@ impl Book {
     }
 
     /// Reconciles and folds, and returns the changes and how the listing ended.
-    pub(crate) fn take(&mut self, listing: &Listing) -> (Vec<Envelope>, &'static str) {
+    pub(crate) fn take(&mut self, listing: &Listing) -> (Vec<Envelope>, Ending) {
         let reconciled = reconcile(&self.state, listing, PARTITIONS);
         (self.fold(&reconciled), reconciled.outcome)
     }
@@ -230,12 +227,12 @@ impl Book {
     }
 
     /// A decision of that kind about everything, by who saw the newest listing there is.
-    pub(crate) fn decision(&mut self, kind: &str) -> Decision {
+    pub(crate) fn decision(&mut self, kind: DecisionKind) -> Decision {
         self.offset += 10;
         let listings = self.state.coverage().values().filter_map(|coverage| coverage.whole.as_ref());
         let newest = listings.max_by_key(|whole| whole.raw_offset);
         Decision {
-            kind: kind.to_owned(),
+            kind,
             collection: None,
             element_key: None,
             listing_id: newest.map(|whole| whole.listing_id.clone()),
@@ -259,11 +256,9 @@ impl Book {
     }
 
     pub(crate) fn fold(&mut self, reconciled: &Reconciled) -> Vec<Envelope> {
-        self.records.extend(reconciled.records.iter().cloned());
-        for (key, value) in &reconciled.records {
-            self.state.fold(key, value.clone()).expect("a record of the graph topic");
-        }
-        let changes: Vec<Envelope> = reconciled.changes.iter().map(|(change, _)| change.clone()).collect();
+        self.records.extend(reconciled.records());
+        reconciled.clone().fold_into(&mut self.state);
+        let changes = envelopes(reconciled);
         self.changes.extend(changes.iter().cloned());
         changes
     }
@@ -278,21 +273,27 @@ pub(crate) fn configuration() -> Configuration {
     }
 }
 
-fn raw_of(collection: &Collection, resource: Resource) -> Raw {
-    let resource_digest = resource_digest(Some(&resource));
-    let record = RawRecord {
-        organization_id: ORGANIZATION.to_owned(),
-        organization_name: "nimbus".to_owned(),
-        collection: collection.to_string(),
-        poll_id: None,
-        listing_id: None,
-        observed_ts_ms: 0,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: Some(resource),
-    };
-    Raw { record, resource_digest }
+/// The changes as a reader of the log decodes them.
+pub(crate) fn envelopes(reconciled: &Reconciled) -> Vec<Envelope> {
+    reconciled.changes.iter().map(Change::envelope).collect()
+}
+
+/// The element of that key in the graph.
+pub(crate) fn element(state: &State, key: &str) -> Option<Element> {
+    state.graph().get(key).map(EncodedElement::decode)
+}
+
+/// The elements of the graph.
+pub(crate) fn elements(state: &State) -> Vec<Element> {
+    state.graph().elements().map(EncodedElement::decode).collect()
+}
+
+/// The listing with each of its resources altered.
+pub(crate) fn altered(mut listing: Listing, alter: impl Fn(&mut Resource)) -> Listing {
+    let mut resources: Vec<Resource> = listing.resources.iter().map(|listed| listed.decode()).collect();
+    resources.iter_mut().for_each(alter);
+    listing.resources = Resources::of(&listing.collection, resources);
+    listing
 }
 
 /// `op` and key of each change.

@@ -1,21 +1,20 @@
-//! Where a replay begins.
+//! Where a replay starts.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use service::{
     exit::UsageError,
-    kafka::{partition::Start, upkeep::Upkeep},
+    kafka::{cluster_admin::ClusterAdmin, partition::Start},
 };
 
-/// Where to begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum From {
-    /// At the oldest raw record there is.
+    /// At the oldest raw record.
     Earliest,
     /// At the first raw record written at or after that time.
     Time(Timestamp),
-    /// At these offsets by partition; at the oldest record of those that are not named.
+    /// At these offsets by partition; at the oldest record of other partitions.
     Offsets(BTreeMap<i32, i64>),
 }
 
@@ -41,7 +40,7 @@ impl std::str::FromStr for From {
             let partition: u16 = partition.trim().parse().map_err(|_| wrong())?;
             let offset: u64 = offset.trim().parse().map_err(|_| wrong())?;
             if offsets.insert(i32::from(partition), i64::try_from(offset).map_err(|_| wrong())?).is_some() {
-                return Err(format!("partition {partition} is there twice"));
+                return Err(format!("partition {partition} is given twice"));
             }
         }
         Ok(Self::Offsets(offsets))
@@ -49,42 +48,47 @@ impl std::str::FromStr for From {
 }
 
 impl From {
-    /// Where each partition of the raw topic begins.
-    pub(super) fn starts(&self, upkeep: &Upkeep, raw: &str, partitions: i32) -> anyhow::Result<Vec<Start>> {
+    /// Where each partition of the raw topic starts.
+    pub(super) fn starts(
+        &self,
+        cluster: &ClusterAdmin,
+        raw: &str,
+        partitions: i32,
+    ) -> anyhow::Result<Vec<Start>> {
         match self {
             Self::Earliest => Ok((0..partitions).map(|_| Start::Beginning).collect()),
             Self::Time(time) => {
-                let found = upkeep.offsets_at(raw, partitions, time.as_millisecond())?;
+                let found = cluster.offsets_at(raw, partitions, time.as_millisecond())?;
                 let start = |partition| match found.get(&partition) {
                     Some(offset) => Ok(Start::Offset(*offset)),
-                    // Nothing was written since: it begins where it ends.
-                    None => Ok(Start::Offset(upkeep.offsets(raw, partition)?.1)),
+                    // Nothing was written since then: start at the end.
+                    None => Ok(Start::Offset(cluster.offsets(raw, partition)?.1)),
                 };
                 (0..partitions).map(start).collect()
             }
             Self::Offsets(offsets) => {
                 if let Some(partition) = offsets.keys().find(|partition| **partition >= partitions) {
                     let error = format!(
-                        "--from: {raw} has {partitions} partitions, numbered from 0, and no {partition}"
+                        "--from: {raw} has no partition {partition}: it has {partitions}, numbered from 0"
                     );
                     return Err(UsageError(error).into());
                 }
                 (0..partitions)
-                    .map(|partition| start(upkeep, raw, partition, offsets.get(&partition)))
+                    .map(|partition| start(cluster, raw, partition, offsets.get(&partition)))
                     .collect()
             }
         }
     }
 }
 
-fn start(upkeep: &Upkeep, raw: &str, partition: i32, offset: Option<&i64>) -> anyhow::Result<Start> {
+fn start(cluster: &ClusterAdmin, raw: &str, partition: i32, offset: Option<&i64>) -> anyhow::Result<Start> {
     let Some(offset) = offset else { return Ok(Start::Beginning) };
-    let (beginning, end) = upkeep.offsets(raw, partition)?;
+    let (beginning, end) = cluster.offsets(raw, partition)?;
     if (beginning..=end).contains(offset) {
         return Ok(Start::Offset(*offset));
     }
     let error = format!(
-        "--from: partition {partition} of {raw} has the offsets {beginning} to {end}, and not {offset}"
+        "--from: offset {offset} is not in partition {partition} of {raw}, which has the offsets {beginning} to {end}"
     );
     Err(UsageError(error).into())
 }

@@ -1,78 +1,79 @@
-//! A partition's state as the graph topic has it.
+//! Restores a partition's state from the graph topic.
 
 use std::{
     cell::Cell,
     collections::BTreeMap,
     convert::Infallible,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use graph::partition_state::{PartitionState, Unfit};
 use schemas::{
     change::Envelope,
-    codec::{DecodeError, decode, decode_raw},
+    codec::{DecodeError, decode},
+    raw::RawRecord,
     topics::Topic,
 };
 use service::{
     admin::Heartbeat,
     kafka::{
         check_known,
-        partition::{PartitionReader, Record, Start, hurried},
-        restore::{RestoreError, restore_to},
+        partition::{Message, PartitionReader, Record, Start, with_short_fetch_wait},
+        restore::restore_to,
         transaction::TransactionalProducer,
     },
+    shutdown::CancellationToken,
 };
 use tracing::info;
 
-use super::{Error, Shared};
+use super::{Error, Shared, unfit};
 use crate::gauges;
 
-/// How long the record where the newest whole listing ended is waited for: brokers that are slower are as slow for the
-/// task itself, which then tells.
+/// How long to wait for the record at which the newest whole listing ended. Slower brokers are slow for the task itself
+/// as well, which reports it.
 const LOOK_BOUND: Duration = Duration::from_secs(10);
-/// How far behind the end of the log the newest change of each organization is looked for (offsets): first where most
-/// are, then as far as a second's reading. An organization that has changed nothing for longer is not compared.
+/// How many of the log's last offsets are searched for the newest change of each organization: first where most are,
+/// then as many as can be read in a second. An organization without a change in them is not compared.
 const LOOK_BACK: [i64; 2] = [500, 20_000];
 
-/// Restores the partition's state from the graph topic up to the barrier, and refuses one that is not what was written.
-/// What the producer writes from now on has to come behind what is there.
+/// Restores the partition's state from the graph topic up to the barrier, and refuses a topic that is not the one that
+/// was written. `None` if it was stopped. From now on, the producer must write after what exists. The reader is returned for further reads.
 pub(crate) fn restored(
     shared: &Shared,
     partition: i32,
     producer: &TransactionalProducer,
     barrier: i64,
     heartbeat: &Heartbeat,
-    stop: &AtomicBool,
-) -> Result<PartitionState, Error> {
+    stop: &CancellationToken,
+) -> Result<Option<(PartitionState, PartitionReader)>, Error> {
     let topic = Topic::Graph.name(&shared.prefix);
     let mut state = PartitionState::new(partition, shared.partition_count);
-    let client = hurried(&shared.client);
+    let client = with_short_fetch_wait(&shared.client);
     let mut reader = PartitionReader::open(&client, &shared.group_id, &topic, partition, Start::Beginning)?;
     let end = barrier + 1;
-    let is_stopped = || stop.load(Ordering::Relaxed);
+    let is_stopped = || stop.is_cancelled();
     let is_there = restore_to(&mut reader, end, is_stopped, |record| {
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
-        let key = String::from_utf8_lossy(record.key.as_deref().unwrap_or_default());
-        state.restore(&key, record.value.as_deref())
+        state.restore(&String::from_utf8_lossy(record.key.unwrap_or_default()), record.value)
     });
-    if !is_there.map_err(failed)? {
-        return Err(Error::Stopped);
+    if !is_there? {
+        return Ok(None);
     }
-    state.check()?;
+    state.check().map_err(unfit)?;
     producer.expect_behind(&topic, partition, end);
-    // Graph and changes are written together, so they tell of the same changes.
+    // Graph and changes are written in one transaction, so they must agree.
     let changes = Topic::Changes.name(&shared.prefix);
     reader.turn_to(&changes, partition, Start::Beginning)?;
     let end = reader.end_offset()?;
-    state.check_log(end)?;
+    state.check_log(end).map_err(unfit)?;
     if state.is_blank() {
         if has_record(&mut reader, end)? {
-            return Err(Unfit::GraphMadeAnew { partition }.into());
+            return Err(unfit(Unfit::GraphRecreated { partition }));
         }
     } else {
-        state.check_revisions(&newest_revisions(&mut reader, end, &state, heartbeat)?)?;
+        let newest = newest_revisions(&mut reader, end, &state, heartbeat)?;
+        state.check_revisions(&newest).map_err(unfit)?;
     }
     producer.expect_behind(&changes, partition, end);
     for (organization_id, state) in state.states().iter() {
@@ -82,26 +83,28 @@ pub(crate) fn restored(
             organization.id = organization_id,
             revision = poll.revision,
             elements = poll.element_count,
-            "restored"
+            "restored organization {organization_id}: revision {}, {} elements",
+            poll.revision,
+            poll.element_count
         );
     }
     gauges::show(&shared.metrics, state.states());
-    Ok(state)
+    Ok(Some((state, reader)))
 }
 
-/// Whether there is a record at all before the end: the offsets of aborted transactions tell of none.
+/// Whether there is a record before the end. Offsets alone do not show it: aborted transactions have offsets too.
 fn has_record(reader: &mut PartitionReader, end: i64) -> Result<bool, Error> {
     let has_record = Cell::new(false);
-    let note = |_| {
+    let note = |_: Message<'_>| {
         has_record.set(true);
         Ok::<(), Infallible>(())
     };
-    restore_to(reader, end, || has_record.get(), note).map_err(failed)?;
+    restore_to(reader, end, || has_record.get(), note)?;
     Ok(has_record.get())
 }
 
-/// The revision of the newest change of each organization, as far as the log's last offsets have one. The reader is at
-/// the log's beginning.
+/// The revision of the newest change of each organization within the log's last offsets. The reader is at the log's
+/// beginning.
 fn newest_revisions(
     reader: &mut PartitionReader,
     end: i64,
@@ -113,20 +116,20 @@ fn newest_revisions(
     for back in LOOK_BACK {
         let start = beginning.max(end - back);
         reader.seek(start)?;
-        let note = |record: Record| {
+        let note = |record: Message<'_>| {
             heartbeat.beat();
-            match decode::<Envelope>(record.value.as_deref().unwrap_or_default()) {
+            match decode::<Envelope>(record.value.unwrap_or_default()) {
                 Ok(change) => {
                     let revision = newest.entry(change.source.organization_id).or_default();
                     *revision = change.revision.max(*revision);
                 }
                 Err(error @ DecodeError::UnknownSchema(_)) => return Err(error),
-                // What nobody can read, no organization's graph was written with.
+                // An undecodable record is not from a processor.
                 Err(_) => {}
             }
             Ok(())
         };
-        restore_to(reader, end, || false, note).map_err(failed)?;
+        restore_to(reader, end, || false, note)?;
         if start == beginning || state.has_no_other_change(&newest) {
             break;
         }
@@ -134,50 +137,40 @@ fn newest_revisions(
     Ok(newest)
 }
 
-fn failed<E: std::error::Error + Send + Sync + 'static>(error: RestoreError<E>) -> Error {
-    match error {
-        RestoreError::Read(error) => error.into(),
-        RestoreError::Stalled { .. } => Error::Reopen(error.into()),
-        RestoreError::Apply { .. } | RestoreError::Newer(_) => Error::Closed(error.into()),
-    }
-}
-
-/// Checks that the raw partition is the one that was read: it reaches as far, and has the manifest of the newest whole
-/// listing where that was read, unless retention has cut it.
+/// Checks that the raw partition is the one that was read: it is at least as long, and has the manifest of the newest
+/// whole listing at its offset, unless retention has deleted it. Uses a reader that is no longer needed.
 pub(crate) fn check_raw(
-    shared: &Shared,
-    partition: i32,
+    mut look: PartitionReader,
     reader: &PartitionReader,
     state: &PartitionState,
 ) -> Result<(), Error> {
-    state.check_raw_end(reader.end_offset()?)?;
-    let Some((read, listing_id, organization_id)) = state.newest_whole() else { return Ok(()) };
+    state.check_raw_end(reader.end_offset()?).map_err(unfit)?;
+    let (raw, partition) = (reader.topic(), reader.partition());
+    let Some((read, listing_id, organization_id)) = state.newest_whole() else {
+        look.close();
+        return Ok(());
+    };
     if read < reader.beginning_offset()? {
+        look.close();
         return Ok(());
     }
-    let raw = reader.topic();
-    let mut look = PartitionReader::open(
-        &hurried(&shared.client),
-        &shared.group_id,
-        raw,
-        partition,
-        Start::Offset(read),
-    )?;
+    look.turn_to(raw, partition, Start::Offset(read))?;
     let deadline = Instant::now() + LOOK_BOUND;
-    let mut record = None;
-    let keep = |found| {
-        record = Some(found);
+    let mut record: Option<Record> = None;
+    let keep = |found: Message<'_>| {
+        record = Some(found.detach());
         Ok::<(), Infallible>(())
     };
-    let is_there = restore_to(&mut look, read + 1, || Instant::now() >= deadline, keep).map_err(failed)?;
+    let is_there = restore_to(&mut look, read + 1, || Instant::now() >= deadline, keep)?;
+    look.close();
     if !is_there {
         return Ok(());
     }
     if let Some(record) = &record {
-        check_known(raw, partition, record)?;
+        check_known(raw, partition, record.as_message())?;
     }
-    // None where the offset belongs to another record, or to a transaction marker.
-    let found = record.and_then(|record| decode_raw(&record.value?).ok());
-    let is_same = found.is_some_and(|raw| raw.record.listing_id.as_ref() == Some(&listing_id));
-    if is_same { Ok(()) } else { Err(Unfit::RawRecord { organization_id, listing_id, read }.into()) }
+    // None if the offset belongs to another record or to a transaction marker.
+    let found = record.and_then(|record| decode::<RawRecord>(&record.value?).ok());
+    let is_same = found.is_some_and(|raw| raw.listing_id.as_ref() == Some(&listing_id));
+    if is_same { Ok(()) } else { Err(unfit(Unfit::RawRecord { organization_id, listing_id, read })) }
 }

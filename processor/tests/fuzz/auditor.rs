@@ -1,15 +1,18 @@
 //! The auditor over raw records that nobody should write: content with what the processor makes of them, and never at a
 //! loss over topics that nobody wrote.
 
+use std::borrow::Cow;
+
 use std::collections::BTreeMap;
 
 use fuzz::Corpus;
 use graph::partition_state::PartitionState;
-use processor::intake::Intake;
+use processor::pipeline::Pipeline;
 use schemas::{
     change::Envelope,
-    codec::{GraphValue, decode, encode},
-    raw::RawRecord,
+    codec::{decode, encode},
+    graph_value::GraphValue,
+    raw::{RawBody, RawRecord},
     topics::Topic,
 };
 use service::kafka::partition::Record;
@@ -19,18 +22,18 @@ use crate::{TOKENS, raw, records, values};
 
 /// The partition that the processor makes of raw values.
 fn processed(input: &[u8]) -> Partition {
-    let mut intake = Intake::new("raw".to_owned(), 0, PartitionState::new(0, 1));
+    let mut pipeline = Pipeline::new("raw".to_owned(), 0, PartitionState::new(0, 1));
     let mut partition = Partition { count: 1, ..Partition::default() };
     let mut names = Names::default();
     for (value, offset) in values(input).into_iter().zip(0..) {
         let value = names.told_apart(value);
         let raw = record(raw_key(&value), Some(value), offset);
         partition.raw.push(raw.clone());
-        intake.take(raw);
-        take(&mut intake, &mut partition);
+        pipeline.take(raw.as_message());
+        take(&mut pipeline, &mut partition);
     }
-    intake.drop_open(i64::try_from(partition.raw.len()).expect("few"));
-    take(&mut intake, &mut partition);
+    pipeline.drop_open(i64::try_from(partition.raw.len()).expect("few"));
+    take(&mut pipeline, &mut partition);
     partition
 }
 
@@ -48,8 +51,9 @@ impl Names {
             let own = format!("{id} {}", self.listings);
             self.newest.insert(std::mem::replace(id, own.clone()), own);
         }
-        self.listings += usize::from(raw.manifest.is_some());
-        if let Some(id) = raw.decision.as_mut().and_then(|decision| decision.listing_id.as_mut())
+        self.listings += usize::from(matches!(raw.body, RawBody::Manifest(_)));
+        if let RawBody::Decision(decision) = &mut raw.body
+            && let Some(id) = &mut decision.listing_id
             && let Some(own) = self.newest.get(id)
         {
             id.clone_from(own);
@@ -58,15 +62,16 @@ impl Names {
     }
 }
 
-fn take(intake: &mut Intake, partition: &mut Partition) {
-    for output in intake.take_batch().into_iter().flat_map(processor::batch::Batch::into_outputs) {
-        let records = match output.topic {
+fn take(pipeline: &mut Pipeline, partition: &mut Partition) {
+    let batch = pipeline.take_batch();
+    for output in batch.iter().flat_map(processor::batch::Batch::outputs) {
+        let records = match output.topic() {
             Topic::Changes => &mut partition.changes,
             Topic::Graph => &mut partition.graph,
             _ => continue,
         };
         let offset = i64::try_from(records.len()).expect("few");
-        records.push(record(output.key, output.value, offset));
+        records.push(record(output.key(), output.value().map(Cow::into_owned), offset));
     }
 }
 
@@ -124,7 +129,7 @@ fn sorted(input: &[u8]) -> Partition {
 
 fn graph_key(value: &GraphValue) -> String {
     match value {
-        GraphValue::Element(it) => format!("{}/{}", it.organization_id, it.key),
+        GraphValue::Element(it) => format!("{}/{}", it.decode().organization_id, it.key()),
         GraphValue::Coverage(it) => format!("{}/coverage/{}", it.organization_id, it.collection),
         GraphValue::Hold(it) => format!("{}/hold/{}", it.organization_id, it.element_key),
         GraphValue::Withheld(it) => format!("{}/withheld/{}", it.organization_id, it.element.key),

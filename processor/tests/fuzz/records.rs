@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use schemas::codec::encode;
 use schemas::raw::{
-    Actor, ApiKey, Configuration, Decision, END, ListingOutcome, Manifest, Mark, Member, Organization,
-    RawRecord, Resource, START, Scope, Workspace,
+    Actor, ApiKey, Configuration, Decision, ListingOutcome, Manifest, Mark, MarkKind, Member, Organization,
+    RawBody, RawRecord, Resource, Scope, Workspace,
 };
 
 use crate::raw;
@@ -15,26 +15,21 @@ fn some(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A record that carries nothing.
-pub(crate) fn blank() -> RawRecord {
-    raw::blank("poll", None)
-}
-
-fn mark(kind: &str, outcomes: &[(&str, &str)]) -> RawRecord {
+fn mark(kind: MarkKind, outcomes: &[(&str, &str)]) -> RawRecord {
     let outcomes = outcomes.iter().map(|(collection, outcome)| ListingOutcome {
         collection: (*collection).to_owned(),
-        outcome: (*outcome).to_owned(),
+        outcome: (*outcome).into(),
         reason: some("403"),
         http_status: Some(403),
         request_id: None,
         listing_id: None,
     });
     let mark = Mark { outcomes: outcomes.collect(), complete: true, ..raw::mark(kind) };
-    RawRecord { mark: Some(mark), ..blank() }
+    raw::record("poll", None, RawBody::Mark(mark))
 }
 
 fn listing(collection: &str, listing_id: &str, resources: Vec<Resource>) -> Vec<RawRecord> {
-    let of_listing = || raw::blank(collection, Some(listing_id));
+    let record = |body| raw::record(collection, Some(listing_id), body);
     let manifest = Manifest {
         parameters: BTreeMap::from([("include_default".to_owned(), "true".to_owned())]),
         configuration: Configuration {
@@ -45,20 +40,19 @@ fn listing(collection: &str, listing_id: &str, resources: Vec<Resource>) -> Vec<
         },
         ..raw::manifest(i64::try_from(resources.len()).expect("few"))
     };
-    let resources =
-        resources.into_iter().map(|resource| RawRecord { resource: Some(resource), ..of_listing() });
-    resources.chain([RawRecord { manifest: Some(manifest), ..of_listing() }]).collect()
+    let resources = resources.into_iter().map(|resource| record(RawBody::Resource(resource)));
+    resources.chain([record(RawBody::Manifest(manifest))]).collect()
 }
 
 fn workspace(id: &str) -> Resource {
     let workspace = Workspace { id: id.to_owned(), name: some("Default"), ..Workspace::default() };
-    Resource { workspace: Some(workspace.into()), ..Resource::default() }
+    Resource::Workspace(workspace.into())
 }
 
 fn member(workspace_id: &str, user_id: &str) -> Resource {
     let member =
         Member { user_id: user_id.to_owned(), workspace_id: workspace_id.to_owned(), ..Member::default() };
-    Resource { member: Some(member.into()), ..Resource::default() }
+    Resource::Member(member.into())
 }
 
 fn api_key(id: &str, user_id: &str, workspace_id: &str) -> Resource {
@@ -69,18 +63,18 @@ fn api_key(id: &str, user_id: &str, workspace_id: &str) -> Resource {
         scope: Some(Scope { kind: some("workspace"), workspace_id: some(workspace_id) }),
         ..ApiKey::default()
     };
-    Resource { api_key: Some(api_key.into()), ..Resource::default() }
+    Resource::ApiKey(api_key.into())
 }
 
 fn organization() -> Resource {
     let organization = Organization { id: raw::ORGANIZATION.to_owned(), ..Organization::default() };
-    Resource { organization: Some(organization.into()), ..Resource::default() }
+    Resource::Organization(organization.into())
 }
 
 /// A poll of an organization with these users, the first of which made the key and is a member.
 fn poll(number: &str, users: &[&str], workspaces: &[&str]) -> Vec<RawRecord> {
     let id = |collection: &str| format!("{collection}-{number}");
-    let mut records = vec![mark(START, &[])];
+    let mut records = vec![mark(MarkKind::Start, &[])];
     records.extend(listing("organization", &id("organization"), vec![organization()]));
     records.extend(listing("users", &id("users"), users.iter().map(|id| raw::user(id)).collect()));
     let listed = workspaces.iter().map(|id| workspace(id)).collect();
@@ -91,13 +85,14 @@ fn poll(number: &str, users: &[&str], workspaces: &[&str]) -> Vec<RawRecord> {
         let members = users.iter().map(|user| member(id_of_one, user)).collect();
         records.extend(listing(&format!("members/{id_of_one}"), &id(id_of_one), members));
     }
-    records.push(mark(END, &[("users", "whole"), ("workspaces", "failed"), ("members/lab", "gone")]));
+    records
+        .push(mark(MarkKind::End, &[("users", "whole"), ("workspaces", "failed"), ("members/lab", "gone")]));
     records
 }
 
 fn decision(kind: &str) -> RawRecord {
     let decision = Decision {
-        kind: kind.to_owned(),
+        kind: kind.into(),
         collection: some("users"),
         element_key: None,
         listing_id: some("users-2"),
@@ -105,7 +100,7 @@ fn decision(kind: &str) -> RawRecord {
         why: None,
         decided_ts_ms: 5,
     };
-    RawRecord { collection: "decision".to_owned(), decision: Some(decision), ..blank() }
+    raw::record("decision", None, RawBody::Decision(decision))
 }
 
 /// The histories with their names.

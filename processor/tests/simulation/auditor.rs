@@ -1,4 +1,4 @@
-//! The auditor, who shares no code with the processor, is content with every history that the processor made.
+//! The auditor, which shares no code with the processor, accepts every history that the processor wrote.
 
 use service::kafka::partition::Record;
 use verify::{Partition, Verdict};

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
-    change::{Envelope, op},
-    codec::{GraphValue, decode, encode},
-    coverage::{Coverage, Hold},
+    change::{Envelope, Op},
+    codec::{decode, encode},
+    coverage::{Coverage, Hold, HoldState},
     element::Element,
-    raw::{RawRecord, decision},
+    graph_value::GraphValue,
+    raw::{DecisionKind, RawBody, RawRecord},
 };
 use service::kafka::partition::Record;
 use verify::{Law, Partition, Verdict};
@@ -44,11 +45,11 @@ pub(crate) fn live(mutation: Mutation) -> Step {
     Step::Live(0, vec![mutation])
 }
 
-fn decide(kind: &'static str, element: Option<u8>) -> Step {
+fn decide(kind: DecisionKind, element: Option<u8>) -> Step {
     Step::Decide(0, Choice { kind, collection: None, element, seen: Some(LISTINGS_SINCE_USERS) })
 }
 
-/// A poll lists four collections and the members of two workspaces: workspaces, keys and those came behind the users.
+/// A poll lists four collections and the members of two workspaces: workspaces, keys and those came after the users.
 const LISTINGS_SINCE_USERS: u8 = 4;
 
 /// Everybody has left, and the guard holds that.
@@ -83,7 +84,7 @@ pub(crate) fn change(record: &Record) -> Envelope {
     decode(record.value.as_deref().expect("a value")).expect("a change")
 }
 
-/// Changes each hold that stands in the graph topic.
+/// Changes each hold that is in the graph topic.
 fn change_holds(partition: &mut Partition, change: impl Fn(&mut Hold)) {
     let mut changed = 0;
     for record in &mut partition.graph {
@@ -108,7 +109,7 @@ fn a_collection_whose_listings_nobody_heeded_is_found() {
 }
 
 #[test]
-fn a_collection_without_any_coverage_beside_others_is_found() {
+fn a_collection_without_coverage_among_others_is_found() {
     let mut partition = lived(&[poll(), live(Mutation::DeleteAll), poll(), poll()]);
     partition.graph.retain(|record| !is_of(record, "org0/coverage/api_keys"));
     finds(&[Law::Coverage], &partition);
@@ -130,7 +131,7 @@ fn a_line_of_an_end_mark_that_nobody_heeded_is_found() {
 fn a_line_for_the_members_of_all_workspaces_freezes_each_of_them() {
     let mut partition = lived(&[poll(), Step::Poll(0, vec![(WORKSPACES, Fault::Failed)])]);
     finds(&[], &partition);
-    // Each keeps what the first poll said of it.
+    // Each keeps the state of the first poll.
     let mut seen = BTreeSet::new();
     partition.graph.retain(|record| {
         let key = record.key.clone().unwrap_or_default();
@@ -225,7 +226,7 @@ fn an_organization_whose_changes_are_all_cut_is_uncheckable() {
 #[test]
 fn a_log_of_which_only_notices_are_left_is_uncheckable() {
     let mut partition = lived(&held());
-    let is_notice = |record: &&Record| change(record).op == op::NOTICE;
+    let is_notice = |record: &&Record| change(record).op == Op::Notice;
     partition.changes_begin = partition.changes.iter().find(is_notice).expect("a notice").offset;
     finds(&[], &partition);
     assert!(counts(&partition).1[&Law::Fold] > 0);
@@ -272,23 +273,23 @@ fn a_hold_by_a_listing_that_has_its_element_is_found() {
 #[test]
 fn a_hold_that_nobody_rejected_is_found_and_so_is_one_that_somebody_did() {
     let mut partition = lived(&held());
-    change_holds(&mut partition, |hold| hold.state = "rejected".to_owned());
+    change_holds(&mut partition, |hold| hold.state = HoldState::Rejected);
     finds(&[Law::Licence], &partition);
-    let steps = [held(), vec![decide(decision::REJECT, None), poll()]].concat();
+    let steps = [held(), vec![decide(DecisionKind::Reject, None), poll()]].concat();
     let mut partition = lived(&steps);
-    change_holds(&mut partition, |hold| hold.state = "proposed".to_owned());
+    change_holds(&mut partition, |hold| hold.state = HoldState::Proposed);
     finds(&[Law::Licence], &partition);
 }
 
 #[test]
 fn relationships_that_a_rejection_by_key_keeps_with_the_entity_are_no_violation() {
-    let steps = [held(), vec![decide(decision::REJECT, Some(1)), poll()]].concat();
+    let steps = [held(), vec![decide(DecisionKind::Reject, Some(1)), poll()]].concat();
     lived(&steps);
 }
 
 #[test]
-fn an_approval_of_what_no_listing_lacked_is_no_license() {
-    let steps = [held(), vec![decide(decision::APPROVE, None), poll()]].concat();
+fn an_approval_of_an_element_that_no_listing_lacked_allows_no_deletion() {
+    let steps = [held(), vec![decide(DecisionKind::Approve, None), poll()]].concat();
     let partition = lived(&steps);
     // Neither the listing that the changes name nor the one that the person named is there.
     for (of_change, laws) in [(true, [Law::Licence]), (false, [Law::Licence])] {
@@ -304,7 +305,9 @@ fn an_approval_of_what_no_listing_lacked_is_no_license() {
             let Ok(mut raw) = decode::<RawRecord>(record.value.as_deref().unwrap_or_default()) else {
                 continue;
             };
-            if let Some(decision) = raw.decision.as_mut().filter(|_| !of_change) {
+            if let RawBody::Decision(decision) = &mut raw.body
+                && !of_change
+            {
                 decision.listing_id = Some("no-such-listing".to_owned());
                 record.value = Some(encode(&raw));
             }
@@ -316,7 +319,7 @@ fn an_approval_of_what_no_listing_lacked_is_no_license() {
 #[test]
 fn a_decision_to_forget_a_part_of_an_organization_forgets_nothing() {
     for (collection, element) in [(Some(USERS), None), (None, Some(1))] {
-        let part = Choice { kind: decision::FORGET, collection, element, seen: None };
+        let part = Choice { kind: DecisionKind::Forget, collection, element, seen: None };
         // What a listing that is not whole lacks stays known.
         lived(&[poll(), Step::Decide(0, part), list(USERS, Fault::Missing(0))]);
     }

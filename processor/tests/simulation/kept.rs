@@ -1,6 +1,8 @@
 //! Histories in which the auditor once found violations, though the processor was right. Retention cuts raw or the log
 //! anywhere.
 
+use schemas::raw::DecisionKind;
+
 use crate::{
     auditor::{partition, violations},
     script::Script,
@@ -59,7 +61,7 @@ fn list(collection: u8, age: u8) -> Step {
 }
 
 fn forget() -> Step {
-    Step::Decide(0, Choice { kind: "forget", collection: None, element: None, seen: Some(0) })
+    Step::Decide(0, Choice { kind: DecisionKind::Forget, collection: None, element: None, seen: Some(0) })
 }
 
 fn check_raw_cuts(organizations: u8, steps: &[Step]) {

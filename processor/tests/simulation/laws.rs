@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use graph::{elements::Graph, partition_state::PartitionState, state::State};
+use graph::{partition_state::PartitionState, state::State};
 use schemas::{
-    change::{Envelope, op, reason},
+    change::{Envelope, Kind, Op, Reason},
     coverage::Coverage,
     element::Element,
-    raw::decision,
+    encoded::EncodedElement,
+    raw::DecisionKind,
 };
 
 use crate::{
@@ -25,7 +26,7 @@ pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Opt
     for change in changes.iter().filter(|change| counts(change)) {
         check_image(before.get(change.element_key.as_str()), change.before.as_ref());
         check_image(after.get(change.element_key.as_str()), change.after.as_ref());
-        if change.op == op::DELETE {
+        if change.op == Op::Delete {
             check_license(happening, change, changes);
         }
     }
@@ -37,16 +38,15 @@ pub(crate) fn check_step(happening: &Happening, changes: &[Envelope], state: Opt
 
 /// A state is what it should be.
 pub(crate) fn check_state(expected: &Organization, state: &State) {
-    let keys = |graph: &Graph| graph.elements().map(|it| it.key.clone()).collect::<Vec<_>>();
     let graph = expected.graph();
     assert_eq!(
-        graph.keys().collect::<Vec<_>>(),
-        keys(state.graph()).iter().collect::<Vec<_>>(),
+        graph.keys().copied().collect::<Vec<_>>(),
+        state.graph().elements().map(EncodedElement::key).collect::<Vec<_>>(),
         "the graph's keys"
     );
     for (expected, found) in graph.values().zip(state.graph().elements()) {
-        check_image(Some(expected), Some(found));
-        assert!(found.ends().all(|end| state.graph().contains(end)), "{} lacks an end", found.key);
+        check_image(Some(expected), Some(&found.decode()));
+        assert!(found.ends().all(|end| state.graph().contains(end)), "{} lacks an end", found.key());
     }
     let withheld = expected.withheld();
     let found = state.withheld();
@@ -85,44 +85,46 @@ pub(crate) fn check_same(one: &PartitionState, other: &PartitionState) {
     assert_eq!(known(one), known(other), "what was restored is what was");
 }
 
-/// The log by itself: its fold is the graph, its images follow from one another, its revisions have no gap, its ids are
+/// The log alone: its fold is the graph, its images follow from one another, its revisions have no gap, its ids are
 /// unique.
 pub(crate) fn check_log(log: &[(&Happening, Vec<Envelope>)], state: &PartitionState) {
-    let mut graphs: BTreeMap<&str, (Graph, i64)> = BTreeMap::new();
+    let mut graphs: BTreeMap<&str, (BTreeMap<&str, &Element>, i64)> = BTreeMap::new();
     let mut ids = BTreeSet::new();
     for change in log.iter().flat_map(|(_, changes)| changes) {
         assert!(ids.insert(&change.id), "the id of {} was there before", change.element_key);
         let (graph, revision) = graphs.entry(&change.source.organization_id).or_default();
-        assert_eq!(graph.get(&change.element_key), change.before.as_ref(), "before {}", change.element_key);
+        let before = graph.get(change.element_key.as_str()).copied();
+        assert_eq!(before, change.before.as_ref(), "before {}", change.element_key);
         if counts(change) {
             *revision += 1;
             match &change.after {
-                Some(after) => drop(graph.put(after.clone())),
-                None => drop(graph.remove(&change.element_key)),
+                Some(after) => drop(graph.insert(&change.element_key, after)),
+                None => drop(graph.remove(change.element_key.as_str())),
             }
         }
         assert_eq!(change.revision, *revision, "the revision of {}", change.element_key);
         if let Some(after) = &change.after {
-            assert!(after.ends().all(|end| graph.contains(end)), "an end of {} comes late", after.key);
+            assert!(after.ends().all(|end| graph.contains_key(end)), "an end of {} comes late", after.key);
         } else {
-            let mut left = graph.elements().filter(|it| it.ends().any(|end| end == change.element_key));
+            let mut left = graph.values().filter(|it| it.ends().any(|end| end == change.element_key));
             assert_eq!(left.next(), None, "{} goes before its relationships", change.element_key);
         }
     }
     for (organization_id, state) in state.states().iter() {
         let (graph, revision) = graphs.remove(organization_id).unwrap_or_default();
-        assert_eq!(&graph, state.graph(), "the fold of the changes");
+        let found: Vec<Element> = state.graph().elements().map(EncodedElement::decode).collect();
+        assert_eq!(graph.into_values().cloned().collect::<Vec<_>>(), found, "the fold of the changes");
         assert_eq!(revision, state.poll().revision, "the revision");
     }
 }
 
 fn counts(change: &Envelope) -> bool {
-    change.op != op::NOTICE
+    change.op != Op::Notice
 }
 
 fn check_image(expected: Option<&&Element>, found: Option<&Element>) {
     let same = match (expected, found) {
-        (Some(expected), Some(found)) => expected.same_as(found),
+        (Some(expected), Some(found)) => EncodedElement::of(expected).same_as(&EncodedElement::of(found)),
         (None, None) => true,
         _ => false,
     };
@@ -134,8 +136,8 @@ fn check_license(happening: &Happening, change: &Envelope, changes: &[Envelope])
     let element = change.before.as_ref().expect("what is deleted was there");
     let key = &element.key;
     let held = happening.before.holds.get(key);
-    match (change.reason.as_deref().unwrap_or_default(), &happening.event) {
-        (reason::ABSENT, Event::Listing(listed)) => {
+    match (&change.reason, &happening.event) {
+        (Some(Reason::Absent), Event::Listing(listed)) => {
             assert_eq!(element.collection, listed.collection.to_string(), "whose {key} is");
             assert!(
                 !listed.damaged && !listed.elements.contains_key(key),
@@ -144,20 +146,22 @@ fn check_license(happening: &Happening, change: &Envelope, changes: &[Envelope])
             assert!(held.is_none(), "{key} is held");
             assert!(!is_true_of(happening, listed, element), "{key} is still there");
         }
-        (reason::END_DELETED, _) => {
+        (Some(Reason::EndDeleted), _) => {
             let is_deleted =
-                |end: &str| changes.iter().any(|it| it.op == op::DELETE && it.element_key == end);
+                |end: &str| changes.iter().any(|it| it.op == Op::Delete && it.element_key == end);
             assert!(element.ends().any(is_deleted), "an end of {key} is deleted with it");
         }
-        (reason::APPROVED, Event::Decision(decision)) => {
-            assert_eq!(decision.kind, decision::APPROVE);
+        (Some(Reason::Approved), Event::Decision(decision)) => {
+            assert_eq!(decision.kind, DecisionKind::Approve);
             let held = held.expect("what is approved was held");
             assert_eq!(change.source.listing_id.as_ref(), Some(&held.listing_id));
             assert_eq!(change.source.collection, held.collection);
             assert_eq!(change.source.decision_by.as_ref(), Some(&decision.by));
             assert_eq!(change.ts_ms, decision.decided_ts_ms);
         }
-        (reason::FORGOTTEN, Event::Decision(decision)) => assert_eq!(decision.kind, decision::FORGET),
+        (Some(Reason::Forgotten), Event::Decision(decision)) => {
+            assert_eq!(decision.kind, DecisionKind::Forget);
+        }
         (reason, event) => panic!("{key} is deleted for {reason:?} by {event:?}"),
     }
 }
@@ -173,9 +177,10 @@ fn is_true_of(happening: &Happening, listed: &Listed, element: &Element) -> bool
     );
     let is_workspaces = listed.collection == schemas::collection::Collection::Workspaces;
     let with_archived = asked_for_archived || !is_workspaces;
-    crate::records::raws(&world, &listed.collection, with_archived)
+    world
+        .resources(&listed.collection, with_archived)
         .iter()
-        .flat_map(|raw| graph::mapping::elements(&context, raw))
+        .flat_map(|resource| crate::records::mapped(&context, resource))
         .any(|it| it.key == element.key)
 }
 
@@ -193,7 +198,7 @@ fn check_notices(happening: &Happening, changes: &[Envelope]) {
     let expected: BTreeSet<&str> = after.holds.iter().filter(is_new).map(|(key, _)| key.as_str()).collect();
     assert_eq!(expected, found, "notices of holds");
     for notice in changes.iter().filter(|it| !counts(it)) {
-        assert_eq!(notice.reason.as_deref(), Some(reason::HELD));
+        assert_eq!(notice.reason, Some(Reason::Held));
         assert_eq!(notice.before, notice.after);
     }
 }
@@ -201,12 +206,12 @@ fn check_notices(happening: &Happening, changes: &[Envelope]) {
 /// What a change of a listing says of itself: which listing, when, and since when it may have been so.
 fn check_envelope(happening: &Happening, change: &Envelope) {
     let image = change.after.as_ref().or(change.before.as_ref()).expect("an image");
-    assert_eq!((&change.element_key, &change.element_type), (&image.key, &image.kind));
-    assert_eq!(change.kind, if image.is_relationship() { "relationship" } else { "entity" });
-    assert_eq!(change.op == op::UPDATE, !change.changed.is_empty(), "what changed of {}", image.key);
+    assert_eq!((&*change.element_key, &*change.element_type), (&*image.key, image.kind()));
+    assert_eq!(change.kind, if image.is_relationship() { Kind::Relationship } else { Kind::Entity });
+    assert_eq!(change.op == Op::Update, !change.changed.is_empty(), "what changed of {}", image.key);
     let source = &change.source;
     let Event::Listing(listed) = &happening.event else {
-        assert_eq!((change.op.as_str(), source.snapshot.as_str()), (op::DELETE, "false"));
+        assert_eq!((&change.op, source.snapshot.as_str()), (&Op::Delete, "false"));
         assert!(source.decision_by.is_some() && change.not_before_ts_ms.is_none());
         return;
     };
@@ -219,20 +224,15 @@ fn check_envelope(happening: &Happening, change: &Envelope) {
     assert_eq!(change.not_before_ts_ms, whole.map(|whole| whole.started_ts_ms), "since when {}", image.key);
     assert_eq!(source.snapshot, whole.is_none().to_string());
     if change.before.is_none() {
-        assert_eq!(change.op, if whole.is_none() { op::READ } else { op::CREATE }, "how {} came", image.key);
+        assert_eq!(change.op, if whole.is_none() { Op::Read } else { Op::Create }, "how {} came", image.key);
     }
 }
 
 fn coverage_of(expected: &Organization) -> BTreeMap<String, Coverage> {
-    let polls = expected.poll.clone().map(|poll| Coverage {
-        organization_id: expected.id.clone(),
-        organization_name: expected.name.clone(),
-        collection: "poll".to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
-        poll: Some(poll),
-    });
+    let polls = expected
+        .poll
+        .clone()
+        .map(|poll| Coverage { poll: Some(poll), ..Coverage::new(&expected.id, &expected.name, "poll") });
     let polls = polls.map(|polls| ("poll".to_owned(), polls));
     expected.coverage.clone().into_iter().chain(polls).collect()
 }

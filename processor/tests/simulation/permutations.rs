@@ -1,13 +1,14 @@
 //! The graph is a function of the last whole listings: in whatever order they come, and whatever failed in between.
 
 use graph::{
-    elements::Graph,
     listing::{Assembler, Listing, Unit},
     mapping::{self, Context},
-    reconcile::{VOID, reconcile},
+    reconcile::{Ending, reconcile},
     state::State,
 };
-use schemas::{collection::Collection, element::Element};
+use std::collections::BTreeMap;
+
+use schemas::{collection::Collection, element::Element, encoded::EncodedElement};
 
 use crate::{
     script::Script,
@@ -55,20 +56,22 @@ fn the_last_whole_listings_give_one_graph_in_all_orders() {
         let mut orders = 0;
         permute(&mut (0..new.len()).collect::<Vec<_>>(), 0, &mut |order| {
             orders += 1;
-            let graph = after(&before, &old, &new, order);
-            assert!(is_same(&graph, &expected), "{}: {order:?}: {graph:?}", scenario.name);
+            let state = after(&before, &old, &new, order);
+            assert!(is_same(&state, &expected), "{}: {order:?}: {state:?}", scenario.name);
         });
         assert!(orders >= 120, "{}: {orders} orders", scenario.name);
     }
 }
 
 /// Digests do not count.
-fn is_same(one: &Graph, other: &Graph) -> bool {
-    one.len() == other.len() && one.elements().zip(other.elements()).all(|(one, other)| one.same_as(other))
+fn is_same(state: &State, expected: &BTreeMap<String, Element>) -> bool {
+    let mut both = state.graph().elements().zip(expected.values());
+    state.graph().len() == expected.len()
+        && both.all(|(found, expected)| found.same_as(&EncodedElement::of(expected)))
 }
 
 /// What the last whole listings have, as far as both ends are among it.
-fn function_of(old: &[Listing], new: &[Listing]) -> Graph {
+fn function_of(old: &[Listing], new: &[Listing]) -> BTreeMap<String, Element> {
     let is_whole = |listing: &&Listing| {
         listing.collection != Collection::Workspaces
             || listing.manifest.parameters.contains_key("include_default")
@@ -79,11 +82,13 @@ fn function_of(old: &[Listing], new: &[Listing]) -> Graph {
     let elements = last.into_iter().flat_map(|listing| {
         let context =
             Context::new(&listing.organization_id, &listing.collection, &listing.manifest.configuration);
-        listing.resources.values().flat_map(|raw| mapping::elements(&context, raw)).collect::<Vec<_>>()
+        let resources = listing.resources.iter();
+        resources.flat_map(|it| mapping::elements(&context, &it.decode(), it.digest())).collect::<Vec<_>>()
     });
-    let listed: Graph = elements.collect();
-    let has_ends = |element: &&Element| element.ends().all(|end| listed.contains(end));
-    listed.elements().filter(has_ends).cloned().collect()
+    let listed: BTreeMap<String, Element> = elements.map(|element| (element.key.clone(), element)).collect();
+    let has_ends = |element: &Element| element.ends().all(|end| listed.contains_key(end));
+    let whole = listed.iter().filter(|(_, element)| has_ends(element));
+    whole.map(|(key, element)| (key.clone(), element.clone())).collect()
 }
 
 /// The state before, and the listings of the organization as it was and as it is.
@@ -130,7 +135,7 @@ fn listings_of(script: &Script) -> Vec<Listing> {
 }
 
 /// The graph after the listings in that order, between them damaged ones of the past and of the present.
-fn after(before: &State, old: &[Listing], new: &[Listing], order: &[usize]) -> Graph {
+fn after(before: &State, old: &[Listing], new: &[Listing], order: &[usize]) -> State {
     let mut state = before.clone();
     let mut offset = 1_000;
     let mut take = |listing: &Listing, damage: Option<&str>| {
@@ -147,13 +152,13 @@ fn after(before: &State, old: &[Listing], new: &[Listing], order: &[usize]) -> G
         if let Some(damaged) = if is_listed[other] { Some(&new[other]) } else { past } {
             take(damaged, Some("a record is missing"));
         }
-        // What is listed whole no more goes on failing.
+        // A collection that is no longer listed whole continues to fail.
         let fails = |past: &&Listing| !new.iter().any(|it| it.collection == past.collection);
         for past in old.iter().filter(fails) {
             take(past, Some("a record is missing"));
         }
         is_listed[*number] = true;
-        if take(&new[*number], None) == VOID {
+        if take(&new[*number], None) == Ending::Void {
             void.push(*number);
         }
     }
@@ -161,18 +166,16 @@ fn after(before: &State, old: &[Listing], new: &[Listing], order: &[usize]) -> G
     for number in void {
         take(&new[number], None);
     }
-    state.graph().clone()
+    state
 }
 
-fn move_on(state: &mut State, listing: &Listing) -> &'static str {
-    let reconciled = reconcile(state, listing, 1);
-    for (key, value) in reconciled.records {
-        state.fold(&key, value).expect("a record of the graph topic");
-    }
+fn move_on(state: &mut State, listing: &Listing) -> Ending {
+    let mut reconciled = reconcile(state, listing, 1);
+    reconciled.fold_into(state);
     reconciled.outcome
 }
 
-/// All orders of what is behind the place.
+/// All orders of what follows the place.
 fn permute(items: &mut [usize], place: usize, visit: &mut impl FnMut(&[usize])) {
     if place == items.len() {
         visit(items);

@@ -3,7 +3,7 @@
 use schemas::{
     collection::Collection,
     coverage::{Coverage, Latest},
-    raw::{Mark, START, outcome},
+    raw::{Mark, MarkKind, Outcome},
 };
 
 use crate::reference::Organization;
@@ -11,7 +11,7 @@ use crate::reference::Organization;
 impl Organization {
     pub(crate) fn mark(&mut self, mark: &Mark, poll_id: Option<&String>, ts_ms: i64, offset: i64) {
         self.poll().poll_id = poll_id.cloned();
-        if mark.kind == START {
+        if mark.kind == MarkKind::Start {
             self.poll().ended = false;
             self.poll().started_ts_ms = Some(ts_ms);
             return;
@@ -19,14 +19,13 @@ impl Organization {
         let mut incomplete: Vec<String> = mark.reason.iter().cloned().collect();
         for line in &mark.outcomes {
             let judged = self.coverage.get(&line.collection).and_then(|coverage| coverage.latest.as_ref());
-            let is_whole =
-                judged.is_none_or(|it| [outcome::WHOLE, outcome::GUARDED].contains(&it.outcome.as_str()));
-            match line.outcome.as_str() {
-                outcome::WHOLE if is_whole => continue,
-                outcome::GONE => {}
+            let is_whole = judged.is_none_or(|it| [Outcome::Whole, Outcome::Guarded].contains(&it.outcome));
+            match line.outcome {
+                Outcome::Whole if is_whole => continue,
+                Outcome::Gone => {}
                 _ => incomplete.push(line.collection.clone()),
             }
-            if line.outcome == outcome::WHOLE {
+            if line.outcome == Outcome::Whole {
                 continue;
             }
             let latest = Latest {
@@ -38,7 +37,7 @@ impl Organization {
             };
             for name in self.told_of(mark, &line.collection, poll_id) {
                 let coverage = self.cover(&name, latest.clone());
-                if line.outcome == outcome::GONE {
+                if line.outcome == Outcome::Gone {
                     coverage.not_whole_since_ts_ms = None;
                 } else {
                     coverage.not_whole_since_ts_ms.get_or_insert(ts_ms);
@@ -72,7 +71,7 @@ impl Organization {
             && coverage
                 .latest
                 .as_ref()
-                .is_none_or(|latest| latest.poll_id.as_ref() != poll_id && latest.outcome != outcome::GONE)
+                .is_none_or(|latest| latest.poll_id.as_ref() != poll_id && latest.outcome != Outcome::Gone)
     }
 
     /// Nobody lists the members of a workspace that is not listed itself.
@@ -90,7 +89,7 @@ impl Organization {
                 && mark.outcomes.iter().all(|line| line.collection != "members")
             {
                 let latest = Latest {
-                    outcome: outcome::SKIPPED.to_owned(),
+                    outcome: Outcome::Skipped,
                     reason: Some(String::new()),
                     poll_id: poll_id.cloned(),
                     raw_offset: offset,

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use graph::mapping::{self, Context};
 use schemas::{
-    codec::{Raw, resource_digest},
     collection::Collection,
-    raw::{ListingOutcome, Manifest, RawRecord, Resource, outcome},
+    element::Element,
+    raw::{ListingOutcome, Manifest, Outcome, RawBody, RawRecord, Resource},
+    resource::{encode_resource, resource_digest},
 };
 
 use crate::{
@@ -26,13 +28,13 @@ pub(crate) fn collection(number: u8) -> Collection {
 
 pub(crate) fn line(collection: &Collection, fault: Fault) -> ListingOutcome {
     let (outcome, reason) = match fault {
-        Fault::Failed => (outcome::FAILED, Some("403 permission_error".to_owned())),
-        Fault::Gone => (outcome::GONE, None),
-        _ => (outcome::WHOLE, None),
+        Fault::Failed => (Outcome::Failed, Some("403 permission_error".to_owned())),
+        Fault::Gone => (Outcome::Gone, None),
+        _ => (Outcome::Whole, None),
     };
     ListingOutcome {
         collection: collection.to_string(),
-        outcome: outcome.to_owned(),
+        outcome,
         reason,
         http_status: None,
         request_id: None,
@@ -40,7 +42,7 @@ pub(crate) fn line(collection: &Collection, fault: Fault) -> ListingOutcome {
     }
 }
 
-pub(crate) fn record(organization: &Organization, collection: &str) -> RawRecord {
+pub(crate) fn record(organization: &Organization, collection: &str, body: RawBody) -> RawRecord {
     RawRecord {
         organization_id: organization.id.clone(),
         organization_name: organization.name.clone(),
@@ -48,16 +50,13 @@ pub(crate) fn record(organization: &Organization, collection: &str) -> RawRecord
         poll_id: None,
         listing_id: None,
         observed_ts_ms: 0,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: None,
+        body,
     }
 }
 
-pub(crate) fn raw(record: RawRecord) -> Raw {
-    let resource_digest = resource_digest(record.resource.as_ref());
-    Raw { record, resource_digest }
+/// The elements that a resource stands for.
+pub(crate) fn mapped(context: &Context, resource: &Resource) -> Vec<Element> {
+    mapping::elements(context, resource, resource_digest(&encode_resource(resource)))
 }
 
 pub(crate) fn listed(
@@ -67,11 +66,10 @@ pub(crate) fn listed(
     manifest: Manifest,
 ) -> Listed {
     let is_scoped = |resource: &Resource| {
-        resource.api_key.as_ref().is_some_and(|key| {
-            let scope = key.scope.clone().unwrap_or_default();
-            let is_named = scope.workspace_id.is_some() || key.workspace_id.is_some();
-            is_named || scope.kind.as_deref() == Some("organization")
-        })
+        let Resource::ApiKey(key) = resource else { return false };
+        let scope = key.scope.clone().unwrap_or_default();
+        let is_named = scope.workspace_id.is_some() || key.workspace_id.is_some();
+        is_named || scope.kind.as_deref() == Some("organization")
     };
     let resources = world.resources(collection, true);
     let unscoped: BTreeSet<String> = resources
@@ -89,11 +87,4 @@ pub(crate) fn listed(
         unscoped,
         damaged: false,
     }
-}
-
-/// What the organization's API answers, as raw records.
-pub(crate) fn raws(world: &World, collection: &Collection, with_archived: bool) -> Vec<Raw> {
-    let resources = world.resources(collection, with_archived);
-    let template = record(&Organization::new(&world.organization_id, ""), &collection.to_string());
-    resources.into_iter().map(|it| raw(RawRecord { resource: Some(it), ..template.clone() })).collect()
 }

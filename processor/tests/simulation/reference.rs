@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schemas::{
     collection::Collection,
-    coverage::{Coverage, Hold, Latest, Poll, WholeListing, hold_state},
+    coverage::{Coverage, Hold, HoldState, Latest, Poll, WholeListing},
     element::{Element, ElementType},
-    raw::{Decision, Manifest, Mark, decision, outcome},
+    raw::{Decision, DecisionKind, Manifest, Mark, Outcome},
 };
 
 /// A listing as its readable records tell it.
@@ -16,10 +16,9 @@ pub(crate) struct Listed {
     pub(crate) collection: Collection,
     pub(crate) listing_id: String,
     pub(crate) poll_id: Option<String>,
-    /// Of the manifest.
     pub(crate) offset: i64,
     pub(crate) manifest: Manifest,
-    /// What its resources stand for, by key.
+    /// What its resources graph for, by key.
     pub(crate) elements: BTreeMap<String, Element>,
     /// Keys of the API keys of which it does not say where they belong.
     pub(crate) unscoped: BTreeSet<String>,
@@ -71,7 +70,6 @@ impl Organization {
         element.ends().filter(|end| !is_known(end)).map(str::to_owned).collect()
     }
 
-    /// Moves on.
     pub(crate) fn apply(&mut self, event: &Event) {
         let before = self.clone();
         match event {
@@ -125,7 +123,8 @@ impl Organization {
             }
         }
         let created = listed.elements.values().filter(|element| !known.contains_key(&element.key));
-        let created: Vec<String> = created.filter_map(|it| Some(it.workspace.as_ref()?.id.clone())).collect();
+        let created = created.filter_map(|it| it.content.clone().workspace());
+        let created: Vec<String> = created.map(|workspace| workspace.id).collect();
         known.extend(listed.elements.clone());
         self.begin_members(&created);
         self.known.insert(name, known);
@@ -141,15 +140,8 @@ impl Organization {
         for id in workspace_ids {
             let collection = format!("members/{id}");
             let nobody = WholeListing { count: 0, parameters: BTreeMap::new(), ..whole.clone() };
-            let coverage = Coverage {
-                organization_id: self.id.clone(),
-                organization_name: self.name.clone(),
-                collection: collection.clone(),
-                whole: Some(nobody),
-                latest: None,
-                not_whole_since_ts_ms: None,
-                poll: None,
-            };
+            let coverage =
+                Coverage { whole: Some(nobody), ..Coverage::new(&self.id, &self.name, &collection) };
             self.coverage.insert(collection, coverage);
         }
     }
@@ -181,11 +173,11 @@ impl Organization {
         visible: &BTreeSet<String>,
     ) -> bool {
         let is_rejected =
-            |key: &str| self.holds.get(key).is_some_and(|hold| hold.state == hold_state::REJECTED);
+            |key: &str| self.holds.get(key).is_some_and(|hold| hold.state == HoldState::Rejected);
         let configuration = &listed.manifest.configuration;
         ElementType::ALL.iter().any(|kind| {
             let counts = |element: &&Element| {
-                element.kind == kind.name() && visible.contains(&element.key) && !is_rejected(&element.key)
+                element.kind() == kind.name() && visible.contains(&element.key) && !is_rejected(&element.key)
             };
             let all = count(known.values().filter(counts).count());
             let deleted = count(absent.iter().filter(counts).count());
@@ -199,16 +191,16 @@ impl Organization {
     fn cover_listing(&mut self, listed: &Listed, is_partial: bool) {
         let name = listed.collection.to_string();
         let waits =
-            self.holds.values().any(|hold| hold.collection == name && hold.state == hold_state::PROPOSED);
+            self.holds.values().any(|hold| hold.collection == name && hold.state == HoldState::Proposed);
         let ended = match (is_partial, waits) {
-            (true, _) => outcome::PARTIAL,
-            (false, true) => outcome::GUARDED,
-            (false, false) => outcome::WHOLE,
+            (true, _) => Outcome::Partial,
+            (false, true) => Outcome::Guarded,
+            (false, false) => Outcome::Whole,
         };
         let manifest = &listed.manifest;
         let latest = Latest {
-            outcome: ended.to_owned(),
-            reason: (ended != outcome::WHOLE).then(String::new),
+            outcome: ended.clone(),
+            reason: (ended != Outcome::Whole).then(String::new),
             poll_id: listed.poll_id.clone(),
             raw_offset: listed.offset,
             ended_ts_ms: manifest.ended_ts_ms,
@@ -231,15 +223,8 @@ impl Organization {
     }
 
     pub(crate) fn cover(&mut self, collection: &str, latest: Latest) -> &mut Coverage {
-        let coverage = self.coverage.entry(collection.to_owned()).or_insert_with(|| Coverage {
-            organization_id: self.id.clone(),
-            organization_name: self.name.clone(),
-            collection: collection.to_owned(),
-            whole: None,
-            latest: None,
-            not_whole_since_ts_ms: None,
-            poll: None,
-        });
+        let unknown = || Coverage::new(&self.id, &self.name, collection);
+        let coverage = self.coverage.entry(collection.to_owned()).or_insert_with(unknown);
         coverage.latest = Some(latest);
         coverage
     }
@@ -250,7 +235,7 @@ impl Organization {
 
     fn decide(&mut self, decided: &Decision) {
         let is_whole = decided.collection.is_none() && decided.element_key.is_none();
-        if decided.kind == decision::FORGET && is_whole {
+        if decided.kind == DecisionKind::Forget && is_whole {
             self.known.clear();
             self.holds.clear();
             self.coverage.clear();
@@ -265,12 +250,12 @@ impl Organization {
                 && hold.raw_offset <= seen;
             let is_named = decided.element_key.as_ref().is_none_or(|it| *it == key);
             // What a person keeps goes only if it is named.
-            let is_open = hold.state == hold_state::PROPOSED || decided.element_key.is_some();
+            let is_open = hold.state == HoldState::Proposed || decided.element_key.is_some();
             let is_kept = is_named || self.is_beside(&hold, decided.element_key.as_deref());
-            if is_seen && is_named && decided.kind == decision::APPROVE && is_open {
+            if is_seen && is_named && decided.kind == DecisionKind::Approve && is_open {
                 self.forget_held(&key);
-            } else if is_seen && is_kept && decided.kind == decision::REJECT {
-                hold_state::REJECTED.clone_into(&mut hold.state);
+            } else if is_seen && is_kept && decided.kind == DecisionKind::Reject {
+                HoldState::Rejected.clone_into(&mut hold.state);
                 self.holds.insert(key, hold);
             }
         }
@@ -282,7 +267,7 @@ impl Organization {
         elements.contains_key(entity) && elements[&hold.element_key].ends().any(|end| end == entity)
     }
 
-    /// Where the listing ended that a person saw; `None`: nobody can know any more.
+    /// Where the listing ended that a person saw; `None`: no longer known.
     fn offset_of(&self, listing_id: Option<&str>) -> Option<i64> {
         let of_hold = self.holds.values().find(|hold| Some(hold.listing_id.as_str()) == listing_id);
         let wholes = self.coverage.values().filter_map(|coverage| coverage.whole.as_ref());
@@ -326,7 +311,7 @@ impl Organization {
 fn may_delete(listed: &Listed, element: &Element) -> bool {
     let asks_for_default = is_true(&listed.manifest.parameters, "include_default");
     let is_default = |key: &str| key == ElementType::Workspace.entity_key(super::world::DEFAULT_WORKSPACE);
-    match ElementType::parse(&element.kind).expect("one of the nine") {
+    match ElementType::parse(element.kind()).expect("one of the nine") {
         ElementType::Account => false,
         ElementType::Workspace => asks_for_default || !is_default(&element.key),
         ElementType::AccountHasWorkspace => asks_for_default || !element.ends().any(is_default),
@@ -347,7 +332,7 @@ fn hold(organization_id: &str, key: &str, listed: &Listed) -> Hold {
         listing_id: listed.listing_id.clone(),
         raw_offset: listed.offset,
         proposed_ts_ms: listed.manifest.ended_ts_ms,
-        state: hold_state::PROPOSED.to_owned(),
+        state: HoldState::Proposed,
         agreeing: 1,
     }
 }

@@ -2,34 +2,38 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
-use graph::mapping::{self, Context};
+use graph::mapping::Context;
 use schemas::{
-    codec::{Raw, encode},
+    codec::encode,
     collection::{Collection, DECISION, MEMBERS, POLL},
-    raw::{Decision, END, ListingOutcome, Manifest, Mark, RawRecord, START, outcome},
+    raw::{Decision, ListingOutcome, Manifest, Mark, MarkKind, Outcome, RawBody, RawRecord, Trigger},
 };
 use service::kafka::partition::Record;
 
 use crate::{
-    records::{collection, line, listed, raw, record},
+    records::{collection, line, listed, mapped, record},
     reference::{Event, Listed, Organization},
     step::{Choice, Fault, Spoil, Step},
     world::World,
 };
 
-/// A raw record as it stands in its partition.
+/// A raw record as it is in its partition.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) offset: i64,
     pub(crate) key: String,
-    /// `None`: it cannot be decoded.
-    pub(crate) raw: Option<Raw>,
+    /// Or bytes that are none.
+    pub(crate) raw: Result<RawRecord, Vec<u8>>,
 }
 
 impl Entry {
+    pub(crate) fn value(&self) -> Vec<u8> {
+        self.raw.as_ref().map_or_else(Clone::clone, encode)
+    }
+
     /// As the broker hands it out.
     pub(crate) fn as_record(&self) -> Record {
-        let value = self.raw.as_ref().map_or_else(|| vec![0xff], |raw| encode(&raw.record));
+        let value = self.value();
         Record {
             offset: self.offset,
             key: Some(self.key.clone().into_bytes()),
@@ -46,11 +50,10 @@ pub(crate) struct Happening {
     pub(crate) event: Event,
     pub(crate) before: Rc<Organization>,
     pub(crate) after: Rc<Organization>,
-    /// What was true when a listing was made.
+    /// The state when a listing was requested.
     pub(crate) truth: Option<World>,
 }
 
-/// A raw partition.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     pub(crate) entries: Vec<Entry>,
@@ -94,7 +97,7 @@ impl Script {
         happened.map(|happening| (happening.after.id.as_str(), happening.after.as_ref())).collect()
     }
 
-    /// The offset behind the last record.
+    /// The offset after the last record.
     pub(crate) fn end(&self) -> i64 {
         self.entries.last().map_or(0, |entry| entry.offset + 1)
     }
@@ -123,7 +126,7 @@ impl Script {
             Step::Decide(organization, choice) => self.decide(*organization, choice),
             Step::Garbage(organization, number) => {
                 let key = format!("{}/{}/garbage", self.life(*organization).id(), collection(*number));
-                self.write(key, None);
+                self.write(key, Err(vec![0xff]));
             }
         }
         // Each transaction's marker takes an offset.
@@ -152,7 +155,7 @@ impl Script {
         if matches!(workspaces, Fault::Failed | Fault::Gone) {
             lines.push(ListingOutcome {
                 collection: MEMBERS.to_owned(),
-                outcome: outcome::SKIPPED.to_owned(),
+                outcome: Outcome::Skipped,
                 listing_id: None,
                 reason: Some("the workspaces could not be listed".to_owned()),
                 http_status: None,
@@ -180,16 +183,14 @@ impl Script {
         let manifest = self.manifest(world, resources.len(), parameters);
         let life = self.life(organization);
         life.listing_ids.push(listing_id.clone());
-        let template = RawRecord {
+        let last = RawRecord {
             poll_id: life.poll_id.clone(),
             listing_id: Some(listing_id),
-            ..record(&life.expected, &collection.to_string())
+            ..record(&life.expected, &collection.to_string(), RawBody::Manifest(manifest.clone()))
         };
-        let mut records: Vec<Raw> = resources
-            .into_iter()
-            .map(|it| raw(RawRecord { resource: Some(it), ..template.clone() }))
-            .collect();
-        let mut listed = listed(world, collection, &template, manifest.clone());
+        let of_resource = |it| RawRecord { body: RawBody::Resource(it), ..last.clone() };
+        let mut records: Vec<RawRecord> = resources.into_iter().map(of_resource).collect();
+        let mut listed = listed(world, collection, &last, manifest);
         match fault {
             Fault::Missing(position) if !records.is_empty() => {
                 records.remove(usize::from(position) % records.len());
@@ -202,7 +203,7 @@ impl Script {
             }
             _ => {}
         }
-        records.push(raw(RawRecord { manifest: Some(manifest), ..template }));
+        records.push(last);
         let mut spoiled = None;
         if let Fault::Spoiled(position, spoil) = fault {
             let position = usize::from(position) % records.len();
@@ -215,7 +216,7 @@ impl Script {
     fn write_listing(
         &mut self,
         organization: u8,
-        records: &[Raw],
+        records: &[RawRecord],
         mut listed: Listed,
         spoiled: Option<(usize, Spoil)>,
         within: Option<&Choice>,
@@ -231,15 +232,16 @@ impl Script {
             {
                 self.decide(organization, choice);
             }
-            let key = raw.record.key();
+            let key = raw.key();
             let as_written = match spoiled {
                 Some((at, spoil)) if at == position => spoil.spoil(raw),
                 _ => {
-                    for mut element in mapping::elements(&context, raw) {
+                    let resource = raw.body.clone().resource();
+                    for mut element in resource.iter().flat_map(|it| mapped(&context, it)) {
                         element.digest.clear();
                         elements.insert(element.key.clone(), element);
                     }
-                    Some(raw.clone())
+                    Ok(raw.clone())
                 }
             };
             self.write(key, as_written);
@@ -256,10 +258,10 @@ impl Script {
         let ts_ms = self.now();
         let life = self.life(organization);
         life.poll_id = poll_id.or(life.poll_id.take());
-        let complete = outcomes.iter().all(|line| line.outcome == outcome::WHOLE);
+        let complete = outcomes.iter().all(|line| line.outcome == Outcome::Whole);
         let mark = Mark {
-            kind: if starts { START } else { END }.to_owned(),
-            trigger: "interval".to_owned(),
+            kind: if starts { MarkKind::Start } else { MarkKind::End },
+            trigger: Trigger::Interval,
             outcomes,
             complete,
             reason: None,
@@ -268,10 +270,9 @@ impl Script {
         let record = RawRecord {
             poll_id: poll_id.clone(),
             observed_ts_ms: ts_ms,
-            mark: Some(mark.clone()),
-            ..record(&life.expected, POLL)
+            ..record(&life.expected, POLL, RawBody::Mark(mark.clone()))
         };
-        let offset = self.write(record.key(), Some(raw(record)));
+        let offset = self.write(record.key(), Ok(record));
         self.happen(organization, Event::Mark { mark, poll_id, ts_ms, offset }, None);
     }
 
@@ -285,7 +286,7 @@ impl Script {
             None => format!("anthropic_user:u{number}"),
         });
         let decision = Decision {
-            kind: choice.kind.to_owned(),
+            kind: choice.kind.clone(),
             collection: choice.collection.map(|number| collection(number).to_string()),
             element_key: element,
             listing_id: seen,
@@ -293,8 +294,8 @@ impl Script {
             why: None,
             decided_ts_ms,
         };
-        let record = RawRecord { decision: Some(decision.clone()), ..record(&life.expected, DECISION) };
-        self.write(record.key(), Some(raw(record)));
+        let record = record(&life.expected, DECISION, RawBody::Decision(decision.clone()));
+        self.write(record.key(), Ok(record));
         self.happen(organization, Event::Decision(decision), None);
     }
 
@@ -310,7 +311,7 @@ impl Script {
         self.happenings.push(Happening { offset, event, before, after, truth });
     }
 
-    fn write(&mut self, key: String, raw: Option<Raw>) -> i64 {
+    fn write(&mut self, key: String, raw: Result<RawRecord, Vec<u8>>) -> i64 {
         let offset = self.next_offset;
         self.entries.push(Entry { offset, key, raw });
         self.next_offset += 1;

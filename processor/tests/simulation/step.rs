@@ -1,6 +1,7 @@
 //! The steps that histories are made of.
 
-use schemas::codec::Raw;
+use schemas::raw::{DecisionKind, RawRecord};
+use schemas::resource::listing_head;
 
 use crate::world::Mutation;
 
@@ -14,8 +15,11 @@ pub(crate) enum Step {
     /// All are listed, between two marks; some of them with a fault, by their number.
     Poll(u8, Vec<(u8, Fault)>),
     /// A mark alone, as a killed producer and its successor leave it.
-    Mark { organization: u8, starts: bool, failed: Option<u8> },
-    /// A person decides.
+    Mark {
+        organization: u8,
+        starts: bool,
+        failed: Option<u8>,
+    },
     Decide(u8, Choice),
     /// Bytes that nobody can read, under the key of a collection.
     Garbage(u8, u8),
@@ -61,7 +65,7 @@ pub(crate) enum Spoil {
 /// What a person decides.
 #[derive(Debug, Clone)]
 pub(crate) struct Choice {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: DecisionKind,
     pub(crate) collection: Option<u8>,
     /// Of what the listing lacked, if any.
     pub(crate) element: Option<u8>,
@@ -70,13 +74,12 @@ pub(crate) struct Choice {
 }
 
 impl Spoil {
-    pub(crate) fn spoil(self, raw: &Raw) -> Option<Raw> {
-        let mut raw = raw.clone();
+    pub(crate) fn spoil(self, raw: &RawRecord) -> Result<RawRecord, Vec<u8>> {
         match self {
-            Self::Bytes => return None,
-            Self::NoListing => raw.record.listing_id = None,
-            Self::Empty => (raw.record.resource, raw.record.manifest) = (None, None),
+            Self::Bytes => Err(vec![0xff]),
+            Self::NoListing => Ok(RawRecord { listing_id: None, ..raw.clone() }),
+            // A time, and four parts of which none is there.
+            Self::Empty => Err([listing_head(raw), vec![2, 0, 0, 0, 0]].concat()),
         }
-        Some(raw)
     }
 }

@@ -9,7 +9,7 @@ use proptest::{
     sample::select,
     strategy::{Just, Union},
 };
-use schemas::raw::decision;
+use schemas::raw::DecisionKind;
 
 use crate::{
     step::{Choice, Fault, Listing, Spoil, Step},
@@ -84,9 +84,9 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 fn choice() -> impl Strategy<Value = Choice> {
     let kind = prop_oneof![
-        6 => Just(decision::APPROVE),
-        4 => Just(decision::REJECT),
-        1 => Just(decision::FORGET),
+        6 => Just(DecisionKind::Approve),
+        4 => Just(DecisionKind::Reject),
+        1 => Just(DecisionKind::Forget),
     ];
     let seen = prop_oneof![6 => (0..6u8).prop_map(Some), 1 => Just(None)];
     (kind, option::weighted(0.3, 0..COLLECTIONS), option::weighted(0.3, 0..6u8), seen)

@@ -1,11 +1,12 @@
-//! What the auditor finds in the middle of a history that was tampered with: listings that nobody heeded, what changes say
+//! What the auditor finds in the middle of a history that was tampered with: listings that were ignored, what changes say
 //! of themselves, notices, polls and dead letters.
 
 use schemas::{
-    change::{Envelope, op},
+    change::{Envelope, Kind, Op, Reason},
     codec::{decode, encode},
     coverage::{Coverage, Poll},
-    raw::RawRecord,
+    element::{Content, Element},
+    raw::{Manifest, RawBody, RawRecord},
 };
 use verify::{Law, Partition};
 
@@ -25,7 +26,7 @@ fn passing() -> Vec<Step> {
     std::iter::once(poll()).chain(polls).collect()
 }
 
-/// Changes the coverage of a collection wherever it stands in the graph topic.
+/// Changes the coverage of a collection wherever it is in the graph topic.
 fn change_coverage(partition: &mut Partition, collection: &str, change: impl Fn(&mut Coverage)) {
     let key = format!("org0/coverage/{collection}");
     for record in partition.graph.iter_mut().filter(|record| is_of(record, &key)) {
@@ -43,7 +44,7 @@ fn take_out(partition: &mut Partition, is_out: impl Fn(&Envelope) -> bool) {
     let mut revision = 0;
     for record in &mut partition.changes {
         let mut left = change(record);
-        revision += i64::from(left.op != op::NOTICE);
+        revision += i64::from(left.op != Op::Notice);
         left.revision = revision;
         record.value = Some(encode(&left));
     }
@@ -74,7 +75,7 @@ fn a_listing_between_the_newest_ones_that_nobody_heeded_is_found() {
 #[test]
 fn a_creation_and_an_update_by_no_listing_are_found_though_the_element_is_gone() {
     // What a listing leaves is read before the next change that rests on another one.
-    for (op, laws) in [(op::CREATE, &[Law::Licence][..]), (op::UPDATE, &[Law::Licence, Law::History])] {
+    for (op, laws) in [(Op::Create, &[Law::Licence][..]), (Op::Update, &[Law::Licence, Law::History])] {
         let mut partition = lived(&passing());
         let is_meant = |change: &Envelope| change.op == op && change.element_key == "anthropic_user:u3";
         change_last(&mut partition, is_meant, |it| it.source.listing_id = Some("nowhere".to_owned()));
@@ -85,20 +86,21 @@ fn a_creation_and_an_update_by_no_listing_are_found_though_the_element_is_gone()
 #[test]
 fn an_image_that_no_listing_had_is_found_though_the_element_is_gone() {
     let mut partition = lived(&passing());
-    let rename = |user: &mut Option<schemas::element::Element>| {
-        user.as_mut().and_then(|it| it.user.as_mut()).expect("a user").first_name = Some("Eve".to_owned());
+    let rename = |user: &mut Option<Element>| {
+        let Some(Element { content: Content::User(user), .. }) = user else { panic!("no user") };
+        user.first_name = Some("Eve".to_owned());
     };
     let is_user = |change: &Envelope| change.element_key == "anthropic_user:u3";
     change_last(
         &mut partition,
-        |it| is_user(it) && it.op == op::UPDATE,
+        |it| is_user(it) && it.op == Op::Update,
         |it| {
             rename(&mut it.after);
             it.changed.push("firstName".to_owned());
             it.changed.sort();
         },
     );
-    change_last(&mut partition, |it| is_user(it) && it.op == op::DELETE, |it| rename(&mut it.before));
+    change_last(&mut partition, |it| is_user(it) && it.op == Op::Delete, |it| rename(&mut it.before));
     finds(&[Law::Licence, Law::History], &partition);
 }
 
@@ -116,19 +118,19 @@ fn what_a_change_says_of_itself_is_held_to_its_listing() {
         ("source.collection", |it| it.source.collection = "api_keys".to_owned()),
         ("source.connector", |it| it.source.connector.push('2')),
         ("changed", |it| it.changed = vec!["name".to_owned()]),
-        ("kind", |it| it.kind = "relationship".to_owned()),
+        ("kind", |it| it.kind = Kind::Relationship),
         ("element_type", |it| it.element_type = "anthropic_account".to_owned()),
-        ("reason", |it| it.reason = Some("absent".to_owned())),
+        ("reason", |it| it.reason = Some(Reason::Absent)),
     ];
     for (what, alter) in alterations {
         let mut partition = lived(&passing());
-        change_last(&mut partition, |it| it.op == op::UPDATE, alter);
+        change_last(&mut partition, |it| it.op == Op::Update, alter);
         let found = partition.verify();
         let envelope = found[0].tally(Law::Envelope).violated;
         assert!(envelope > 0, "{what}: {found:#?}");
     }
     let mut partition = lived(&passing());
-    change_last(&mut partition, |it| it.op == op::CREATE, |it| it.op = op::READ.to_owned());
+    change_last(&mut partition, |it| it.op == Op::Create, |it| it.op = Op::Read);
     finds(&[Law::Envelope], &partition);
 }
 
@@ -140,8 +142,8 @@ fn members_of_a_new_workspace_that_come_as_a_snapshot_are_found() {
         &mut partition,
         |it| it.element_type == "anthropic_user_assigned_workspace",
         |it| {
-            assert_eq!(it.op, op::CREATE);
-            it.op = op::READ.to_owned();
+            assert_eq!(it.op, Op::Create);
+            it.op = Op::Read;
             it.source.snapshot = "true".to_owned();
             it.not_before_ts_ms = None;
         },
@@ -169,7 +171,7 @@ fn members_of_a_held_workspace_that_are_called_whole_are_found() {
 
 #[test]
 fn a_hold_that_nobody_was_told_of_is_found_and_so_is_one_that_is_told_twice() {
-    let is_notice = |change: &Envelope| change.op == op::NOTICE;
+    let is_notice = |change: &Envelope| change.op == Op::Notice;
     let mut partition = lived(&held());
     let first = partition.changes.iter().position(|record| is_notice(&change(record))).expect("a notice");
     let notice = partition.changes.remove(first);
@@ -180,6 +182,26 @@ fn a_hold_that_nobody_was_told_of_is_found_and_so_is_one_that_is_told_twice() {
     partition.changes.insert(first, record(again));
     partition.changes.insert(first, notice.clone());
     finds(&[Law::Notices], &partition);
+}
+
+/// A listing that does not say where a key belongs holds no relationship of it, though it holds another key.
+#[test]
+fn a_relationship_that_a_listing_was_silent_about_may_be_held_later() {
+    let silent = vec![Mutation::Delete(1), Mutation::Scope(0, None), Mutation::Generation(5, true)];
+    let steps = [
+        Step::Live(0, vec![Mutation::Mint(1, Some(0), Some(1)), Mutation::Limits(0, 0)]),
+        poll(),
+        Step::Live(0, silent),
+        poll(),
+        live(Mutation::Generation(4, true)),
+        poll(),
+    ];
+    let partition = lived(&steps);
+    let is_notice = |record| {
+        let change = change(record);
+        change.op == Op::Notice && change.element_key == "anthropic_workspace:w1|has|anthropic_api_key:k0"
+    };
+    assert!(partition.changes.iter().any(is_notice), "the relationship is held in the end");
 }
 
 #[test]
@@ -219,7 +241,7 @@ fn relationships_of_one_type_that_all_go_at_once_are_no_licensed_deletions() {
     let mut partition = lived(&[poll(), orphan, list(API_KEYS, Fault::None)]);
     for record in partition.raw.iter_mut().filter(|record| is_of(record, "org0/api_keys/manifest")) {
         let mut raw: RawRecord = decode(record.value.as_deref().expect("a value")).expect("a raw record");
-        let configuration = &mut raw.manifest.as_mut().expect("a manifest").configuration;
+        let RawBody::Manifest(Manifest { configuration, .. }) = &mut raw.body else { panic!("no manifest") };
         (configuration.max_deleted_count, configuration.max_deleted_fraction) = (0, 0.5);
         record.value = Some(encode(&raw));
     }

@@ -1,24 +1,26 @@
 //! A partition's task as the processor's, with topics in memory and crashes wherever one can happen.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use graph::{
+    change::Change,
     listing::{Assembler, Unit},
     partition_state::PartitionState,
 };
 use processor::{
-    batch::{Batch, Output, Refusal},
-    intake::Intake,
+    batch::{Batch, Origin, Output, Refusal},
+    pipeline::Pipeline,
 };
 use rdkafka::message::Headers as _;
 use schemas::{change::Envelope, topics::Topic};
+use service::traces::Span;
 
 use crate::{
     laws,
     script::{Entry, Happening, Script},
 };
 
-/// What happens to a task beside the records that it takes.
+/// What happens to a task in addition to the records that it reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Act {
     /// It takes so many records.
@@ -32,7 +34,6 @@ pub(crate) enum Act {
     Rewind(u32, u8),
 }
 
-/// What is committed.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Topics {
     pub(crate) changes: Vec<(String, Vec<u8>)>,
@@ -46,31 +47,30 @@ impl Topics {
     /// What the processor writes that nothing ever happens to.
     pub(crate) fn of_the_processor(script: &Script) -> Self {
         let mut topics = Self::default();
-        let mut intake = Intake::new("raw".to_owned(), 0, PartitionState::new(0, 1));
+        let mut pipeline = Pipeline::new("raw".to_owned(), 0, PartitionState::new(0, 1));
         for entry in &script.entries {
-            intake.take(entry.as_record());
-            topics.take(&mut intake);
+            pipeline.take(entry.as_record().as_message());
+            topics.take(&mut pipeline);
         }
-        intake.drop_open(script.end());
-        topics.take(&mut intake);
+        pipeline.drop_open(script.end());
+        topics.take(&mut pipeline);
         topics
     }
 
-    fn take(&mut self, intake: &mut Intake) {
-        if let Some(batch) = intake.take_batch() {
+    fn take(&mut self, pipeline: &mut Pipeline) {
+        if let Some(batch) = pipeline.take_batch() {
             let next_offset = batch.next_offset().expect("a batch that is taken can be committed");
-            self.write(batch, next_offset);
+            self.write(&batch, next_offset);
         }
     }
 
-    fn write(&mut self, batch: Batch, next_offset: i64) {
-        for output in batch.into_outputs() {
-            match output.topic {
-                Topic::Changes => {
-                    self.changes.push((output.key, output.value.expect("a change has a value")));
-                }
-                Topic::Graph => self.graph.push((output.key, output.value)),
-                _ => self.dead_letters.push((output.key.clone(), offset_of(&output))),
+    fn write(&mut self, batch: &Batch, next_offset: i64) {
+        for output in batch.outputs() {
+            let value = output.value().map(Cow::into_owned);
+            match output.topic() {
+                Topic::Changes => self.changes.push((output.key(), value.expect("a change has a value"))),
+                Topic::Graph => self.graph.push((output.key(), value)),
+                _ => self.dead_letters.push((output.key(), offset_of(output))),
             }
         }
         self.next_offset = next_offset;
@@ -78,7 +78,7 @@ impl Topics {
 }
 
 /// The offset that the headers of a dead letter name.
-fn offset_of(letter: &Output) -> String {
+fn offset_of(letter: Output<'_>) -> String {
     let headers = letter.headers();
     let offset = headers.iter().find(|header| header.key == "__anthropic_graph.errors.offset");
     let value = offset.and_then(|header| header.value).expect("a dead letter names its record");
@@ -88,6 +88,8 @@ fn offset_of(letter: &Output) -> String {
 /// One task, and its successors.
 pub(crate) struct Task<'a> {
     script: &'a Script,
+    /// Whether it decodes resources that have not changed.
+    decodes_all: bool,
     pub(crate) topics: Topics,
     /// The committed changes, with what led to them.
     pub(crate) changes: Vec<(&'a Happening, Vec<Envelope>)>,
@@ -103,9 +105,10 @@ pub(crate) struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    pub(crate) fn new(script: &'a Script) -> Self {
+    pub(crate) fn new(script: &'a Script, decodes_all: bool) -> Self {
         Self {
             script,
+            decodes_all,
             topics: Topics::default(),
             changes: Vec::new(),
             state: PartitionState::new(0, 1),
@@ -118,8 +121,8 @@ impl<'a> Task<'a> {
     }
 
     /// Does all this and then goes on to the end.
-    pub(crate) fn run(script: &'a Script, acts: &[Act]) -> Self {
-        let mut task = Self::new(script);
+    pub(crate) fn run(script: &'a Script, acts: &[Act], decodes_all: bool) -> Self {
+        let mut task = Self::new(script, decodes_all);
         for act in acts {
             match act {
                 Act::Take(count) => (0..*count).for_each(|_| task.take()),
@@ -168,8 +171,11 @@ impl<'a> Task<'a> {
 
     fn assemble(&mut self, entry: &Entry) -> Result<Option<Unit>, Refusal> {
         let refusal = |stage, message: String| Refusal { stage, message };
-        let raw = entry.raw.as_ref().ok_or_else(|| refusal("decode", "no Avro".to_owned()))?;
-        let place = self.state.check_place(&raw.record.organization_id);
+        let raw = entry.raw.as_ref().map_err(|_| refusal("decode", "no raw record".to_owned()))?;
+        if !self.decodes_all && self.assembler.take_unchanged(&entry.value(), self.state.states()) {
+            return Ok(None);
+        }
+        let place = self.state.check_place(&raw.organization_id);
         place.map_err(|error| refusal("assemble", error.to_string()))?;
         self.assembler.take(raw.clone(), entry.offset).map_err(|error| refusal("assemble", error.to_string()))
     }
@@ -193,7 +199,7 @@ impl<'a> Task<'a> {
         if offset < self.reached {
             let again = self.state.reconcile(unit);
             assert!(
-                again.changes.is_empty() && again.records.is_empty(),
+                again.records().next().is_none() && again.changes.is_empty(),
                 "read once more, {unit:?} does something"
             );
             return;
@@ -202,9 +208,10 @@ impl<'a> Task<'a> {
         let place = happenings.binary_search_by_key(&offset, |happening| happening.offset);
         let happening = &happenings[place.expect("the script says what each unit should lead to")];
         let mut reconciled = self.state.reconcile(unit);
-        let changes: Vec<Envelope> = reconciled.changes.iter().map(|(change, _)| change.clone()).collect();
-        self.batch.add(unit.organization_id(), &mut reconciled, None);
-        self.state.fold(unit.organization_id(), reconciled.records);
+        let changes: Vec<Envelope> = reconciled.changes.iter().map(Change::envelope).collect();
+        self.state.fold(unit.organization_id(), &mut reconciled);
+        let origin = Origin::new(unit.organization_id(), Span::default(), None);
+        self.batch.add(origin, reconciled);
         laws::check_step(happening, &changes, self.state.states().get(unit.organization_id()));
         self.uncommitted.push((happening, changes));
     }
@@ -212,14 +219,14 @@ impl<'a> Task<'a> {
     fn commit(&mut self) {
         let Some(batch) = self.batch.take_settled() else { return };
         let next_offset = batch.next_offset().expect("a batch that is taken can be committed");
-        self.topics.write(batch, next_offset);
+        self.topics.write(&batch, next_offset);
         self.reached = self.reached.max(next_offset);
         let settled = self.uncommitted.iter().take_while(|(happening, _)| happening.offset < next_offset);
         let settled = settled.count();
         self.changes.extend(self.uncommitted.drain(..settled));
     }
 
-    /// Whatever is not committed is gone, and whoever comes after begins as the processor's tasks do.
+    /// What is not committed is lost, and the next task begins as the processor's tasks do.
     fn crash(&mut self, seed: u32) {
         let committed = self.topics.next_offset;
         let is_unread = |entry: &Entry| entry.offset >= committed;
@@ -254,7 +261,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// What a broker may have left of a compacted topic: behind the newest record of each key anything older may be gone, and
+/// What a broker may have left of a compacted topic: any record that is older than the newest of its key may be gone, and
 /// a tombstone once nothing before it is left. The end is not compacted yet.
 fn compacted(topic: &[(String, Option<Vec<u8>>)], seed: u32) -> Vec<&(String, Option<Vec<u8>>)> {
     let mut random = seed;

@@ -16,7 +16,6 @@ const LEGACY_CREATOR: &str = "legacy";
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct World {
     pub(crate) organization_id: String,
-    /// Role by user.
     pub(crate) users: BTreeMap<u8, u8>,
     /// Whether it is archived, by workspace; 0 is the default one.
     pub(crate) workspaces: BTreeMap<u8, bool>,
@@ -125,7 +124,7 @@ impl World {
         }
     }
 
-    /// Whoever leaves the organization leaves its workspaces: they are listed so, perhaps, only later.
+    /// A person who leaves the organization also leaves its workspaces, whose lists may show that later.
     fn leave(&mut self, leaves: impl Fn(u8) -> bool) {
         self.users.retain(|user, _| !leaves(*user));
         self.members.retain(|(_, user), _| !leaves(*user));
@@ -191,7 +190,7 @@ impl World {
             name: Some("Nimbus Labs".to_owned()),
             ..raw::Organization::default()
         };
-        Resource { organization: Some(organization.into()), ..Resource::default() }
+        Resource::Organization(organization.into())
     }
 
     fn api_key(&self, id: u8, key: &ApiKey) -> Resource {
@@ -215,7 +214,7 @@ impl World {
             }),
             ..raw::ApiKey::default()
         };
-        Resource { api_key: Some(api_key.into()), ..Resource::default() }
+        Resource::ApiKey(api_key.into())
     }
 }
 
@@ -238,7 +237,7 @@ fn user(id: u8, role: u8) -> Resource {
         role: Some(format!("role {role}")),
         ..raw::User::default()
     };
-    Resource { user: Some(user.into()), ..Resource::default() }
+    Resource::User(user.into())
 }
 
 fn workspace(id: u8, archived: bool) -> Resource {
@@ -248,7 +247,7 @@ fn workspace(id: u8, archived: bool) -> Resource {
         archived_at: archived.then(|| "2026-01-02T03:04:05Z".to_owned()),
         ..raw::Workspace::default()
     };
-    Resource { workspace: Some(workspace.into()), ..Resource::default() }
+    Resource::Workspace(workspace.into())
 }
 
 fn member(user: u8, workspace_id: &str, role: u8) -> Resource {
@@ -258,5 +257,5 @@ fn member(user: u8, workspace_id: &str, role: u8) -> Resource {
         workspace_role: Some(format!("role {role}")),
         ..raw::Member::default()
     };
-    Resource { member: Some(member.into()), ..Resource::default() }
+    Resource::Member(member.into())
 }

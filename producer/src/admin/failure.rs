@@ -1,10 +1,10 @@
-//! Why a request brought nothing.
+//! Why a request failed.
 
 use std::fmt;
 
 use thiserror::Error;
 
-/// Why, for the log and the end mark. Nothing of the body is shown but Anthropic's own name of the error.
+/// Why a request failed, for the log and the end mark. Of the body, only Anthropic's error name is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{reason}")]
 pub struct Failure {
@@ -12,15 +12,15 @@ pub struct Failure {
     pub status: Option<u16>,
     /// Its `request-id`.
     pub request_id: Option<String>,
-    /// What to know and to do.
+    /// What happened and what to do.
     pub reason: String,
-    /// `anthropic-organization-id`: whose key it was, if the server got so far.
+    /// `anthropic-organization-id`: the key's organization, if the server sent it.
     pub organization_id: Option<String>,
     /// `error.message`.
     pub(super) message: Unshown,
 }
 
-/// A string that may hold anything and is therefore never shown.
+/// A string that may contain anything and is therefore never shown.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Unshown(pub(super) String);
 
@@ -31,18 +31,18 @@ impl fmt::Debug for Unshown {
 }
 
 impl Failure {
-    /// One that no answer of the server's tells of.
+    /// A failure without a response.
     pub(crate) fn of(reason: impl Into<String>) -> Self {
         let reason = reason.into();
         Self { status: None, request_id: None, reason, organization_id: None, message: Unshown::default() }
     }
 
-    /// One that follows from an answer of status 200.
+    /// A failure because of a response with status 200.
     pub(crate) fn of_answer(request_id: Option<String>, reason: impl Into<String>) -> Self {
         Self { status: Some(200), request_id, ..Self::of(reason) }
     }
 
-    /// Whether the server complains of that parameter.
+    /// Whether the server rejects that parameter.
     pub(crate) fn complains_of(&self, parameter: &str) -> bool {
         self.status == Some(400) && self.message.0.contains(parameter)
     }

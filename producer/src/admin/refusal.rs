@@ -1,21 +1,25 @@
-//! What of an answer is shown, and what an answer that is none means. Pure.
+//! What a refusal means, and which parts of a response are shown. Pure.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde_json::Value;
+use service::http::Received;
 use service::redaction::quotes;
 
-use super::{Failure, KEYS_PAGE, Received, Unshown};
+use super::{Failure, KEYS_PAGE, Unshown};
 
-/// The headers that are shown.
+/// Headers that are shown.
 const SHOWN: [&str; 2] = ["request-id", "anthropic-organization-id"];
 /// Longest header that is shown (bytes): Anthropic's own have 36 at most.
 const MAX_SHOWN: usize = 200;
 
-/// Longest answer of status 200 that may be an error (bytes): Anthropic's errors have some hundred.
+/// Longest response of status 200 that may be an error (bytes): Anthropic's errors have a few hundred.
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// The status that Anthropic gives the error that an answer of status 200 is: some gateways pass on the body alone.
+/// The status of an error that arrived with status 200: some gateways pass on the body alone.
 pub(super) fn disguised(received: &Received) -> Option<StatusCode> {
     if received.status != StatusCode::OK || received.body.len() > MAX_ERROR_BYTES {
         return None;
@@ -34,7 +38,23 @@ pub(super) fn disguised(received: &Received) -> Option<StatusCode> {
     })
 }
 
-/// What a refusal means, `meant` being its status. Anthropic's envelope names the error; an edge's answer does not.
+/// Whether to retry a request after this response: as `x-should-retry` says, otherwise by status (409 is a temporary
+/// conflict, and Anthropic sends 529 when it is overloaded).
+pub(super) fn is_worth_retrying(status: StatusCode, headers: &HeaderMap) -> bool {
+    match headers.get("x-should-retry").map(HeaderValue::as_bytes) {
+        Some(b"true") => true,
+        Some(b"false") => false,
+        _ => matches!(status.as_u16(), 408 | 409 | 429 | 500..),
+    }
+}
+
+/// The time until a spent rate limit is available again, if it has not come.
+pub(super) fn reset(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let at: Timestamp = headers.get("anthropic-ratelimit-requests-reset")?.to_str().ok()?.parse().ok()?;
+    Duration::try_from(at.duration_since(now)).ok()
+}
+
+/// What a refusal with the status `meant` means. Anthropic's envelope names the error; a proxy's response does not.
 pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &str) -> Failure {
     let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
     let error = &body["error"];
@@ -54,43 +74,46 @@ pub(super) fn refusal(received: &Received, meant: StatusCode, key: &str, hint: &
     }
 }
 
-/// What to know of a status, and what to do.
+/// What a status means, and what to do.
 fn advice(status: StatusCode, hint: &str) -> String {
     match status.as_u16() {
-        206 => "only a part of the answer came; see which proxy or gateway cut it".to_owned(),
-        200..=299 => "there is no page in the answer; see which proxy or gateway answers".to_owned(),
+        206 => "only a part of the response arrived; find the proxy or gateway that cut it".to_owned(),
+        200..=299 => {
+            "the response does not contain a page; find the proxy or gateway that sent it".to_owned()
+        }
         300..=399 => {
             "a redirect, which is not followed because it would carry the key elsewhere; check base_url"
                 .to_owned()
         }
         401 => format!(
-            "the Admin API key is refused; an admin of the organization makes another at {KEYS_PAGE}{hint}"
+            "the Admin API key is refused; an admin of the organization can create a new one at {KEYS_PAGE}{hint}"
         ),
         403 => format!(
-            "the key may not read this; it takes an Admin API key, which an admin of the organization makes at \
+            "the key may not read this; use an Admin API key, which an admin of the organization can create at \
              {KEYS_PAGE}{hint}"
         ),
-        404 => "there is no such thing".to_owned(),
-        429 => "too many requests; lower requests_per_minute, or see who else uses the Admin API".to_owned(),
+        404 => "not found".to_owned(),
+        429 => {
+            "too many requests; lower requests_per_minute, or find out who else uses the Admin API".to_owned()
+        }
         500.. => "the Admin API failed".to_owned(),
         _ => "the Admin API refused the request".to_owned(),
     }
 }
 
-/// Whether it can be one of Anthropic's names of errors, and nothing else that a body may hold.
+/// Whether the text has the form of an Anthropic error name, so that it cannot be other content of a body.
 fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// A header as it may be shown.
+/// A header that may be shown.
 pub(super) fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().filter(|text| text.len() <= MAX_SHOWN).map(str::to_owned)
 }
 
-/// Takes the headers away that would be shown and have a part of the key in them: a server may answer with what it
-/// was asked.
+/// Removes the headers that would be shown and contain a part of the key: a server may echo the request.
 pub(super) fn forget_quotes(headers: &mut HeaderMap, key: &str) {
     for name in SHOWN {
         if headers.get(name).is_some_and(|value| quotes(value.as_bytes(), key)) {
@@ -99,38 +122,41 @@ pub(super) fn forget_quotes(headers: &mut HeaderMap, key: &str) {
     }
 }
 
-/// Whether JSON has a part of the key in it, in a name or in a text, however its characters are escaped.
+/// Whether JSON contains a part of the key in a name or a string, however its characters are escaped.
 pub(super) fn holds(body: &[u8], key: &str) -> bool {
     quotes(body, key) || (body.contains(&b'\\') && quotes(&unescaped(body), key))
 }
 
-/// The same with the characters in place of their escapes, as far as a key may have them: visible ASCII.
+/// The body with escapes replaced by their characters, for visible ASCII, which is all that a key may contain.
 fn unescaped(body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len());
     let mut rest = body;
-    while let Some((first, behind)) = rest.split_first() {
-        let (byte, behind) = match (first, behind) {
-            (b'\\', [b'u', b'0', b'0', high, low, behind @ ..]) => {
+    while let Some((first, after)) = rest.split_first() {
+        let (byte, after) = match (first, after) {
+            (b'\\', [b'u', b'0', b'0', high, low, after @ ..]) => {
                 let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
                 let byte = digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low);
-                (byte.unwrap_or_default(), behind)
+                (byte.unwrap_or_default(), after)
             }
-            (b'\\', [escaped, behind @ ..]) => (*escaped, behind),
-            (byte, behind) => (*byte, behind),
+            (b'\\', [escaped, after @ ..]) => (*escaped, after),
+            (byte, after) => (*byte, after),
         };
         text.push(byte);
-        rest = behind;
+        rest = after;
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use reqwest::StatusCode;
-    use reqwest::header::{HeaderMap, HeaderValue};
+    use std::time::Duration;
 
-    use super::super::Received;
-    use super::{disguised, forget_quotes, holds, refusal};
+    use jiff::Timestamp;
+    use reqwest::StatusCode;
+    use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+    use service::http::Received;
+
+    use super::{disguised, forget_quotes, holds, is_worth_retrying, refusal, reset};
 
     fn received(status: u16, body: &str) -> Received {
         let status = StatusCode::from_u16(status).expect("a status");
@@ -151,11 +177,11 @@ mod tests {
         ] {
             assert_eq!(holds(body.as_bytes(), key), is_held, "{body}");
         }
-        assert!(!holds(b"{}", ""), "a key that is empty is none");
+        assert!(!holds(b"{}", ""), "an empty key is not found");
     }
 
     #[test]
-    fn what_a_server_says_of_an_error_is_not_in_its_debug_form() {
+    fn an_error_message_is_not_in_its_debug_form() {
         let body = r#"{"error":{"type":"invalid","message":"x-api-key: sk-ant-admin01-abc"}}"#;
         let failure = refusal(&received(400, body), StatusCode::BAD_REQUEST, "", "");
         assert!(failure.complains_of("x-api-key"));
@@ -163,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_named_by_its_type_and_its_code_and_by_nothing_else_of_the_body() {
+    fn a_refusal_shows_only_the_error_type_and_code() {
         let key = "sk-ant-admin01-abcdefgh_0";
         for (status, body, expected) in [
             (
@@ -178,8 +204,8 @@ mod tests {
             ),
             (500, r#"{"error":{"type":"abcdefgh_0"}}"#, "500: the Admin API failed"),
             (400, r#"{"error":{"details":["x"]}}"#, "400: the Admin API refused the request"),
-            (204, "", "204: there is no page in the answer; see which proxy or gateway answers"),
-            (206, "{", "206: only a part of the answer came; see which proxy or gateway cut it"),
+            (204, "", "204: the response does not contain a page; find the proxy or gateway that sent it"),
+            (206, "{", "206: only a part of the response arrived; find the proxy or gateway that cut it"),
         ] {
             let received = received(status, body);
             assert_eq!(refusal(&received, received.status, key, "").reason, expected);
@@ -187,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_status_200_is_what_its_type_says() {
+    fn an_error_with_status_200_gets_the_status_of_its_type() {
         for (body, expected) in [
             (r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, Some(503)),
             (r#"{"error":{"type":"authentication_error"}}"#, Some(401)),
@@ -221,6 +247,40 @@ mod tests {
             headers.insert("request-id", HeaderValue::from_static(value));
             forget_quotes(&mut headers, key);
             assert_eq!(headers.contains_key("request-id"), stays, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_rate_limit_is_waited_for_until_its_reset() {
+        let now: Timestamp = "2026-11-24T12:00:00Z".parse().expect("a time");
+        for (at, expected) in [
+            ("2026-11-24T12:00:20Z", Some(Duration::from_secs(20))),
+            ("2026-11-24T11:00:00Z", None),
+            ("soon", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("anthropic-ratelimit-requests-reset", HeaderValue::from_static(at));
+            assert_eq!(reset(&headers, now), expected, "{at}");
+        }
+    }
+
+    #[test]
+    fn x_should_retry_takes_precedence_over_the_status() {
+        let should = |value| {
+            HeaderMap::from_iter([(
+                HeaderName::from_static("x-should-retry"),
+                HeaderValue::from_static(value),
+            )])
+        };
+        let retried = [408, 409, 429, 500, 502, 503, 504, 529];
+        let final_ones = [301, 307, 400, 401, 402, 403, 404, 413, 422];
+        for (statuses, expected) in [(&retried[..], true), (&final_ones[..], false)] {
+            for status in statuses {
+                let status = StatusCode::from_u16(*status).expect("a status");
+                assert_eq!(is_worth_retrying(status, &HeaderMap::new()), expected, "{status}");
+                assert!(is_worth_retrying(status, &should("true")));
+                assert!(!is_worth_retrying(status, &should("false")));
+            }
         }
     }
 }

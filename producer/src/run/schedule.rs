@@ -1,12 +1,13 @@
-//! One organization under `producer run`: polled at its interval while this process has its partition.
+//! One organization in `producer run`: polled at its interval while its partition is assigned to this process.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use schemas::raw::Trigger;
 use service::admin::Health;
 use service::config::PollingInterval;
-use service::shutdown::Shutdown;
+use service::shutdown::CancellationToken;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -15,47 +16,60 @@ use crate::assignment::Hold;
 use crate::error_chain::chain;
 use crate::history::LastPoll;
 use crate::poll::{Error, Source};
-use crate::raw::{self, INTERVAL};
+use crate::raw;
 
-/// Longest wait before what failed for want of Kafka or of the network is tried again; a shorter interval wins.
+/// Longest wait before a poll that failed because of Kafka or the network is retried, unless the interval is shorter.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
-/// Longest time until a partition that was lost with Kafka has an owner again: a session's timeout and a rebalance.
+/// Longest time until a partition that was lost together with Kafka has an owner again: a session timeout and a
+/// rebalance.
 const HANDOVER_BOUND: Duration = Duration::from_mins(1);
-/// Largest part of an interval that chance takes away, so that organizations are not all polled at once (of 1).
+/// Largest part of an interval that is removed at random, so that organizations are not all polled at once (of 1).
 const JITTER: f64 = 0.05;
-/// Part of an interval by which a poll may begin late without a line in the log (of 1).
+/// Part of an interval by which a poll may begin late without a warning (of 1).
 const LATE: f64 = 0.1;
 
-/// Polls the organization until the process ends.
-pub(crate) async fn polling(mut source: Source, running: &Running, shutdown: &Shutdown) {
-    let PollingInterval::Every(interval) = source.organization().polling_interval else { return };
-    let Some(organization_id) = identify(&mut source, interval, running, shutdown).await else { return };
+/// Polls the organization until the process ends. Fails if the brokers deny what a poll writes.
+pub(crate) async fn polling(
+    mut source: Source,
+    running: &Running,
+    shutdown: &CancellationToken,
+) -> Result<(), Error> {
+    let PollingInterval::Every(interval) = source.organization().polling_interval else { return Ok(()) };
+    running.context.metrics.expect_polls(&source.organization().name, interval);
+    let Some(organization_id) = identify(&mut source, interval, running, shutdown).await else {
+        return Ok(());
+    };
     let partition = running.context.publisher.partition(&organization_id);
     let mut is_shown = false;
-    while !shutdown.is_requested() {
+    while !shutdown.is_cancelled() {
         let hold = tokio::select! {
             hold = running.assignment.hold(partition) => hold,
-            () = shutdown.requested() => return,
+            () = shutdown.cancelled() => return Ok(()),
             () = given_away(&running.health), if is_shown => {
                 source.show_only(&BTreeSet::new(), &running.context.metrics);
                 is_shown = false;
                 continue;
             }
         };
-        polls(&mut source, interval, running, &hold).await;
+        polls(&mut source, interval, running, &hold).await?;
         running.context.publisher.release(&organization_id).await;
-        // While Kafka is away, no instance has the partition. The ages must keep growing, because alerts watch them.
+        // While Kafka is unreachable, no instance owns the partition. The ages must keep growing, because alerts use
+        // them.
         is_shown = !running.health.holds("kafka");
         if !is_shown {
             source.show_only(&BTreeSet::new(), &running.context.metrics);
         }
         running.context.metrics.forget_polls(&source.organization().name);
         running.health.clear(&check_name(&source));
-        info!(organization.name = source.organization().name, "not polled here any more");
+        info!(
+            organization.name = source.organization().name,
+            "the organization is no longer polled by this instance"
+        );
     }
+    Ok(())
 }
 
-/// Waits until Kafka has answered for so long that a partition that did not come back is another process's.
+/// Waits until Kafka has answered for long enough that a partition that is still missing belongs to another process.
 async fn given_away(health: &Health) {
     loop {
         tokio::time::sleep(HANDOVER_BOUND).await;
@@ -65,13 +79,13 @@ async fn given_away(health: &Health) {
     }
 }
 
-/// The organization's id: configured, of the newest coverage, or else of `/me`, which every instance that has neither
-/// asks once, since only the id tells whose partition it is.
+/// The organization's ID: from the configuration, the newest coverage, or else `/me`. An instance without the first two
+/// calls `/me` once, because only the ID determines the partition.
 async fn identify(
     source: &mut Source,
     interval: Duration,
     running: &Running,
-    shutdown: &Shutdown,
+    shutdown: &CancellationToken,
 ) -> Option<String> {
     loop {
         if let Some(id) = source.organization_id() {
@@ -79,7 +93,7 @@ async fn identify(
         }
         let result = tokio::select! {
             result = identify_in_turn(source, running) => result,
-            () = shutdown.requested() => return None,
+            () = shutdown.cancelled() => return None,
         };
         let wait = match result {
             Ok(()) => continue,
@@ -87,7 +101,7 @@ async fn identify(
         };
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = shutdown.requested() => return None,
+            () = shutdown.cancelled() => return None,
         }
     }
 }
@@ -97,46 +111,51 @@ async fn identify_in_turn(source: &mut Source, running: &Running) -> Result<(), 
     source.identify().await
 }
 
-async fn polls(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) {
+async fn polls(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) -> Result<(), Error> {
     let leave = hold.leave();
     let mut wait = first_wait(source, interval, running, hold).await;
     loop {
         let due = Instant::now() + wait;
+        running.context.metrics.set_next_poll(&source.organization().name, SystemTime::now() + wait);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = leave.requested() => return,
+            () = leave.cancelled() => return Ok(()),
         }
         let turn = tokio::select! {
             turn = running.at_once.acquire() => turn.expect("nobody closes it"),
-            () = leave.requested() => return,
+            () = leave.cancelled() => return Ok(()),
         };
         let started = Instant::now();
         tell_late(source, started.saturating_duration_since(due), interval, running);
-        let result = source.poll(&running.context, INTERVAL, leave).await;
+        let result = source.poll(&running.context, Trigger::Interval, leave).await;
         if let Some(id) = source.organization_id() {
             running.context.publisher.release(id).await;
         }
         drop(turn);
-        if leave.is_requested() {
-            return;
+        if leave.is_cancelled() {
+            return Ok(());
         }
         let name = check_name(source);
         wait = match result {
             Ok(report) => {
+                let outcome = if report.is_complete() { "complete" } else { "incomplete" };
+                running.context.metrics.count_poll(&source.organization().name, outcome);
                 running.health.set(name, report.stopped.map_or(Ok(()), Err));
                 tell_long(source, started.elapsed(), interval, running);
                 jittered(interval).saturating_sub(started.elapsed())
             }
+            Err(Error::Kafka(denied)) if denied.is_denied() => return Err(denied.into()),
             Err(error) => not_polled(source, &error, interval, running),
         };
     }
 }
 
-/// Says why there was no poll, and how long to wait before the next try.
+/// Logs why a poll did not start, and returns how long to wait before the next try.
 fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Running) -> Duration {
     let organization = &source.organization().name;
     let reason = chain(problem);
-    error!(organization.name = organization, "not polled: {reason}");
+    running.context.metrics.count_poll(organization, "failed");
+    error!(organization.name = organization, "cannot poll {organization}: {reason}");
     running.health.set(check_name(source), Err(reason));
     match problem {
         Error::Kafka(_) | Error::Unknown(_) => TRY_AGAIN.min(interval),
@@ -144,7 +163,7 @@ fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Ru
     }
 }
 
-/// Says by how long a poll begins after its time: other organizations' polls have all turns.
+/// Logs a poll that begins late because other organizations' polls take all turns.
 fn tell_late(source: &Source, late: Duration, interval: Duration, running: &Running) {
     let organization = &source.organization().name;
     running.context.metrics.poll_was_late(organization, late);
@@ -152,13 +171,13 @@ fn tell_late(source: &Source, late: Duration, interval: Duration, running: &Runn
         warn!(
             organization.name = organization,
             seconds = late.as_secs(),
-            "the poll begins late, because {MAX_POLLS_AT_ONCE} polls of other organizations are under way, which is the \
-             most; run more producers, or lengthen polling_interval"
+            "the poll begins late, because {MAX_POLLS_AT_ONCE} polls of other organizations are in progress, which is the \
+             maximum; run more producers, or lengthen polling_interval"
         );
     }
 }
 
-/// Says how long a poll took, and where that is more than its interval.
+/// Records how long a poll took, and warns if that is more than its interval.
 fn tell_long(source: &Source, took: Duration, interval: Duration, running: &Running) {
     let organization = &source.organization().name;
     running.context.metrics.poll_took(organization, took);
@@ -166,12 +185,12 @@ fn tell_long(source: &Source, took: Duration, interval: Duration, running: &Runn
         warn!(
             organization.name = organization,
             seconds = took.as_secs(),
-            "the poll took longer than polling_interval, so that the next one begins at once; lengthen it"
+            "the poll took longer than polling_interval, so the next poll begins at once; lengthen polling_interval"
         );
     }
 }
 
-/// Nothing, unless the last poll is whole and younger than the interval: then what is left of that.
+/// Zero, unless the last poll is whole and more recent than the interval: then the rest of the interval.
 async fn first_wait(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) -> Duration {
     let organization = source.organization().name.clone();
     let last = last_poll(source, running, hold).await;
@@ -194,11 +213,15 @@ async fn first_wait(source: &mut Source, interval: Duration, running: &Running, 
             organization_id,
             organization_name: organization.clone(),
             poll_id,
-            trigger: INTERVAL,
+            trigger: Trigger::Interval,
         });
     }
     running.health.set(check_name(source), Ok(()));
-    info!(organization.name = organization, seconds = wait.as_secs(), "polled here from now on");
+    info!(
+        organization.name = organization,
+        seconds = wait.as_secs(),
+        "the organization is polled by this instance"
+    );
     wait
 }
 
@@ -209,7 +232,10 @@ async fn last_poll(source: &Source, running: &Running, hold: &Hold) -> Option<La
         Ok(known) => known.of(id).cloned(),
         Err(reason) => {
             let organization = &source.organization().name;
-            warn!(organization.name = organization, "cannot read when the last poll was: {reason}");
+            warn!(
+                organization.name = organization,
+                "cannot read the time of the organization's last poll: {reason}"
+            );
             None
         }
     }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use producer::setup::Options;
-use producer::{check, manual, run};
+use producer::{check, poll_once, run};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
@@ -16,7 +16,9 @@ use schemas::topics::Topic;
 use service::config::Config;
 use service::exit::Outcome;
 use service::kafka::topics::Broker;
-use service::shutdown::shutdown;
+use service::shell::Program;
+use service::shutdown::CancellationToken;
+use service::startup::Options;
 use simulator::anthropic::{Answer, Anthropic, Fault, Settings};
 
 use crate::end::start;
@@ -52,7 +54,12 @@ async fn embedded() -> Embedded {
         anthropic.url()
     );
     let config = Config::from_toml(&text, Path::new(""), &environment).expect("a configuration");
-    let options = Options { environment, broker: Broker::Embedded };
+    let options = Options {
+        until_end: false,
+        environment: Arc::new(environment),
+        broker: Broker::Embedded,
+        program: Program::new("anthropic-graph", None),
+    };
     Embedded { anthropic, config, options, _broker: broker }
 }
 
@@ -67,8 +74,8 @@ async fn debug_shows_nothing_of_the_environment() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_polls_at_once_and_leaves_when_asked() {
     let Embedded { anthropic, config, options, _broker } = embedded().await;
-    let (trigger, asked) = shutdown();
-    let running = tokio::spawn(run::run(config, options, asked));
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(run::run(config, options, shutdown.clone()));
     let deadline = Instant::now() + PATIENCE;
     let members = anthropic.truth().workspaces.len();
     // The pin is not known, so `/me` is asked once more.
@@ -76,7 +83,7 @@ async fn a_run_polls_at_once_and_leaves_when_asked() {
         assert!(Instant::now() < deadline, "no whole poll within {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    trigger.ask();
+    shutdown.cancel();
     assert_eq!(running.await.expect("no panic").expect("a good end"), Outcome::Done);
 }
 
@@ -96,8 +103,8 @@ async fn a_check_fails_for_a_missing_topic_and_for_a_refused_list_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manual_poll_says_what_is_missing() {
     let Embedded { anthropic, config, options, _broker } = embedded().await;
-    let (_trigger, asked) = shutdown();
-    let poll = || manual::poll(config.clone(), options.clone(), Some("nimbus"), asked.clone());
+    let asked = CancellationToken::new();
+    let poll = || poll_once::poll(config.clone(), options.clone(), Some("nimbus"), asked.clone());
     assert_eq!(poll().await.expect("a poll"), Outcome::Done);
     anthropic.fault(Fault::on("users", Answer::Forbidden));
     let Outcome::Incomplete(line) = poll().await.expect("a poll") else { panic!("users cannot be whole") };
@@ -105,8 +112,8 @@ async fn a_manual_poll_says_what_is_missing() {
     anthropic.clear_faults();
     anthropic.fault(Fault::on("", Answer::Unauthorized));
     let error = poll().await.expect_err("nothing can be done").to_string();
-    assert!(error.starts_with("nimbus: not polled: 401 authentication_error: "), "{error}");
-    let unknown = manual::poll(config, options, Some("cumulus"), asked).await.expect_err("no such name");
+    assert!(error.starts_with("nimbus: cannot poll the organization: 401 authentication_error: "), "{error}");
+    let unknown = poll_once::poll(config, options, Some("cumulus"), asked).await.expect_err("no such name");
     assert!(unknown.to_string().contains("configured: nimbus"), "{unknown}");
 }
 
@@ -118,13 +125,8 @@ async fn a_poll_of_one_organization_leaves_it_to_the_other_name_that_its_coverag
     config.organizations.push(cumulus);
     let organization_id = anthropic.organization_id();
     let coverage = Coverage {
-        organization_id: organization_id.clone(),
-        organization_name: "nimbus".to_owned(),
-        collection: POLL.to_owned(),
-        whole: None,
-        latest: None,
-        not_whole_since_ts_ms: None,
         poll: Some(Poll { partition_count: 3, ..Poll::default() }),
+        ..Coverage::new(&organization_id, "nimbus", POLL)
     };
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", &config.kafka.bootstrap_servers)
@@ -134,8 +136,9 @@ async fn a_poll_of_one_organization_leaves_it_to_the_other_name_that_its_coverag
     let value = encode(&coverage);
     let record = FutureRecord::to(&topic).partition(0).key(&key).payload(&value);
     producer.send(record, PATIENCE).await.expect("the mock cluster takes it");
-    let (_trigger, asked) = shutdown();
-    let poll = |name: &'static str| manual::poll(config.clone(), options.clone(), Some(name), asked.clone());
+    let asked = CancellationToken::new();
+    let poll =
+        |name: &'static str| poll_once::poll(config.clone(), options.clone(), Some(name), asked.clone());
     let refused = poll("cumulus").await.expect_err("its key is of nimbus").to_string();
     assert!(refused.contains("is configured twice, as nimbus and as cumulus"), "{refused}");
     assert_eq!(poll("nimbus").await.expect("a poll"), Outcome::Done);

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use producer::admin::{Admin, Error, Failure};
-use producer::backoff::Backoff;
 use producer::listing::{Listing, list};
 use schemas::collection::Collection;
+use service::api::Retry;
 use service::config::{Config, Organization};
 use service::http::{Settings as HttpSettings, client};
 use simulator::anthropic::{self, Answer, Anthropic, Fault, LoggedRequest, Settings};
@@ -21,8 +21,8 @@ use tokio::net::TcpListener;
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Tries without waits to speak of.
-pub(crate) const QUICK: Backoff =
-    Backoff { tries: 3, first: Duration::from_millis(1), longest: Duration::from_millis(20) };
+pub(crate) const QUICK: Retry =
+    Retry { tries: 3, first: Duration::from_millis(1), longest: Duration::from_millis(20) };
 
 /// Both ends of a test.
 pub(crate) struct End {
@@ -94,7 +94,7 @@ pub(crate) async fn spaces(bytes: usize) -> (String, Arc<AtomicUsize>) {
 }
 
 /// The address of a server that answers each path with status 200, what `answer` makes of it and no header of
-/// Anthropic's, as behind a gateway that drops them; and the paths that it was asked for.
+/// Anthropic's, as after a gateway that drops them; and the requested paths.
 pub(crate) async fn written(
     answer: impl Fn(&str) -> String + Send + 'static,
 ) -> (String, Arc<Mutex<Vec<String>>>) {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use producer::admin::{Error, MAX_PAGE_BYTES};
 use producer::listing::list;
 use schemas::collection::Collection;
+use schemas::raw::Resource;
 use simulator::anthropic::{Answer, Fault, Settings, UnknownCursor};
 
 use crate::end::{End, admin, spaces, users_fail};
@@ -17,9 +18,9 @@ fn paged() -> Settings {
 #[tokio::test]
 async fn pages_that_do_not_add_up_fail_the_listing() {
     for (answer, reason) in [
-        (Answer::RepeatedCursor, "a page gives a last_id that an earlier page gave"),
-        (Answer::MissingLastId, "a page says that more follows and gives no last_id"),
-        (Answer::EmptyPage, "an empty page followed one that said that more follows"),
+        (Answer::RepeatedCursor, "a page repeats the last_id of an earlier page"),
+        (Answer::MissingLastId, "a page says that more follows but has no last_id"),
+        (Answer::EmptyPage, "a page said that more follows, and the next page is empty"),
     ] {
         let mut end = End::start(paged()).await;
         end.anthropic.fault(Fault::on("users", answer).nth(2));
@@ -61,19 +62,19 @@ async fn a_full_page_that_does_not_say_whether_more_follows_is_not_the_end() {
 #[tokio::test]
 async fn a_first_page_that_is_empty_and_promises_more_fails_the_listing() {
     let (failure, requests) = users_fail(Answer::EmptyPage).await;
-    assert_eq!(failure.reason, "an empty page followed one that said that more follows");
+    assert_eq!(failure.reason, "a page said that more follows, and the next page is empty");
     assert_eq!(requests, 1);
 }
 
 #[tokio::test]
 async fn answers_that_are_no_page_fail_the_listing() {
     for (answer, reason) in [
-        (Answer::TruncatedJson, "page 1: the answer breaks off after "),
-        (Answer::InvalidJson, "page 1: the answer is not valid JSON at byte 10 (row 1); "),
+        (Answer::TruncatedJson, "page 1: the response is cut off after "),
+        (Answer::InvalidJson, "page 1: the response is not valid JSON at byte 10 (row 1); "),
     ] {
         let (failure, requests) = users_fail(answer).await;
         assert!(failure.reason.starts_with(reason), "{failure}");
-        assert!(failure.reason.ends_with("nothing of the collection is deleted"), "{failure}");
+        assert!(failure.reason.ends_with("nothing in the collection is deleted"), "{failure}");
         assert_eq!((failure.status, requests), (Some(200), 1));
     }
 }
@@ -85,7 +86,7 @@ async fn an_answer_over_the_bound_fails_the_listing_without_a_second_try() {
     let Err(Error::FailListing(failure)) = list(&mut admin, &Collection::Users).await else {
         panic!("more was read than the bound allows");
     };
-    assert_eq!(failure.reason, "the answer is larger than 16777216 bytes");
+    assert_eq!(failure.reason, "the response is larger than 16777216 bytes");
     assert_eq!((failure.status, connections.load(Ordering::Relaxed)), (Some(200), 1));
 }
 
@@ -123,11 +124,12 @@ async fn what_nobody_has_heard_of_is_kept() {
     end.anthropic.fault(Fault::on("api_keys", Answer::UnknownEnums));
     let users = end.list(&Collection::Users).await.expect("a whole listing");
     for (resource, _) in users.resources.iter() {
-        let extra = &resource.user.as_ref().expect("a user").extra;
-        assert_eq!(extra["from_the_future"], r#"{"list":[1,2.5,null,true],"text":"é"}"#);
+        let Resource::User(user) = resource else { panic!("no user") };
+        assert_eq!(user.extra["from_the_future"], r#"{"list":[1,2.5,null,true],"text":"é"}"#);
     }
     let keys = end.list(&Collection::ApiKeys).await.expect("a whole listing");
     for (resource, _) in keys.resources.iter() {
-        assert_eq!(resource.api_key.as_ref().and_then(|key| key.status.as_deref()), Some("from_the_future"));
+        let Resource::ApiKey(key) = resource else { panic!("no API key") };
+        assert_eq!(key.status.as_deref(), Some("from_the_future"));
     }
 }

@@ -4,14 +4,14 @@ use std::sync::Mutex;
 
 use producer::claims::Claims;
 use producer::poll::Error;
-use schemas::raw::outcome;
+use schemas::raw::{Outcome, RawBody};
 use simulator::anthropic::Settings;
 
 use crate::end::written;
 use crate::polls::{Bench, lines, source};
 
 /// An Admin API behind a gateway that drops `anthropic-organization-id`: `/me` names these, one after the other, the
-/// last of them for ever.
+/// last of them forever.
 fn answers(ids: Vec<String>) -> impl Fn(&str) -> String + Send + 'static {
     let ids = Mutex::new(ids);
     move |path| {
@@ -44,12 +44,12 @@ async fn a_key_exchanged_during_a_poll_writes_nothing_of_the_other_organization(
         let report = bench.poll_of(&mut source(&url, "sk-ant-admin01-own", "nimbus")).await.expect("a poll");
         let stopped = report.stopped.as_deref().unwrap_or_default();
         assert!(stopped.contains("11111111-2222-4333-8444-555555555555"), "{stopped}");
-        let whole = lines(&report).into_iter().filter(|(_, outcome)| *outcome == outcome::WHOLE);
+        let whole = lines(&report).into_iter().filter(|(_, outcome)| *outcome == Outcome::Whole);
         let expected = ["organization", "users", "workspaces", "api_keys"];
         let whole: Vec<&str> = whole.map(|(collection, _)| collection).collect();
         assert_eq!(whole, expected[..named], "nothing behind the exchange is written");
         let records = bench.records().await;
-        let listed = records[before..].iter().filter(|record| record.manifest.is_some());
+        let listed = records[before..].iter().filter(|record| matches!(record.body, RawBody::Manifest(_)));
         let listed: Vec<&str> = listed.map(|record| record.collection.as_str()).collect();
         assert_eq!(listed, expected[..named]);
     }
@@ -63,7 +63,7 @@ async fn a_gateway_that_drops_the_header_costs_a_request_for_each_listing_that_d
     assert!(report.is_complete(), "{:?}", lines(&report));
     let asked = asked.lock().expect("not poisoned").clone();
     let me = asked.iter().filter(|path| path.ends_with("/me")).count();
-    // At first; behind users, workspaces and API keys; behind the workspace without members.
+    // At first; after users, workspaces and API keys; after the workspace without members.
     assert_eq!((me, asked.len()), (5, 10), "{asked:?}");
 }
 

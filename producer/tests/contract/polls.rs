@@ -5,18 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use producer::poll::{Context, Error, Report, Source};
-use producer::publish::{self, Lost, Publisher};
-use producer::raw::MANUAL;
+use producer::publish::{self, LostTransaction, Publisher};
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use schemas::codec::{DecodeError, decode};
-use schemas::raw::{END, Mark, RawRecord, START, outcome};
+use schemas::raw::{Manifest, Mark, MarkKind, Outcome, RawBody, RawRecord, Trigger};
 use schemas::topics::Topic;
 use service::kafka::partition::{PartitionReader, Start};
 use service::kafka::restore;
 use service::metrics::Metrics;
-use service::shutdown::{Shutdown, ShutdownTrigger, shutdown};
+use service::shutdown::CancellationToken;
 use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Mutation, Settings};
 
 use crate::end::{End, admin, config};
@@ -29,7 +28,7 @@ pub(crate) struct Bench {
     pub(crate) source: Source,
     context: Context,
     client: ClientConfig,
-    asked: (ShutdownTrigger, Shutdown),
+    leave: CancellationToken,
     _broker: MockCluster<'static, DefaultProducerContext>,
 }
 
@@ -47,18 +46,17 @@ impl Bench {
             source,
             context: Context { publisher, metrics: Metrics::default() },
             client,
-            asked: shutdown(),
+            leave: CancellationToken::new(),
             _broker: broker,
         }
     }
 
     pub(crate) async fn poll(&mut self) -> Result<Report, Error> {
-        self.source.poll(&self.context, MANUAL, &self.asked.1).await
+        self.source.poll(&self.context, Trigger::Manual, &self.leave).await
     }
 
-    /// Polls another source.
     pub(crate) async fn poll_of(&self, source: &mut Source) -> Result<Report, Error> {
-        source.poll(&self.context, MANUAL, &self.asked.1).await
+        source.poll(&self.context, Trigger::Manual, &self.leave).await
     }
 
     /// The raw records, in order.
@@ -70,8 +68,8 @@ impl Bench {
             let mut reader = PartitionReader::open(&client, "test", &topic, partition, Start::Beginning)?;
             let mut records = Vec::new();
             restore(&mut reader, |record| {
-                let value: RawRecord = decode(&record.value.expect("no tombstone"))?;
-                assert_eq!(record.key, Some(value.key().into_bytes()));
+                let value: RawRecord = decode(record.value.expect("no tombstone"))?;
+                assert_eq!(record.key, Some(value.key().as_bytes()));
                 records.push(value);
                 Ok::<_, DecodeError>(())
             })?;
@@ -82,7 +80,7 @@ impl Bench {
 
     async fn marks(&self) -> Vec<(String, Mark)> {
         let marks = self.records().await.into_iter();
-        marks.filter_map(|record| Some((record.poll_id?, record.mark?))).collect()
+        marks.filter_map(|record| Some((record.poll_id?, record.body.mark()?))).collect()
     }
 }
 
@@ -95,8 +93,12 @@ pub(crate) fn source(url: &str, key: &str, name: &str) -> Source {
     Source::new(organization, admin)
 }
 
-pub(crate) fn lines(report: &Report) -> Vec<(&str, &str)> {
-    report.outcomes.iter().map(|line| (line.collection.as_str(), line.outcome.as_str())).collect()
+fn mark_of(record: &RawRecord) -> Option<&Mark> {
+    if let RawBody::Mark(mark) = &record.body { Some(mark) } else { None }
+}
+
+pub(crate) fn lines(report: &Report) -> Vec<(&str, Outcome)> {
+    report.outcomes.iter().map(|line| (line.collection.as_str(), line.outcome.clone())).collect()
 }
 
 #[tokio::test]
@@ -107,16 +109,20 @@ async fn a_poll_is_its_whole_listings_between_two_marks() {
     let truth = bench.end.anthropic.truth();
     let records = bench.records().await;
     assert!(records.iter().all(|record| record.organization_id == truth.organization.id));
-    let marks: Vec<&Mark> = records.iter().filter_map(|record| record.mark.as_ref()).collect();
-    assert_eq!((marks[0].kind.as_str(), marks[1].kind.as_str(), marks.len()), (START, END, 2));
+    let marks: Vec<&Mark> = records.iter().filter_map(mark_of).collect();
+    assert_eq!((&marks[0].kind, &marks[1].kind, marks.len()), (&MarkKind::Start, &MarkKind::End, 2));
     assert!(marks[1].complete && marks[1].outcomes == report.outcomes);
-    assert!(records[0].mark.is_some() && records[records.len() - 1].mark.is_some());
-    let manifests: Vec<&RawRecord> = records.iter().filter(|record| record.manifest.is_some()).collect();
+    assert!(mark_of(&records[0]).is_some() && mark_of(&records[records.len() - 1]).is_some());
+    let manifests = records.iter().filter_map(|record| match &record.body {
+        RawBody::Manifest(manifest) => Some((record, manifest)),
+        _ => None,
+    });
+    let manifests: Vec<(&RawRecord, &Manifest)> = manifests.collect();
     assert_eq!(manifests.len(), 4 + truth.workspaces.len());
-    for record in manifests {
-        let of_listing =
-            |other: &&RawRecord| other.listing_id == record.listing_id && other.resource.is_some();
-        let manifest = record.manifest.as_ref().expect("a manifest");
+    for (record, manifest) in manifests {
+        let of_listing = |other: &&RawRecord| {
+            other.listing_id == record.listing_id && matches!(other.body, RawBody::Resource(_))
+        };
         let count = records.iter().filter(of_listing).count();
         assert_eq!(i64::try_from(count), Ok(manifest.count), "{}", record.collection);
         assert_eq!(manifest.configuration.account_name.as_deref(), Some("Nimbus Labs"));
@@ -149,8 +155,8 @@ async fn archived_workspaces_and_the_default_one_may_have_no_member_list() {
         let truth = bench.end.anthropic.truth();
         for (id, workspace) in &truth.workspaces {
             let is_gone = workspace.archived_at.is_some() || *id == truth.default_workspace_id;
-            let expected = if is_gone { outcome::GONE } else { outcome::WHOLE };
-            assert!(lines(&report).contains(&(&format!("members/{id}"), expected)), "{id}");
+            let expected = if is_gone { Outcome::Gone } else { Outcome::Whole };
+            assert!(lines(&report).contains(&(&*format!("members/{id}"), expected)), "{id}");
         }
     }
 }
@@ -164,7 +170,7 @@ async fn a_workspace_that_a_user_named_default_has_members_like_others() {
     let collection = format!("members/{id}");
     bench.end.anthropic.fault(Fault::on(&collection, Answer::NotFound));
     let report = bench.poll().await.expect("a poll");
-    assert!(lines(&report).contains(&(&collection, outcome::FAILED)), "{:?}", lines(&report));
+    assert!(lines(&report).contains(&(&*collection, Outcome::Failed)), "{:?}", lines(&report));
 }
 
 #[tokio::test]
@@ -173,11 +179,11 @@ async fn members_are_skipped_where_the_workspaces_fail() {
     bench.end.anthropic.fault(Fault::on("workspaces", Answer::InvalidJson));
     let report = bench.poll().await.expect("a poll");
     let expected = [
-        ("organization", outcome::WHOLE),
-        ("users", outcome::WHOLE),
-        ("workspaces", outcome::FAILED),
-        ("api_keys", outcome::WHOLE),
-        ("members", outcome::SKIPPED),
+        ("organization", Outcome::Whole),
+        ("users", Outcome::Whole),
+        ("workspaces", Outcome::Failed),
+        ("api_keys", Outcome::Whole),
+        ("members", Outcome::Skipped),
     ];
     assert_eq!(lines(&report), expected);
     assert!(!bench.marks().await[1].1.complete);
@@ -190,11 +196,11 @@ async fn a_key_that_is_refused_in_the_midst_ends_the_poll_with_its_mark() {
     let report = bench.poll().await.expect("a poll");
     assert!(report.stopped.as_ref().is_some_and(|why| why.starts_with("401")));
     let expected = [
-        ("organization", outcome::WHOLE),
-        ("users", outcome::WHOLE),
-        ("workspaces", outcome::FAILED),
-        ("api_keys", outcome::SKIPPED),
-        ("members", outcome::SKIPPED),
+        ("organization", Outcome::Whole),
+        ("users", Outcome::Whole),
+        ("workspaces", Outcome::Failed),
+        ("api_keys", Outcome::Skipped),
+        ("members", Outcome::Skipped),
     ];
     assert_eq!(lines(&report), expected);
     let (_, mark) = &bench.marks().await[1];
@@ -222,18 +228,18 @@ async fn a_poll_that_is_asked_to_leave_ends_with_its_reason() {
     let mut bench = Bench::start(Settings::default()).await;
     let late = u64::try_from(Duration::from_mins(1).as_millis()).expect("short");
     bench.end.anthropic.fault(Fault::on("users", Answer::SlowBody { milliseconds: late }));
-    let Bench { end, source, context, asked: (trigger, leave), .. } = &mut bench;
+    let Bench { end, source, context, leave, .. } = &mut bench;
     let ask = async {
         while end.anthropic.requests().iter().all(|request| !request.path.ends_with("/users")) {
             tokio::task::yield_now().await;
         }
-        trigger.ask();
+        leave.cancel();
     };
-    let (report, ()) = tokio::join!(source.poll(context, MANUAL, leave), ask);
+    let (report, ()) = tokio::join!(source.poll(context, Trigger::Manual, leave), ask);
     let report = report.expect("a poll");
     assert!(report.reason.is_some() && !report.is_complete());
-    assert_eq!(lines(&report)[0], ("organization", outcome::WHOLE));
-    assert_eq!(lines(&report)[1], ("users", outcome::SKIPPED));
+    assert_eq!(lines(&report)[0], ("organization", Outcome::Whole));
+    assert_eq!(lines(&report)[1], ("users", Outcome::Skipped));
     assert_eq!(bench.marks().await[1].1.reason, report.reason);
 }
 
@@ -245,13 +251,13 @@ async fn a_poll_that_never_ended_is_closed_first() {
         organization_id: id,
         organization_name: "nimbus".to_owned(),
         poll_id: "unended".to_owned(),
-        trigger: MANUAL,
+        trigger: Trigger::Manual,
     });
     bench.poll().await.expect("a poll");
     bench.poll().await.expect("a poll");
     let marks = bench.marks().await;
-    let kinds: Vec<&str> = marks.iter().map(|(_, mark)| mark.kind.as_str()).collect();
-    assert_eq!(kinds, [END, START, END, START, END]);
+    let kinds: Vec<MarkKind> = marks.iter().map(|(_, mark)| mark.kind.clone()).collect();
+    assert_eq!(kinds, [MarkKind::End, MarkKind::Start, MarkKind::End, MarkKind::Start, MarkKind::End]);
     assert_eq!(marks[0].0, "unended");
     assert!(!marks[0].1.complete && marks[0].1.reason.is_some());
 }
@@ -266,9 +272,9 @@ async fn a_listing_is_lost_with_the_opening_that_it_began_under() {
     publisher.write(&id, Some(began), [before[1].clone()]).await.expect("it is the same opening");
     // An error of another organization of the partition closes it as well.
     publisher.release(&id).await;
-    publisher.open(&id).await.expect("it opens anew");
+    publisher.open(&id).await.expect("it opens again");
     let late = publisher.write(&id, Some(began), before.clone()).await;
-    assert!(matches!(late, Err(publish::Error::Again(Lost::OpenedAnew))), "{late:?}");
+    assert!(matches!(late, Err(publish::Error::Again(LostTransaction::Reopened))), "{late:?}");
     assert_eq!(bench.records().await.len(), before.len() + 1);
 }
 
@@ -283,7 +289,7 @@ async fn a_producer_is_closed_once_no_poll_of_its_partition_is_under_way() {
     assert_eq!(publisher.open(&id).await.expect("it is open"), opened);
     drop(other);
     publisher.release(&id).await;
-    assert_ne!(publisher.open(&id).await.expect("it opens anew"), opened);
+    assert_ne!(publisher.open(&id).await.expect("it opens again"), opened);
 }
 
 #[tokio::test]

@@ -35,11 +35,13 @@ async fn a_key_file_that_was_replaced_is_taken_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_workspace_s_key_is_named_as_what_it_is() {
+async fn a_key_that_is_not_an_admin_key_is_explained_by_its_kind() {
     let anthropic = start(Settings::default()).await;
     let mut admin = admin(&anthropic.url(), "sk-ant-api03-workspace", "env = \"KEY\"", "".as_ref());
     let error = admin.get(&["me"], &[]).await.expect_err("a refusal").to_string();
-    assert!(error.contains("a workspace's key reads nothing here"), "{error}");
+    for kind in ["a workspace key", "a personal or service account key", "a Claude Enterprise key"] {
+        assert!(error.contains(kind), "{error}");
+    }
     assert!(!error.contains("sk-ant-api03-workspace"), "{error}");
 }
 
@@ -115,7 +117,7 @@ async fn an_id_that_a_url_would_change_asks_for_nothing() {
     let mut end = End::start(Settings::default()).await;
     for id in ["..", ".", "wrkspc_\n1", "wrkspc\t1"] {
         let failure = end.failure(&Collection::Members(id.to_owned())).await;
-        assert_eq!(failure.reason, "its id cannot stand in a URL", "{id:?}");
+        assert_eq!(failure.reason, "its ID cannot be part of a URL", "{id:?}");
     }
     assert!(end.requests().is_empty());
     let failure = end.failure(&Collection::Members("a/../b?c#d%2F\0é".to_owned())).await;

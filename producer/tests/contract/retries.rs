@@ -36,7 +36,7 @@ async fn what_passes_is_tried_again_and_the_listing_is_whole() {
         let listing =
             end.list(&Collection::Users).await.unwrap_or_else(|error| panic!("{answer:?}: {error}"));
         assert_eq!(listing.resources.len(), end.anthropic.truth().users.len());
-        // hyper may send a request again by itself where a connection was cut before any answer.
+        // hyper may repeat a request if the connection was cut before any answer.
         assert!(end.requests().len() >= 3, "{answer:?}");
     }
 }
@@ -61,7 +61,7 @@ async fn a_wait_that_the_server_asks_for_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_body_that_comes_too_late_is_no_answer() {
+async fn a_body_that_arrives_too_late_is_a_failure() {
     let late = u64::try_from(REQUEST_TIMEOUT.as_millis()).expect("short") * 30;
     let mut end = End::with(Fault::on("users", Answer::SlowBody { milliseconds: late }).first(1)).await;
     end.list(&Collection::Users).await.expect("the second try is whole");

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use fuzz::Corpus;
-use producer::json::{Json, NoJson};
+use producer::json::{Json, JsonError};
 use producer::{page, resource};
 use schemas::codec::{decode, encode};
 use schemas::collection::Collection;
-use schemas::raw::{RawRecord, Resource};
+use schemas::raw::{RawBody, RawRecord, Resource};
 
 /// Words of the API's, and of JSON's dark corners.
 const TOKENS: [&[u8]; 20] = [
@@ -34,7 +34,7 @@ const TOKENS: [&[u8]; 20] = [
     b"\xf0\x9f\x92\xa5",
 ];
 
-/// Every text and number of a row, wherever it stands.
+/// Every string and number of a row, at any depth.
 fn scalars<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
     match value {
         Json::Text(text) | Json::Number(text) => found.push(text),
@@ -44,7 +44,7 @@ fn scalars<'a>(value: &'a Json, found: &mut Vec<&'a str>) {
     }
 }
 
-/// All texts of a resource, as its own JSON: what is in `extra` is JSON within it.
+/// All strings of a resource, as its own JSON: what is in `extra` is JSON within it.
 fn kept(resource: &Resource) -> String {
     let whole = serde_json::to_string(resource).expect("a resource is JSON");
     let unescaped = whole.replace("\\\\", "\\").replace("\\\"", "\"");
@@ -71,10 +71,7 @@ fn row_is_kept(collection: &Collection, row: &Json) -> Result<(), String> {
         poll_id: None,
         listing_id: Some("l".to_owned()),
         observed_ts_ms: 0,
-        mark: None,
-        manifest: None,
-        decision: None,
-        resource: Some(resource),
+        body: RawBody::Resource(resource),
     };
     let again = decode::<RawRecord>(&encode(&record)).map_err(|error| error.to_string())?;
     if again == record { Ok(()) } else { Err("the raw record does not read back".to_owned()) }
@@ -131,6 +128,6 @@ fn members_panic_at_nothing_and_lose_nothing() {
 fn a_bomb_of_depth_is_refused_without_a_stack_to_climb() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let bomb = format!("{}1{}", open.repeat(500_000), close.repeat(500_000));
-        assert_eq!(Json::parse(bomb.as_bytes()), Err(NoJson::TooDeep));
+        assert_eq!(Json::parse(bomb.as_bytes()), Err(JsonError::TooDeep));
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    change::{Envelope, Source},
-    coverage::{Coverage, Hold, Latest, Poll, WholeListing, Withheld},
-    element::{ApiKey, Element, ElementType, User, UserAssignedWorkspace, Workspace},
+    change::{Envelope, Kind, Op, Source},
+    coverage::{Coverage, Hold, HoldState, Latest, Poll, WholeListing, Withheld},
+    element::{ApiKey, Content, Element, ElementType, Other, User, UserAssignedWorkspace, Workspace},
     raw::{
-        self, Actor, Configuration, DataResidency, Decision, ListingOutcome, Manifest, Mark, RawRecord,
-        Resource, Scope,
+        self, Actor, Configuration, DataResidency, Decision, ListingOutcome, Manifest, Mark, RawBody,
+        RawRecord, Resource, Scope,
     },
-    sync::{Approval, Finished, Intent, Parked, Sync},
+    sync::{Approval, Finished, Found, Intent, Parked, ParkedState, Sync, Wait},
 };
 
 const ORGANIZATION: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -24,69 +24,82 @@ fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A raw record with every field set, though no real one carries more than one of the four parts.
-pub(crate) fn raw_record() -> RawRecord {
-    RawRecord {
+/// Raw records of all kinds, with every field set: a mark, a manifest, a decision, and the five resources.
+pub(crate) fn raw_records() -> [RawRecord; 8] {
+    let [organization, user, workspace, api_key, member] = resources().map(RawBody::Resource);
+    let mark = RawBody::Mark(mark());
+    let manifest = RawBody::Manifest(manifest());
+    let decision = RawBody::Decision(decision());
+    [mark, manifest, decision, organization, user, workspace, api_key, member].map(|body| RawRecord {
         organization_id: ORGANIZATION.to_owned(),
         organization_name: "nimbus".to_owned(),
         collection: "api_keys".to_owned(),
         poll_id: some("p-1"),
         listing_id: some("l-1"),
         observed_ts_ms: 1_795_468_246_445,
-        mark: Some(Mark {
-            kind: raw::END.to_owned(),
-            trigger: "interval".to_owned(),
-            outcomes: vec![ListingOutcome {
-                collection: "users".to_owned(),
-                outcome: raw::outcome::FAILED.to_owned(),
-                reason: some("403"),
-                http_status: Some(403),
-                request_id: some("req_1"),
-                listing_id: None,
-            }],
-            complete: false,
-            reason: some("closed"),
-        }),
-        manifest: Some(Manifest {
-            count: 3,
-            pages: 1,
-            parameters: map(&[("limit", "1000")]),
-            first_cursor: some("apikey_01"),
-            last_cursor: some("apikey_03"),
-            first_request_id: some("req_1"),
-            last_request_id: some("req_2"),
-            started_ts_ms: 1,
-            ended_ts_ms: 2,
-            configuration: Configuration {
-                account_name: some("Nimbus Labs"),
-                tag_account_name: true,
-                max_deleted_fraction: 0.3,
-                max_deleted_count: 20,
-            },
-        }),
-        decision: Some(Decision {
-            kind: "approve".to_owned(),
-            collection: some("users"),
-            element_key: some("anthropic_user:user_01"),
-            listing_id: some("l-1"),
-            by: "ada".to_owned(),
-            why: some("left"),
-            decided_ts_ms: 5,
-        }),
-        resource: Some(resource()),
+        body,
+    })
+}
+
+fn mark() -> Mark {
+    Mark {
+        kind: raw::MarkKind::End,
+        trigger: raw::Trigger::Interval,
+        outcomes: vec![ListingOutcome {
+            collection: "users".to_owned(),
+            outcome: raw::Outcome::Failed,
+            reason: some("403"),
+            http_status: Some(403),
+            request_id: some("req_1"),
+            listing_id: None,
+        }],
+        complete: false,
+        reason: some("closed"),
     }
 }
 
-fn resource() -> Resource {
+fn manifest() -> Manifest {
+    Manifest {
+        count: 3,
+        pages: 1,
+        parameters: map(&[("limit", "1000")]),
+        first_cursor: some("apikey_01"),
+        last_cursor: some("apikey_03"),
+        first_request_id: some("req_1"),
+        last_request_id: some("req_2"),
+        started_ts_ms: 1,
+        ended_ts_ms: 2,
+        configuration: Configuration {
+            account_name: some("Nimbus Labs"),
+            tag_account_name: true,
+            max_deleted_fraction: 0.3,
+            max_deleted_count: 20,
+        },
+    }
+}
+
+fn decision() -> Decision {
+    Decision {
+        kind: raw::DecisionKind::Approve,
+        collection: some("users"),
+        element_key: some("anthropic_user:user_01"),
+        listing_id: some("l-1"),
+        by: "ada".to_owned(),
+        why: some("left"),
+        decided_ts_ms: 5,
+    }
+}
+
+fn resources() -> [Resource; 5] {
     let actor = Actor { id: some("user_01"), kind: some("user") };
-    Resource {
-        organization: Some(Box::new(raw::Organization {
+    [
+        Resource::Organization(Box::new(raw::Organization {
             id: ORGANIZATION.to_owned(),
             kind: some("organization"),
             name: some("Nimbus"),
             extra: map(&[("tier", "4")]),
         })),
-        user: Some(Box::new(raw::User {
+        Resource::User(Box::new(raw::User {
             id: "user_01".to_owned(),
             kind: some("user"),
             email: some("ada@nimbus.example"),
@@ -95,7 +108,7 @@ fn resource() -> Resource {
             added_at: some("2025-11-04T09:12:44.108213Z"),
             extra: map(&[("mfa", "true")]),
         })),
-        workspace: Some(Box::new(raw::Workspace {
+        Resource::Workspace(Box::new(raw::Workspace {
             id: "wrkspc_01".to_owned(),
             kind: some("workspace"),
             name: some("Production"),
@@ -114,7 +127,7 @@ fn resource() -> Resource {
             user_profile_id: None,
             extra: map(&[]),
         })),
-        api_key: Some(Box::new(raw::ApiKey {
+        Resource::ApiKey(Box::new(raw::ApiKey {
             id: "apikey_01".to_owned(),
             kind: some("api_key"),
             name: some("ci"),
@@ -128,58 +141,64 @@ fn resource() -> Resource {
             workspace_id: some("wrkspc_01"),
             extra: map(&[("last_used_at", "null")]),
         })),
-        member: Some(Box::new(raw::Member {
+        Resource::Member(Box::new(raw::Member {
             user_id: "user_01".to_owned(),
             workspace_id: "wrkspc_01".to_owned(),
             kind: some("workspace_member"),
             workspace_role: some("workspace_user"),
             extra: map(&[]),
         })),
-    }
+    ]
 }
 
 pub(crate) fn element() -> Element {
     Element {
         key: ElementType::User.entity_key("user_01"),
-        kind: ElementType::User.name().to_owned(),
-        class: ElementType::User.class().to_owned(),
         display_name: "Ada Diaz".to_owned(),
         organization_id: ORGANIZATION.to_owned(),
         collection: "users".to_owned(),
         digest: "00.11".to_owned(),
-        from_key: some("a"),
-        to_key: some("b"),
         account_name: some("Nimbus Labs"),
-        account: Some(schemas::element::Account {
-            id: ORGANIZATION.to_owned(),
-            name: "Nimbus".to_owned(),
-            vendor: "Anthropic".to_owned(),
-        }),
-        user: Some(Box::new(User {
-            id: "user_01".to_owned(),
-            name: "Ada Diaz".to_owned(),
-            email: vec!["ada@nimbus.example".to_owned()],
-            first_name: some("Ada"),
-            is_admin: true,
-            created_on: Some(1_762_247_564_108),
-            ..User::default()
+        content: Content::Other(Box::new(Other {
+            kind: ElementType::User.name().to_owned(),
+            class: ElementType::User.class().to_owned(),
+            from_key: some("a"),
+            to_key: some("b"),
+            account: Some(schemas::element::Account {
+                id: ORGANIZATION.to_owned(),
+                name: "Nimbus".to_owned(),
+                vendor: "Anthropic".to_owned(),
+            }),
+            user: Some(Box::new(User {
+                id: "user_01".to_owned(),
+                name: "Ada Diaz".to_owned(),
+                email: vec!["ada@nimbus.example".to_owned()],
+                first_name: some("Ada"),
+                is_admin: true,
+                created_on: Some(1_762_247_564_108),
+                ..User::default()
+            })),
+            workspace: Some(Box::new(Workspace {
+                tags: map(&[("env", "prod")]),
+                archived_on: Some(2),
+                allowed_inference_geos: vec!["us".to_owned()],
+                user_profile_id: some("uprof_01"),
+                ..Workspace::default()
+            })),
+            api_key: Some(Box::new(ApiKey {
+                status: some("active"),
+                expires_on: Some(3),
+                ..ApiKey::default()
+            })),
+            user_assigned_workspace: Some(UserAssignedWorkspace { role: some("workspace_admin") }),
         })),
-        workspace: Some(Box::new(Workspace {
-            tags: map(&[("env", "prod")]),
-            archived_on: Some(2),
-            allowed_inference_geos: vec!["us".to_owned()],
-            user_profile_id: some("uprof_01"),
-            ..Workspace::default()
-        })),
-        api_key: Some(Box::new(ApiKey { status: some("active"), expires_on: Some(3), ..ApiKey::default() })),
-        user_assigned_workspace: Some(UserAssignedWorkspace { role: some("workspace_admin") }),
     }
 }
 
 pub(crate) fn envelope() -> Envelope {
     Envelope {
         id: "0123".to_owned(),
-        op: "u".to_owned(),
+        op: Op::Update,
         before: Some(element()),
         after: Some(element()),
         ts_ms: 7,
@@ -195,7 +214,7 @@ pub(crate) fn envelope() -> Envelope {
             decision_by: None,
         },
         revision: 12,
-        kind: "entity".to_owned(),
+        kind: Kind::Entity,
         element_key: "anthropic_user:user_01".to_owned(),
         element_type: "anthropic_user".to_owned(),
         changed: vec!["role".to_owned()],
@@ -219,7 +238,7 @@ pub(crate) fn coverage() -> Coverage {
             parameters: map(&[("limit", "1000")]),
         }),
         latest: Some(Latest {
-            outcome: raw::outcome::WHOLE.to_owned(),
+            outcome: raw::Outcome::Whole,
             reason: None,
             poll_id: some("p-1"),
             raw_offset: 41,
@@ -244,7 +263,7 @@ pub(crate) fn hold() -> Hold {
         listing_id: "l-2".to_owned(),
         raw_offset: 77,
         proposed_ts_ms: 8,
-        state: "proposed".to_owned(),
+        state: HoldState::Proposed,
         agreeing: 1,
     }
 }
@@ -271,6 +290,7 @@ pub(crate) fn sync() -> Sync {
             held_samples: BTreeMap::from([("anthropic_user".to_owned(), vec![-7])]),
             unwritten: 2,
             tried_all_ts_ms: 7,
+            nhi_class: Some(true),
         }),
         parked: vec![Parked {
             element_key: "k".to_owned(),
@@ -278,7 +298,7 @@ pub(crate) fn sync() -> Sync {
             digest: "00.11".to_owned(),
             reason: "400".to_owned(),
             since_ts_ms: 3,
-            state: "stripped".to_owned(),
+            state: ParkedState::Stripped,
         }],
         paused: some("401"),
         approval: Some(Approval {
@@ -290,6 +310,13 @@ pub(crate) fn sync() -> Sync {
             why: some("left"),
             approved_ts_ms: 10,
         }),
-        found: some("objects"),
+        found: Some(Found::Objects),
+        wait: Some(Wait {
+            reason: "401".to_owned(),
+            since_ts_ms: 11,
+            until_ts_ms: Some(12),
+            revision: Some(13),
+            failures: 2,
+        }),
     }
 }

@@ -1,17 +1,17 @@
 //! Overrides from the environment, laid over the file's table before anything is read from it.
 //!
-//! `ANTHROPIC_GRAPH__KAFKA__TOPIC_PREFIX` sets `kafka.topic_prefix`. An organization is named by its name in upper
-//! case with `_` for `-`; one that only the environment knows is created by it. An empty variable is as if absent: what
-//! the file says stays.
+//! `ANTHROPIC_GRAPH__KAFKA__TOPIC_PREFIX` sets `kafka.topic_prefix`. An organization's name is in upper case with `_`
+//! for `-`; an organization that is only in the environment is created. An empty variable is ignored: the file's value
+//! stays.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
 use super::ENVIRONMENT_PREFIX;
-use super::section::Context;
+use super::table_reader::Context;
 
-/// Of these only one may be given, so one from the environment replaces another from the file.
+/// Mutually exclusive keys: one from the environment replaces another one from the file.
 const ALTERNATIVES: [&[&str]; 3] =
     [&["env", "file"], &["integration_instance_id", "scope"], &["region", "base_url"]];
 
@@ -28,7 +28,7 @@ pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>,
         }
         let keys: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
         if keys.iter().any(String::is_empty) {
-            context.report(variable, "names no key; write ANTHROPIC_GRAPH__SECTION__KEY");
+            context.report(variable, "does not name a key; use ANTHROPIC_GRAPH__SECTION__KEY");
             continue;
         }
         match keys[0].as_str() {
@@ -53,12 +53,12 @@ fn lay_over_organization(
     let [slug, keys @ ..] = keys else {
         context.report(
             variable,
-            format!("names no organization; write {ENVIRONMENT_PREFIX}ORGANIZATIONS__NAME__KEY"),
+            format!("does not name an organization; use {ENVIRONMENT_PREFIX}ORGANIZATIONS__NAME__KEY"),
         );
         return;
     };
     if keys.is_empty() {
-        context.report(variable, format!("names no key; write {variable}__KEY"));
+        context.report(variable, format!("does not name a key; use {variable}__KEY"));
         return;
     }
     let name = slug.replace('_', "-");
@@ -115,7 +115,7 @@ impl Override<'_> {
         let path = format!("{path}{key}");
         match inner {
             Value::Table(inner) => self.set(inner, &format!("{path}."), rest, context),
-            // Variables come in the order of their names, so the shorter one has been here.
+            // Variables are sorted by name, so the shorter one was set first.
             _ if context.variables.contains_key(&path) => {
                 context.report(&path, format!("{} is set as well; set one of the two", self.variable));
             }
@@ -128,7 +128,7 @@ impl Override<'_> {
     }
 }
 
-/// What the file says gives way; what another variable says stays, and both are reported.
+/// Removes the file's alternatives. An alternative from another variable stays, and both are reported.
 fn remove_alternatives(table: &mut Table, path: &str, key: &str, context: &Context) {
     let alternatives = ALTERNATIVES.iter().filter(|group| group.contains(&key)).copied().flatten();
     for alternative in alternatives {

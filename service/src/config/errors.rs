@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, all of it at once.
+//! All problems of a configuration at once.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A key may stand where nobody expects one, such as an organization's name.
+        // A key may be in an unexpected place, such as an organization's name.
         formatter.write_str(&without_keys(&format!("{}: {}", self.key, self.message)))
     }
 }
@@ -32,7 +32,6 @@ impl fmt::Debug for Problem {
 pub struct Errors(Vec<Problem>);
 
 impl Errors {
-    /// One problem alone.
     pub fn one(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self(vec![Problem { key: key.into(), message: message.into() }])
     }

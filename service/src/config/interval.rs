@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// Shortest interval (s): below it, one poll would run into the next.
+/// Shortest interval (s): polls would overlap below it.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// Longest interval (h): ten years; what is longer is a typing error.
+/// Longest interval (h): ten years; a longer one is a typing error.
 const LONGEST: Duration = Duration::from_hours(10 * 366 * 24);
 
-/// JupiterOne's names for polling intervals (s), beside `DISABLED`.
+/// JupiterOne's names for polling intervals (s), except `DISABLED`.
 const NAMED: [(&str, u64); 8] = [
     ("FIFTEEN_MINUTES", 15 * 60),
     ("THIRTY_MINUTES", 30 * 60),
@@ -44,7 +44,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| {
             let names = NAMED.map(|(name, _)| name).join(", ");
             format!(
-                "\"{text}\" is no interval; write a time of at least one second such as \"90s\", \"30m\", \"1h\" or \
+                "\"{text}\" is not an interval; use a time of at least one second such as \"90s\", \"30m\", \"1h\" or \
                  \"1d\", or one of {names}"
             )
         })
@@ -68,7 +68,7 @@ pub(super) fn parse_retention(text: &str) -> Result<Option<u64>, String> {
         .map(Some)
         .ok_or_else(|| {
             format!(
-                "\"{text}\" is no retention time; write a time such as \"30d\" or \"12h\", or \"unlimited\""
+                "\"{text}\" is not a retention time; use a time such as \"30d\" or \"12h\", or \"unlimited\""
             )
         })
 }

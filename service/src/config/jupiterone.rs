@@ -4,19 +4,28 @@ use std::time::Duration;
 
 use super::interval::parse_duration;
 use super::secret::SecretSource;
-use super::section::Section;
+use super::table_reader::TableReader;
 use crate::http::{BaseUrl, check_url};
 
-/// `jupiterone.full_sync_interval` where it is not given: one DIFF a day heals what others did to the scope.
+/// Default of `jupiterone.full_sync_interval`: a DIFF per day reverts what others changed in the scope.
 const DEFAULT_FULL_SYNC_INTERVAL: Duration = Duration::from_hours(24);
-/// `jupiterone.region` where neither it nor a base URL is given.
+/// Default of `jupiterone.region`, without a base URL.
 const DEFAULT_REGION: &str = "us";
 
-const KEYS: [&str; 6] = ["account_id", "api_key", "region", "base_url", "allow_http", "full_sync_interval"];
-const TARGET_KEYS: [&str; 7] =
-    ["integration_instance_id", "scope", "account_id", "api_key", "region", "base_url", "allow_http"];
+const KEYS: [&str; 7] =
+    ["account_id", "api_key", "region", "base_url", "allow_http", "full_sync_interval", "nhi_class"];
+const TARGET_KEYS: [&str; 8] = [
+    "integration_instance_id",
+    "scope",
+    "account_id",
+    "api_key",
+    "region",
+    "base_url",
+    "allow_http",
+    "nhi_class",
+];
 
-/// What the organizations' targets have in common.
+/// Settings that the organizations' targets share.
 #[derive(Debug, Clone)]
 pub struct JupiterOne {
     /// The JupiterOne account's id.
@@ -29,6 +38,8 @@ pub struct JupiterOne {
     pub allow_http: bool,
     /// Longest time between two sync jobs of a scope.
     pub full_sync_interval: Duration,
+    /// Whether API keys have the class `NHI` too.
+    pub nhi_class: bool,
 }
 
 /// Where one organization's graph goes in JupiterOne, with the account's settings filled in from `[jupiterone]`.
@@ -40,8 +51,9 @@ pub struct Target {
     pub account_id: Option<String>,
     /// Where its API key is; the sink refuses to start without it.
     pub api_key: Option<SecretSource>,
-    /// Of JupiterOne's API.
     pub base_url: BaseUrl,
+    /// Whether API keys have the class `NHI` too.
+    pub nhi_class: bool,
 }
 
 /// What holds an organization's graph in JupiterOne.
@@ -65,7 +77,7 @@ impl Destination {
 }
 
 impl JupiterOne {
-    pub(super) fn read(root: &mut Section<'_>) -> Self {
+    pub(super) fn read(root: &mut TableReader<'_>) -> Self {
         let mut section = root.section("jupiterone", &KEYS);
         let allow_http = section.boolean("allow_http").unwrap_or(false);
         Self {
@@ -78,12 +90,13 @@ impl JupiterOne {
             full_sync_interval: section
                 .parsed("full_sync_interval", parse_duration)
                 .unwrap_or(DEFAULT_FULL_SYNC_INTERVAL),
+            nhi_class: section.boolean("nhi_class").unwrap_or(false),
         }
     }
 }
 
 impl Target {
-    pub(super) fn read(organization: &mut Section<'_>, common: &JupiterOne) -> Self {
+    pub(super) fn read(organization: &mut TableReader<'_>, common: &JupiterOne) -> Self {
         let mut section = organization.section("jupiterone", &TARGET_KEYS);
         let allow_http = section.boolean("allow_http").unwrap_or(common.allow_http);
         let destination = match (section.text("integration_instance_id"), section.text("scope")) {
@@ -100,11 +113,12 @@ impl Target {
             account_id: section.header("account_id").or_else(|| common.account_id.clone()),
             api_key: section.secret("api_key").or_else(|| common.api_key.clone()),
             base_url: base_url(&mut section, allow_http).unwrap_or_else(|| common.base_url.clone()),
+            nhi_class: section.boolean("nhi_class").unwrap_or(common.nhi_class),
         }
     }
 
-    /// Whether the two would replace each other's graph: certain only where both organizations' ids, or the scopes'
-    /// names, are known.
+    /// Whether the two would replace each other's graph. Known only if both organizations' IDs or the scopes' names are
+    /// known.
     pub(super) fn is_same(&self, id: Option<&str>, other: &Self, other_id: Option<&str>) -> bool {
         let name = |destination: &Destination, id: Option<&str>| match destination {
             Destination::Scope(None) => id.map(|id| Destination::Scope(destination.scope(id))),
@@ -120,15 +134,15 @@ impl Target {
     }
 }
 
-fn base_url(section: &mut Section<'_>, allow_http: bool) -> Option<BaseUrl> {
+fn base_url(section: &mut TableReader<'_>, allow_http: bool) -> Option<BaseUrl> {
     let region = section.parsed("region", |region| {
         BaseUrl::of_region(region)
-            .ok_or_else(|| "is no region; write \"us\" or \"eu\", or a base_url".to_owned())
+            .ok_or_else(|| "is not a region; use \"us\" or \"eu\", or a base_url".to_owned())
     });
     let url =
         section.parsed("base_url", |text| check_url(text, allow_http).map_err(|error| error.to_string()));
     if region.is_some() && url.is_some() {
-        section.report("region", "stands beside base_url; keep one of them");
+        section.report("region", "cannot be combined with base_url; keep one of them");
     }
     url.or(region)
 }

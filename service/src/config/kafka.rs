@@ -6,7 +6,7 @@ use schemas::topics::DEFAULT_PREFIX;
 use toml::Value;
 
 use super::secret::SecretOrText;
-use super::section::{Section, kind};
+use super::table_reader::{TableReader, kind};
 
 /// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
 pub(crate) const RESERVED: [&str; 17] = [
@@ -40,10 +40,29 @@ const MAX_REPLICATION: i32 = 32_767;
 /// `kafka.partitions` where it is not given (count).
 const DEFAULT_PARTITIONS: i32 = 12;
 
-const KEYS: [&str; 6] =
-    ["bootstrap_servers", "topic_prefix", "partitions", "replication_factor", "create_topics", "properties"];
+/// Properties that only the protocol `classic` has: with `consumer`, the brokers set both.
+const CLASSIC: [&str; 2] = ["session.timeout.ms", "heartbeat.interval.ms"];
 
-/// The Kafka cluster.
+const KEYS: [&str; 7] = [
+    "bootstrap_servers",
+    "topic_prefix",
+    "partitions",
+    "replication_factor",
+    "create_topics",
+    "group_protocol",
+    "properties",
+];
+
+/// The protocol of the services' consumer groups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// A member assigns the partitions.
+    #[default]
+    Classic,
+    /// The brokers assign the partitions (KIP-848). Needs Kafka 4.0.
+    Consumer,
+}
+
 #[derive(Debug, Clone)]
 pub struct Kafka {
     /// Brokers to begin with, `host:port`, separated by commas.
@@ -56,12 +75,13 @@ pub struct Kafka {
     pub replication_factor: i32,
     /// Whether a missing topic is created; otherwise it stops the service.
     pub create_topics: bool,
+    pub group_protocol: GroupProtocol,
     /// Any further librdkafka property, by its name.
     pub properties: BTreeMap<String, SecretOrText>,
 }
 
 impl Kafka {
-    pub(super) fn read(root: &mut Section<'_>) -> Self {
+    pub(super) fn read(root: &mut TableReader<'_>) -> Self {
         let mut section = root.section("kafka", &KEYS);
         let bootstrap_servers = section.text("bootstrap_servers").unwrap_or_else(|| {
             section.report(
@@ -70,6 +90,7 @@ impl Kafka {
             );
             String::new()
         });
+        let group_protocol = section.parsed("group_protocol", parse_protocol).unwrap_or_default();
         Self {
             bootstrap_servers,
             topic_prefix: section
@@ -78,24 +99,33 @@ impl Kafka {
             partitions: section.number("partitions", 1..=MAX_PARTITIONS).unwrap_or(DEFAULT_PARTITIONS),
             replication_factor: replication_factor(&mut section),
             create_topics: section.boolean("create_topics").unwrap_or(true),
-            properties: properties(&mut section),
+            group_protocol,
+            properties: properties(&mut section, group_protocol),
         }
     }
 }
 
-/// The topic prefix of a configuration or an argument; the error says what may be written.
+/// Checks the topic prefix of a configuration or an argument; the error says what is allowed.
 pub fn parse_prefix(text: &str) -> Result<String, String> {
     let legal = |character: char| character.is_ascii_alphanumeric() || "._-".contains(character);
     if text.len() <= MAX_PREFIX && text.chars().all(legal) {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "is no beginning of a topic's name; write at most {MAX_PREFIX} of the characters A-Z a-z 0-9 . _ -"
+            "is not a valid topic prefix; use at most {MAX_PREFIX} of the characters A-Z a-z 0-9 . _ -"
         ))
     }
 }
 
-fn replication_factor(section: &mut Section<'_>) -> i32 {
+fn parse_protocol(text: &str) -> Result<GroupProtocol, String> {
+    match text {
+        "classic" => Ok(GroupProtocol::Classic),
+        "consumer" => Ok(GroupProtocol::Consumer),
+        _ => Err("is not a group protocol; write \"classic\" or \"consumer\"".to_owned()),
+    }
+}
+
+fn replication_factor(section: &mut TableReader<'_>) -> i32 {
     match section.number("replication_factor", -1..=MAX_REPLICATION) {
         Some(0) => {
             section.report(
@@ -108,7 +138,10 @@ fn replication_factor(section: &mut Section<'_>) -> i32 {
     }
 }
 
-fn properties(section: &mut Section<'_>) -> BTreeMap<String, SecretOrText> {
+fn properties(
+    section: &mut TableReader<'_>,
+    group_protocol: GroupProtocol,
+) -> BTreeMap<String, SecretOrText> {
     let names: Vec<String> = match section.table.get("properties") {
         Some(Value::Table(table)) => table.keys().cloned().collect(),
         _ => Vec::new(),
@@ -121,16 +154,24 @@ fn properties(section: &mut Section<'_>) -> BTreeMap<String, SecretOrText> {
             let value = property(&mut properties, name)?;
             if name == "bootstrap.servers" {
                 properties.report(name, "is set elsewhere; write kafka.bootstrap_servers");
+            } else if name == "group.protocol" {
+                properties.report(name, "is set elsewhere; write kafka.group_protocol");
+            } else if group_protocol == GroupProtocol::Consumer && CLASSIC.contains(&name.as_str()) {
+                let message = format!(
+                    "is the brokers' setting with kafka.group_protocol = \"consumer\"; set consumer.{name} of the groups \
+                     with kafka-configs.sh, and remove it"
+                );
+                properties.report(name, message);
             } else if RESERVED.contains(&name.as_str()) {
                 properties
-                    .report(name, "is set by the services, which promise what depends on it; remove it");
+                    .report(name, "is set by the services, and their guarantees depend on it; remove it");
             }
             Some((name.clone(), value))
         })
         .collect()
 }
 
-fn property(properties: &mut Section<'_>, name: &str) -> Option<SecretOrText> {
+fn property(properties: &mut TableReader<'_>, name: &str) -> Option<SecretOrText> {
     match properties.table.get(name)? {
         Value::String(text) => Some(SecretOrText::Text(text.clone())).filter(|_| !text.is_empty()),
         Value::Integer(number) => Some(SecretOrText::Text(number.to_string())),
@@ -147,7 +188,7 @@ fn property(properties: &mut Section<'_>, name: &str) -> Option<SecretOrText> {
         Value::Table(_) => properties.secret(name).map(SecretOrText::Secret),
         other => {
             let message =
-                format!("is {}; write a text, a number, true or false, or {{ env = … }}", kind(other));
+                format!("is {}; use a string, a number, true or false, or {{ env = … }}", kind(other));
             properties.report(name, message);
             None
         }

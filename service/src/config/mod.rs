@@ -1,17 +1,19 @@
 //! The configuration: one TOML file for the three services, overridden by the environment.
 //!
-//! It is parsed whole, and every problem is reported at once. Secrets are not in it, only where they are: each
+//! All of it is parsed, and all problems are reported at once. It has no secrets, only where they are stored: each
 //! service resolves its own.
 
 mod access;
+mod console;
 mod environment;
 mod errors;
 mod interval;
 mod jupiterone;
 mod kafka;
 mod organization;
+mod schema_registry;
 mod secret;
-mod section;
+mod table_reader;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,35 +23,50 @@ use std::path::{Path, PathBuf};
 use schemas::topics::Retention;
 use toml::{Table, Value};
 
+pub use self::access::is_asked_for;
+pub use self::console::{Auth, Console};
 pub use self::errors::{Errors, Problem};
 pub use self::interval::PollingInterval;
 pub use self::jupiterone::{Destination, JupiterOne, Target};
 pub(crate) use self::kafka::RESERVED;
-pub use self::kafka::{Kafka, parse_prefix};
+pub use self::kafka::{GroupProtocol, Kafka, parse_prefix};
 pub use self::organization::Organization;
+pub use self::schema_registry::{Credentials, SchemaRegistry};
 pub use self::secret::{SecretError, SecretOrText, SecretSource};
-use self::section::{Context, Section};
+use self::table_reader::{Context, TableReader};
 
-/// Begins each variable that overrides a key; the parts of the key follow, separated by two underscores.
+/// Prefix of each variable that overrides a key. The parts of the key follow, separated by two underscores.
 pub const ENVIRONMENT_PREFIX: &str = "ANTHROPIC_GRAPH__";
 
-const KEYS: [&str; 6] = ["kafka", "organizations", "jupiterone", "retention", "admin_listen", "http"];
+const KEYS: [&str; 8] = [
+    "kafka",
+    "schema_registry",
+    "organizations",
+    "jupiterone",
+    "retention",
+    "admin_listen",
+    "console",
+    "http",
+];
 const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
 
-/// What all three services are told.
+/// The configuration of all three services.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The Kafka cluster.
     pub kafka: Kafka,
+    /// Where the schemas of what is written are registered.
+    pub schema_registry: Option<SchemaRegistry>,
     /// The organizations, in the order of the file; those that only the environment knows follow.
     pub organizations: Vec<Organization>,
-    /// What their targets in JupiterOne have in common.
+    /// Settings that their targets in JupiterOne share.
     pub jupiterone: JupiterOne,
     /// How long the records of topics that are created stay.
     pub retention: Retention,
     /// Where each service's admin endpoint listens.
     pub admin_listen: AdminListen,
-    /// Of both ends' HTTP clients.
+    /// The pages of `anthropic-graph console`.
+    pub console: Console,
+    /// Of all HTTP clients.
     pub http: Http,
 }
 
@@ -64,15 +81,15 @@ pub struct AdminListen {
     pub sink: Option<SocketAddr>,
 }
 
-/// Of the HTTP clients of both ends.
+/// Of the HTTP clients of both ends and the schema registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Http {
-    /// A PEM file of certificates that are trusted beside the system's.
+    /// A PEM file of certificates that are trusted in addition to the system's.
     pub root_certificate: Option<PathBuf>,
 }
 
 impl Config {
-    /// Reads the file, if one is given, and lays the environment's `ANTHROPIC_GRAPH__…` over it.
+    /// Reads the file, if any, and overrides it with the `ANTHROPIC_GRAPH__…` variables.
     pub fn load(path: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, Errors> {
         let (text, folder) = match path {
             Some(path) => (read(path)?, path.parent().unwrap_or(Path::new("")).to_owned()),
@@ -81,7 +98,7 @@ impl Config {
         Self::from_table(parse(path, &text)?, folder, environment)
     }
 
-    /// As [`Config::load`], from the text of a file in `folder`, where relative paths start.
+    /// Like [`Config::load`], from the text of a file in `folder`, where relative paths start.
     pub fn from_toml(
         text: &str,
         folder: &Path,
@@ -97,15 +114,17 @@ impl Config {
     ) -> Result<Self, Errors> {
         let mut context = Context { folder, ..Context::default() };
         environment::lay_over(&mut table, environment, &mut context);
-        let mut root = Section::new(&context, "", table, &KEYS);
+        let mut root = TableReader::new(&context, "", table, &KEYS);
         let kafka = Kafka::read(&mut root);
         let jupiterone = JupiterOne::read(&mut root);
         let config = Self {
             kafka,
+            schema_registry: SchemaRegistry::read(&mut root),
             organizations: organization::read_all(&mut root, &jupiterone),
             jupiterone,
             retention: retention(&mut root),
             admin_listen: AdminListen::read(&mut root),
+            console: Console::read(&mut root),
             http: Http {
                 root_certificate: root.section("http", &["root_certificate"]).path("root_certificate"),
             },
@@ -114,7 +133,7 @@ impl Config {
     }
 }
 
-/// The process's environment, without what is not UTF-8: no name and no value of ours is.
+/// The process's environment without non-UTF-8 entries, which cannot be settings of this program.
 pub fn environment() -> BTreeMap<String, String> {
     let text =
         |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
@@ -122,7 +141,7 @@ pub fn environment() -> BTreeMap<String, String> {
 }
 
 impl AdminListen {
-    fn read(root: &mut Section<'_>) -> Self {
+    fn read(root: &mut TableReader<'_>) -> Self {
         // One address for every service suits containers, each of which has its own ports.
         if matches!(root.table.get("admin_listen"), Some(Value::String(_))) {
             let address = listen(root, "admin_listen", 0);
@@ -137,8 +156,8 @@ impl AdminListen {
     }
 }
 
-/// An absent key is the default port on loopback; `none`, or an empty text in the file, is no endpoint.
-fn listen(section: &mut Section<'_>, key: &str, port: u16) -> Option<SocketAddr> {
+/// An absent key means the default port on loopback. `none`, or an empty string in the file, means no endpoint.
+fn listen(section: &mut TableReader<'_>, key: &str, port: u16) -> Option<SocketAddr> {
     if !section.table.contains_key(key) {
         return Some(SocketAddr::from(([127, 0, 0, 1], port)));
     }
@@ -146,14 +165,14 @@ fn listen(section: &mut Section<'_>, key: &str, port: u16) -> Option<SocketAddr>
         "none" => Ok(None),
         text => text.parse().map(Some).map_err(|_| {
             format!(
-                "\"{text}\" is no address; write one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint"
+                "\"{text}\" is not an address; use one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint"
             )
         }),
     });
     address.flatten()
 }
 
-fn retention(root: &mut Section<'_>) -> Retention {
+fn retention(root: &mut TableReader<'_>) -> Retention {
     let default = Retention::default();
     let mut section = root.section("retention", &["raw", "deadletters", "changes"]);
     let mut read = |key, default| section.parsed(key, interval::parse_retention).unwrap_or(default);
@@ -168,7 +187,7 @@ fn read(path: &Path) -> Result<String, Errors> {
     std::fs::read_to_string(path).map_err(|error| {
         let message = match error.kind() {
             std::io::ErrorKind::NotFound => {
-                "there is no such file; write one, give another with --config, or set ANTHROPIC_GRAPH__… variables"
+                "the file does not exist; create it, choose another with --config, or set ANTHROPIC_GRAPH__… variables"
                     .to_owned()
             }
             _ => format!("cannot be read; check its permissions ({error})"),
@@ -177,7 +196,7 @@ fn read(path: &Path) -> Result<String, Errors> {
     })
 }
 
-/// A refusal has the line and the reason, without the line's text, which may hold a secret.
+/// An error has the line number and the reason, without the line's text, which may contain a secret.
 fn parse(path: Option<&Path>, text: &str) -> Result<Table, Errors> {
     text.parse().map_err(|error: toml::de::Error| {
         let file = path.map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());

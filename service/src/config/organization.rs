@@ -7,22 +7,22 @@ use toml::{Table, Value};
 use super::interval::{PollingInterval, parse_polling_interval};
 use super::jupiterone::{JupiterOne, Target};
 use super::secret::SecretSource;
-use super::section::{Context, Section, kind};
+use super::table_reader::{Context, TableReader, kind};
 use crate::http::{BaseUrl, check_url};
 
-/// `polling_interval` where it is not given.
+/// Default of `polling_interval`.
 const DEFAULT_POLLING_INTERVAL: PollingInterval = PollingInterval::Every(Duration::from_hours(1));
-/// `anthropic_version` where it is not given: the older of the versions that are known.
+/// Default of `anthropic_version`: the older of the known versions.
 const DEFAULT_VERSION: &str = "2023-06-01";
 /// The versions of the Admin API that are tested (<https://platform.claude.com/docs/en/api/versioning>).
 const KNOWN_VERSIONS: [&str; 2] = [DEFAULT_VERSION, "2026-10-21"];
-/// `requests_per_minute` where it is not given (count): Anthropic allows an organization 100, and people need some.
+/// Default of `requests_per_minute` (count): Anthropic allows an organization 100, and other clients need some.
 const DEFAULT_REQUESTS_PER_MINUTE: u32 = 90;
-/// Most requests a minute that may be asked for (count): a token bucket is no bucket beyond it.
+/// Largest `requests_per_minute` (count): beyond it, a token bucket limits nothing.
 const MAX_REQUESTS_PER_MINUTE: u32 = 60_000;
-/// `max_deleted_fraction` where it is not given (of a collection).
+/// Default of `max_deleted_fraction` (of a collection).
 const DEFAULT_MAX_DELETED_FRACTION: f64 = 0.3;
-/// `max_deleted_count` where it is not given (count).
+/// Default of `max_deleted_count` (count).
 const DEFAULT_MAX_DELETED_COUNT: u32 = 20;
 /// Longest name (characters): a Kubernetes label value has 63.
 const MAX_NAME: usize = 63;
@@ -49,27 +49,26 @@ const KEYS: [&str; 14] = [
 pub struct Organization {
     /// A unique slug: `--organization`, logs, environment variables.
     pub name: String,
-    /// Pins the organization's id: another one behind the key stops it.
+    /// Pins the organization's ID: a key of another organization stops it.
     pub organization_id: Option<String>,
-    /// The value of `tag.AccountName`; `name` where it is not given.
+    /// The value of `tag.AccountName`; defaults to `name`.
     pub account_name: String,
     /// Whether every entity carries `tag.AccountName`.
     pub tag_account_name: bool,
-    /// For people.
     pub description: Option<String>,
     /// How often it is polled.
     pub polling_interval: PollingInterval,
     /// Where the Admin API key is; the producer refuses to start without it.
     pub api_key: Option<SecretSource>,
-    /// Of the Admin API.
+    /// The base URL of the Admin API.
     pub base_url: BaseUrl,
     /// The `anthropic-version` header.
     pub anthropic_version: String,
-    /// What all its endpoints together may spend (requests a minute).
+    /// The request budget of all its endpoints together (requests per minute).
     pub requests_per_minute: u32,
     /// The guard: largest part of a collection that a listing may delete (0 to 1).
     pub max_deleted_fraction: f64,
-    /// The guard: how many elements a listing may delete whatever the fraction (count).
+    /// The guard: how many elements a listing may delete regardless of the fraction (count).
     pub max_deleted_count: u32,
     /// Whether plain http to a host that is not loopback is allowed.
     pub allow_http: bool,
@@ -77,8 +76,8 @@ pub struct Organization {
     pub jupiterone: Target,
 }
 
-/// All of them, with what two of them must not share.
-pub(super) fn read_all(root: &mut Section<'_>, jupiterone: &JupiterOne) -> Vec<Organization> {
+/// Reads all organizations, and reports what two of them must not share.
+pub(super) fn read_all(root: &mut TableReader<'_>, jupiterone: &JupiterOne) -> Vec<Organization> {
     let tables = match root.table.remove("organizations") {
         Some(Value::Array(tables)) => tables,
         Some(Value::String(text)) if text.is_empty() => Vec::new(),
@@ -108,12 +107,18 @@ pub(super) fn read_all(root: &mut Section<'_>, jupiterone: &JupiterOne) -> Vec<O
 }
 
 impl Organization {
+    /// The one with that ID, or else the one with that name and no ID.
+    pub fn find<'a>(configured: &'a [Self], id: &str, name: &str) -> Option<&'a Self> {
+        let pinned = configured.iter().find(|it| it.organization_id.as_deref() == Some(id));
+        pinned.or_else(|| configured.iter().find(|it| it.organization_id.is_none() && it.name == name))
+    }
+
     fn read(context: &Context, position: usize, table: Table, jupiterone: &JupiterOne) -> Self {
         let path = match table.get("name").and_then(Value::as_str).map(str::trim) {
             Some(name) if !name.is_empty() => format!("organizations.{name}"),
             _ => format!("organizations[{position}]"),
         };
-        let mut section = Section::new(context, &path, table, &KEYS);
+        let mut section = TableReader::new(context, &path, table, &KEYS);
         let is_given = section.table.contains_key("name");
         let name = section.parsed("name", slug).unwrap_or_default();
         if name.is_empty() && !is_given {
@@ -150,40 +155,40 @@ impl Organization {
         }
     }
 
-    /// What people should know about a version that is not known here; it is sent all the same.
+    /// A warning about an unknown version, which is sent anyway.
     pub fn version_warning(&self) -> Option<String> {
         let version = &self.anthropic_version;
         if KNOWN_VERSIONS.contains(&version.as_str()) {
             return None;
         }
         Some(format!(
-            "anthropic_version {version:?} is not one of {}, with which this version is tested; it is sent as it is",
+            "anthropic_version {version:?} is not one of the tested versions {}; it is sent unchanged",
             KNOWN_VERSIONS.join(", ")
         ))
     }
 
-    /// One organization is one name, one id, one key and one target.
+    /// Reports a name, ID, key or target that two organizations share.
     fn report_shared(&self, other: &Self, context: &Context) {
         let path = |key: &str| format!("organizations.{}.{key}", self.name);
         if !self.name.is_empty() && self.name == other.name {
-            context.report(&path("name"), "is there twice; give each organization a name of its own");
+            context.report(&path("name"), "is used twice; give each organization its own name");
             return;
         }
         if self.organization_id.is_some() && self.organization_id == other.organization_id {
-            let message = format!("is that of {} too; one organization is configured once", other.name);
+            let message = format!("is also that of {}; configure each organization once", other.name);
             context.report(&path("organization_id"), message);
             return;
         }
         if let (Some(key), Some(other_key)) = (&self.api_key, &other.api_key)
             && key.is_same_place(other_key)
         {
-            let message = format!("is that of {} too; one key is one organization's", other.name);
+            let message = format!("is also that of {}; each organization needs its own key", other.name);
             context.report(&path("api_key"), message);
         }
         let ids = (self.organization_id.as_deref(), other.organization_id.as_deref());
         if self.jupiterone.is_same(ids.0, &other.jupiterone, ids.1) {
             let message = format!(
-                "is the target of {} too, and each would delete the other's graph; give each a target of its own",
+                "is also the target of {}, and each would delete the other's graph; give each its own target",
                 other.name
             );
             context.report(&path("jupiterone"), message);
@@ -191,10 +196,10 @@ impl Organization {
     }
 }
 
-/// It begins every key, up to the first slash.
+/// Every Kafka key begins with the ID, up to the first slash.
 fn organization_id(text: &str) -> Result<String, String> {
     if text.contains('/') {
-        Err("is no organization's id, for it has a slash; write the id alone".to_owned())
+        Err("must be an organization ID without slashes".to_owned())
     } else {
         Ok(text.to_owned())
     }
@@ -207,6 +212,8 @@ fn slug(text: &str) -> Result<String, String> {
     if text.len() <= MAX_NAME && text.chars().all(legal) && !ends {
         Ok(text.to_owned())
     } else {
-        Err(format!("\"{text}\" is no name; write at most {MAX_NAME} of a-z, 0-9 and single - between them"))
+        Err(format!(
+            "\"{text}\" is not a valid name; use at most {MAX_NAME} of a-z, 0-9 and single hyphens between them"
+        ))
     }
 }

@@ -1,4 +1,4 @@
-//! Where a secret is, and reading it.
+//! Where a secret is stored, and how it is read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,31 +9,30 @@ use thiserror::Error;
 
 use crate::redaction::{looks_like_key, remember};
 
-/// Largest key file that is read (bytes): a key has about a hundred; a wrong path may be anything.
+/// Largest key file that is read (bytes): a key has about a hundred, and a wrong path may name any file.
 const MAX_FILE_BYTES: u64 = 64 * 1024;
 
-/// Where a secret is. The configuration holds this and never the secret itself, so that a service resolves only
-/// what it needs and a rotated key is found by resolving again.
+/// Where a secret is stored. The configuration has this instead of the secret, so a service resolves only what it
+/// needs, and finds a rotated key by resolving again.
 #[derive(Clone)]
 pub enum SecretSource {
     /// In the environment variable of this name.
     Env(String),
     /// In this file, with white space and newlines around it.
     File(PathBuf),
-    /// As [`Self::File`], where the file was written by its name alone. Without a separator it may as well be a key that
-    /// was pasted into the wrong place.
+    /// Like [`Self::File`], for a name without a separator, which may be a key that was pasted into the wrong place.
     Beside(PathBuf),
     /// Given by a program that has no file and no environment (the quickstart); a configuration file cannot.
     Text(SecretString),
 }
 
-/// Why a secret cannot be had. Names the source only where that cannot be the secret itself.
+/// Why a secret cannot be read. Names the source only if that cannot be the secret itself.
 #[derive(Debug, Error)]
 pub enum SecretError {
     /// The variable is not set, or empty.
     #[error("the environment variable {0} is not set; set it to the key")]
     Unset(String),
-    /// What is given as a variable's name may be the key.
+    /// The variable's name may be the key itself.
     #[error(
         "env does not name an environment variable that is set; write the variable's name (A-Z, 0-9 and _), such as \
          NIMBUS_ADMIN_KEY, and set that variable to the key"
@@ -42,34 +41,31 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("cannot read the key file {}; check its path and permissions", path.display())]
     Unreadable {
-        /// The file.
         path: PathBuf,
-        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// What is given as a file's path may be the key.
+    /// The file's path may be the key itself.
     #[error(
         "file does not name a file that can be read; write the file's path, such as /run/secrets/admin-key, and write \
          the key into that file"
     )]
     NoFile,
-    /// The file holds nothing, or something that is no key.
+    /// The file is empty, or contains something that is not a key.
     #[error("the key file {} {reason}; write the key and nothing else into it", path.display())]
     Unusable {
-        /// The file.
         path: PathBuf,
-        /// What is the matter with it.
+        /// What is wrong with it.
         reason: &'static str,
     },
-    /// The text holds white space only.
+    /// The text is only white space.
     #[error("the key is empty")]
     Empty,
 }
 
 impl SecretSource {
-    /// Reads the secret, without the white space around it. Reads the file again on each call, so that a key that
-    /// was rotated is taken after a 401.
+    /// Reads the secret without surrounding white space. Reads the file again on each call, so a rotated key is found
+    /// after a 401.
     pub fn resolve(&self, environment: &BTreeMap<String, String>) -> Result<SecretString, SecretError> {
         let secret = self.read(environment)?;
         remember(secret.expose_secret());
@@ -105,7 +101,7 @@ impl SecretSource {
         }
     }
 
-    /// Whether the two name one place.
+    /// Whether both name the same place.
     pub(super) fn is_same_place(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Env(one), Self::Env(two)) => one == two,
@@ -114,8 +110,7 @@ impl SecretSource {
         }
     }
 
-    /// Whether where it is may be shown: not what may be the key, pasted in the place of a variable's name or a file's
-    /// path.
+    /// Whether the place may be shown: not if it may be the key, pasted instead of a variable's name or a file's path.
     fn is_shown(&self) -> bool {
         match self {
             Self::Env(name) => is_variable(name),
@@ -140,7 +135,7 @@ impl fmt::Debug for SecretSource {
     }
 }
 
-/// Whether a text can only be a variable's name. A key that has upper case and digits alone is told by its length.
+/// Whether a string can only be a variable's name. A key of only upper case and digits is recognized by its length.
 fn is_variable(name: &str) -> bool {
     let is_legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let is_ours = name.starts_with(super::ENVIRONMENT_PREFIX);
@@ -154,12 +149,10 @@ fn is_variable(name: &str) -> bool {
 pub enum SecretOrText {
     /// As written. It may still be a password, so `Debug` hides it.
     Text(String),
-    /// Elsewhere.
     Secret(SecretSource),
 }
 
 impl SecretOrText {
-    /// The value.
     pub fn resolve(&self, environment: &BTreeMap<String, String>) -> Result<SecretString, SecretError> {
         match self {
             Self::Text(text) => Ok(text.as_str().into()),

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use tracing::{debug, error, info, trace, warn};
 
-use crate::config::{self, SecretError, SecretOrText, SecretSource};
+use crate::config::{self, GroupProtocol, SecretError, SecretOrText, SecretSource};
 use crate::redaction::remember;
 
 /// Set where the user does not say otherwise, for all clients.
@@ -40,38 +40,66 @@ const MESSAGE_BYTES: &str = "message.max.bytes";
 /// a topic must take records of this size.
 pub(super) const LEAST_MESSAGE_BYTES: i64 = 1_000_000;
 
+/// How often librdkafka gives its statistics, for who shows them (ms): more often than Prometheus asks.
+const STATISTICS: (&str, &str) = ("statistics.interval.ms", "5000");
+
 /// In the names of properties whose values are secrets, wherever they are.
-const SECRET: [&str; 4] = ["password", "secret", "key.pem", "jaas"];
+const SECRET: [&str; 5] = ["password", "passphrase", "secret", "key.pem", "jaas"];
 
-/// Begins an entry that is no property of librdkafka's: it names the file that a property's secret is in.
+/// The supported mechanisms. Kerberos would need a library of the system.
+const MECHANISMS: [&str; 4] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+/// Lets librdkafka fetch the tokens of OAUTHBEARER and renew them for each client.
+const TOKENS_BY: (&str, &str) = ("sasl.oauthbearer.method", "oidc");
+
+/// Begins an entry that is not a property of librdkafka's.
+const OWN: &str = "anthropic-graph.";
+/// Begins an entry that names the file that a property's secret is in.
 const FILE: &str = "anthropic-graph.file.";
+/// Begins an entry that has the ID that a schema registry gave a schema, after the schema's fingerprint.
+const SCHEMA_ID: &str = "anthropic-graph.schema-id.";
+/// The entry that has the protocol of consumer groups. The property itself would also be the readers', which join no group.
+const GROUP_PROTOCOL: (&str, &str) = ("anthropic-graph.group-protocol", "consumer");
 
-/// Why the configuration of the Kafka clients is refused: all are for a person to mend.
+/// Why the configuration of the Kafka clients is refused: all are for a person to fix.
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The property is the services' own.
-    #[error("kafka.properties.\"{0}\" is set by the service, which promises what depends on it; remove it")]
+    #[error("kafka.properties.\"{0}\" is set by the service, and its guarantees depend on it; remove it")]
     Reserved(String),
     /// The property's secret cannot be had.
     #[error("cannot resolve kafka.properties.\"{property}\"")]
     Secret {
-        /// The property.
         property: String,
-        /// Why.
         #[source]
         source: SecretError,
     },
     /// TLS is asked for, and this binary has none.
     #[error(
-        "kafka.properties.\"{0}\" needs TLS, which this build lacks; build with `--features tls`, or use the container image"
+        "kafka.properties.\"{0}\" needs TLS, which this build lacks; build without `--no-default-features`, or use the \
+         container image"
     )]
     NoTls(String),
+    /// The mechanism is not supported.
+    #[error(
+        "kafka.properties.\"sasl.mechanism\" is {0}, which is not supported; use one of {list}. Amazon MSK takes \
+         SCRAM-SHA-512, or a client certificate; its IAM access control is not supported", list = MECHANISMS.join(", ")
+    )]
+    Mechanism(String),
+    /// Nothing would fetch tokens.
+    #[error(
+        "kafka.properties.\"sasl.mechanism\" is OAUTHBEARER without a source of tokens; set \
+         \"{name}\" to \"{value}\", and \"sasl.oauthbearer.token.endpoint.url\"",
+        name = TOKENS_BY.0, value = TOKENS_BY.1
+    )]
+    NoTokens,
     /// librdkafka has no such property.
-    #[error("kafka.properties.\"{0}\" is no property of librdkafka; see its CONFIGURATION.md for the names")]
+    #[error(
+        "kafka.properties.\"{0}\" is not a property of librdkafka; see its CONFIGURATION.md for the names"
+    )]
     Unknown(String),
     /// librdkafka refuses the value.
     #[error(
-        "kafka.properties.\"{0}\" has a value that librdkafka refuses; see its CONFIGURATION.md for the values"
+        "kafka.properties.\"{0}\" has a value that librdkafka rejects; see its CONFIGURATION.md for the values"
     )]
     Invalid(String),
     /// Records that the services write would be refused.
@@ -83,12 +111,16 @@ pub enum ConfigError {
 }
 
 /// The configuration that all clients of a process begin with: bootstrap servers, client id, the user's properties.
-/// `environment` is where secrets named by a variable are. It remembers which secrets are in files: whoever makes a
-/// client of it takes [`fresh`].
+/// `environment` is where secrets named by a variable are. It remembers which secrets are in files: take [`fresh`] before
+/// you make a client of it.
 pub fn client_config(
     kafka: &config::Kafka,
     environment: &BTreeMap<String, String>,
 ) -> Result<ClientConfig, ConfigError> {
+    // Before librdkafka does. OpenSSL would otherwise clean up when the process exits, and crash a client that another
+    // thread still closes (openssl/openssl#6214).
+    #[cfg(feature = "tls")]
+    openssl_sys::init();
     let mut config = ClientConfig::new();
     config.set_log_level(RDKafkaLogLevel::Info);
     config.extend(DEFAULTS.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -120,6 +152,7 @@ pub fn client_config(
             config.set(format!("{FILE}{name}"), path);
         }
     }
+    check_mechanism(&config)?;
     if !kafka.properties.contains_key(LONGEST_RECONNECT_PAUSE) {
         raise_longest_reconnect_pause(&mut config);
     }
@@ -139,6 +172,15 @@ pub fn client_config(
     }
 }
 
+/// Has every client that is made of this configuration give its statistics to the metrics, unless the user says how
+/// often.
+pub fn show_statistics(config: &mut ClientConfig) {
+    let (name, interval) = STATISTICS;
+    if config.get(name).is_none() {
+        config.set(name, interval);
+    }
+}
+
 /// To the first pause, if that is longer. librdkafka refuses what is not a number.
 fn raise_longest_reconnect_pause(config: &mut ClientConfig) {
     let milliseconds = |name| config.get(name).and_then(|it| it.trim().parse::<u32>().ok());
@@ -153,16 +195,50 @@ fn raise_longest_reconnect_pause(config: &mut ClientConfig) {
 /// is used from the next client on. One that cannot be read now stays what it was.
 pub fn fresh(base: &ClientConfig) -> ClientConfig {
     let mut config = base.clone();
-    for entry in base.config_map().into_keys().filter(|entry| entry.starts_with(FILE)) {
+    for entry in base.config_map().into_keys().filter(|entry| entry.starts_with(OWN)) {
         config.remove(entry);
     }
     for (property, secret) in files(base) {
         match secret {
             Ok(secret) => drop(config.set(property, secret.expose_secret())),
-            Err(error) => warn!(property, "cannot read the secret again: {:#}", anyhow::Error::from(error)),
+            Err(error) => warn!(
+                property,
+                "cannot read the secret of kafka.properties.{property} again: {:#}",
+                anyhow::Error::from(error)
+            ),
         }
     }
     config
+}
+
+/// Has every member of a group that is made of this configuration use that protocol.
+pub fn set_group_protocol(config: &mut ClientConfig, protocol: GroupProtocol) {
+    let (entry, consumer) = GROUP_PROTOCOL;
+    match protocol {
+        GroupProtocol::Classic => config.remove(entry),
+        GroupProtocol::Consumer => config.set(entry, consumer),
+    };
+}
+
+/// The protocol that members of a group use.
+pub(super) fn group_protocol(base: &ClientConfig) -> GroupProtocol {
+    match base.get(GROUP_PROTOCOL.0) {
+        Some(_) => GroupProtocol::Consumer,
+        None => GroupProtocol::Classic,
+    }
+}
+
+/// Has every producer that is made of this configuration frame the schema's values with a registry's ID.
+pub(crate) fn set_schema_id(config: &mut ClientConfig, fingerprint: u64, id: u32) {
+    config.set(format!("{SCHEMA_ID}{fingerprint}"), id.to_string());
+}
+
+/// The IDs that a schema registry gave the schemas, by fingerprint.
+pub(super) fn schema_ids(base: &ClientConfig) -> BTreeMap<u64, u32> {
+    let entries = base.config_map().into_iter();
+    entries
+        .filter_map(|(entry, id)| Some((entry.strip_prefix(SCHEMA_ID)?.parse().ok()?, id.parse().ok()?)))
+        .collect()
 }
 
 /// A property whose file has another secret now than the one that a client of that configuration used.
@@ -193,13 +269,27 @@ fn message_bytes(name: &str, value: &str) -> Option<i64> {
     (name == MESSAGE_BYTES).then(|| value.trim().parse().ok()).flatten()
 }
 
+/// librdkafka would refuse an unknown mechanism only when a client is created, and would wait for a token forever.
+fn check_mechanism(config: &ClientConfig) -> Result<(), ConfigError> {
+    let mechanism = ["sasl.mechanism", "sasl.mechanisms"].into_iter().find_map(|name| config.get(name));
+    let Some(mechanism) = mechanism.map(str::trim) else { return Ok(()) };
+    if !MECHANISMS.contains(&mechanism) {
+        return Err(ConfigError::Mechanism(mechanism.to_owned()));
+    }
+    let (name, value) = TOKENS_BY;
+    if mechanism == "OAUTHBEARER" && config.get(name).map(str::trim) != Some(value) {
+        return Err(ConfigError::NoTokens);
+    }
+    Ok(())
+}
+
 /// Whether librdkafka without OpenSSL would refuse it: TLS, and SCRAM and OAUTHBEARER, which need its hashes.
 fn needs_tls(name: &str, value: &str) -> bool {
     let value = value.trim().to_ascii_uppercase();
     match name {
         "security.protocol" => value == "SSL" || value == "SASL_SSL",
         "sasl.mechanism" | "sasl.mechanisms" => value.starts_with("SCRAM-") || value == "OAUTHBEARER",
-        _ => name.starts_with("ssl."),
+        _ => ["ssl.", "https.", "sasl.oauthbearer."].iter().any(|start| name.starts_with(start)),
     }
 }
 
@@ -272,7 +362,7 @@ mod tests {
     use rdkafka::consumer::BaseConsumer;
 
     use super::{ConfigError, changed_secret, client_config, with};
-    use crate::config::{Kafka, SecretOrText, SecretSource};
+    use crate::config::{GroupProtocol, Kafka, SecretOrText, SecretSource};
 
     fn checked(properties: &[(&str, &str)]) -> Result<ClientConfig, ConfigError> {
         let properties = properties
@@ -289,6 +379,7 @@ mod tests {
             partitions: 12,
             replication_factor: -1,
             create_topics: true,
+            group_protocol: GroupProtocol::Classic,
             properties,
         }
     }
@@ -327,7 +418,7 @@ mod tests {
 
     #[test]
     fn an_unknown_property_and_a_refused_value_are_named_and_the_value_is_not_shown() {
-        assert!(refusal(&[("sesion.timeout.ms", "1")]).contains("\"sesion.timeout.ms\" is no property"));
+        assert!(refusal(&[("sesion.timeout.ms", "1")]).contains("\"sesion.timeout.ms\" is not a property"));
         let refusal = refusal(&[("session.timeout.ms", "hunter2")]);
         assert!(refusal.contains("session.timeout.ms") && !refusal.contains("hunter2"), "{refusal}");
     }
@@ -347,7 +438,7 @@ mod tests {
                 Some(value)
             );
         }
-        assert!(refusal(&[("message.max.bytes", "much")]).contains("librdkafka refuses"));
+        assert!(refusal(&[("message.max.bytes", "much")]).contains("librdkafka rejects"));
     }
 
     #[test]
@@ -376,8 +467,41 @@ mod tests {
             ("security.protocol", "sasl_ssl"),
             ("sasl.mechanism", "SCRAM-SHA-512"),
             ("ssl.ca.location", "/etc/ca.pem"),
+            ("sasl.oauthbearer.method", "oidc"),
         ] {
-            assert!(refusal(&[(name, value)]).contains("--features tls"), "{name}");
+            assert!(refusal(&[(name, value)]).contains("build without `--no-default-features`"), "{name}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn this_build_can_log_in_by_every_way_that_there_is() {
+        let native = ClientConfig::new().create_native_config().unwrap();
+        let features = native.get("builtin.features").unwrap();
+        let features: Vec<&str> = features.split(',').collect();
+        for feature in ["ssl", "sasl_plain", "sasl_scram", "sasl_oauthbearer", "oidc"] {
+            assert!(features.contains(&feature), "{feature} of {features:?}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn oauthbearer_without_a_source_of_tokens_is_refused_with_the_property_that_names_one() {
+        let mechanism = ("sasl.mechanism", "OAUTHBEARER");
+        for other in [("sasl.oauthbearer.method", "default"), ("client.id", "graph")] {
+            assert!(
+                refusal(&[mechanism, other]).contains("\"sasl.oauthbearer.method\" to \"oidc\""),
+                "{other:?}"
+            );
+        }
+        checked(&[mechanism, ("sasl.oauthbearer.method", "oidc")]).unwrap();
+    }
+
+    #[test]
+    fn a_way_to_log_in_that_is_not_supported_is_refused_with_those_that_are() {
+        for mechanism in ["AWS_MSK_IAM", "GSSAPI"] {
+            let refusal = refusal(&[("sasl.mechanism", mechanism)]);
+            assert!(refusal.contains(mechanism) && refusal.contains("SCRAM-SHA-512"), "{refusal}");
         }
     }
 

@@ -20,7 +20,9 @@ pub const SUBJECT: &str = "ce_subject";
 pub const TIME: &str = "ce_time";
 /// How a change came to be: live, replay or config. A header, so that a replay's values stay byte-identical.
 pub const CAUSE: &str = "ce_cause";
-/// W3C trace context.
+/// W3C trace context, of the step that wrote the record. It is the header that OpenTelemetry's clients of Kafka read.
+/// `CloudEvents`' own `ce_traceparent` names the first step of the way, and stays the same in each further one
+/// (<https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/extensions/distributed-tracing.md>).
 pub const TRACEPARENT: &str = "traceparent";
 /// The version of anthropic-graph that wrote the record. A reader that does not know the value's schema says it.
 pub const WRITER: &str = "anthropic_graph.version";
@@ -31,7 +33,6 @@ pub const CLOUD_EVENTS_VERSION: &str = "1.0";
 /// Content type of Avro's binary encoding.
 pub const AVRO: &str = "avro/binary";
 
-/// This version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Longest version that is shown (bytes): the header may have been written by anyone.
@@ -40,7 +41,7 @@ const MAX_VERSION: usize = 64;
 /// `ce_type` of a raw record.
 const RAW_TYPE: &str = "anthropic_graph.raw";
 
-/// The headers of a raw record under that key, whoever writes it. `of` tells it from others of the same key: its
+/// The headers of a raw record with that key. `of` distinguishes it from others of the same key: its
 /// listing, its poll, or when it was decided.
 pub fn of_raw(record: &RawRecord, key: &str, of: &str) -> OwnedHeaders {
     let time = Timestamp::from_millisecond(record.observed_ts_ms).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -51,7 +52,6 @@ pub fn of_raw(record: &RawRecord, key: &str, of: &str) -> OwnedHeaders {
         subject: key,
         time: &time.to_string(),
         cause: None,
-        traceparent: None,
     }
     .headers()
 }
@@ -71,8 +71,6 @@ pub struct CloudEvent<'a> {
     pub time: &'a str,
     /// How it came to be, for changes.
     pub cause: Option<&'a str>,
-    /// W3C trace context, where there is one.
-    pub traceparent: Option<&'a str>,
 }
 
 impl<'a> CloudEvent<'a> {
@@ -89,7 +87,6 @@ impl<'a> CloudEvent<'a> {
             (WRITER, VERSION),
         ];
         pairs.extend(self.cause.map(|cause| (CAUSE, cause)));
-        pairs.extend(self.traceparent.map(|traceparent| (TRACEPARENT, traceparent)));
         pairs
     }
 
@@ -104,6 +101,14 @@ pub fn of_state() -> OwnedHeaders {
     owned([(CONTENT_TYPE, AVRO), (WRITER, VERSION)])
 }
 
+/// The headers with that trace context, if there is one.
+pub fn traced(headers: OwnedHeaders, traceparent: Option<&str>) -> OwnedHeaders {
+    match traceparent {
+        Some(traceparent) => headers.insert(Header { key: TRACEPARENT, value: Some(traceparent) }),
+        None => headers,
+    }
+}
+
 /// Who wrote a record, for people: the version of anthropic-graph where the headers tell it. The first version
 /// wrote no such header.
 pub fn writer(headers: &[(String, Option<Vec<u8>>)]) -> String {
@@ -112,7 +117,7 @@ pub fn writer(headers: &[(String, Option<Vec<u8>>)]) -> String {
         Some(version) if version.len() <= MAX_VERSION => {
             format!("anthropic-graph {:?}", String::from_utf8_lossy(version))
         }
-        _ => "a version that it does not name".to_owned(),
+        _ => "an unknown version".to_owned(),
     }
 }
 
@@ -126,7 +131,10 @@ pub fn traceparent(headers: &[(String, Option<Vec<u8>>)]) -> Option<&str> {
     let is_hexadecimal =
         |part: &str| part.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     let is_well_formed = text.split('-').map(str::len).eq(PARTS) && text.split('-').all(is_hexadecimal);
-    is_well_formed.then_some(text)
+    // The specification forbids an ID of all zeros, and the version ff.
+    let is_zero = |part: &str| part.bytes().all(|byte| byte == b'0');
+    let is_valid = || !text.starts_with("ff") && !text.split('-').skip(1).take(2).any(is_zero);
+    (is_well_formed && is_valid()).then_some(text)
 }
 
 /// Headers from names and values, in their order.
@@ -140,7 +148,7 @@ pub fn owned<N: AsRef<str>, V: AsRef<[u8]>>(pairs: impl IntoIterator<Item = (N, 
 mod tests {
     use rdkafka::message::Headers;
 
-    use super::{CloudEvent, WRITER, traceparent, writer};
+    use super::{CloudEvent, WRITER, of_state, traced, traceparent, writer};
 
     #[test]
     fn a_cloud_event_has_its_attributes_in_order_and_leaves_out_what_it_lacks() {
@@ -151,7 +159,6 @@ mod tests {
             subject: "acme/anthropic_user:1",
             time: "2026-11-24T00:00:00Z",
             cause: Some("live"),
-            traceparent: None,
         };
         let headers = event.headers();
         let names: Vec<&str> = headers.iter().map(|header| header.key).collect();
@@ -177,7 +184,7 @@ mod tests {
         let of = |value: &str| writer(&[(WRITER.to_owned(), Some(value.as_bytes().to_vec()))]);
         assert_eq!(of("0.3.0"), "anthropic-graph \"0.3.0\"");
         for unnamed in [writer(&[]), writer(&[(WRITER.to_owned(), None)]), of(&"9".repeat(65))] {
-            assert_eq!(unnamed, "a version that it does not name");
+            assert_eq!(unnamed, "an unknown version");
         }
     }
 
@@ -190,10 +197,32 @@ mod tests {
         };
         assert_eq!(of(Some(good)).as_deref(), Some(good));
         assert_eq!(traceparent(&[]), None);
-        for bad in
-            [None, Some(""), Some("00-x"), Some(&good.to_uppercase()), Some(&good.repeat(10_000)), Some("é")]
-        {
-            assert_eq!(of(bad), None);
+        let zero = |part: &str| good.replace(part, &"0".repeat(part.len()));
+        let (no_trace, no_parent) = (zero("4bf92f3577b34da6a3ce929d0e0e4736"), zero("00f067aa0ba902b7"));
+        for bad in [
+            None,
+            Some(""),
+            Some("00-x"),
+            Some(&good.to_uppercase()),
+            Some(&good.repeat(10_000)),
+            Some("é"),
+            Some(&good.replacen("00", "ff", 1)),
+            Some(&no_trace),
+            Some(&no_parent),
+        ] {
+            assert_eq!(of(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_trace_context_is_added_to_the_headers_and_read_again() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(traced(of_state(), None).count(), of_state().count());
+        let headers = traced(of_state(), Some(good));
+        let last = headers.get(headers.count() - 1);
+        assert_eq!((last.key, last.value), ("traceparent", Some(good.as_bytes())));
+        let read: Vec<_> =
+            headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect();
+        assert_eq!(traceparent(&read), Some(good));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, RebalanceProtocol};
@@ -12,9 +12,13 @@ use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use thiserror::Error;
 use tracing::{debug, error, info, warn};
 
-use super::client::{log, log_error, with};
+use super::acls::{Denial, denial, missing};
+use super::client::{group_protocol, log, log_error, with};
+use super::partition;
 use super::watch::{Made, Trouble, Watch, partitions};
 use crate::admin::Health;
+use crate::config::GroupProtocol;
+use crate::metrics::{ClientStatistics, client_statistics};
 
 /// `session.timeout.ms`: a member that died is replaced after this; shorter than a broker's least (6 s) is refused, and
 /// a member that is merely slow for seconds must not lose its partitions.
@@ -26,12 +30,29 @@ pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 /// is done within the producer's bounds, which are shorter together.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
+/// The check that the member sets: whether it has received its assignment.
+const CHECK: &str = "consumer group";
+/// How long a broker is waited for before the group is joined: librdkafka that finds none connected asks for the group's
+/// coordinator half a second later.
+const CONNECT_BOUND: Duration = Duration::from_secs(2);
+/// Pause between two wakings of librdkafka while the group assigns nothing yet. Its main thread does not notice that the
+/// coordinator is connected before it has something else to do, which without them takes up to a second.
+const WAKE_PAUSE: Duration = Duration::from_millis(10);
+/// How long it is woken. A member that gets no partition waits for one at leisure.
+const WAKE_BOUND: Duration = Duration::from_secs(10);
+
+/// When a member without a partition counts as a spare one: with the protocol `consumer`, the brokers do not say that
+/// there is none for it, and assign one that is free within two heartbeats, of five seconds by default.
+const SPARE_AFTER: Duration = Duration::from_secs(10);
+
 /// Of fetched records (KiB): the least there is, since nothing is fetched.
 const QUEUED_KBYTES: &str = "1";
 
-const PROMISES: [(&str, &str); 5] = [
-    // Partitions that stay where they are are not revoked: their tasks run on through a rebalance.
-    ("partition.assignment.strategy", "cooperative-sticky"),
+/// Partitions that stay where they are are not revoked: their tasks run on through a rebalance. With the protocol
+/// `consumer` it is always so.
+const STRATEGY: (&str, &str) = ("partition.assignment.strategy", "cooperative-sticky");
+
+const PROMISES: [(&str, &str); 4] = [
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("auto.offset.reset", "latest"),
@@ -60,17 +81,14 @@ pub enum Withdrawal {
     Lost,
 }
 
-/// Why the member is none. A person mends it; stop.
+/// Why it is not a member. A person must fix it, so the process stops.
 #[derive(Debug, Error)]
 pub enum Error {
     /// The group cannot be joined: no permission, a wrong configuration.
-    #[error("cannot be a member of the consumer group {group_id} on the topic {topic}")]
+    #[error("cannot be a member of the consumer group {group_id} on the topic {topic}{}", not_granted(.source, .group_id, .topic))]
     Refused {
-        /// The group.
         group_id: String,
-        /// The subscribed topic.
         topic: String,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
@@ -79,10 +97,7 @@ pub enum Error {
         "Kafka rejected the credentials of the consumer group {group_id}, and their file has changed since this \
          process read it: the process ends, to be started again with the new ones"
     )]
-    Rotated {
-        /// The group.
-        group_id: String,
-    },
+    Rotated { group_id: String },
 }
 
 type Close = Box<dyn FnMut(Withdrawal, &[i32]) + Send>;
@@ -93,8 +108,12 @@ type Close = Box<dyn FnMut(Withdrawal, &[i32]) + Send>;
 pub struct Member {
     /// Before the consumer, which it uses: fields are dropped in order.
     watch: Option<Watch>,
+    health: Option<Arc<Health>>,
     consumer: Arc<BaseConsumer<Rebalances>>,
-    /// What the consumer was made of, and with: the secrets as they were then.
+    protocol: GroupProtocol,
+    /// When the group was joined.
+    since: Instant,
+    /// The configuration of the consumer, with the secrets as they were then.
     base: ClientConfig,
     used: ClientConfig,
     group_id: String,
@@ -117,20 +136,39 @@ impl Member {
         };
         let milliseconds = |duration: Duration| duration.as_millis().to_string();
         let defaults = [
-            ("session.timeout.ms", &*milliseconds(SESSION_TIMEOUT)),
-            ("heartbeat.interval.ms", &milliseconds(HEARTBEAT_INTERVAL)),
-            ("max.poll.interval.ms", &milliseconds(MAX_POLL_INTERVAL)),
+            ("max.poll.interval.ms", &*milliseconds(MAX_POLL_INTERVAL)),
             ("queued.max.messages.kbytes", QUEUED_KBYTES),
         ];
+        let protocol = group_protocol(base);
         let mut used = with(base, &defaults, &PROMISES);
+        used = match protocol {
+            GroupProtocol::Classic => {
+                let timeouts = [
+                    ("session.timeout.ms", &*milliseconds(SESSION_TIMEOUT)),
+                    ("heartbeat.interval.ms", &milliseconds(HEARTBEAT_INTERVAL)),
+                ];
+                with(&used, &timeouts, &[STRATEGY])
+            }
+            // The brokers have the timeouts.
+            GroupProtocol::Consumer => with(&used, &[], &[("group.protocol", "consumer")]),
+        };
         used.set("group.id", group_id);
         let (trouble, events) = (Trouble::default(), Mutex::default());
-        let rebalances = Rebalances { close: Mutex::new(Box::new(close)), events, trouble };
+        let assigned = Mutex::default();
+        let statistics = ClientStatistics::default();
+        let rebalances =
+            Rebalances { close: Mutex::new(Box::new(close)), events, trouble, assigned, statistics };
         let consumer: BaseConsumer<Rebalances> = used.create_with_context(rebalances).map_err(refused)?;
+        if let Err(error) = consumer.fetch_metadata(Some(topic), CONNECT_BOUND) {
+            debug!(group = group_id, %error, "no broker is connected yet");
+        }
         consumer.subscribe(&[topic]).map_err(refused)?;
         Ok(Self {
             watch: None,
+            health: None,
             consumer: Arc::new(consumer),
+            protocol,
+            since: Instant::now(),
             base: base.clone(),
             used,
             group_id: group_id.to_owned(),
@@ -138,14 +176,33 @@ impl Member {
         })
     }
 
-    /// Says in `health`, from now on, whether Kafka answers and accepts the credentials.
+    /// Says in `health`, from now on, whether the group has assigned partitions, or none, and whether Kafka answers and
+    /// accepts the credentials.
     #[must_use]
     pub fn watched(mut self, health: &Arc<Health>) -> Self {
         let trouble = self.consumer.context().trouble.clone();
         let made = Made { base: self.base.clone(), used: self.used.clone() };
         self.watch =
             Some(Watch::start(Arc::clone(&self.consumer), &self.topic, made, trouble, Arc::clone(health)));
+        self.health = Some(Arc::clone(health));
+        self.tell();
         self
+    }
+
+    /// What the last events mean for the process: they have been handled when the next ones are asked for, so that each
+    /// assigned partition has a check of its own by then.
+    fn tell(&self) {
+        let Some(health) = &self.health else { return };
+        let is_spare =
+            |since: Instant| self.protocol == GroupProtocol::Consumer && since.elapsed() >= SPARE_AFTER;
+        let result = match *self.consumer.context().assigned() {
+            Assigned::Yes => Ok(()),
+            Assigned::NotYet if is_spare(self.since) => Ok(()),
+            Assigned::Lost(at) if is_spare(at) => Ok(()),
+            Assigned::NotYet => Err("joining; it has assigned nothing yet".to_owned()),
+            Assigned::Lost(_) => Err("the partitions were lost; joining again".to_owned()),
+        };
+        health.set(CHECK, result);
     }
 
     /// What became of the partitions, as soon as something did; empty where the timeout is over.
@@ -153,18 +210,38 @@ impl Member {
         if self.watch.as_ref().is_some_and(Watch::is_rotated) {
             return Err(Error::Rotated { group_id: self.group_id.clone() });
         }
-        if let Some(Err(source)) = self.consumer.poll(timeout) {
-            if is_permanent(&source) {
-                let (group_id, topic) = (self.group_id.clone(), self.topic.clone());
-                return Err(Error::Refused { group_id, topic, source: source.into() });
+        self.tell();
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_joining =
+                *self.consumer.context().assigned() == Assigned::NotYet && self.since.elapsed() < WAKE_BOUND;
+            if let Some(Err(source)) =
+                self.consumer.poll(if is_joining { left.min(WAKE_PAUSE) } else { left })
+            {
+                if is_permanent(&source) {
+                    let (group_id, topic) = (self.group_id.clone(), self.topic.clone());
+                    return Err(Error::Refused { group_id, topic, source: source.into() });
+                }
+                debug!(group = self.group_id, error = %source, "librdkafka tries again");
             }
-            debug!(group = self.group_id, error = %source, "librdkafka tries again");
+            let events = self.consumer.context().take_events();
+            if !is_joining || !events.is_empty() || Instant::now() >= deadline {
+                return Ok(events);
+            }
+            // Any question to the main thread wakes it.
+            let _nothing = self.consumer.assignment();
         }
-        Ok(self.consumer.context().take_events())
+    }
+
+    /// The next offset to read of a partition that the group has committed, if it has. The member's client knows the
+    /// group's coordinator already, while a new client needs a second to learn of it.
+    pub fn committed(&self, partition: i32) -> Result<Option<i64>, partition::Error> {
+        partition::committed(self.consumer.as_ref(), &self.topic, partition)
     }
 
     /// Who the member is in the group, for [`super::transaction::TransactionalProducer::send_offsets`]. Changes with
-    /// every rebalance: ask anew for every transaction.
+    /// every rebalance: ask again for every transaction.
     pub fn group_metadata(&self) -> ConsumerGroupMetadata {
         self.consumer.group_metadata().expect("the consumer was made with a group id")
     }
@@ -172,8 +249,15 @@ impl Member {
     /// Leaves the group at once, so that the others need not wait for the session's end. Calls the callback with all
     /// partitions first. Dropping the member does the same.
     pub fn close(self) {
-        info!(group = self.group_id, "leaving the consumer group");
+        info!(group = self.group_id, "leaving the consumer group {}", self.group_id);
         drop(self);
+    }
+}
+
+fn not_granted(error: &KafkaError, group_id: &str, topic: &str) -> String {
+    match denial(error) {
+        Some(Denial::Group) => format!("; Read on the group {group_id} is not granted"),
+        _ => missing(error, "Describe (implied by Read and Write)", topic),
     }
 }
 
@@ -190,15 +274,30 @@ fn is_permanent(error: &KafkaError) -> bool {
         )
 }
 
+/// Whether the member has received its assignment, which may be empty.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Assigned {
+    #[default]
+    NotYet,
+    Yes,
+    Lost(Instant),
+}
+
 struct Rebalances {
     close: Mutex<Close>,
     events: Mutex<VecDeque<Event>>,
     trouble: Trouble,
+    assigned: Mutex<Assigned>,
+    statistics: ClientStatistics,
 }
 
 impl Rebalances {
     fn take_events(&self) -> Vec<Event> {
         self.events().drain(..).collect()
+    }
+
+    fn assigned(&self) -> MutexGuard<'_, Assigned> {
+        self.assigned.lock().expect("nothing panics while it holds the lock")
     }
 
     fn events(&self) -> MutexGuard<'_, VecDeque<Event>> {
@@ -215,7 +314,8 @@ impl Rebalances {
         }
         consumer.pause(&list)?;
         let partitions = partitions(&list);
-        info!(?partitions, "assigned");
+        info!(?partitions, "partitions assigned: {partitions:?}");
+        *self.assigned() = Assigned::Yes;
         if !partitions.is_empty() {
             self.events().push_back(Event::Assigned(partitions));
         }
@@ -226,8 +326,11 @@ impl Rebalances {
         let withdrawal = if consumer.assignment_lost() { Withdrawal::Lost } else { Withdrawal::Revoked };
         let partitions = self.without_unseen(partitions(list));
         match withdrawal {
-            Withdrawal::Lost => warn!(?partitions, "lost; was this process asleep or cut off?"),
-            Withdrawal::Revoked => info!(?partitions, "revoked"),
+            Withdrawal::Lost => {
+                warn!(?partitions, "partitions lost: {partitions:?}; was this process asleep or cut off?");
+                *self.assigned() = Assigned::Lost(Instant::now());
+            }
+            Withdrawal::Revoked => info!(?partitions, "partitions revoked: {partitions:?}"),
         }
         if !partitions.is_empty() {
             let mut close = self.close.lock().expect("a panic of the callback has ended this thread");
@@ -264,7 +367,9 @@ impl ClientContext for Rebalances {
         log(level, facility, line);
     }
 
-    fn stats_raw(&self, _: &[u8]) {}
+    fn stats_raw(&self, statistics: &[u8]) {
+        client_statistics(&self.statistics, statistics);
+    }
 
     fn error(&self, error: KafkaError, reason: &str) {
         log_error(&error, reason);
@@ -279,8 +384,46 @@ impl ConsumerContext for Rebalances {
             _ => self.withdraw(consumer, list),
         };
         if let Err(error) = result {
-            // librdkafka lets go of the assignment by itself and joins again.
+            // librdkafka drops the assignment and joins again.
             error!(%error, "cannot follow the rebalance");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use rdkafka::config::ClientConfig;
+    use rdkafka::mocking::MockCluster;
+
+    use super::{CHECK, Event, Member};
+    use crate::health::Health;
+
+    /// How long the group may take.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_member_is_not_ready_before_its_owner_has_seen_what_the_group_assigned() {
+        let cluster = MockCluster::new(1).expect("a mock cluster");
+        cluster.create_topic("raw", 3, 1).expect("a topic");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", cluster.bootstrap_servers());
+        let health = Arc::new(Health::default());
+        let member = Member::join(&config, "group", "raw", |_, _| {}).expect("a member").watched(&health);
+        let is_told = || health.readiness().is_err_and(|reasons| reasons.contains(CHECK));
+        assert!(is_told(), "{:?}", health.readiness());
+        let deadline = Instant::now() + PATIENCE;
+        let events = loop {
+            let events = member.poll(Duration::from_millis(50)).expect("a member");
+            assert!(is_told(), "its owner has opened no task yet");
+            if !events.is_empty() || Instant::now() >= deadline {
+                break events;
+            }
+        };
+        assert_eq!(events, [Event::Assigned(vec![0, 1, 2])]);
+        assert_eq!(member.poll(Duration::ZERO).expect("a member"), []);
+        assert!(health.holds(CHECK));
     }
 }

@@ -3,7 +3,7 @@
 use schemas::codec::{self, DecodeError};
 use thiserror::Error;
 
-use super::{headers::writer, partition::Record};
+use super::{headers::writer, partition::Message};
 
 /// A record whose schema this version does not know.
 #[derive(Debug, Error)]
@@ -12,27 +12,23 @@ use super::{headers::writer, partition::Record};
      version; it is kept, and nothing is skipped"
 )]
 pub struct NewerRecord {
-    /// Where it is.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
     /// Which version wrote it, for people.
     pub writer: String,
-    /// The unknown schema.
     #[source]
     pub source: DecodeError,
 }
 
 /// Refuses a record that a newer version wrote. Any other record passes, whatever it is.
-pub fn check_known(topic: &str, partition: i32, record: &Record) -> Result<(), NewerRecord> {
-    let Some(value) = &record.value else { return Ok(()) };
+pub fn check_known(topic: &str, partition: i32, record: Message<'_>) -> Result<(), NewerRecord> {
+    let Some(value) = record.value else { return Ok(()) };
     codec::check_known(value).map_err(|source| NewerRecord {
         topic: topic.to_owned(),
         partition,
         offset: record.offset,
-        writer: writer(&record.headers),
+        writer: writer(&record.headers()),
         source,
     })
 }

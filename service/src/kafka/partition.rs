@@ -4,20 +4,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tracing::{debug, warn};
 
 use super::client::{is_rejection, with};
+use super::framing::value;
 
+mod end_offset;
 mod error;
-mod met;
 mod record;
 
+pub use end_offset::EndOffset;
 pub use error::{Error, is_permanent};
-use met::Met;
-pub use record::Record;
+pub use record::{Message, Record};
 
 /// How long one question to the brokers (offsets) may take: within the ten seconds that a person waits for an answer.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
@@ -40,8 +41,8 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("fetch.wait.max.ms", "500"),
 ];
 
-/// The same in milliseconds for who reads to the end and no further.
-const HURRIED_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
+/// The same (ms) for a reader that stops at the end.
+const SHORT_FETCH_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
 
 const PROMISES: [(&str, &str); 5] = [
     ("isolation.level", "read_committed"),
@@ -52,24 +53,22 @@ const PROMISES: [(&str, &str); 5] = [
     ("enable.partition.eof", "true"),
 ];
 
-/// For who reads to the end as it is and no further: a broker says at once that there is no more, where a service lets
-/// it wait for records. The user's own setting stays.
-pub fn hurried(base: &ClientConfig) -> ClientConfig {
-    with(base, &[HURRIED_WAIT], &[])
+/// For a reader that stops at the end: the broker reports the end at once. A service that follows a topic
+/// lets the broker wait for records instead. A setting of the user stays.
+pub fn with_short_fetch_wait(base: &ClientConfig) -> ClientConfig {
+    with(base, &[SHORT_FETCH_WAIT], &[])
 }
 
-/// Where to begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
     /// At the oldest record there is.
     Beginning,
-    /// At this offset.
     Offset(i64),
 }
 
 /// A consumer of one partition. It is assigned, not subscribed: a [`super::member::Member`] says whose it is.
 pub struct PartitionReader {
-    consumer: BaseConsumer<Met>,
+    consumer: BaseConsumer<EndOffset>,
     topic: String,
     partition: i32,
     start: Start,
@@ -91,7 +90,7 @@ impl PartitionReader {
     ) -> Result<Self, Error> {
         let mut config = with(base, &DEFAULTS, &PROMISES);
         config.set("group.id", group_id);
-        let consumer = config.create_with_context(Met::default()).map_err(|source: KafkaError| {
+        let consumer = config.create_with_context(EndOffset::default()).map_err(|source: KafkaError| {
             Error::Fatal { topic: topic.to_owned(), partition, source: source.into() }
         })?;
         let mut reader = Self {
@@ -108,7 +107,7 @@ impl PartitionReader {
         Ok(reader)
     }
 
-    /// Leaves the partition for another one. A consumer takes a tenth of a second to go, so whoever reads one partition
+    /// Leaves the partition for another one. Closing a consumer takes a tenth of a second, so a program that reads one partition
     /// after the other keeps it.
     pub fn turn_to(&mut self, topic: &str, partition: i32, start: Start) -> Result<(), Error> {
         self.restart()?;
@@ -117,19 +116,38 @@ impl PartitionReader {
         self.begin(start)
     }
 
-    /// The next record. `None` when the timeout is over, or when a broker had no more ([`Self::is_idle`]).
+    /// Closes the consumer on a thread of its own: it takes a tenth of a second to go.
+    pub fn close(self) {
+        let closing = thread::Builder::new().name("kafka close".to_owned()).spawn(move || drop(self));
+        if let Err(error) = closing {
+            debug!(%error, "no thread is left; the consumer was closed here");
+        }
+    }
+
+    /// The next record. `None` after the timeout, or if a broker had no more ([`Self::is_idle`]).
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Record>, Error> {
+        self.visit(timeout, |message| message.detach())
+    }
+
+    /// What the visitor makes of the next record, where it was read; `None` as in [`Self::next`].
+    pub fn visit<T>(
+        &mut self,
+        timeout: Duration,
+        visitor: impl FnOnce(Message<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
         if let Some(record) = self.kept.take() {
-            return Ok(Some(self.passed(record)));
+            self.pass(record.offset);
+            return Ok(Some(visitor(record.as_message())));
         }
         self.fetch()?;
         let deadline = Instant::now() + timeout;
         loop {
             match self.consumer.poll(whole(deadline.saturating_duration_since(Instant::now()))) {
                 Some(Ok(message)) => {
-                    let record = Record::of(&message);
-                    drop(message);
-                    return Ok(Some(self.passed(record)));
+                    self.position = message.offset() + 1;
+                    self.is_idle = false;
+                    let value = value(&message);
+                    return Ok(Some(visitor(Message::fetched(&message, value.as_deref()))));
                 }
                 // What the broker knows ends here, and all of it has been delivered. It need not know all there is.
                 Some(Err(KafkaError::PartitionEOF(_))) => {
@@ -154,7 +172,7 @@ impl PartitionReader {
         self.position
     }
 
-    /// Whether the broker that was asked last had nothing behind the last record. A hint, no proof: a broker that was
+    /// Whether the broker that was asked last had nothing after the last record. A hint, no proof: a broker that was
     /// elected a moment ago does not know yet what its predecessor committed. [`Self::is_at_end`] asks.
     pub fn is_idle(&self) -> bool {
         self.is_idle
@@ -179,26 +197,16 @@ impl PartitionReader {
 
     /// The next offset to read that the reader's group has committed, if it has.
     pub fn committed(&self) -> Result<Option<i64>, Error> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(&self.topic, self.partition);
-        let list =
-            self.consumer.committed_offsets(list, QUERY_TIMEOUT).map_err(|error| self.failed(error))?;
-        let element = list.find_partition(&self.topic, self.partition);
-        match element.map(|element| element.error().map(|()| element.offset())) {
-            Some(Ok(Offset::Offset(offset))) => Ok(Some(offset)),
-            Some(Err(error)) => Err(self.failed(error)),
-            _ => Ok(None),
-        }
+        committed(&self.consumer, &self.topic, self.partition)
     }
 
-    /// Goes to the offset that the group has committed; without one it stays where it is and says `false`.
+    /// Goes to the offset that the group has committed.
     ///
     /// Asks where the partition begins and ends, since a reader beyond the end would merely wait. An offset just before
     /// the beginning has most likely lost nothing: retention left the next transaction's first record, and what is
-    /// missing is the marker behind the last record read. But a record that was written outside any transaction, such as
-    /// a person's decision, takes one offset too, and nothing tells the two apart any more: so a warning says it.
-    pub fn resume(&mut self) -> Result<bool, Error> {
-        let Some(committed) = self.committed()? else { return Ok(false) };
+    /// missing is the marker after the last record read. But a record that was written outside any transaction, such as
+    /// a person's decision, takes one offset too, and the two can no longer be distinguished: hence a warning.
+    pub fn resume(&mut self, committed: i64) -> Result<(), Error> {
         let (beginning, end) = self.watermarks()?;
         if committed > end || committed + 1 < beginning {
             return Err(self.out_of_range(committed, beginning, end));
@@ -206,8 +214,7 @@ impl PartitionReader {
         if committed < beginning {
             warn_of_unread(&self.topic, self.partition, committed);
         }
-        self.seek(committed.max(beginning))?;
-        Ok(true)
+        self.seek(committed.max(beginning))
     }
 
     /// Goes to an offset.
@@ -217,12 +224,10 @@ impl PartitionReader {
         self.restart()
     }
 
-    /// The partition.
     pub fn partition(&self) -> i32 {
         self.partition
     }
 
-    /// The topic.
     pub fn topic(&self) -> &str {
         &self.topic
     }
@@ -240,7 +245,7 @@ impl PartitionReader {
     }
 
     /// Gives a record back to be the next one.
-    pub(super) fn keep(&mut self, record: Record) {
+    pub fn keep(&mut self, record: Record) {
         self.position = record.offset;
         self.is_idle = false;
         self.kept = Some(record);
@@ -250,15 +255,25 @@ impl PartitionReader {
         self.start = start;
         self.position = match start {
             Start::Beginning => self.beginning_offset()?,
-            Start::Offset(offset) => offset,
+            Start::Offset(offset) => {
+                self.learn_topic();
+                offset
+            }
         };
         Ok(())
     }
 
-    fn passed(&mut self, record: Record) -> Record {
-        self.position = record.offset + 1;
+    /// librdkafka that is to fetch from a topic of which it knows nothing asks for it with its next tick, up to a second
+    /// later. Every question about the topic's offsets has told it.
+    fn learn_topic(&self) {
+        if let Err(error) = self.consumer.fetch_metadata(Some(&self.topic), QUERY_TIMEOUT) {
+            debug!(topic = self.topic, partition = self.partition, %error, "nothing is known of the topic yet");
+        }
+    }
+
+    fn pass(&mut self, offset: i64) {
+        self.position = offset + 1;
         self.is_idle = false;
-        record
     }
 
     fn fetch(&mut self) -> Result<(), Error> {
@@ -277,7 +292,7 @@ impl PartitionReader {
     }
 
     /// Repeated while a new leader takes over, which its predecessor and librdkafka learn a moment later, and while a broker
-    /// does not know a topic that was made a moment ago.
+    /// does not know a topic that was just created.
     fn watermarks(&self) -> Result<(i64, i64), Error> {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         loop {
@@ -298,7 +313,7 @@ impl PartitionReader {
         }
     }
 
-    /// Sorts what `poll` reports: librdkafka mends most of it by itself.
+    /// Sorts what `poll` reports: librdkafka recovers from most of it.
     fn judge(&self, error: KafkaError) -> Result<(), Error> {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
@@ -321,15 +336,37 @@ impl PartitionReader {
     }
 
     fn failed(&self, source: KafkaError) -> Error {
-        let (topic, partition) = (self.topic.clone(), self.partition);
-        // A new reader reads the credentials again, which may have been rotated.
-        if is_rejection(&source) {
-            Error::Unreachable { topic, partition, source: source.into() }
-        } else if is_permanent(&source) || source.rdkafka_error_code().is_none() {
-            Error::Fatal { topic, partition, source: source.into() }
-        } else {
-            Error::Unreachable { topic, partition, source: source.into() }
-        }
+        failed(&self.topic, self.partition, source)
+    }
+}
+
+/// The next offset to read that the consumer's group has committed, if it has.
+pub(super) fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<Option<i64>, Error> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    let list = consumer.committed_offsets(list, QUERY_TIMEOUT);
+    let list = list.map_err(|error| failed(topic, partition, error))?;
+    let element = list.find_partition(topic, partition);
+    match element.map(|element| element.error().map(|()| element.offset())) {
+        Some(Ok(Offset::Offset(offset))) => Ok(Some(offset)),
+        Some(Err(error)) => Err(failed(topic, partition, error)),
+        _ => Ok(None),
+    }
+}
+
+fn failed(topic: &str, partition: i32, source: KafkaError) -> Error {
+    let topic = topic.to_owned();
+    // A new reader reads the credentials again, which may have been rotated.
+    if is_rejection(&source) {
+        Error::Unreachable { topic, partition, source: source.into() }
+    } else if is_permanent(&source) || source.rdkafka_error_code().is_none() {
+        Error::Fatal { topic, partition, source: source.into() }
+    } else {
+        Error::Unreachable { topic, partition, source: source.into() }
     }
 }
 
@@ -340,7 +377,7 @@ pub fn warn_of_unread(topic: &str, partition: i32, offset: i64) {
         partition,
         offset,
         "retention deleted one offset that was not read yet; it most likely held a transaction marker, but it may have \
-         held a decision: check `processor holds`, and repeat an approve, reject or forget that had no effect"
+         held a decision: check `anthropic-graph holds list`, and repeat an approve, reject or forget that had no effect"
     );
 }
 

@@ -8,9 +8,9 @@ use tracing::info;
 
 use super::{
     newer::{NewerRecord, check_known},
-    partition::{self, PartitionReader, Record, Start, hurried},
+    partition::{self, Message, PartitionReader, Record, Start, with_short_fetch_wait},
 };
-use crate::wait::Teller;
+use crate::{progress::Progress, wait::Teller};
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -32,29 +32,23 @@ pub enum RestoreError<E> {
     /// A record was not taken.
     #[error("cannot apply the record at offset {offset} of {topic} partition {partition}")]
     Apply {
-        /// Of the partition.
         topic: String,
-        /// Its number.
         partition: i32,
-        /// The record's.
         offset: i64,
-        /// Why.
         #[source]
         source: E,
     },
     /// A newer version wrote the record that was not taken. Upgrade this service.
     #[error("cannot restore {} partition {}", .0.topic, .0.partition)]
     Newer(#[source] NewerRecord),
-    /// Nothing came any more. Try again later.
+    /// No more records arrived. Try again later.
     #[error(
         "restoring {topic} partition {partition} has made no progress at offset {position} of {end} for {} s; check that \
          the partition's leader is up, and that no transaction hangs in it (kafka-transactions.sh find-hanging)",
         IDLE_BOUND.as_secs()
     )]
     Stalled {
-        /// Of the partition.
         topic: String,
-        /// Its number.
         partition: i32,
         /// The next offset to read.
         position: i64,
@@ -69,6 +63,13 @@ impl<E> From<partition::Error> for RestoreError<E> {
     }
 }
 
+/// What came of a record.
+enum Visited<E> {
+    /// It is after the end.
+    Beyond(Record),
+    Applied(Result<(), RestoreError<E>>),
+}
+
 /// Applies every record of these partitions, one partition after the other, up to its end as it is now, and says whether
 /// it came so far: `false` as soon as it `is_stopped`.
 pub fn read<E>(
@@ -77,12 +78,18 @@ pub fn read<E>(
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
     is_stopped: impl Fn() -> bool,
-    mut apply: impl FnMut(Record) -> Result<(), E>,
+    mut apply: impl FnMut(Message<'_>) -> Result<(), E>,
 ) -> Result<bool, RestoreError<E>> {
     let mut reader: Option<PartitionReader> = None;
     for partition in partitions {
         let mut reading = match reader.take() {
-            None => PartitionReader::open(&hurried(base), group_id, topic, partition, Start::Beginning)?,
+            None => PartitionReader::open(
+                &with_short_fetch_wait(base),
+                group_id,
+                topic,
+                partition,
+                Start::Beginning,
+            )?,
             Some(mut reader) => {
                 reader.turn_to(topic, partition, Start::Beginning)?;
                 reader
@@ -94,18 +101,21 @@ pub fn read<E>(
         }
         reader = Some(reading);
     }
+    if let Some(reader) = reader {
+        reader.close();
+    }
     Ok(true)
 }
 
 /// Applies every record from the reader's position to the partition's end as it is now, and returns that end. What
-/// comes behind it is left for [`PartitionReader::next`].
+/// follows it is left for [`PartitionReader::next`].
 ///
-/// The end is the last stable offset that the leader names: an open transaction hides what is behind it. For a topic
-/// that the caller does not write, [`settle`](super::settle()) first waits for what others have open. Whoever is the one writer of
-/// the partition restores to a record of its own with [`restore_to`].
+/// The end is the last stable offset that the leader names: an open transaction hides what follows it. For a topic
+/// that the caller does not write, [`wait_for_commits`](super::wait_for_commits()) first waits for what others have
+/// open. The one writer of the partition restores to a record of its own with [`restore_to`].
 pub fn restore<E>(
     reader: &mut PartitionReader,
-    apply: impl FnMut(Record) -> Result<(), E>,
+    apply: impl FnMut(Message<'_>) -> Result<(), E>,
 ) -> Result<i64, RestoreError<E>> {
     let end = reader.end_offset()?;
     restore_to(reader, end, || false, apply)?;
@@ -115,53 +125,61 @@ pub fn restore<E>(
 /// Applies every record from the reader's position up to this offset, and says whether it came so far: `false` as soon
 /// as it `is_stopped`, which is asked with each record and while none comes.
 ///
-/// It ends only once the position is there. That a broker has no more says nothing: a follower's end lags, and so does
+/// It ends only once the position is there. That a broker has no more records means nothing: a follower's end lags, and so does
 /// that of a leader that was elected a moment ago.
 pub fn restore_to<E>(
     reader: &mut PartitionReader,
     end: i64,
     is_stopped: impl Fn() -> bool,
-    mut apply: impl FnMut(Record) -> Result<(), E>,
+    mut apply: impl FnMut(Message<'_>) -> Result<(), E>,
 ) -> Result<bool, RestoreError<E>> {
     let mut last_progress = Instant::now();
     let mut last_line = Instant::now();
-    let what = format!("records of {} partition {} up to offset {end}", reader.topic(), reader.partition());
+    let (topic, partition) = (reader.topic().to_owned(), reader.partition());
+    let what = format!("records of {topic} partition {partition} up to offset {end}");
     let mut wait = Teller::default().wait(what, COMES);
+    let beginning = reader.position();
+    let done = |position: i64| u64::try_from(position - beginning).unwrap_or(0);
+    let mut progress =
+        Progress::begin(format!("reading {topic} partition {partition}"), "offsets", done(end));
     while reader.position() < end {
         if is_stopped() {
             return Ok(false);
         }
-        match reader.next(POLL_TIMEOUT)? {
-            Some(record) if record.offset >= end => reader.keep(record),
-            Some(record) => {
-                let newer = check_known(reader.topic(), reader.partition(), &record).err();
-                let offset = record.offset;
-                apply(record).map_err(|source| match newer {
-                    Some(newer) => RestoreError::Newer(newer),
-                    None => RestoreError::Apply {
-                        topic: reader.topic().to_owned(),
-                        partition: reader.partition(),
-                        offset,
-                        source,
-                    },
-                })?;
+        let visited = reader.visit(POLL_TIMEOUT, |record| {
+            if record.offset >= end {
+                return Visited::Beyond(record.detach());
+            }
+            let apply = apply(record);
+            Visited::Applied(apply.map_err(|source| match check_known(&topic, partition, record) {
+                Err(newer) => RestoreError::Newer(newer),
+                Ok(()) => {
+                    RestoreError::Apply { topic: topic.clone(), partition, offset: record.offset, source }
+                }
+            }))
+        })?;
+        match visited {
+            Some(Visited::Beyond(record)) => reader.keep(record),
+            Some(Visited::Applied(applied)) => {
+                applied?;
                 last_progress = Instant::now();
                 wait.comes();
             }
             None if last_progress.elapsed() >= IDLE_BOUND => {
-                let (topic, partition) = (reader.topic().to_owned(), reader.partition());
                 return Err(RestoreError::Stalled { topic, partition, position: reader.position(), end });
             }
             None => wait.goes_on(""),
         }
+        progress.reach(done(reader.position()));
         if last_line.elapsed() >= PROGRESS_INTERVAL {
             last_line = Instant::now();
+            let offset = reader.position();
             info!(
-                topic = reader.topic(),
-                partition = reader.partition(),
-                offset = reader.position(),
+                topic,
+                partition,
+                offset,
                 end,
-                "restoring"
+                "restoring {topic} partition {partition}: at offset {offset} of {end}"
             );
         }
     }

@@ -11,12 +11,11 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use schemas::topics::{Retention, Topic};
 use thiserror::Error;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use super::acls::{Needs, missing};
 use super::client::{Log, fresh};
-use crate::admin::Health;
 use crate::config::Config;
-use crate::shutdown::Shutdown;
 use crate::wait::Teller;
 
 mod durability;
@@ -30,16 +29,18 @@ use verdict::{Found, create_command, findings};
 
 /// How long a broker may take to answer the first question: a person waits for it.
 const REACH_TIMEOUT: Duration = Duration::from_secs(8);
-/// Pause between two tries to reach brokers that do not answer.
-const REACH_PAUSE: Duration = Duration::from_secs(2);
 /// How long making a topic or asking for its settings may take.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long all brokers may take to learn of a topic that was made.
+/// How long all brokers may take to learn of a new topic.
 const SPREAD_BOUND: Duration = Duration::from_secs(30);
 /// Pause between questions whether they have.
 const SPREAD_PAUSE: Duration = Duration::from_millis(50);
 /// The same where the settings are asked for: a refusal looks alike and does not end.
 const SETTINGS_PAUSE: Duration = Duration::from_millis(500);
+
+/// What is asked of a topic.
+const SEE_SETTINGS: &str = "see the settings of";
+const CREATE: &str = "create";
 
 /// How many of librdkafka's events are read for the reason of a failure (count): a few brokers' worth.
 const EVENTS_READ: usize = 100;
@@ -49,17 +50,16 @@ const EVENTS_READ: usize = 100;
 pub struct Wanted<'a> {
     /// The ones that this service needs.
     pub topics: &'a [Topic],
-    /// Begins their names.
     pub prefix: &'a str,
-    /// Of a topic that is made where none of the five exists yet; the others are made like those that exist (count).
+    /// Partitions of a new topic if none of the five exists yet; otherwise it gets as many as those that exist (count).
     pub partitions: i32,
-    /// Of a topic that is made; -1 is the broker's default (count).
+    /// Replicas of a new topic; -1 is the broker's default (count).
     pub replication_factor: i32,
-    /// Of a topic that is made.
+    /// Of a new topic.
     pub retention: Retention,
-    /// Whether missing topics are made.
+    /// Whether missing topics are created.
     pub create: bool,
-    /// Whether a topic whose settings may not be seen is refused even where none is made: whoever writes to it promises
+    /// Whether a topic whose settings cannot be seen is refused even if none is created: a program that writes to it promises
     /// something, while Read alone, which is all that a reader needs, does not let it see them.
     pub must_see_settings: bool,
     /// What broker it is.
@@ -67,7 +67,7 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// As the configuration has them. Settings that may not be seen are refused only where topics are made.
+    /// As the configuration has them. Topics whose settings cannot be seen are refused only if topics are created.
     pub fn of(config: &'a Config, topics: &'a [Topic], broker: Broker) -> Self {
         Self {
             topics,
@@ -81,56 +81,56 @@ impl<'a> Wanted<'a> {
         }
     }
 
+    /// What a service wants, as the configuration has it. Topics whose settings cannot be seen are refused.
+    pub fn by(needs: &Needs, config: &'a Config, broker: Broker) -> Self {
+        Self { must_see_settings: true, ..Self::of(config, needs.wants, broker) }
+    }
+
     fn is_strict(&self) -> bool {
         self.create || self.must_see_settings
     }
 }
 
-/// What answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broker {
-    /// A Kafka cluster.
     Kafka,
-    /// librdkafka's mock cluster, which knows no settings: only the partitions are verified, and nothing is made.
+    /// librdkafka's mock cluster, which knows no settings: only the partitions are verified, and nothing is created.
     Embedded,
 }
 
-/// What went wrong. All but `Unreachable` are for a person to mend.
+/// What went wrong. All but `Unreachable` are for a person to fix.
 #[derive(Debug, Error)]
 pub enum Error {
     /// No broker answered. Check the address; try again later.
     #[error("no broker answered at {bootstrap_servers} within {} s ({reason}); check kafka.bootstrap_servers and that the brokers are up", REACH_TIMEOUT.as_secs())]
     Unreachable {
-        /// The configured addresses.
         bootstrap_servers: String,
         /// What librdkafka last said.
         reason: String,
     },
-    /// Topics are missing and are not to be made.
-    #[error("topics are missing, and kafka.create_topics is off; make them:\n{}", commands.join("\n"))]
+    /// Topics are missing and must not be created.
+    #[error("topics are missing, and kafka.create_topics is false; create them:\n{}", commands.join("\n"))]
     Missing {
         /// A command for each.
         commands: Vec<String>,
     },
     /// Topics are not as they must be.
-    #[error("topics are not as they must be:\n{}", problems.join("\n"))]
+    #[error("topics have the wrong settings:\n{}", problems.join("\n"))]
     Unfit {
-        /// A line for each problem, with the command that mends it.
+        /// A line for each problem, with the command that fixes it.
         problems: Vec<String>,
     },
-    /// A broker refused.
-    #[error("cannot {action} the topic {topic}; check the permissions and the brokers' log")]
+    #[error("cannot {action} the topic {topic}{}; check the permissions and the brokers' log", missing(.source, .operation, .topic))]
     Refused {
-        /// What was asked.
         action: &'static str,
-        /// Of which topic.
         topic: String,
-        /// Its answer.
+        /// The operation that allows it.
+        operation: &'static str,
         #[source]
         source: Box<KafkaError>,
     },
     /// The caller was asked to end meanwhile.
-    #[error("asked to end while the brokers learn of the topics")]
+    #[error("stopped before all brokers knew the new topics")]
     Stopped,
 }
 
@@ -165,7 +165,7 @@ fn ensure_or_stop(
     let partitions = verdict::partitions(&found).unwrap_or(wanted.partitions);
     let missing: Vec<Topic> =
         wanted.topics.iter().copied().filter(|topic| !found.contains_key(topic)).collect();
-    // Before anything is made: another topic beside an unfit one makes nothing better.
+    // Before anything is created: another topic would not fix an unfit one.
     fit(&cluster, wanted, &found)?;
     if !missing.is_empty() {
         if !wanted.create || wanted.broker == Broker::Embedded {
@@ -181,27 +181,6 @@ fn ensure_or_stop(
         findings.filter(|finding| finding.is_weak).for_each(|finding| warn!("{}", finding.line));
     }
     Ok(verdict::partitions(&found).unwrap_or(partitions))
-}
-
-/// As [`ensure`], waiting for brokers that do not answer yet, which `health` tells of. `None`: asked to end meanwhile.
-pub fn ensure_patiently(
-    config: &ClientConfig,
-    wanted: &Wanted<'_>,
-    health: &Health,
-    shutdown: &Shutdown,
-) -> Result<Option<i32>, Error> {
-    while !shutdown.is_requested() {
-        match ensure_unless(config, wanted, &|| shutdown.is_requested()) {
-            Ok(ensured) => return Ok(ensured),
-            Err(problem @ Error::Unreachable { .. }) => {
-                error!("{problem}");
-                health.set("kafka", Err(problem.to_string()));
-            }
-            Err(problem) => return Err(problem),
-        }
-        thread::sleep(REACH_PAUSE);
-    }
-    Ok(None)
 }
 
 /// Verifies without making anything: one line per thing.
@@ -266,7 +245,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    /// The topics, of all five, that exist. Until `deadline` a broker may not know one of which another one has told.
+    /// The topics, of all five, that exist. Until `deadline`, a broker may not know a topic that another broker knows.
     fn look(&self, wanted: &Wanted<'_>, deadline: Instant) -> Result<BTreeMap<Topic, Found>, Error> {
         let mut found = BTreeMap::new();
         for topic in Topic::ALL {
@@ -306,7 +285,7 @@ impl<'a> Cluster<'a> {
         let options = AdminOptions::new().request_timeout(Some(ADMIN_TIMEOUT));
         for (topic, found) in ours {
             let name = topic.name(wanted.prefix);
-            let refused = |source| self.refused("see the settings of", &name, source);
+            let refused = |source| self.refused(SEE_SETTINGS, &name, source);
             let what = format!("the settings of the topic {name}");
             let ends = "it ends once all brokers know the topic and DescribeConfigs is granted";
             let (mut wait, mut is_told) = (Teller::default().wait(what, ends), false);
@@ -327,8 +306,8 @@ impl<'a> Cluster<'a> {
                 if !std::mem::replace(&mut is_told, true) {
                     info!(
                         topic = name,
-                        "a broker does not know the topic yet, or DescribeConfigs is not granted; asking for its \
-                         settings again"
+                        "a broker does not know the topic {name} yet, or DescribeConfigs is not granted; asking for \
+                         its settings again"
                     );
                 }
                 wait.goes_on("");
@@ -346,12 +325,15 @@ impl<'a> Cluster<'a> {
                 Err(RDKafkaErrorCode::TopicAuthorizationFailed) if !wanted.is_strict() => {
                     warn!(
                         topic = name,
-                        "its settings may not be seen (DescribeConfigs is not granted); taken as they must be"
+                        "cannot see the settings of {name}, because DescribeConfigs is not granted; they \
+                         are assumed to be correct"
                     );
                 }
                 Err(code) => return Err(refused(KafkaError::AdminOp(code))),
             }
         }
+        // It takes a tenth of a second to go.
+        drop(thread::spawn(move || drop(admin)));
         Ok(())
     }
 
@@ -367,12 +349,14 @@ impl<'a> Cluster<'a> {
                 settings.iter().fold(NewTopic::new(&name, partitions, replication), |new, (name, value)| {
                     new.set(name, value)
                 });
-            let refused = |source| self.refused("make", &name, source);
+            let refused = |source| self.refused(CREATE, &name, source);
             match block_on(admin.create_topics(&[new], &options)).map_err(refused)?.pop() {
-                // Another instance that starts beside this one.
+                // Another instance that starts at the same time.
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {}
                 Some(Err((_, code))) => return Err(refused(KafkaError::AdminOp(code))),
-                Some(Ok(_)) | None => info!(topic = name, partitions, "made the topic"),
+                Some(Ok(_)) | None => {
+                    info!(topic = name, partitions, "created the topic {name} with {partitions} partitions");
+                }
             }
         }
         Ok(())
@@ -404,7 +388,12 @@ impl<'a> Cluster<'a> {
             let reason = format!("cannot {action} the topic {topic}: {source}");
             return Error::Unreachable { bootstrap_servers: self.servers.clone(), reason };
         }
-        Error::Refused { action, topic: topic.to_owned(), source: source.into() }
+        let operation = match action {
+            SEE_SETTINGS => "DescribeConfigs",
+            CREATE => "Create",
+            _ => "Describe (implied by Read and Write)",
+        };
+        Error::Refused { action, topic: topic.to_owned(), operation, source: source.into() }
     }
 
     fn admin(&self) -> Result<AdminClient<Log>, Error> {

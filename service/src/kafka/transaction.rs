@@ -3,7 +3,8 @@
 //! librdkafka's mock cluster answers these calls and keeps none of their promises: only a real broker aborts, fences
 //! and commits offsets with the records.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,18 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use thiserror::Error;
 use tracing::debug;
 
+use super::acls::{Denial, denial};
 use super::client::with;
+use super::framing::Framing;
+use crate::backoff::pauses;
+use crate::metrics::transaction_ended;
+use crate::shutdown::CancellationToken;
 use crate::wait::{Teller, Wait};
 
 mod barrier;
-mod polled;
+mod producer_thread;
 
-use polled::{BUSY_PAUSE, Deliveries, Failure, PolledProducer};
+use producer_thread::{BUSY_PAUSE, Deliveries, Failure, ProducerThread};
 
 /// `transaction.timeout.ms`: how long the coordinator lets a transaction stay open before it aborts it. A dead task's
 /// readers wait at most this long; a live task's largest transaction must fit.
@@ -38,15 +44,19 @@ const COMMIT_BOUND: Duration = Duration::from_mins(1);
 /// One try of a transaction call. It is resumed by calling again, so its length only decides how soon we notice the
 /// bound, and that the wait is long.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same while a producer is opened: a stop is noticed between two tries.
-const OPEN_CALL_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same while a producer is opened, the first and the longest: a stop is noticed between two tries. librdkafka that
+/// has no broker connected tries again half a second later, but at once where it is called again.
+const OPEN_CALL_TIMEOUTS: [Duration; 2] = [Duration::from_millis(25), Duration::from_secs(2)];
 /// How long sending offsets may take before its call is taken for one that never returns: librdkafka 2.12.1 asks for the
 /// group's coordinator again only if the state of a connection changes, and ignores its timeout meanwhile. One try, and
 /// one request that a broker leaves unanswered (`socket.timeout.ms`).
 const OFFSETS_BOUND: Duration = Duration::from_secs(15);
+/// How long librdkafka's log is waited for, which names the topic that is denied. It is served every millisecond, except by
+/// a machine that is busy.
+const LOG_BOUND: Duration = Duration::from_secs(2);
 /// What ends a wait for records to be taken.
-const TAKEN: &str = "it ends once the leaders of their partitions take them, which needs as many replicas in sync as \
-                     min.insync.replicas asks for; check that the brokers are up and reachable";
+const TAKEN: &str = "it ends once the leaders of their partitions accept them, which needs \
+                     min.insync.replicas replicas in sync; check that the brokers are up and reachable";
 /// What ends a wait for the answer to a call.
 const ANSWERED: &str = "it ends once the coordinator answers, which needs a leader, and min.insync.replicas, of its \
                         partition of __transaction_state or __consumer_offsets; check that the brokers are up and reachable";
@@ -67,23 +77,31 @@ pub enum Error {
     /// Another producer with this transactional id was opened: the partition has another owner. Close the task
     /// without aborting.
     #[error(
-        "another process took over the transactional id {transactional_id}; this one's transaction is aborted"
+        "another process took over the transactional ID {transactional_id}; the transaction of this process \
+         is aborted"
     )]
     Fenced {
-        /// Whose.
         transactional_id: String,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
     /// The transaction cannot be committed and nothing of it will be seen. Abort, drop the task's state, restore.
     #[error("the transaction must be aborted: {reason}")]
     Abortable {
-        /// Why.
         reason: String,
         /// librdkafka's error, if it is one.
         #[source]
         source: Option<Box<KafkaError>>,
+    },
+    /// The brokers' authorizer denies it; trying again will not help. Stop. If the coordinator knows of the transaction, it
+    /// aborts it in time.
+    #[error("{permission} is not granted")]
+    Denied {
+        /// What is missing.
+        permission: String,
+        /// librdkafka's error.
+        #[source]
+        source: Box<KafkaError>,
     },
     /// A record is larger than the producer or the broker takes; sending it again will not help. Abort.
     #[error(
@@ -97,10 +115,10 @@ pub enum Error {
     },
     /// The transaction is committed or not: nobody knows. Never abort; drop the producer, open another (which
     /// settles it), restore.
-    #[error("no answer to the commit within {} s; whether it happened is settled when the producer is opened again", .bound.as_secs())]
+    #[error("no answer to the commit within {} s; its outcome is determined when the producer is reopened", .waited.as_secs())]
     OutcomeUnknown {
         /// How long the commit was repeated.
-        bound: Duration,
+        waited: Duration,
         /// The last try's error.
         #[source]
         source: Box<KafkaError>,
@@ -108,22 +126,17 @@ pub enum Error {
     /// The brokers did not answer within the bound. Drop the producer; try again later.
     #[error("the brokers {bootstrap_servers} did not answer to {call} within {} s; check that they are up and reachable", .bound.as_secs())]
     Unreachable {
-        /// The configured addresses.
         bootstrap_servers: String,
-        /// What was asked.
         call: &'static str,
-        /// How long.
         bound: Duration,
         /// The last try's error.
         #[source]
         source: Box<KafkaError>,
     },
     /// Nothing helps but a person: no permission, a wrong configuration, a programmer's error. Stop.
-    #[error("{call} failed for good")]
+    #[error("{call} failed permanently")]
     Fatal {
-        /// What was asked.
         call: &'static str,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
@@ -139,10 +152,17 @@ impl Error {
 
 /// A producer with a transactional id. One thread uses it; a second thread, inside, serves its events.
 pub struct TransactionalProducer {
-    polled: PolledProducer,
+    thread: ProducerThread,
     transactional_id: String,
     bootstrap_servers: String,
+    framing: Framing,
     teller: Teller,
+    /// When the open transaction began.
+    began: Mutex<Option<Instant>>,
+    /// Its records so far (count).
+    records: AtomicU64,
+    /// Canceled where nobody waits for a transaction's end.
+    given_up: CancellationToken,
 }
 
 impl TransactionalProducer {
@@ -168,22 +188,25 @@ impl TransactionalProducer {
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let timeout_ms = transaction_timeout.as_millis().to_string();
+        let framing = Framing::of(base);
         let promises = [("transactional.id", transactional_id), ("enable.idempotence", "true")];
         // Brokers may allow less (`transaction.max.timeout.ms`), so the user may.
         let base = with(base, &[("transaction.timeout.ms", &timeout_ms)], &[]);
         let config = with(&base, &DEFAULTS, &promises);
-        let polled = PolledProducer::new(&config).map_err(|source| fatal("making the producer", source))?;
+        let thread = ProducerThread::new(&config).map_err(|source| fatal("making the producer", source))?;
         let this = Self {
-            polled,
+            thread,
             transactional_id: transactional_id.to_owned(),
             bootstrap_servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
+            framing,
             teller,
+            began: Mutex::default(),
+            records: AtomicU64::new(0),
+            given_up: CancellationToken::new(),
         };
-        let init_transactions = || {
-            // Asked before a broker is connected, librdkafka waits for half a second before it asks again.
-            let _connected = this.producer().client().fetch_cluster_id(OPEN_CALL_TIMEOUT);
-            this.producer().init_transactions(OPEN_CALL_TIMEOUT)
-        };
+        let [first, longest] = OPEN_CALL_TIMEOUTS;
+        let mut timeouts = pauses(first, longest);
+        let init_transactions = || this.producer().init_transactions(timeouts.next().unwrap_or(longest));
         match this.repeat_unless("init_transactions", OPEN_BOUND, &is_stopped, init_transactions) {
             Ok(()) => Ok(Some(this)),
             Err(_) if is_stopped() => Ok(None),
@@ -192,6 +215,11 @@ impl TransactionalProducer {
             }
             Err(source) => Err(this.named("init_transactions", source)),
         }
+    }
+
+    /// Repeats no call of a transaction once that is canceled: the partition is lost, so the next owner settles what is open.
+    pub fn give_up_when(&mut self, lost: CancellationToken) {
+        self.given_up = lost;
     }
 
     /// Has every transaction aborted that is delivered before an end that the partition has had: it is that of another
@@ -203,11 +231,13 @@ impl TransactionalProducer {
     /// Begins a transaction. The coordinator learns of it with the first record or offset.
     pub fn begin(&self) -> Result<(), Error> {
         self.producer().context().forget();
-        self.polled.set_busy(true);
+        self.thread.set_busy(true);
+        self.records.store(0, Ordering::Relaxed);
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.producer().begin_transaction().map_err(|source| self.named("begin_transaction", source))
     }
 
-    /// Hands over one record; no value is a tombstone. Waits, within a bound, where the queue is full.
+    /// Hands over one record, whose value is in single-object encoding; no value is a tombstone. Waits, within a bound, where the queue is full.
     pub fn send(
         &self,
         topic: &str,
@@ -216,8 +246,15 @@ impl TransactionalProducer {
         value: Option<&[u8]>,
         headers: OwnedHeaders,
     ) -> Result<(), Error> {
+        let (value, headers) = match value {
+            Some(value) => {
+                let (value, headers) = self.framing.frame(value, headers);
+                (Some(value), headers)
+            }
+            None => (None, headers),
+        };
         let mut record = BaseRecord::to(topic).partition(partition).key(key).headers(headers);
-        record.payload = value;
+        record.payload = value.as_deref();
         let deadline = Instant::now() + DELIVERY_BOUND;
         let mut wait: Option<Wait> = None;
         loop {
@@ -226,6 +263,7 @@ impl TransactionalProducer {
                     if let Some(wait) = &mut wait {
                         wait.comes();
                     }
+                    self.records.fetch_add(1, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err((source, refused)) => {
@@ -234,13 +272,13 @@ impl TransactionalProducer {
                 }
             };
             match source.rdkafka_error_code() {
-                Some(RDKafkaErrorCode::QueueFull) if Instant::now() < deadline => {
+                Some(RDKafkaErrorCode::QueueFull) if !self.is_over(deadline) => {
                     self.surface_failure()?;
                     wait.get_or_insert_with(|| self.wait_for("records to be delivered", TAKEN)).goes_on("");
                     thread::sleep(BUSY_PAUSE);
                 }
                 Some(RDKafkaErrorCode::MessageSizeTooLarge) => {
-                    return Err(too_large(topic, key.len() + value.map_or(0, <[u8]>::len)));
+                    return Err(too_large(topic, key.len() + value.as_deref().map_or(0, <[u8]>::len)));
                 }
                 _ => {
                     self.surface_failure()?;
@@ -268,7 +306,7 @@ impl TransactionalProducer {
         let (list, group) = (Arc::new(list), Arc::new(group));
         match self.repeat("send_offsets_to_transaction", || {
             let (list, group) = (Arc::clone(&list), Arc::clone(&group));
-            self.polled.within(OFFSETS_BOUND, move |producer| {
+            self.thread.within(OFFSETS_BOUND, move |producer| {
                 producer.send_offsets_to_transaction(&list, &group, CALL_TIMEOUT)
             })
         }) {
@@ -277,7 +315,7 @@ impl TransactionalProducer {
                 Err(self.unreachable("send_offsets_to_transaction", OFFSETS_BOUND, source))
             }
             Err(source) if is_retriable(&source) => {
-                Err(abortable("the offsets were not taken in time", Some(source)))
+                Err(abortable("the offsets were not accepted in time", Some(source)))
             }
             Err(source) => Err(self.named("send_offsets_to_transaction", source)),
         }
@@ -286,13 +324,15 @@ impl TransactionalProducer {
     /// Commits the transaction, once all its records are delivered.
     pub fn commit(&self) -> Result<(), Error> {
         self.wait_for_deliveries()?;
+        let began = Instant::now();
         match self.repeat("commit_transaction", || self.producer().commit_transaction(CALL_TIMEOUT)) {
             Ok(()) => {
-                self.polled.set_busy(false);
+                self.thread.set_busy(false);
+                self.count("committed");
                 Ok(())
             }
             Err(source) if is_retriable(&source) => {
-                Err(Error::OutcomeUnknown { bound: COMMIT_BOUND, source: source.into() })
+                Err(Error::OutcomeUnknown { waited: began.elapsed(), source: source.into() })
             }
             Err(source) => Err(self.named("commit_transaction", source)),
         }
@@ -302,7 +342,8 @@ impl TransactionalProducer {
     pub fn abort(&self) -> Result<(), Error> {
         match self.repeat("abort_transaction", || self.producer().abort_transaction(CALL_TIMEOUT)) {
             Ok(()) => {
-                self.polled.set_busy(false);
+                self.thread.set_busy(false);
+                self.count("aborted");
                 Ok(())
             }
             Err(source) if is_retriable(&source) => {
@@ -312,8 +353,15 @@ impl TransactionalProducer {
         }
     }
 
+    /// Counts the open transaction, if there is one.
+    fn count(&self, outcome: &'static str) {
+        if let Some(began) = self.began.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            transaction_ended(outcome, self.records.load(Ordering::Relaxed), began.elapsed());
+        }
+    }
+
     fn producer(&self) -> &BaseProducer<Deliveries> {
-        self.polled.producer()
+        self.thread.producer()
     }
 
     /// `commit_transaction` flushes, and its flush does not return before 100 ms while a record is in flight: with
@@ -323,7 +371,7 @@ impl TransactionalProducer {
         let mut wait = self.wait_for("records to be delivered", TAKEN);
         while self.producer().in_flight_count() > 0 {
             self.surface_failure()?;
-            if Instant::now() >= deadline {
+            if self.is_over(deadline) {
                 return Err(abortable("its records were not delivered in time", None));
             }
             wait.goes_on("");
@@ -337,8 +385,8 @@ impl TransactionalProducer {
     fn surface_failure(&self) -> Result<(), Error> {
         match self.producer().context().failure() {
             None => Ok(()),
-            Some(Failure::MadeAnew { topic }) => {
-                let reason = format!("the topic {topic} was made anew, or its brokers lost records");
+            Some(Failure::Recreated { topic }) => {
+                let reason = format!("the topic {topic} was re-created, or its brokers lost records");
                 Err(abortable(&reason, None))
             }
             Some(Failure::Undelivered { topic, bytes, source }) => match source.rdkafka_error_code() {
@@ -348,11 +396,24 @@ impl TransactionalProducer {
         }
     }
 
+    /// The same of a failure that librdkafka has logged, which the thread that serves its log may not have seen yet.
+    fn surface_failure_within(&self, bound: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + bound;
+        while Instant::now() < deadline {
+            self.surface_failure()?;
+            thread::sleep(BUSY_PAUSE);
+        }
+        Ok(())
+    }
+
     /// A record that was not taken or not delivered: the transaction's end, and the producer's if it is fenced.
     fn refused(&self, topic: &str, source: KafkaError) -> Error {
         match self.producer().client().fatal_error() {
             Some((RDKafkaErrorCode::Fenced, _)) => self.fenced(source),
             Some(_) => fatal("sending a record", source),
+            None if denial(&source) == Some(Denial::Topic) => {
+                Error::Denied { permission: format!("Write on the topic {topic}"), source: source.into() }
+            }
             None => abortable(&format!("a record was not delivered to the topic {topic}"), Some(source)),
         }
     }
@@ -367,13 +428,13 @@ impl TransactionalProducer {
         name: &str,
         bound: Duration,
         is_stopped: impl Fn() -> bool,
-        call: impl Fn() -> KafkaResult<()>,
+        mut call: impl FnMut() -> KafkaResult<()>,
     ) -> KafkaResult<()> {
         let deadline = Instant::now() + bound;
         let mut wait = self.wait_for(name, ANSWERED);
         loop {
             match call() {
-                Err(error) if is_retriable(&error) && Instant::now() < deadline && !is_stopped() => {
+                Err(error) if is_retriable(&error) && !self.is_over(deadline) && !is_stopped() => {
                     debug!(transactional.id = self.transactional_id, %error, "repeating {name}");
                     wait.goes_on(&error.to_string());
                     thread::sleep(BUSY_PAUSE);
@@ -388,11 +449,29 @@ impl TransactionalProducer {
         }
     }
 
+    fn is_over(&self, deadline: Instant) -> bool {
+        Instant::now() >= deadline || self.given_up.is_cancelled()
+    }
+
     fn wait_for(&self, what: &str, ends: &'static str) -> Wait {
         self.teller.wait(format!("{what} (transactional.id {})", self.transactional_id), ends)
     }
 
     fn named(&self, call: &'static str, source: KafkaError) -> Error {
+        let permission = match denial(&source) {
+            Some(Denial::Topic) => match self.surface_failure_within(LOG_BOUND) {
+                Err(named) => return named,
+                Ok(()) => Some("Read or Write on a topic of the transaction".to_owned()),
+            },
+            Some(Denial::Group) => Some("Read on the group".to_owned()),
+            Some(Denial::TransactionalId) => {
+                Some(format!("Write on the transactional ID {}", self.transactional_id))
+            }
+            Some(Denial::Cluster) | None => None,
+        };
+        if let Some(permission) = permission {
+            return Error::Denied { permission, source: source.into() };
+        }
         let KafkaError::Transaction(error) = &source else { return fatal(call, source) };
         let is_fenced = matches!(error.code(), RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced);
         if error.is_fatal() && is_fenced {
@@ -405,6 +484,7 @@ impl TransactionalProducer {
     }
 
     fn fenced(&self, source: KafkaError) -> Error {
+        self.count("fenced");
         Error::Fenced { transactional_id: self.transactional_id.clone(), source: source.into() }
     }
 
@@ -415,6 +495,13 @@ impl TransactionalProducer {
             bound,
             source: source.into(),
         }
+    }
+}
+
+impl Drop for TransactionalProducer {
+    fn drop(&mut self) {
+        // The next producer with this transactional ID settles it.
+        self.count("failed");
     }
 }
 

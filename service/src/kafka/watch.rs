@@ -35,7 +35,7 @@ const ANSWER_BOUND: Duration = Duration::from_secs(3);
 const PARTS_BOUND: Duration = Duration::from_secs(2);
 /// The same of one leader, where not all have answered.
 const LEADER_BOUND: Duration = Duration::from_millis(300);
-/// Questions of a client that is made to learn the reason, each for as long as [`REASON_BOUND`] (count).
+/// Requests of a client that is created to learn the reason, each for as long as [`REASON_BOUND`] (count).
 const REASON_TRIES: usize = 3;
 /// How long one of them may take.
 const REASON_BOUND: Duration = Duration::from_secs(1);
@@ -73,9 +73,8 @@ impl Trouble {
     }
 }
 
-/// How the watched client was made.
+/// The configuration of the watched client.
 pub(super) struct Made {
-    /// Of which configuration.
     pub(super) base: ClientConfig,
     /// With which one: secrets as they were in their files then.
     pub(super) used: ClientConfig,
@@ -312,8 +311,8 @@ impl Watching {
                 shared.is_rotated.store(true, Ordering::Release);
             }
             format!(
-                "Kafka rejects the credentials and has not answered since {since:.0} ({reason}); check sasl.username \
-                 and sasl.password in kafka.properties"
+                "Kafka rejects the credentials and has not answered since {since:.0} ({reason}); check the sasl.* \
+                 of kafka.properties"
             )
         } else {
             format!(
@@ -328,7 +327,7 @@ impl Watching {
     }
 }
 
-/// The context of the client that is made to learn the reason.
+/// The context of the client that is created to learn the reason.
 struct Asking(Trouble);
 
 impl ClientContext for Asking {

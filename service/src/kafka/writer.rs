@@ -6,10 +6,13 @@ use futures::executor::block_on;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use thiserror::Error;
 
+use super::acls::missing;
 use super::client::{Log, with};
+use super::framing::Framing;
 
 /// How long a broker may take to answer which partitions there are: a person waits for it.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(8);
@@ -30,36 +33,27 @@ pub enum Error {
     #[error(
         "the topic {topic} does not exist, or its principal may not write to it; check kafka.topic_prefix"
     )]
-    Missing {
-        /// Which.
-        topic: String,
-    },
+    Missing { topic: String },
     /// No broker answered, before anything was written.
     #[error("no broker answered at {bootstrap_servers} within {} s; check kafka.bootstrap_servers and that the brokers are up", METADATA_TIMEOUT.as_secs())]
     Unreachable {
-        /// The configured addresses.
         bootstrap_servers: String,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
     /// The record was not acknowledged. Writing it again does no harm where it means the same twice.
     #[error(
-        "a record was not acknowledged by the topic {topic}; whether it is there is not known; write it again"
+        "the topic {topic} did not acknowledge a record, so it may or may not be written; write it again"
     )]
     Unacknowledged {
-        /// Which.
         topic: String,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
     /// A broker or librdkafka refused it: no permission, too large, a wrong configuration.
-    #[error("the topic {topic} does not take the record; check the permissions (Write on the topic)")]
+    #[error("the topic {topic} did not accept the record{}; check the permissions (Write on the topic)", missing(.source, "Write", .topic))]
     Refused {
-        /// Which.
         topic: String,
-        /// librdkafka's error.
         #[source]
         source: Box<KafkaError>,
     },
@@ -69,6 +63,7 @@ pub enum Error {
 /// no consumer, is in no group, has no transactional id and makes no topic.
 pub struct Writer {
     producer: FutureProducer<Log>,
+    framing: Framing,
     topic: String,
     partition_count: i32,
 }
@@ -85,13 +80,18 @@ impl Writer {
             .client()
             .fetch_metadata(Some(topic), METADATA_TIMEOUT)
             .map_err(|source| Error::Unreachable { bootstrap_servers, source: source.into() })?;
+        let error = metadata.topics().first().and_then(MetadataTopic::error).map(RDKafkaErrorCode::from);
+        if let Some(code @ RDKafkaErrorCode::TopicAuthorizationFailed) = error {
+            let source = KafkaError::MetadataFetch(code).into();
+            return Err(Error::Refused { topic: topic.to_owned(), source });
+        }
         let described = metadata.topics().first().filter(|described| described.error().is_none());
         let partition_count = described.map_or(0, |described| described.partitions().len());
         if partition_count == 0 {
             return Err(Error::Missing { topic: topic.to_owned() });
         }
         let partition_count = i32::try_from(partition_count).expect("Kafka counts partitions in 32 bits");
-        Ok(Self { producer, topic: topic.to_owned(), partition_count })
+        Ok(Self { producer, framing: Framing::of(base), topic: topic.to_owned(), partition_count })
     }
 
     /// How many partitions the topic has.
@@ -107,8 +107,9 @@ impl Writer {
         value: &[u8],
         headers: OwnedHeaders,
     ) -> Result<i64, Error> {
+        let (value, headers) = self.framing.frame(value, headers);
         let record =
-            FutureRecord::to(&self.topic).partition(partition).key(key).payload(value).headers(headers);
+            FutureRecord::to(&self.topic).partition(partition).key(key).payload(&*value).headers(headers);
         let delivery = self.producer.send_result(record).map_err(|(source, _)| self.failed(source))?;
         match block_on(delivery) {
             Ok(Ok(delivery)) => Ok(delivery.offset),

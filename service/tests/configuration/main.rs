@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use service::config::{Config, Destination, PollingInterval, SecretOrText};
+use service::config::{Config, Credentials, Destination, GroupProtocol, PollingInterval, SecretOrText};
 
 /// The configuration as the README shows it.
 const WHOLE: &str = r#"
@@ -18,6 +18,7 @@ topic_prefix = "claude"
 partitions = 3
 replication_factor = 1
 create_topics = false
+group_protocol = "consumer"
 properties = { "client.id" = "one", "socket.timeout.ms" = 5000, "broker.address.family" = "", "sasl.password" = { env = "PASSWORD" } }
 
 [[organizations]]
@@ -40,12 +41,18 @@ name = "stratus-labs"
 polling_interval = "DISABLED"
 api_key = { file = "stratus.key" }
 base_url = "http://127.0.0.1:8080/"
-jupiterone = { account_id = "other", region = "eu" }
+jupiterone = { account_id = "other", region = "eu", nhi_class = false }
+
+[schema_registry]
+url = "https://registry.example/apis/ccompat/v7/"
+username = "graph"
+password = { file = "registry.password" }
 
 [jupiterone]
 account_id = "acme"
 api_key = { env = "JUPITERONE_API_KEY" }
 full_sync_interval = "12h"
+nhi_class = true
 
 [retention]
 raw = "7d"
@@ -54,6 +61,10 @@ deadletters = "unlimited"
 [admin_listen]
 producer = "0.0.0.0:9101"
 sink = ""
+
+[console]
+listen = "[::1]:9204"
+store = "console.sqlite"
 
 [http]
 root_certificate = "root.pem"
@@ -76,6 +87,37 @@ fn refused(text: &str, variables: &[(&str, &str)]) -> String {
     parse(text, variables).expect_err("a configuration with a problem")
 }
 
+#[test]
+fn a_schema_registry_is_a_url_and_one_way_to_prove_who_asks() {
+    let with = |lines: &str| format!("{}\n[schema_registry]\n{lines}", organization(""));
+    let url = "url = \"https://r\"\n";
+    assert!(parse(&organization(""), &[]).expect("a configuration").schema_registry.is_none());
+    let token = parse(&with(&format!("{url}token = {{ env = \"TOKEN\" }}")), &[]).expect("a configuration");
+    assert!(matches!(token.schema_registry.expect("one").credentials, Credentials::Bearer(_)));
+    let plain =
+        parse(&with("url = \"http://registry:8081\"\nallow_http = true"), &[]).expect("a configuration");
+    assert!(matches!(plain.schema_registry.expect("one").credentials, Credentials::None));
+    let table = [
+        ("url = \"http://registry:8081\"", "schema_registry.url: would send the key over plain http"),
+        ("username = \"u\"\npassword = { env = \"P\" }", "schema_registry.url: is missing"),
+        (&format!("{url}username = \"u\""), "schema_registry.password: is missing"),
+        (&format!("{url}password = {{ env = \"P\" }}"), "schema_registry.username: is missing"),
+        (
+            &format!("{url}username = \"u\"\ntoken = {{ env = \"T\" }}"),
+            "schema_registry.token: cannot be combined with username or password",
+        ),
+        (
+            &format!("{url}password = \"secret\""),
+            "schema_registry.password: a secret must not be in this file",
+        ),
+        (&format!("{url}user = \"u\""), "schema_registry.user: unknown key; did you mean username?"),
+    ];
+    for (lines, expected) in table {
+        let message = refused(&with(lines), &[]);
+        assert!(message.contains(expected), "{lines}: {message}");
+    }
+}
+
 /// An organization of `SMALL` with these lines in it.
 fn organization(lines: &str) -> String {
     SMALL.replace('%', lines)
@@ -87,6 +129,7 @@ fn every_value_of_the_file_arrives() {
     assert_eq!(config.kafka.topic_prefix, "claude");
     assert_eq!((config.kafka.partitions, config.kafka.replication_factor), (3, 1));
     assert!(!config.kafka.create_topics);
+    assert_eq!(config.kafka.group_protocol, GroupProtocol::Consumer);
     assert!(
         matches!(&config.kafka.properties["socket.timeout.ms"], SecretOrText::Text(text) if text == "5000")
     );
@@ -100,7 +143,12 @@ fn every_value_of_the_file_arrives() {
     assert_eq!(config.admin_listen.producer, Some("0.0.0.0:9101".parse().unwrap()));
     assert_eq!(config.admin_listen.processor, Some("127.0.0.1:9102".parse().unwrap()));
     assert_eq!(config.admin_listen.sink, None);
+    assert_eq!(config.console.listen, "[::1]:9204".parse().unwrap());
+    assert_eq!(config.console.store.as_deref(), Some(Path::new("/etc/graph/console.sqlite")));
     assert_eq!(config.http.root_certificate.as_deref(), Some(Path::new("/etc/graph/root.pem")));
+    let registry = config.schema_registry.as_ref().expect("a registry");
+    assert_eq!(registry.url.as_str(), "https://registry.example/apis/ccompat/v7");
+    assert!(matches!(&registry.credentials, Credentials::Basic { username, .. } if username == "graph"));
     assert_eq!(config.jupiterone.full_sync_interval, Duration::from_hours(12));
 
     let [nimbus, stratus] = config.organizations.as_slice() else { panic!("two organizations") };
@@ -114,12 +162,14 @@ fn every_value_of_the_file_arrives() {
     assert!((nimbus.max_deleted_fraction - 0.5).abs() < f64::EPSILON);
     assert_eq!(nimbus.jupiterone.destination, Destination::Instance("9c1f".to_owned()));
     assert_eq!(nimbus.jupiterone.account_id.as_deref(), Some("acme"));
+    assert!(nimbus.jupiterone.nhi_class, "as the account has it");
     assert_eq!(nimbus.jupiterone.base_url.as_str(), "https://api.us.jupiterone.io");
 
     assert_eq!(stratus.account_name, "stratus-labs");
     assert_eq!(stratus.polling_interval, PollingInterval::Disabled);
     assert_eq!(stratus.base_url.as_str(), "http://127.0.0.1:8080");
     assert_eq!(stratus.jupiterone.account_id.as_deref(), Some("other"));
+    assert!(!stratus.jupiterone.nhi_class, "of its own");
     assert_eq!(stratus.jupiterone.base_url.as_str(), "https://api.eu.jupiterone.io");
     assert_eq!(stratus.jupiterone.destination.scope("3f0b").as_deref(), Some("anthropic-graph:3f0b"));
 }
@@ -130,9 +180,11 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!(config.kafka.topic_prefix, "anthropic");
     assert_eq!((config.kafka.partitions, config.kafka.replication_factor), (12, -1));
     assert!(config.kafka.create_topics);
+    assert_eq!(config.kafka.group_protocol, GroupProtocol::Classic);
     assert_eq!(config.retention, schemas::topics::Retention::default());
     let [producer, processor, sink] =
         [9101, 9102, 9103].map(|port| Some(std::net::SocketAddr::from(([127, 0, 0, 1], port))));
+    assert_eq!((config.console.listen, config.console.store), ("127.0.0.1:9104".parse().unwrap(), None));
     let listen = config.admin_listen;
     assert_eq!((listen.producer, listen.processor, listen.sink), (producer, processor, sink));
     let nimbus = &config.organizations[0];
@@ -140,6 +192,7 @@ fn the_defaults_are_those_of_the_documentation() {
     assert_eq!((nimbus.requests_per_minute, nimbus.max_deleted_count), (90, 20));
     assert!((nimbus.max_deleted_fraction - 0.3).abs() < f64::EPSILON);
     assert_eq!(config.jupiterone.full_sync_interval, Duration::from_hours(24));
+    assert!(!config.jupiterone.nhi_class);
 }
 
 #[test]
@@ -171,7 +224,7 @@ fn an_interval_is_a_time_or_one_of_jupiterone_s_names() {
         assert_eq!(
             refused(&organization(&format!("polling_interval = \"{text}\"")), &[]),
             format!(
-                "organizations.nimbus.polling_interval: \"{text}\" is no interval; write a time of at least one second \
+                "organizations.nimbus.polling_interval: \"{text}\" is not an interval; use a time of at least one second \
                  such as \"90s\", \"30m\", \"1h\" or \"1d\", or one of FIFTEEN_MINUTES, THIRTY_MINUTES, ONE_HOUR, \
                  FOUR_HOURS, EIGHT_HOURS, TWELVE_HOURS, ONE_DAY, ONE_WEEK, or \"DISABLED\""
             )

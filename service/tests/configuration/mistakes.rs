@@ -15,41 +15,32 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ("polling_intervall = \"1h\"", "polling_intervall: unknown key; did you mean polling_interval?"),
         (
             "api_key = \"sk-ant-admin01-x\"",
-            "api_key: a secret does not belong into this file; write { env = \"NAME\" } or { file = \"PATH\" }",
+            "api_key: a secret must not be in this file; use { env = \"NAME\" } or { file = \"PATH\" }",
         ),
         ("api_key = { env = \"A\", file = \"b\" }", "api_key: has both env and file; keep one of them"),
         ("api_key = { path = \"b\" }", "api_key.path: unknown key; known here: env, file"),
-        ("tag_account_name = \"yes\"", "tag_account_name: is a text; write true or false"),
-        (
-            "organization_id = \"a/coverage\"",
-            "organization_id: is no organization's id, for it has a slash; write the id alone",
-        ),
+        ("tag_account_name = \"yes\"", "tag_account_name: is a string; use true or false"),
+        ("organization_id = \"a/coverage\"", "organization_id: must be an organization ID without slashes"),
         (
             "anthropic_version = \"2023 06 01\"",
-            "anthropic_version: has characters that no HTTP header can carry; write letters, digits and punctuation of \
-             ASCII",
+            "anthropic_version: has characters that an HTTP header cannot contain; use ASCII letters, digits \
+             and punctuation",
         ),
         (
             "anthropic_version = \"2023\\r\\nx-api-key: x\"",
-            "anthropic_version: has characters that no HTTP header can carry; write letters, digits and punctuation of \
-             ASCII",
+            "anthropic_version: has characters that an HTTP header cannot contain; use ASCII letters, digits \
+             and punctuation",
         ),
         (
             "jupiterone = { account_id = \"acmé\" }",
-            "jupiterone.account_id: has characters that no HTTP header can carry; write letters, digits and punctuation \
-             of ASCII",
+            "jupiterone.account_id: has characters that an HTTP header cannot contain; use ASCII letters, digits \
+             and punctuation",
         ),
-        ("account_name = 5", "account_name: is a number; write a text in quotes"),
-        ("requests_per_minute = 0", "requests_per_minute: 0 is not allowed; write a number from 1 to 60000"),
-        ("requests_per_minute = \"9\"", "requests_per_minute: is a text; write a number from 1 to 60000"),
-        (
-            "max_deleted_fraction = 1.5",
-            "max_deleted_fraction: 1.5 is not allowed; write a number from 0 to 1",
-        ),
-        (
-            "base_url = \"api.anthropic.com\"",
-            "base_url: is no URL; write one such as \"https://api.anthropic.com\"",
-        ),
+        ("account_name = 5", "account_name: is a number; use a string in quotes"),
+        ("requests_per_minute = 0", "requests_per_minute: 0 is not allowed; use a number from 1 to 60000"),
+        ("requests_per_minute = \"9\"", "requests_per_minute: is a string; use a number from 1 to 60000"),
+        ("max_deleted_fraction = 1.5", "max_deleted_fraction: 1.5 is not allowed; use a number from 0 to 1"),
+        ("base_url = \"api.anthropic.com\"", "base_url: must be a URL such as \"https://api.anthropic.com\""),
         (
             "base_url = \"https://api.anthropic.com/v1/\"",
             "base_url: has the API's version in it; write \"https://api.anthropic.com\"",
@@ -60,7 +51,7 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ),
         (
             "jupiterone = { region = \"a.b\" }",
-            "jupiterone.region: is no region; write \"us\" or \"eu\", or a base_url",
+            "jupiterone.region: is not a region; use \"us\" or \"eu\", or a base_url",
         ),
         (
             "jupiterone = { scope = \"a\", integration_instance_id = \"b\" }",
@@ -68,7 +59,7 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ),
         (
             "jupiterone = { region = \"eu\", base_url = \"https://j1\" }",
-            "jupiterone.region: stands beside base_url; keep one of them",
+            "jupiterone.region: cannot be combined with base_url; keep one of them",
         ),
         (
             "jupiterone = { base_url = \"http://j1\" }",
@@ -77,8 +68,8 @@ fn each_mistake_in_an_organization_is_said_exactly() {
         ),
         (
             "jupiterone = \"scope\"",
-            "jupiterone: is a text; write a table of integration_instance_id, scope, account_id, api_key, region, \
-             base_url, allow_http",
+            "jupiterone: is a string; use a table of integration_instance_id, scope, account_id, api_key, region, \
+             base_url, allow_http, nhi_class",
         ),
     ];
     for (lines, expected) in table {
@@ -93,20 +84,17 @@ fn each_mistake_in_an_organization_is_said_exactly() {
 }
 
 #[test]
-fn what_is_no_host_and_what_is_a_key_is_said_without_it() {
+fn an_invalid_host_or_a_key_is_reported_without_its_value() {
     let table = [
         // No host: an internationalized name that is cut off.
         (
             "jupiterone = { region = \"xn--a\" }",
-            "jupiterone.region: is no region; write \"us\" or \"eu\", or a base_url",
+            "jupiterone.region: is not a region; use \"us\" or \"eu\", or a base_url",
         ),
-        (
-            "base_url = \"sk-ant-admin01-x\"",
-            "base_url: is no URL; write one such as \"https://api.anthropic.com\"",
-        ),
+        ("base_url = \"sk-ant-admin01-x\"", "base_url: must be a URL such as \"https://api.anthropic.com\""),
         (
             "polling_interval = \"sk-ant-admin01-x\"",
-            "polling_interval: \"sk-ant-admin01-…\" is no interval; write a time of at least one second such as \"90s\", \
+            "polling_interval: \"sk-ant-admin01-…\" is not an interval; use a time of at least one second such as \"90s\", \
              \"30m\", \"1h\" or \"1d\", or one of FIFTEEN_MINUTES, THIRTY_MINUTES, ONE_HOUR, FOUR_HOURS, EIGHT_HOURS, \
              TWELVE_HOURS, ONE_DAY, ONE_WEEK, or \"DISABLED\"",
         ),
@@ -117,6 +105,7 @@ fn what_is_no_host_and_what_is_a_key_is_said_without_it() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn each_mistake_elsewhere_is_said_exactly() {
     let kafka = |lines: &str| format!("[kafka]\nbootstrap_servers = \"b:9092\"\n{lines}");
     let table = [
@@ -127,22 +116,35 @@ fn each_mistake_elsewhere_is_said_exactly() {
         (kafka("[jupiter]"), "jupiter: unknown key; did you mean jupiterone?"),
         (
             kafka("[zebra]"),
-            "zebra: unknown key; known here: kafka, organizations, jupiterone, retention, admin_listen, \
-             http",
+            "zebra: unknown key; known here: kafka, schema_registry, organizations, jupiterone, retention, admin_listen, \
+             console, http",
         ),
         (kafka("partition = 3"), "kafka.partition: unknown key; did you mean partitions?"),
-        (kafka("partitions = 0"), "kafka.partitions: 0 is not allowed; write a number from 1 to 10000"),
+        (kafka("partitions = 0"), "kafka.partitions: 0 is not allowed; use a number from 1 to 10000"),
         (
             kafka("replication_factor = 0"),
             "kafka.replication_factor: 0 is not allowed; write -1 (the broker's default) or at least 1",
         ),
         (
+            kafka("group_protocol = \"new\""),
+            "kafka.group_protocol: is not a group protocol; write \"classic\" or \"consumer\"",
+        ),
+        (
+            kafka("properties.\"group.protocol\" = \"consumer\""),
+            "kafka.properties.group.protocol: is set elsewhere; write kafka.group_protocol",
+        ),
+        (
+            kafka("group_protocol = \"consumer\"\nproperties.\"session.timeout.ms\" = 6000"),
+            "kafka.properties.session.timeout.ms: is the brokers' setting with kafka.group_protocol = \"consumer\"; set \
+             consumer.session.timeout.ms of the groups with kafka-configs.sh, and remove it",
+        ),
+        (
             kafka("topic_prefix = \"a b\""),
-            "kafka.topic_prefix: is no beginning of a topic's name; write at most 200 of the characters A-Z a-z 0-9 . _ -",
+            "kafka.topic_prefix: is not a valid topic prefix; use at most 200 of the characters A-Z a-z 0-9 . _ -",
         ),
         (
             kafka("properties = { \"group.id\" = \"mine\" }"),
-            "kafka.properties.group.id: is set by the services, which promise what depends on it; remove it",
+            "kafka.properties.group.id: is set by the services, and their guarantees depend on it; remove it",
         ),
         (
             kafka("properties.client.id = \"x\""),
@@ -150,11 +152,38 @@ fn each_mistake_elsewhere_is_said_exactly() {
         ),
         (
             kafka("[retention]\nraw = \"for ever\""),
-            "retention.raw: \"for ever\" is no retention time; write a time such as \"30d\" or \"12h\", or \"unlimited\"",
+            "retention.raw: \"for ever\" is not a retention time; use a time such as \"30d\" or \"12h\", or \"unlimited\"",
         ),
         (
             kafka("[admin_listen]\nsink = \"9103\""),
-            "admin_listen.sink: \"9103\" is no address; write one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint",
+            "admin_listen.sink: \"9103\" is not an address; use one such as \"127.0.0.1:9101\", or \"none\" for no admin endpoint",
+        ),
+        (
+            kafka("[console]\nlisten = \"0.0.0.0:9104\""),
+            "console.listen: 0.0.0.0:9104 is not on loopback, so it needs console.auth, a proxy that \
+             authenticates people; without one, use \"127.0.0.1:9104\", and reach it from another computer \
+             through `ssh -L 9104:127.0.0.1:9104 HOST`",
+        ),
+        (
+            kafka("[console]\nlisten = \"9104\""),
+            "console.listen: \"9104\" is not an address; use one such as \"127.0.0.1:9104\"",
+        ),
+        (
+            kafka(
+                "[console.auth]\nheader = \"a\"\njwks_url = \"http://keys.example\"\nissuer = \"i\"\naudience = \"a\"",
+            ),
+            "console.auth.jwks_url: would read the proxy's keys over plain http from another machine; write https://",
+        ),
+        (
+            kafka("[console.auth]\nheader = \"a\"\njwks_url = \"https://keys.example\"\naudience = \"a\""),
+            "console.auth.issuer: is missing; write what the assertion's iss must be",
+        ),
+        (
+            kafka(
+                "[console.auth]\nheader = \"a\"\njwks_url = \"https://k.example\"\nissuer = \"i\"\naudience = \"a\"\n\
+                 deciders = \"a\"",
+            ),
+            "console.auth.deciders: is not a list of strings; use one such as [\"security\", \"platform\"]",
         ),
         (
             kafka("[organizations]\nname = \"x\""),
@@ -166,7 +195,7 @@ fn each_mistake_elsewhere_is_said_exactly() {
         ),
         (
             kafka("[[organizations]]\nname = \"Nimbus Labs\""),
-            "organizations.Nimbus Labs.name: \"Nimbus Labs\" is no name; write at most 63 of a-z, 0-9 and single - \
+            "organizations.Nimbus Labs.name: \"Nimbus Labs\" is not a valid name; use at most 63 of a-z, 0-9 and single hyphens \
              between them",
         ),
     ];
@@ -189,18 +218,21 @@ fn two_organizations_share_no_name_id_key_or_target() {
     let key = "api_key = { env = \"KEY\" }";
     let scope = "jupiterone = { scope = \"anthropic-graph:abc\" }";
     let instance = |id: &str| format!("jupiterone = {{ integration_instance_id = \"{id}\" }}");
-    let target = "organizations.two.jupiterone: is the target of one too, and each would delete the other's graph; \
-                  give each a target of its own";
+    let target = "organizations.two.jupiterone: is also the target of one, and each would delete the other's graph; \
+                  give each its own target";
     let table = [
         (
             two("", "").replace("two", "one"),
-            "organizations.one.name: is there twice; give each organization a name of its own",
+            "organizations.one.name: is used twice; give each organization its own name",
         ),
         (
             two("organization_id = \"abc\"", "organization_id = \"abc\""),
-            "organizations.two.organization_id: is that of one too; one organization is configured once",
+            "organizations.two.organization_id: is also that of one; configure each organization once",
         ),
-        (two(key, key), "organizations.two.api_key: is that of one too; one key is one organization's"),
+        (
+            two(key, key),
+            "organizations.two.api_key: is also that of one; each organization needs its own key",
+        ),
         (two(scope, scope), target),
         (two("organization_id = \"abc\"", scope), target),
         (two(&instance(INSTANCE), &instance(&INSTANCE.to_uppercase())), target),
@@ -218,11 +250,11 @@ fn all_problems_are_reported_together_one_per_line() {
     let text = "[kafka]\npartitions = -1\nfoo = 1\n[[organizations]]\nname = \"nimbus\"\npolling_interval = 5\n\
                 [retention]\nchanges = \"x\"\n";
     let expected = "kafka.foo: unknown key; known here: bootstrap_servers, topic_prefix, partitions, \
-                    replication_factor, create_topics, properties\n\
+                    replication_factor, create_topics, group_protocol, properties\n\
                     kafka.bootstrap_servers: is missing; write the brokers' addresses, such as \"127.0.0.1:9092\"\n\
-                    kafka.partitions: -1 is not allowed; write a number from 1 to 10000\n\
-                    organizations.nimbus.polling_interval: is a number; write a text in quotes\n\
-                    retention.changes: \"x\" is no retention time; write a time such as \"30d\" or \"12h\", or \"unlimited\"";
+                    kafka.partitions: -1 is not allowed; use a number from 1 to 10000\n\
+                    organizations.nimbus.polling_interval: is a number; use a string in quotes\n\
+                    retention.changes: \"x\" is not a retention time; use a time such as \"30d\" or \"12h\", or \"unlimited\"";
     assert_eq!(refused(text, &[]), expected);
 }
 
@@ -235,7 +267,7 @@ fn a_file_that_is_missing_or_no_toml_says_so_without_its_text() {
     assert_eq!(
         load().unwrap_err(),
         format!(
-            "{shown}: there is no such file; write one, give another with --config, or set ANTHROPIC_GRAPH__… variables"
+            "{shown}: the file does not exist; create it, choose another with --config, or set ANTHROPIC_GRAPH__… variables"
         )
     );
     fs::write(&path, "[kafka]\nbootstrap_servers = \"b:9092\"\napi_key = sk-ant-admin01-secret\n").unwrap();
@@ -249,7 +281,7 @@ fn a_mistake_from_the_environment_names_its_variable() {
     let table = [
         (
             ("ANTHROPIC_GRAPH__KAFKA__PARTITIONS", "many"),
-            "kafka.partitions (ANTHROPIC_GRAPH__KAFKA__PARTITIONS): many is not allowed; write a number from 1 to 10000",
+            "kafka.partitions (ANTHROPIC_GRAPH__KAFKA__PARTITIONS): many is not allowed; use a number from 1 to 10000",
         ),
         (
             ("ANTHROPIC_GRAPH__KAFKA__TOPIC_PREFFIX", "x"),
@@ -258,19 +290,19 @@ fn a_mistake_from_the_environment_names_its_variable() {
         (
             ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__TAG_ACCOUNT_NAME", "yes"),
             "organizations.nimbus.tag_account_name (ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__TAG_ACCOUNT_NAME): is a \
-             text; write true or false",
+             string; use true or false",
         ),
         (
             ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS", "x"),
-            "ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS: names no key; write ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__KEY",
+            "ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS: does not name a key; use ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__KEY",
         ),
         (
             ("ANTHROPIC_GRAPH__ORGANIZATIONS", "x"),
-            "ANTHROPIC_GRAPH__ORGANIZATIONS: names no organization; write ANTHROPIC_GRAPH__ORGANIZATIONS__NAME__KEY",
+            "ANTHROPIC_GRAPH__ORGANIZATIONS: does not name an organization; use ANTHROPIC_GRAPH__ORGANIZATIONS__NAME__KEY",
         ),
         (
             ("ANTHROPIC_GRAPH__KAFKA__", "x"),
-            "ANTHROPIC_GRAPH__KAFKA__: names no key; write ANTHROPIC_GRAPH__SECTION__KEY",
+            "ANTHROPIC_GRAPH__KAFKA__: does not name a key; use ANTHROPIC_GRAPH__SECTION__KEY",
         ),
     ];
     for (variable, expected) in table {
@@ -291,6 +323,6 @@ fn a_mistake_from_the_environment_names_its_variable() {
     ];
     assert_eq!(
         refused(&organization(""), &both),
-        "jupiterone.region (ANTHROPIC_GRAPH__JUPITERONE__REGION): stands beside base_url; keep one of them"
+        "jupiterone.region (ANTHROPIC_GRAPH__JUPITERONE__REGION): cannot be combined with base_url; keep one of them"
     );
 }

@@ -1,12 +1,12 @@
-//! Mutations made to happen: what follows from each, and what Anthropic would refuse.
+//! Applies mutations, with their consequences, and refuses what Anthropic would refuse.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::birth;
 use super::dice::Dice;
 use super::effect::{Effect, Object};
+use super::initial_organization;
 use super::mutation::MutationError::{self, Exists, Refused, Unknown};
 use super::mutation::{Event, Mutation};
 use super::names;
@@ -156,7 +156,7 @@ fn make_workspace(
     id: &mut Option<String>,
     name: &mut Option<String>,
 ) -> Outcome {
-    let mut workspace = birth::new_workspace(dice, now, truth.workspaces.len());
+    let mut workspace = initial_organization::new_workspace(dice, now, truth.workspaces.len());
     workspace.id.clone_from(id.get_or_insert(workspace.id.clone()));
     workspace.name.clone_from(name.get_or_insert(workspace.name.clone()));
     if truth.workspaces.contains_key(&workspace.id) {

@@ -27,7 +27,6 @@ impl Dice {
         self.below(n) == 0
     }
 
-    /// One of them.
     pub(super) fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
         &among[self.below(among.len())]
     }

@@ -26,7 +26,6 @@ pub enum Op {
     Created,
     /// It has other fields.
     Updated,
-    /// It is gone.
     Deleted,
 }
 
@@ -34,13 +33,10 @@ pub enum Op {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Object {
-    /// The organization.
     Organization,
     /// A member of it.
     User,
-    /// A workspace.
     Workspace,
-    /// An API key.
     ApiKey,
     /// A user's membership of a workspace.
     Membership,

@@ -14,7 +14,6 @@ pub struct Fault {
     /// Which of them, counted since the fault was set.
     #[serde(default)]
     pub when: When,
-    /// What goes wrong.
     pub answer: Answer,
 }
 
@@ -22,7 +21,6 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// All.
     #[default]
     Always,
     /// The first so many.
@@ -31,7 +29,6 @@ pub enum When {
     Nth(u64),
 }
 
-/// What goes wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Answer {
@@ -68,22 +65,16 @@ pub enum Answer {
     /// 502 with a page of HTML, as from the edge.
     HtmlBadGateway,
     /// 307 to this address.
-    Redirect {
-        /// Where to.
-        to: String,
-    },
+    Redirect { to: String },
     /// The connection closes without an answer.
     Cut,
     /// The connection closes in the middle of the body.
     CutBody,
     /// The second half of the body comes late.
-    SlowBody {
-        /// How late.
-        milliseconds: u64,
-    },
+    SlowBody { milliseconds: u64 },
     /// Half of the JSON, as if it were whole.
     TruncatedJson,
-    /// Something that is no JSON, said to be it.
+    /// A body that is not JSON, with the content type of JSON.
     InvalidJson,
     /// A page that says there is more after the cursor of the page before.
     RepeatedCursor,
@@ -98,9 +89,9 @@ pub enum Answer {
     },
     /// After a page with more to come, its last object goes away: the next cursor is of nobody.
     CursorRemoved,
-    /// After a page with more to come, its first object goes away: it was listed and is no more.
+    /// After a page with more to come, its first object is deleted after it was listed.
     ListedRemoved,
-    /// After a page with more to come, an object is made: newest first, it is before the first page.
+    /// After a page with more to come, an object is created: newest first, it is before the first page.
     InsertedAtHead,
     /// The page's last row comes a second time, with another name or role.
     ContradictoryDuplicate,

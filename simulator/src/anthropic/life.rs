@@ -8,6 +8,7 @@ use super::apply;
 use super::dice::Dice;
 use super::mutation::{Event, Mutation, MutationError};
 use super::names;
+use super::settings::Settings;
 use super::truth::{Actor, ROLES, Truth, User, WORKSPACE_ROLES, instant};
 
 /// Steps of a round of life, in which everything that can happen happens at least once.
@@ -16,7 +17,6 @@ pub const ROUND: usize = ENDINGS.len() + TURNS.len() + BEGINNINGS.len();
 /// The fewest and the most minutes from one step to the next.
 const MINUTES: (usize, usize) = (7, 60);
 
-/// What can happen.
 #[derive(Debug, Clone, Copy)]
 enum Happening {
     Joins,
@@ -53,6 +53,7 @@ const ENDINGS: [Happening; 6] = [
     H::CreatorLeaves,
     H::MembershipTaken,
     H::MembershipTaken,
+    // The last two are those of `Settings::vanishing`.
     H::WorkspaceVanishes,
     H::KeyVanishes,
 ];
@@ -89,6 +90,7 @@ const BEGINNINGS: [Happening; 11] = [
 #[derive(Debug)]
 pub(super) struct Life {
     dice: Dice,
+    endings: &'static [Happening],
     /// What is still to happen in this round, last first.
     deck: Vec<Happening>,
     /// What this round has touched: it is left alone while there is something else.
@@ -98,9 +100,9 @@ pub(super) struct Life {
 }
 
 impl Life {
-    /// The life of a newborn organization. Those who made keys and are no members have left before.
-    pub(super) fn new(seed: u64, truth: &Truth) -> Self {
-        let mut dice = Dice::new(seed, 2);
+    /// The life of a new organization. Creators of keys who are not members have left before.
+    pub(super) fn new(settings: &Settings, truth: &Truth) -> Self {
+        let mut dice = Dice::new(settings.seed, 2);
         let creators = truth.api_keys.values().filter_map(|key| key.created_by.as_ref());
         let left =
             creators.filter(|creator| creator.kind == "user" && !truth.users.contains_key(&creator.id));
@@ -112,7 +114,8 @@ impl Life {
             (id.clone(), User { id, email, name, role, added_at: truth.now.clone() })
         });
         let former = former.collect();
-        Self { dice, deck: Vec::new(), touched: BTreeSet::new(), former }
+        let endings = if settings.vanishing { &ENDINGS[..] } else { &ENDINGS[..ENDINGS.len() - 2] };
+        Self { dice, endings, deck: Vec::new(), touched: BTreeSet::new(), former }
     }
 
     /// One step: time passes, what is due expires, and one more thing happens.
@@ -160,7 +163,7 @@ impl Life {
             return happening;
         }
         self.touched.clear();
-        for phase in [&BEGINNINGS[..], &TURNS[..], &ENDINGS[..]] {
+        for phase in [&BEGINNINGS[..], &TURNS[..], self.endings] {
             let mut happenings = phase.to_vec();
             self.dice.shuffle(&mut happenings);
             self.deck.extend(happenings);

@@ -1,14 +1,14 @@
-//! An Anthropic organization that lives, behind the Admin API on loopback.
+//! A simulated Anthropic organization that changes, served by the Admin API on loopback.
 //!
 //! Everything about it follows from [`Settings::seed`] and the sizes: ids, names, times, and its life on a clock of
 //! its own. Where Anthropic's public text leaves a behaviour open, it is a switch ([`Switches`]).
 
 mod apply;
-mod birth;
 mod connection;
 mod dice;
 mod effect;
 mod fault;
+mod initial_organization;
 mod life;
 mod mutation;
 mod names;
@@ -100,7 +100,6 @@ impl Anthropic {
         &self.admin_key
     }
 
-    /// The organization's id.
     pub fn organization_id(&self) -> String {
         self.organization_id.clone()
     }
@@ -128,7 +127,6 @@ impl Anthropic {
         self.shared.world().faults.push(Armed::new(fault));
     }
 
-    /// Ends all faults.
     pub fn clear_faults(&self) {
         self.shared.world().faults.clear();
     }
@@ -168,7 +166,6 @@ impl Anthropic {
 }
 
 impl fmt::Debug for Anthropic {
-    /// Shows no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, organization_id, .. } = self;
         f.debug_struct("Anthropic")

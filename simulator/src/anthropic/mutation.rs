@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::effect::{Effect, Object};
 use super::truth::Actor;
 
-/// One thing that happens. Ids and times that are left out are invented, and stand in the [`Event`].
+/// One thing that happens. IDs and times that are left out are invented, and are in the [`Event`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "mutation", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Mutation {
@@ -28,57 +28,25 @@ pub enum Mutation {
         role: Option<String>,
     },
     /// A person leaves: the memberships go, the personal keys are archived, all other keys stay as they are.
-    RemoveUser {
-        /// The user.
-        id: String,
-    },
+    RemoveUser { id: String },
     /// A person's role in the organization changes.
-    ChangeRole {
-        /// The user.
-        id: String,
-        /// Any text.
-        role: String,
-    },
+    ChangeRole { id: String, role: String },
     /// A person is renamed.
-    RenameUser {
-        /// The user.
-        id: String,
-        /// The new name.
-        name: String,
-    },
+    RenameUser { id: String, name: String },
     /// A person's address changes.
-    ChangeEmail {
-        /// The user.
-        id: String,
-        /// The new address.
-        email: String,
-    },
+    ChangeEmail { id: String, email: String },
     /// A user becomes a member of a workspace.
     GiveMembership {
-        /// The user.
         user_id: String,
         /// The workspace, neither archived nor the default one.
         workspace_id: String,
-        /// Any text.
         role: String,
     },
     /// A user is no longer a member of a workspace.
-    TakeMembership {
-        /// The user.
-        user_id: String,
-        /// The workspace.
-        workspace_id: String,
-    },
+    TakeMembership { user_id: String, workspace_id: String },
     /// A member's role in a workspace changes.
-    ChangeWorkspaceRole {
-        /// The user.
-        user_id: String,
-        /// The workspace.
-        workspace_id: String,
-        /// Any text.
-        role: String,
-    },
-    /// A workspace is made.
+    ChangeWorkspaceRole { user_id: String, workspace_id: String, role: String },
+    /// A workspace is created.
     MakeWorkspace {
         /// Invented if absent.
         #[serde(default)]
@@ -88,38 +56,17 @@ pub enum Mutation {
         name: Option<String>,
     },
     /// A workspace is archived, and all its keys with it.
-    ArchiveWorkspace {
-        /// The workspace.
-        id: String,
-    },
+    ArchiveWorkspace { id: String },
     /// A workspace vanishes from the API, with its members but not with its keys. The real API never does that; a
     /// graph has to survive it.
-    DeleteWorkspace {
-        /// The workspace.
-        id: String,
-    },
+    DeleteWorkspace { id: String },
     /// A workspace is renamed.
-    RenameWorkspace {
-        /// The workspace.
-        id: String,
-        /// The new name.
-        name: String,
-    },
+    RenameWorkspace { id: String, name: String },
     /// A workspace gets another user profile, or none.
-    SetUserProfile {
-        /// The workspace.
-        id: String,
-        /// Its profile.
-        user_profile_id: Option<String>,
-    },
+    SetUserProfile { id: String, user_profile_id: Option<String> },
     /// A workspace's tags are replaced.
-    TagWorkspace {
-        /// The workspace.
-        id: String,
-        /// All its tags.
-        tags: BTreeMap<String, String>,
-    },
-    /// A key is made.
+    TagWorkspace { id: String, tags: BTreeMap<String, String> },
+    /// A key is created.
     MakeKey {
         /// Invented if absent.
         #[serde(default)]
@@ -141,34 +88,15 @@ pub enum Mutation {
         expires_at: Option<String>,
     },
     /// A key is disabled, enabled or archived.
-    SetKeyStatus {
-        /// The key.
-        id: String,
-        /// Any text.
-        status: String,
-    },
+    SetKeyStatus { id: String, status: String },
     /// A key expires, now at the latest.
-    ExpireKey {
-        /// The key.
-        id: String,
-    },
+    ExpireKey { id: String },
     /// A key vanishes from the API. The real one never does that.
-    DeleteKey {
-        /// The key.
-        id: String,
-    },
+    DeleteKey { id: String },
     /// A key is renamed.
-    RenameKey {
-        /// The key.
-        id: String,
-        /// The new name.
-        name: String,
-    },
+    RenameKey { id: String, name: String },
     /// The organization is renamed.
-    RenameOrganization {
-        /// The new name.
-        name: String,
-    },
+    RenameOrganization { name: String },
     /// The API moves to another generation.
     SwitchGeneration {
         /// 1 to 4.

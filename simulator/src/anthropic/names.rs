@@ -72,7 +72,6 @@ const WORKSPACES: [&str; 12] = [
     "Mobile",
     "Security",
 ];
-/// Names of keys.
 const KEYS: [&str; 10] = [
     "ci-deploy",
     "legacy",

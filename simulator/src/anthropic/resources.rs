@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 
 /// The most `ids[]` of a workspace list (official SDK 2.12).
 const MAX_IDS: usize = 100;
-/// Since when a member is there who is no user any more.
+/// Since when a member exists who is no longer a user.
 const UNKNOWN: &str = "1970-01-01T00:00:00Z";
 
 type Answer = Result<Value, Refusal>;

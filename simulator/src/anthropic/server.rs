@@ -31,7 +31,6 @@ impl Shared {
     }
 }
 
-/// All routes.
 pub(super) fn router(shared: Shared) -> Router {
     control::routes().fallback(api).with_state(shared)
 }

@@ -32,6 +32,9 @@ pub struct Settings {
     pub unknown_cursor: UnknownCursor,
     /// What an unknown `anthropic-version` gets.
     pub unknown_version: UnknownVersion,
+    /// Whether workspaces and keys may vanish as the organization lives. The real API keeps them, archived; tests want
+    /// the graph to survive it.
+    pub vanishing: bool,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             order: Order::NewestFirst,
             unknown_cursor: UnknownCursor::BadRequest,
             unknown_version: UnknownVersion::BadRequest,
+            vanishing: true,
         }
     }
 }
@@ -71,26 +75,18 @@ impl Settings {
 }
 
 /// How the API behaves now; everything in it can be changed while it runs (`POST /_simulator/settings`).
+/// [`Settings`] says what each means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Switches {
-    /// See [`Settings::generation`].
     pub generation: u8,
-    /// See [`Settings::include_default`].
     pub include_default: Option<IncludeDefault>,
-    /// See [`Settings::enforce_rate_limit`].
     pub enforce_rate_limit: bool,
-    /// See [`Settings::requests_per_minute`].
     pub requests_per_minute: u32,
-    /// See [`Settings::archived_members`].
     pub archived_members: ArchivedMembers,
-    /// See [`Settings::default_members`].
     pub default_members: DefaultMembers,
-    /// See [`Settings::order`].
     pub order: Order,
-    /// See [`Settings::unknown_cursor`].
     pub unknown_cursor: UnknownCursor,
-    /// See [`Settings::unknown_version`].
     pub unknown_version: UnknownVersion,
 }
 
@@ -108,7 +104,7 @@ impl Switches {
 /// A version of the API, by the request's header `anthropic-version`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiVersion {
-    /// `2023-06-01`. An API key has `workspace_id` beside `scope`.
+    /// `2023-06-01`. An API key has `workspace_id` in addition to `scope`.
     V20230601,
     /// `2026-10-21`. An API key has `scope` only.
     V20261021,
@@ -129,7 +125,6 @@ impl ApiVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownVersion {
-    /// 400.
     BadRequest,
     /// An answer in version `2023-06-01`.
     Ignored,
@@ -153,11 +148,8 @@ pub enum IncludeDefault {
 pub enum ArchivedMembers {
     /// The members it had when it was archived.
     Last,
-    /// An empty list.
     Empty,
-    /// 404.
     NotFound,
-    /// 400.
     BadRequest,
 }
 
@@ -165,9 +157,7 @@ pub enum ArchivedMembers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefaultMembers {
-    /// An empty list.
     Empty,
-    /// 404.
     NotFound,
 }
 
@@ -179,7 +169,6 @@ pub enum Order {
     NewestFirst,
     /// By creation, oldest first.
     OldestFirst,
-    /// By id.
     Id,
 }
 
@@ -187,7 +176,6 @@ pub enum Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnknownCursor {
-    /// 400.
     BadRequest,
     /// An empty last page.
     Empty,

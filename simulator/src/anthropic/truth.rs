@@ -10,7 +10,6 @@ use super::settings::Switches;
 /// One Anthropic organization, whole.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
-    /// The organization itself.
     pub organization: Organization,
     /// How its API behaves.
     pub switches: Switches,
@@ -20,7 +19,6 @@ pub struct Truth {
     pub default_workspace_id: String,
     /// The former member whom generation 1 names as creator of keys that have none: it knew no null there.
     pub legacy_creator_id: String,
-    /// Members by id.
     pub users: BTreeMap<String, User>,
     /// Workspaces by id, archived ones and the default one among them.
     pub workspaces: BTreeMap<String, Workspace>,
@@ -30,12 +28,9 @@ pub struct Truth {
     pub members: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// The organization itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Organization {
-    /// A bare UUID.
     pub id: String,
-    /// Its name.
     pub name: String,
 }
 
@@ -54,7 +49,6 @@ pub struct User {
     pub added_at: String,
 }
 
-/// A workspace.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workspace {
     /// `wrkspc_…`.
@@ -67,13 +61,11 @@ pub struct Workspace {
     pub archived_at: Option<String>,
     /// `#RRGGBB`.
     pub display_color: String,
-    /// A UUID.
     pub compartment_id: String,
     /// `ekey_…`.
     pub external_key_id: Option<String>,
     /// Where its data stays.
     pub data_residency: DataResidency,
-    /// Names and values.
     pub tags: BTreeMap<String, String>,
     /// The undocumented `inference_data_retention.type`.
     pub inference_data_retention: Option<String>,
@@ -92,7 +84,6 @@ pub struct DataResidency {
     pub allowed_inference_geos: Option<Vec<String>>,
 }
 
-/// An API key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ApiKey {
     /// `apikey_…`.

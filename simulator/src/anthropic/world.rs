@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::birth;
 use super::dice::Dice;
 use super::fault::{Answer, Armed};
+use super::initial_organization;
 use super::life::Life;
 use super::mutation::{Event, Mutation, MutationError};
 use super::page::{Query, parameter};
@@ -36,7 +36,6 @@ pub(super) struct Request {
 /// Headers of an answer.
 pub(super) type Headers = Vec<(&'static str, String)>;
 
-/// What goes back.
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Headers,
@@ -88,9 +87,9 @@ impl World {
     pub(super) fn new(settings: &Settings) -> Self {
         let mut ids = Dice::new(settings.seed, 3);
         let admin_key = format!("sk-ant-admin01-{}AA", ids.letters(93));
-        let truth = birth::organization(settings);
+        let truth = initial_organization::organization(settings);
         Self {
-            life: Life::new(settings.seed, &truth),
+            life: Life::new(settings, &truth),
             truth,
             admin_key,
             faults: Vec::new(),

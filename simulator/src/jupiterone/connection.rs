@@ -12,13 +12,12 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The listening socket. Once `stopped` is set, no connection of it is served any more.
+/// The listening socket. Once `stopped` is set, its connections are no longer served.
 pub(crate) struct Connections {
     pub(crate) listener: TcpListener,
     pub(crate) stopped: Arc<AtomicBool>,
 }
 
-/// One connection.
 pub(crate) struct Connection {
     stream: TcpStream,
     line: Line,

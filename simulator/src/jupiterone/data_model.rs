@@ -67,7 +67,6 @@ enum Shape {
     Number,
     /// A whole number from 1 to 10.
     Rating,
-    /// An absolute URI.
     Uri,
     Texts,
     TextOrTexts,
@@ -76,6 +75,8 @@ enum Shape {
     UniqueTextsOrNull,
     /// As before, each an e-mail address.
     EmailsOrNull,
+    /// One of these strings.
+    OneOf(&'static [&'static str], &'static str),
 }
 
 /// What [`Shape`] each property of a class has, and which must be there.
@@ -126,6 +127,25 @@ const KEY: Class = Class {
 
 const GROUP: Class = Class { required: &[], shapes: &[] };
 
+/// As an integration uses it that knows API keys only: of `nhiType` there are sixteen other values.
+const NHI: Class = Class {
+    required: &[],
+    shapes: &[
+        ("nhiType", Shape::OneOf(&["api_key", "service_account"], "a type of identities")),
+        ("isAi", Shape::Bool),
+        (
+            "aiConfidence",
+            Shape::OneOf(&["confirmed", "high", "medium", "low"], "confirmed, high, medium or low"),
+        ),
+        ("aiPlatform", Shape::Text),
+        ("owner", Shape::Text),
+        (
+            "nhiOwnerStatus",
+            Shape::OneOf(&["assigned", "unassigned", "orphaned"], "assigned, unassigned or orphaned"),
+        ),
+    ],
+};
+
 const USER: Class = Class {
     required: &["firstName", "lastName", "email", "shortLoginId", "username"],
     shapes: &[
@@ -151,6 +171,7 @@ fn class(name: &str) -> Option<&'static Class> {
         "Account" => Some(&ACCOUNT),
         "AccessKey" | "Key" => Some(&KEY),
         "Group" => Some(&GROUP),
+        "NHI" => Some(&NHI),
         "User" => Some(&USER),
         _ => None,
     }
@@ -227,7 +248,7 @@ fn check_entity(object: &Map<String, Value>, found: &mut Vec<String>) {
 fn check_property(name: &str, value: &Value, of_relationship: bool, found: &mut Vec<String>) {
     let bare = name.strip_prefix('_').unwrap_or(name);
     if bare.is_empty() || !bare.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ' ' | '-')) {
-        found.push(format!("\"{name}\" is no property name: ^(_|tag\\.)?[A-Za-z0-9. -]+$"));
+        found.push(format!("\"{name}\" is not a property name: ^(_|tag\\.)?[A-Za-z0-9. -]+$"));
     }
     if name.starts_with('_') {
         return;
@@ -285,6 +306,7 @@ fn violation(shape: Shape, value: &Value) -> Option<&'static str> {
                     && value.as_array().is_some_and(|all| all.iter().all(is_email))),
             "an array of unique e-mail addresses or null",
         ),
+        Shape::OneOf(values, wanted) => (value.as_str().is_some_and(|text| values.contains(&text)), wanted),
     };
     (!fits).then_some(wanted)
 }

@@ -21,7 +21,6 @@ pub struct Fault {
     /// Only jobs of this scope (of an integration instance: its id).
     #[serde(default)]
     pub scope: Option<String>,
-    /// What happens.
     pub effect: Effect,
 }
 
@@ -29,10 +28,8 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum When {
-    /// Each of them.
     #[default]
     Always,
-    /// The first n.
     First(u32),
     /// The nth alone, counted from 1.
     Nth(u32),
@@ -42,9 +39,7 @@ pub enum When {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// 401.
     Unauthorized,
-    /// 403.
     Forbidden,
     /// 429.
     RateLimited {
@@ -66,7 +61,6 @@ pub enum Effect {
     Slow(u64),
     /// 400 for a request that uploads this object.
     RefuseObject {
-        /// Its `_key`.
         key: String,
         /// Whether the message names the key.
         #[serde(default)]
@@ -76,14 +70,13 @@ pub enum Effect {
         while_property: Option<String>,
     },
     /// The job ends in this state instead of being finished (the route is `finalize`); in one that is not done, it
-    /// stays for ever.
+    /// stays forever.
     EndJob(Status),
     /// The same once its entities are written: the scope is left half changed.
     EndJobAfterEntities(Status),
     /// The job is finished without this object, which is counted as one that could not be written (the route is
     /// `finalize`); what the scope held of it stays.
     LoseObject {
-        /// Its `_key`.
         key: String,
     },
     /// The finalize request answers 500 `INTERNAL_ERROR` and the job goes on awaiting uploads.
@@ -94,7 +87,6 @@ pub enum Effect {
     AnswerWith(Map<String, Value>),
     /// An upload is taken without this object, which its counts leave out.
     DropObject {
-        /// Its `_key`.
         key: String,
     },
 }

@@ -16,9 +16,7 @@ const DELETED_LIMIT: usize = 20_000;
 /// The objects of one scope, in the order of their keys, with the server's own fields.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct GraphView {
-    /// The entities.
     pub entities: Vec<Map<String, Value>>,
-    /// The relationships.
     pub relationships: Vec<Map<String, Value>>,
 }
 
@@ -28,7 +26,6 @@ pub(crate) struct Graph {
     pub(crate) datasets: BTreeMap<String, Dataset>,
 }
 
-/// One scope.
 #[derive(Debug)]
 pub(crate) struct Dataset {
     pub(crate) owner: Owner,
@@ -169,7 +166,7 @@ impl Stored {
         living
     }
 
-    /// Replaces the uploaded properties; a deleted object is created anew, under the same `_id`.
+    /// Replaces the uploaded properties; a deleted object is re-created, under the same `_id`.
     pub(crate) fn replace(&mut self, object: Object, ends: Option<(String, String)>, now: u64) -> Written {
         let written = match (self.is_living(), self.object == object && self.ends == ends) {
             (true, true) => return Written::Unchanged,

@@ -15,7 +15,6 @@ const EVENTS_LIMIT: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
-    /// Open.
     AwaitingUploads,
     /// Finalize was asked for.
     FinalizePending,
@@ -29,9 +28,7 @@ pub enum Status {
     Aborted,
     /// Done: given up by the client for its configuration.
     AbortedDueToInvalidConfiguration,
-    /// Done: refused.
     ErrorBadData,
-    /// Done: failed.
     ErrorUnexpectedFailure,
 }
 
@@ -89,7 +86,6 @@ pub(crate) struct Staged {
     pub(crate) batches: BTreeSet<(String, [u8; 32])>,
 }
 
-/// A sync job.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) id: String,

@@ -23,13 +23,12 @@ pub(crate) struct Object {
 }
 
 impl Object {
-    /// A string property.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.properties.get(name)?.as_str()
     }
 }
 
-/// The reserved names that an upload may carry, beside `_key`, `_type`, `_class` and `_rawData`.
+/// The reserved names that an upload may have, in addition to `_key`, `_type`, `_class` and `_rawData`.
 const ENDS: [&str; 8] = [
     "_fromEntityKey",
     "_fromEntityId",

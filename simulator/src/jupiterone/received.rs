@@ -60,7 +60,6 @@ impl Received {
         self.query.split('&').any(|pair| pair.split_once('=') == Some((name, "true")))
     }
 
-    /// Path and query.
     pub(crate) fn path_and_query(&self) -> String {
         if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
     }
@@ -86,7 +85,7 @@ fn inflate(headers: &HeaderMap, body: &[u8]) -> Result<Option<Vec<u8>>, Refusal>
     GzDecoder::new(body)
         .take(RECEIVE_LIMIT as u64 + 1)
         .read_to_end(&mut inflated)
-        .map_err(|_| Refusal::bad("INVALID_ENCODING", "The body is no gzip."))?;
+        .map_err(|_| Refusal::bad("INVALID_ENCODING", "The body is not gzip."))?;
     if inflated.len() > RECEIVE_LIMIT {
         return Err(Refusal::too_large(RECEIVE_LIMIT));
     }
@@ -101,5 +100,5 @@ fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Option<Value>, Refusal> {
     if !media_type.to_ascii_lowercase().starts_with("application/json") {
         return Err(Refusal::new(415, "NOT_SIMULATED", "Only application/json is simulated."));
     }
-    serde_json::from_slice(body).map(Some).map_err(|_| Refusal::bad("INVALID_JSON", "The body is no JSON."))
+    serde_json::from_slice(body).map(Some).map_err(|_| Refusal::bad("INVALID_JSON", "The body is not JSON."))
 }

@@ -14,9 +14,7 @@ const LIMIT: usize = 100_000;
 pub struct LoggedRequest {
     /// When it was answered, in epoch milliseconds.
     pub at: u64,
-    /// The HTTP method.
     pub method: String,
-    /// Path and query.
     pub path: String,
     /// The operation, where the path names one.
     pub route: Option<Route>,
@@ -38,7 +36,6 @@ pub struct LoggedRequest {
     pub fault: bool,
 }
 
-/// The newest requests.
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog(VecDeque<LoggedRequest>);
 

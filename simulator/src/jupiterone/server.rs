@@ -26,7 +26,7 @@ use super::request_log::LoggedRequest;
 use super::settings::Settings;
 use super::tamper::{Tamper, TamperError, tamper};
 
-/// The state behind the server. Poisoning is ignored: a panic in one request must not fail all others.
+/// The state of the server. Poisoning is ignored: a panic in one request must not fail all others.
 pub(crate) struct Shared(Mutex<Persister>);
 
 impl Shared {
@@ -103,12 +103,12 @@ impl JupiterOne {
     }
 
     /// What the objects that DIFF jobs took violate of JupiterOne's data-model (see
-    /// [`data_model`](super::data_model)), each with its `_key`. The service takes them all the same.
+    /// [`data_model`](super::data_model)), each with its `_key`. The service takes them anyway.
     pub fn violations(&self) -> Vec<String> {
         self.shared.lock().violations.clone()
     }
 
-    /// Switches a fault on, beside those that are on.
+    /// Switches another fault on.
     pub fn fault(&self, fault: Fault) {
         self.shared.lock().faults.add(fault);
     }
@@ -118,7 +118,7 @@ impl JupiterOne {
         self.shared.lock().faults.clear();
     }
 
-    /// Changes one object behind everyone's back.
+    /// Changes one object without anyone's knowledge.
     pub fn tamper(&self, change: Tamper) -> Result<(), TamperError> {
         tamper(&mut self.shared.lock().graph, change, now())
     }

@@ -1,4 +1,4 @@
-//! Changes behind everyone's back, as another client of the account would make them.
+//! Changes without anyone's knowledge, as another client of the account would make them.
 
 use std::collections::BTreeSet;
 
@@ -18,11 +18,8 @@ pub enum Tamper {
     SetProperty {
         /// The scope, or the integration instance's id.
         scope: String,
-        /// The object's `_key`.
         key: String,
-        /// The property's name.
         property: String,
-        /// Its new value.
         #[serde(default)]
         value: Value,
     },
@@ -30,7 +27,6 @@ pub enum Tamper {
     Delete {
         /// The scope, or the integration instance's id.
         scope: String,
-        /// The object's `_key`.
         key: String,
     },
     /// Adds an object: a relationship if it names an end, else an entity.

@@ -12,7 +12,7 @@ fn start(arguments: &[&str]) -> (Child, Vec<String>) {
         .spawn()
         .expect("the binary starts");
     let out = BufReader::new(child.stdout.take().expect("stdout is piped"));
-    let lines = out.lines().take(6).map(|line| line.expect("a line")).collect();
+    let lines = out.lines().take(8).map(|line| line.expect("a line")).collect();
     (child, lines)
 }
 
@@ -51,9 +51,14 @@ async fn it_prints_what_it_accepts_writes_a_configuration_and_ends_cleanly() {
         "--write-config",
         file.to_str().expect("a plain path"),
     ]);
-    let [anthropic, key, organization, jupiterone, account, api_key] = lines.as_slice() else {
+    let [anthropic, key, organization, truth, jupiterone, account, api_key, graph] = lines.as_slice() else {
         panic!("unexpected lines {lines:?}")
     };
+    let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
+    for page in [truth, graph] {
+        let answer = client.get(last_word(page)).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{page}: {answer:?}");
+    }
     let configuration: toml::Table = fs::read_to_string(&file).expect("a file").parse().expect("TOML");
     let polled = &configuration["organizations"][0];
     assert_eq!(configuration["kafka"]["bootstrap_servers"].as_str(), Some("127.0.0.1:9092"));
@@ -67,7 +72,6 @@ async fn it_prints_what_it_accepts_writes_a_configuration_and_ends_cleanly() {
         assert_eq!(fs::metadata(path).expect("a file").permissions().mode() & 0o777, 0o600);
     }
     let url = format!("{}/_simulator/organization", last_word(anthropic));
-    let client = reqwest::Client::builder().no_proxy().build().expect("a plain client");
     let truth = client.get(url).send().await.expect("answered");
     let truth: serde_json::Value = truth.json().await.expect("JSON");
     assert_eq!(truth["switches"]["generation"], 2);
@@ -79,7 +83,7 @@ async fn it_prints_what_it_accepts_writes_a_configuration_and_ends_cleanly() {
 #[test]
 fn an_interrupt_ends_it_cleanly_too() {
     let (mut child, lines) = start(&[]);
-    assert_eq!(lines.len(), 6);
+    assert_eq!(lines.len(), 8);
     assert_eq!(end(&mut child, "-INT"), Some(0));
 }
 

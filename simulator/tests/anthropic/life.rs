@@ -7,7 +7,7 @@ use crate::client::client;
 
 /// The kinds of change between two truths, as a graph shows them: op and element type.
 fn changes(before: &Truth, after: &Truth) -> BTreeSet<(char, String)> {
-    let options = Options { account_name: None };
+    let options = Options::default();
     let (before, after) = (oracle::expected(before, &options), oracle::expected(after, &options));
     let mut kinds = BTreeSet::new();
     for (before, after) in
@@ -60,6 +60,19 @@ async fn one_round_shows_every_change_of_every_kind_whatever_the_seed() {
             all_changes().difference(&changes(&before, &client.anthropic.truth())).cloned().collect();
         assert_eq!(missing, [], "seed {seed}");
     }
+}
+
+#[tokio::test]
+async fn nothing_vanishes_where_the_simulator_does_what_the_real_api_does() {
+    let client = client(Settings { vanishing: false, ..Settings::default() }).await;
+    let before = client.anthropic.truth();
+    let events = client.anthropic.live(10 * ROUND);
+    let vanishes =
+        |event: &Event| matches!(event.what, Mutation::DeleteWorkspace { .. } | Mutation::DeleteKey { .. });
+    assert!(!events.iter().any(vanishes));
+    let after = client.anthropic.truth();
+    assert!(before.workspaces.keys().all(|id| after.workspaces.contains_key(id)));
+    assert!(before.api_keys.keys().all(|id| after.api_keys.contains_key(id)));
 }
 
 #[tokio::test]

@@ -7,13 +7,12 @@ use simulator::oracle::{Graph, Options, compare, expected};
 
 use crate::client::client;
 
-/// The hand-written organization.
 fn truth() -> Truth {
     let text = include_str!("organization.json");
     serde_json::from_str(text).expect("organization.json is a truth")
 }
 
-/// The hand-written graph of it, which nothing but people reading `docs/mapping.md` has made.
+/// Its graph, written by hand from `docs/mapping.md`.
 fn graph(name: &str) -> Graph {
     let path = format!("{}/tests/anthropic/{name}", env!("CARGO_MANIFEST_DIR"));
     let text: Value = serde_json::from_str(&fs::read_to_string(path).expect("a file")).expect("JSON");
@@ -25,7 +24,7 @@ fn graph(name: &str) -> Graph {
 }
 
 fn tagged() -> Options {
-    Options { account_name: Some("Nimbus".to_owned()) }
+    Options { account_name: Some("Nimbus".to_owned()), ..Options::default() }
 }
 
 #[test]
@@ -37,7 +36,7 @@ fn the_hand_written_organization_gives_the_hand_written_graph() {
 fn in_generation_one_it_gives_the_poorer_hand_written_graph() {
     let mut truth = truth();
     truth.switches.generation = 1;
-    let options = Options { account_name: None };
+    let options = Options::default();
     assert_eq!(compare(&graph("graph-generation-1.json"), &expected(&truth, &options)), Vec::<String>::new());
 }
 
@@ -85,7 +84,7 @@ fn differences_name_element_property_and_both_values() {
 }
 
 #[test]
-fn what_jupiterone_adds_of_its_own_is_no_difference() {
+fn properties_that_jupiterone_adds_are_not_a_difference() {
     let whole = graph("graph.json");
     let stored = |elements: std::collections::BTreeMap<String, serde_json::Map<String, Value>>| {
         let mut stored: Vec<_> = elements.into_values().collect();

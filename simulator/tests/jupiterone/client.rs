@@ -94,7 +94,6 @@ impl Account {
     }
 }
 
-/// Sends a request.
 pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Answer> {
     let response = request.send().await?;
     let status = response.status().as_u16();
@@ -131,7 +130,6 @@ pub(crate) fn without(mut object: Value, name: &str) -> Value {
     object
 }
 
-/// The `_key`s.
 pub(crate) fn keys(objects: &[Map<String, Value>]) -> Vec<&str> {
     objects.iter().filter_map(|object| object["_key"].as_str()).collect()
 }

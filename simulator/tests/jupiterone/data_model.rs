@@ -24,6 +24,13 @@ fn user() -> Value {
         "createdOn": 1_762_247_564_108_u64, "addedOn": 1_762_247_564_108_u64})
 }
 
+fn nhi() -> Value {
+    json!({"_key": "anthropic_api_key:apikey_1", "_type": "anthropic_api_key", "_class": ["AccessKey", "NHI"],
+        "id": "apikey_1", "name": "ci", "displayName": "ci", "nhiType": "api_key", "isAi": true,
+        "aiConfidence": "confirmed", "aiPlatform": "anthropic", "owner": "ada@nimbus.example",
+        "nhiOwnerStatus": "assigned"})
+}
+
 fn relationship() -> Value {
     json!({"_key": "anthropic_account:org-1|has|anthropic_user:user_01", "_type": "anthropic_account_has_user",
         "_class": "HAS", "displayName": "HAS", "_fromEntityKey": "anthropic_account:org-1",
@@ -39,7 +46,7 @@ fn objects_as_they_should_be_violate_nothing() {
         "id": "apikey_1", "name": "ci", "displayName": "ci", "status": "active", "active": true});
     let nobody = ["email", "username", "shortLoginId", "firstName"].iter();
     let nobody = nobody.fold(user(), |user, name| set(user, name, Value::Null));
-    for object in [account(), user(), nobody, group, key, relationship()] {
+    for object in [account(), user(), nobody, group, key, nhi(), relationship()] {
         assert_eq!(violations(&map(object.clone())), Vec::<String>::new(), "{object}");
     }
 }
@@ -47,6 +54,10 @@ fn objects_as_they_should_be_violate_nothing() {
 #[test]
 fn each_violation_is_found() {
     let cases = [
+        (set(nhi(), "nhiType", json!("person")), "nhiType"),
+        (set(nhi(), "aiConfidence", json!("sure")), "aiConfidence"),
+        (set(nhi(), "nhiOwnerStatus", json!(1)), "nhiOwnerStatus"),
+        (set(nhi(), "owner", json!(["ada"])), "owner"),
         (set(account(), "_key", json!("short")), "_key"),
         (set(account(), "_type", json!("x")), "_type"),
         (set(account(), "_class", json!([])), "_class"),

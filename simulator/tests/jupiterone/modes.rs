@@ -1,4 +1,4 @@
-//! The sync modes beside DIFF.
+//! The sync modes other than DIFF.
 
 use serde_json::{Value, json};
 

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use schemas::sync::{Intent, Sync};
+use service::traces;
 use tokio::task::JoinHandle;
 
 use super::{Halt, Work, look_for_others};
 use crate::jupiterone::{Error, Job};
+use graph::plan::Outcome;
 
 /// How long giving a job up may take: a rebalance or the process's end waits for it.
 const GIVE_UP_BOUND: Duration = Duration::from_secs(5);
@@ -16,10 +18,10 @@ const GIVE_UP_BOUND: Duration = Duration::from_secs(5);
 /// What is open at JupiterOne.
 #[derive(Default)]
 pub(super) enum Open {
-    /// Nothing, or a job that goes on by itself.
+    /// Nothing, or a job that JupiterOne finishes alone.
     #[default]
     Nothing,
-    /// A start that is not answered. It goes on where nobody waits for it any more: its answer tells the job's ID.
+    /// A start that is not answered yet. It continues even if nobody waits for it, because its response has the job's ID.
     Starting(JoinHandle<Result<Job, Error>>, Intent),
     /// A job that takes uploads.
     Job(String),
@@ -27,7 +29,7 @@ pub(super) enum Open {
 
 /// What became of what was open.
 pub(super) enum GivenUp {
-    /// Nothing is open any more, as far as the record says.
+    /// Nothing is open, as far as the record says.
     Ended,
     /// The record keeps its intent. The next attempt asks JupiterOne what became of the job.
     Unknown,
@@ -46,7 +48,8 @@ pub(super) async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut O
     };
     let (client, destination) = (Arc::clone(&work.client), work.destination.clone());
     let organization_id = sync.organization_id.clone();
-    let starting = tokio::spawn(async move { client.start(&destination, &organization_id).await });
+    let starting = async move { client.start(&destination, &organization_id).await };
+    let starting = tokio::spawn(traces::inherit(starting));
     *open = Open::Starting(starting, intent.clone());
     let Open::Starting(starting, _) = open else { unreachable!("it was just set") };
     let started = starting.await.expect("starting a job does not panic, and nobody cancels it");
@@ -56,6 +59,7 @@ pub(super) async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut O
         Err(error) => return Err(not_started(error, intent, sync)),
     };
     let job_id = intent.job_id.clone();
+    traces::annotate("job.id", &job_id);
     *open = Open::Job(job_id.clone());
     sync.intent = Some(intent);
     service::failpoint!("sink::before_intent");
@@ -74,29 +78,24 @@ fn not_started(error: Error, intent: Intent, sync: &mut Sync) -> Halt {
         Error::Unanswered { after, reason } => {
             sync.intent = Some(earlier.unwrap_or(intent));
             let reason = format!(
-                "{reason}, so a sync job of the target {target} may be open whose ID is not known; it is never \
-                 finalized and changes nothing"
+                "{reason}, so the target {target} may have an open sync job with an unknown ID; that job is \
+                 never finalized and changes nothing"
             );
-            Halt::Unanswered { after, reason }
+            Halt::Ended(Outcome::Failed { reason, after, leaves_jobs: true })
         }
         Error::Refused { status, code, message } => {
             let words = format!("JupiterOne answered {status}{code}{message}");
             match earlier {
-                Some(earlier) => Halt::Retry { after: None, reason: may_be_open(&words, &target, &earlier) },
-                None if status == 409 => Halt::Retry {
-                    after: None,
-                    reason: format!(
-                        "JupiterOne starts no second sync job of the target {target} ({words}); if no other program \
-                         synchronizes this target, the open job is one of a sink that was killed: abort it in \
-                         JupiterOne or wait until JupiterOne ends it, and the sink goes on by itself"
-                    ),
-                },
-                None => Halt::Pause {
-                    reason: format!(
-                        "JupiterOne starts no sync job for this target ({words}); check its jupiterone"
-                    ),
-                    is_for_data: false,
-                },
+                Some(earlier) => Halt::failed(may_be_open(&words, &target, &earlier)),
+                None if status == 409 => Halt::failed(format!(
+                    "JupiterOne does not start a second sync job of the target {target} ({words}); if no \
+                     other program synchronizes this target, a sink that was killed left the open job: abort \
+                     it in JupiterOne, or wait until JupiterOne ends it; the sink then continues without a \
+                     restart"
+                )),
+                None => Halt::refused(format!(
+                    "JupiterOne does not start a sync job for this target ({words}); check its jupiterone"
+                )),
             }
         }
         error => error.into(),
@@ -107,9 +106,10 @@ fn not_started(error: Error, intent: Intent, sync: &mut Sync) -> Halt {
 fn may_be_open(words: &str, target: &str, intent: &Intent) -> String {
     let started = Timestamp::from_millisecond(intent.started_ts_ms).unwrap_or_default();
     format!(
-        "JupiterOne starts no sync job ({words}), and the one that the sink started at {started:.0} in the target {target} \
-         may still be open: its ID is not known, since JupiterOne's response to the start was lost; abort that job in \
-         JupiterOne or wait until JupiterOne ends it, and the sink goes on by itself"
+        "JupiterOne does not start a sync job ({words}), and the one that the sink started at {started:.0} in \
+         the target {target} may still be open: its ID is not known, because JupiterOne's response to the \
+         start was lost; abort that job in JupiterOne, or wait until JupiterOne ends it; the sink then \
+         continues without a restart"
     )
 }
 

@@ -1,7 +1,7 @@
 //! Asking a target whether it holds the organization: JupiterOne tells it in a job's counts only.
 
 use schemas::element::ElementType;
-use schemas::sync::{Sync, found};
+use schemas::sync::{Found, Sync};
 use tracing::info;
 
 use super::open::{Open, start};
@@ -11,7 +11,7 @@ use crate::batch::Load;
 use crate::jupiterone::Job;
 
 /// Uploads the account alone, with every type partial, and notes what its counts tell.
-pub(super) async fn probe(work: &Work, account: Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
+pub(super) async fn probe(work: &Work, account: &Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
     let job_id = start(work, true, sync, open).await?;
     upload(&work.client, &job_id, account, 1).await?;
     let types = ElementType::ALL.map(|kind| kind.name().to_owned());
@@ -23,27 +23,30 @@ pub(super) async fn probe(work: &Work, account: Load, sync: &mut Sync, open: &mu
     judge(&done)?;
     sync.intent = None;
     let Some(found) = answer(&done) else {
-        let reason = format!("JupiterOne finished sync job {job_id} without writing the account");
-        return Err(Halt::Retry { after: None, reason });
+        return Err(Halt::failed(format!(
+            "JupiterOne finished sync job {job_id} without writing the account"
+        )));
     };
     info!(
         organization.name = work.organization,
         organization.id = sync.organization_id,
         job.id = job_id,
-        found,
-        "asked the target whether it holds the organization"
+        found = found.as_str(),
+        "asked the target of {} what it holds: {}",
+        work.organization,
+        found.as_str()
     );
-    sync.found = Some(found.to_owned());
+    sync.found = Some(found);
     Ok(())
 }
 
 /// What an ended job that uploaded the account alone tells; `None`: nothing, so that it has to be asked again.
-pub(super) fn answer(ended: &Job) -> Option<&'static str> {
+pub(super) fn answer(ended: &Job) -> Option<Found> {
     match ended.num_entities_created {
         // Whatever became of the job afterward: this was not there before.
-        Some(1..) => Some(found::NOTHING),
+        Some(1..) => Some(Found::Nothing),
         _ if !ended.status.is_finished() || ended.write_errors() > 0 => None,
-        Some(0) => Some(found::OBJECTS),
-        None => Some(found::UNTOLD),
+        Some(0) => Some(Found::Objects),
+        None => Some(Found::Untold),
     }
 }

@@ -6,11 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures::stream::{self, TryStreamExt};
 use jiff::Timestamp;
 use schemas::element::ElementType;
-use schemas::sync::{Parked, parked};
+use schemas::sync::{Parked, ParkedState};
+use tokio::sync::mpsc;
 
 use super::Halt;
-use crate::batch::{Batch, Kind, Load, Object};
+use crate::batch::{Batch, Kind, Load, Object, Part, Parts};
 use crate::jupiterone::{Error, Job, JupiterOne};
+use graph::plan::Outcome;
 
 /// Uploads of one job at a time (count): as many as keep a line busy; JupiterOne's own uploader has six.
 const UPLOADS_AT_ONCE: usize = 4;
@@ -18,7 +20,6 @@ const UPLOADS_AT_ONCE: usize = 4;
 /// What became of an upload.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
-    /// What JupiterOne refused.
     pub(crate) refused: Vec<Parked>,
     /// Entities that it took (count).
     entities: u64,
@@ -41,27 +42,42 @@ impl Sent {
 pub(crate) async fn upload(
     client: &JupiterOne,
     job_id: &str,
-    load: Load,
+    load: &Load,
     most_refused: usize,
 ) -> Result<Sent, Halt> {
-    let upload = Upload { client, job_id, most_refused, sent: Mutex::default() };
-    for batch in load.too_large {
-        upload.set_aside(batch, &Refusal::too_large()).await?;
-    }
-    stream::iter(load.batches.into_iter().map(Ok))
-        .try_for_each_concurrent(UPLOADS_AT_ONCE, |batch| upload.batch(batch))
+    let upload = Upload { client, job_id, load, most_refused, sent: Mutex::default() };
+    stream::unfold(made(load.parts()), async |mut made| made.recv().await.map(|part| (Ok(part), made)))
+        .try_for_each_concurrent(UPLOADS_AT_ONCE, |part| upload.part(part))
         .await?;
     Ok(upload.sent.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// The parts, encoded on their own thread while others are uploaded. It ends when nobody receives them.
+fn made(parts: Parts) -> mpsc::Receiver<Part> {
+    let (sender, made) = mpsc::channel(1);
+    tokio::task::spawn_blocking(move || parts.map(|part| sender.blocking_send(part)).find(Result::is_err));
+    made
 }
 
 struct Upload<'a> {
     client: &'a JupiterOne,
     job_id: &'a str,
+    load: &'a Load,
     most_refused: usize,
     sent: Mutex<Sent>,
 }
 
 impl Upload<'_> {
+    async fn part(&self, part: Part) -> Result<(), Halt> {
+        let objects = part.objects();
+        match part {
+            Part::Batch(batch) => self.batch(batch).await?,
+            Part::TooLarge(alone) => self.set_aside(alone, &Refusal::too_large()).await?,
+        }
+        self.load.count_done(objects);
+        Ok(())
+    }
+
     /// Uploads a batch, halved where it is too large or refused until what is refused is one object: each takes twice
     /// the logarithm of the batch's objects in requests.
     async fn batch(&self, batch: Batch) -> Result<(), Halt> {
@@ -89,17 +105,17 @@ impl Upload<'_> {
         let kind = alone.kind;
         for object in alone.objects {
             let Some(stripped) = object.stripped() else {
-                self.refuse(&object, parked::PARKED, refusal)?;
+                self.refuse(&object, ParkedState::Parked, refusal)?;
                 continue;
             };
-            let batch = Batch { kind, objects: vec![stripped] };
+            let batch = Batch::of(kind, vec![stripped]);
             match self.client.upload(self.job_id, &batch, true).await {
                 Ok(_) => {
                     self.took(&batch);
-                    self.refuse(&object, parked::STRIPPED, refusal)?;
+                    self.refuse(&object, ParkedState::Stripped, refusal)?;
                 }
                 Err(error @ (Error::SplitBatch | Error::Refused { .. })) => {
-                    self.refuse(&object, parked::PARKED, &Refusal::from(error))?;
+                    self.refuse(&object, ParkedState::Parked, &Refusal::from(error))?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -116,11 +132,12 @@ impl Upload<'_> {
         *count += batch.objects.len() as u64;
     }
 
-    fn refuse(&self, object: &Object, state: &str, refusal: &Refusal) -> Result<(), Halt> {
-        let Object { key, kind, digest, .. } = object;
+    fn refuse(&self, object: &Object, state: ParkedState, refusal: &Refusal) -> Result<(), Halt> {
+        let element = &object.element;
+        let (key, kind) = (element.key(), element.kind());
         let Refusal { words, brief } = refusal;
-        let pause = |reason| Err(Halt::Pause { reason, is_for_data: true });
-        if state == parked::PARKED && kind == ElementType::Account.name() {
+        let pause = |reason| Err(Halt::Ended(Outcome::Refused { reason, is_for_data: true }));
+        if state == ParkedState::Parked && kind == ElementType::Account.name() {
             return pause(format!(
                 "JupiterOne refuses the account, {key}, without which nothing is uploaded: {brief}"
             ));
@@ -128,16 +145,17 @@ impl Upload<'_> {
         let mut sent = self.sent();
         let refused = &mut sent.refused;
         refused.push(Parked {
-            element_key: key.clone(),
-            element_type: kind.clone(),
-            digest: digest.clone(),
+            element_key: key.to_owned(),
+            element_type: kind.to_owned(),
+            digest: element.digest().to_owned(),
             reason: words.clone(),
             since_ts_ms: Timestamp::now().as_millisecond(),
-            state: state.to_owned(),
+            state,
         });
         if refused.len() > self.most_refused {
             return pause(format!(
-                "JupiterOne refuses more than {} objects, so it is not for single ones; the last was {key}: {brief}",
+                "JupiterOne refuses more than {} objects, so the cause is not a single object; the last one \
+                 was {key}: {brief}",
                 self.most_refused
             ));
         }
@@ -160,7 +178,7 @@ struct Refusal {
 
 impl Refusal {
     fn too_large() -> Self {
-        let words = "it is larger than one upload may be".to_owned();
+        let words = "it is larger than an upload may be".to_owned();
         Self { brief: words.clone(), words }
     }
 }

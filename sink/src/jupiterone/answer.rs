@@ -4,17 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
-use service::http::{TRUST_ADVICE, is_untrusted, root_cause};
+use service::http::{Lost, Received, retry_after};
 use service::redaction::{quotes, redact};
 
 use super::error::Error;
 
-/// Longest answer that is read (bytes): a job has about two thousand.
-const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 /// Longest part of JupiterOne's own words that is shown (characters).
 const MAX_MESSAGE: usize = 300;
 /// Longest id, status or code that JupiterOne may give (characters): its own have 36 at most.
@@ -23,9 +18,7 @@ const MAX_NAME: usize = 128;
 /// A sync job as JupiterOne shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Job {
-    /// Its id.
     pub(crate) id: String,
-    /// Its state.
     pub(crate) status: Status,
     done: bool,
     /// How many entities it made, where JupiterOne tells.
@@ -86,7 +79,7 @@ impl Job {
         self.num_relationship_create_errors
     }
 
-    /// Whether its id can stand in a path and its status in a message, and neither holds a part of the key.
+    /// Whether its ID may be in a path and its status in a message: neither holds a part of the key.
     fn is_well_formed(&self, key: &str) -> bool {
         [&self.id, &self.status.0].into_iter().all(|name| is_name(name) && !quotes(name.as_bytes(), key))
     }
@@ -187,12 +180,12 @@ pub(super) enum Failure {
         after: Option<Duration>,
         /// Whether this try may have been carried out.
         is_unclear: bool,
-        /// What happened.
         reason: String,
     },
+    /// The key cannot be sent.
+    Key { reason: String },
     /// JupiterOne says no.
     Status {
-        /// HTTP's.
         status: u16,
         /// JupiterOne's, empty where there is none.
         code: String,
@@ -223,6 +216,7 @@ impl Failure {
     pub(super) fn into_error(self) -> Error {
         let (status, code, message) = match self {
             Self::Again { after, reason, .. } => return Error::Retry { after, reason },
+            Self::Key { reason } => return Error::PauseOrganization { reason },
             Self::Status { status, code, message } => (status, code, message),
         };
         let pause = |reason: String| Error::PauseOrganization { reason };
@@ -248,13 +242,20 @@ impl Failure {
     }
 }
 
-/// Sends the request once, with that key.
-pub(super) async fn of(request: RequestBuilder, key: &str) -> Result<Answer, Failure> {
-    let response = request.send().await.map_err(|error| unanswered(&error))?;
-    let status = response.status().as_u16();
-    let after = retry_after(&response);
-    let body = read(response).await?;
-    judge(status, after, &body, key)
+/// What became of a request that was sent with that key.
+pub(super) fn of(received: Result<Received, Lost>, key: &str) -> Result<Answer, Failure> {
+    match received {
+        Ok(Received { status, headers, body }) => {
+            judge(status.as_u16(), retry_after(&headers, Timestamp::now()), &body, key)
+        }
+        Err(Lost::TooLarge(..)) => Err(Failure::garbled()),
+        Err(lost @ Lost::InvalidKey) => Err(Failure::Key { reason: format!("JupiterOne {lost}") }),
+        Err(lost) => Err(Failure::Again {
+            after: None,
+            is_unclear: !lost.is_unsent(),
+            reason: format!("JupiterOne {lost}"),
+        }),
+    }
 }
 
 /// The code of a failure inside JupiterOne that passes; its clients saw it under several statuses.
@@ -293,58 +294,11 @@ pub(super) fn judge(status: u16, after: Option<Duration>, body: &[u8], key: &str
     }
 }
 
-fn unanswered(error: &reqwest::Error) -> Failure {
-    let (what, advice) = if is_untrusted(error) {
-        ("JupiterOne's certificate is not trusted", format!("; {TRUST_ADVICE}"))
-    } else if error.is_connect() {
-        ("JupiterOne cannot be reached", "; check region or base_url, the network and the proxy".to_owned())
-    } else if error.is_timeout() {
-        ("JupiterOne does not answer in time", String::new())
-    } else {
-        ("the connection to JupiterOne broke", String::new())
-    };
-    // The host tells a wrong address, the innermost cause a proxy, a name or a certificate. The rest of the URL and of
-    // the error's own text helps no more.
-    let host = error.url().and_then(|url| {
-        Some(format!(" at {}:{}", url.host_str()?, url.port_or_known_default().unwrap_or_default()))
-    });
-    let cause = root_cause(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-    let reason = format!("{what}{}{cause}{advice}", host.unwrap_or_default());
-    Failure::Again { after: None, is_unclear: !error.is_connect(), reason }
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| unanswered(&error))? {
-        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-            return Err(Failure::garbled());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
 /// Whether it can be an id, a status or a code, and nothing else that a body may hold.
 fn is_name(text: &str) -> bool {
     let is_dots = text.bytes().all(|byte| byte == b'.');
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     is_plain && !is_dots && text.len() <= MAX_NAME
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    wait(response.headers().get(RETRY_AFTER)?.to_str().ok()?, Timestamp::now())
-}
-
-/// How long a `retry-after` asks to wait: seconds or a date. None where that is over already.
-fn wait(text: &str, now: Timestamp) -> Option<Duration> {
-    let text = text.trim();
-    let wait = if let Ok(seconds) = text.parse() {
-        Duration::try_from_secs_f64(seconds).ok()?
-    } else {
-        let date = DateTimeParser::new().parse_timestamp(text).ok()?;
-        Duration::try_from(date.duration_since(now)).ok()?
-    };
-    Some(wait).filter(|wait| !wait.is_zero())
 }
 
 /// JupiterOne's words on one line, cut, and without e-mail addresses: it may quote what was uploaded. A space stands

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// What went wrong, by what the sink does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
-    /// The key, the account or the target is refused: start no more jobs of the organization until that is mended.
+    /// The key, the account or the target is refused: start no more jobs of the organization until that is fixed.
     #[error("{reason}")]
     PauseOrganization {
-        /// What to mend.
+        /// What to fix.
         reason: String,
     },
     /// JupiterOne was not there, or asked to be left alone, beyond the bound of tries: try the whole job again later.
@@ -16,7 +16,6 @@ pub(crate) enum Error {
     Retry {
         /// How long JupiterOne wants to be left alone.
         after: Option<Duration>,
-        /// What happened.
         reason: String,
     },
     /// Whether a job was started is unknown, and so is its ID. Start again, but not at once: each try may leave an open
@@ -25,7 +24,6 @@ pub(crate) enum Error {
     Unanswered {
         /// How long JupiterOne wants to be left alone.
         after: Option<Duration>,
-        /// What happened.
         reason: String,
     },
     /// The body is larger than JupiterOne takes: send it in two.
@@ -34,7 +32,6 @@ pub(crate) enum Error {
     /// The request is refused for what is in it.
     #[error("JupiterOne answered {status}{code}{message}")]
     Refused {
-        /// HTTP's.
         status: u16,
         /// As in its error envelope, with a space before it; empty where there is none.
         code: String,

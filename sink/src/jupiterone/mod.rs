@@ -1,35 +1,35 @@
 //! The client of JupiterOne's sync jobs (its API reference, "Synchronization").
 
 mod answer;
-mod credentials;
 mod error;
-mod retry;
 
 use std::fmt;
-use std::io::Write;
 use std::time::{Duration, Instant};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use reqwest::{Client, Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use service::api::{Api, Failed, Retry};
+use service::backoff::pauses;
 use service::config::Destination;
-use service::http::BaseUrl;
+use service::http::{BaseUrl, exchange};
 use uuid::Uuid;
 
 pub(crate) use self::answer::Job;
 use self::answer::{Answer, Failure};
-pub(crate) use self::credentials::Credentials;
 pub(crate) use self::error::Error;
-use self::retry::Backoff;
 use crate::batch::Batch;
 
 /// Where sync jobs live.
 const JOBS: &str = "/persister/synchronization/jobs";
 /// Longest time for a request, its answer read whole: a body of 5 MB over a slow line.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+/// Largest response that is read (bytes): a job has about two thousand.
+const MAX_ANSWER_BYTES: usize = 1024 * 1024;
+/// Retries of a request: about half a minute. The job as a whole is retried after that.
+pub(crate) const RETRY: Retry =
+    Retry { tries: 6, first: Duration::from_millis(500), longest: Duration::from_secs(30) };
 /// First pause between two questions whether a job is done.
 const FIRST_POLL_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause between two questions whether a job is done.
@@ -43,9 +43,9 @@ const CORRELATION_ID: &str = "JupiterOne-Correlation-Id";
 /// One JupiterOne account, as one organization's sync jobs use it.
 pub(crate) struct JupiterOne {
     client: Client,
+    api: Api,
     jobs_url: String,
     account_id: String,
-    credentials: Credentials,
 }
 
 /// One request until it is answered.
@@ -74,14 +74,9 @@ pub(crate) struct Event {
 
 impl JupiterOne {
     /// A client of the account.
-    pub(crate) fn new(
-        client: Client,
-        base_url: &BaseUrl,
-        account_id: &str,
-        credentials: Credentials,
-    ) -> Self {
+    pub(crate) fn new(client: Client, base_url: &BaseUrl, account_id: &str, api: Api) -> Self {
         let jobs_url = format!("{}{JOBS}", base_url.as_str());
-        Self { client, jobs_url, account_id: account_id.to_owned(), credentials }
+        Self { client, api, jobs_url, account_id: account_id.to_owned() }
     }
 
     /// Starts a DIFF of what the destination holds. [`Error::Unanswered`] where it may have been started; it is not
@@ -94,7 +89,7 @@ impl JupiterOne {
             (_, scope) => json!({"source": "api", "scope": scope, "syncMode": "DIFF"}),
         };
         let request = |_| self.request(Method::POST, "").json(&body);
-        match self.send(&Call { job_id: None, is_resent: false }, request).await {
+        match self.send("", &Call { job_id: None, is_resent: false }, request).await {
             Err(Error::JobEnded { code }) => Err(Error::PauseOrganization {
                 reason: format!("there is no JupiterOne at its base_url ({code}); check jupiterone.base_url"),
             }),
@@ -105,7 +100,6 @@ impl JupiterOne {
     /// Uploads a batch. Sent again after an unclear outcome it replaces itself.
     pub(crate) async fn upload(&self, job_id: &str, batch: &Batch, is_resent: bool) -> Result<Job, Error> {
         let path = format!("/{job_id}/{}", batch.kind.name());
-        let body = gzip(&batch.body());
         let correlation_id = Uuid::new_v4().to_string();
         let request = |is_resent: bool| {
             let flags = if is_resent { IGNORE_DUPLICATES } else { "" };
@@ -113,9 +107,9 @@ impl JupiterOne {
                 .header(CONTENT_TYPE, "application/json")
                 .header(CONTENT_ENCODING, "gzip")
                 .header(CORRELATION_ID, &correlation_id)
-                .body(body.clone())
+                .body(batch.gzip().to_vec())
         };
-        self.send(&Call { job_id: Some(job_id), is_resent }, request).await
+        self.send(&path, &Call { job_id: Some(job_id), is_resent }, request).await
     }
 
     /// Says that all is uploaded, and of which types it is not all there is.
@@ -135,22 +129,23 @@ impl JupiterOne {
 
     /// How the job stands.
     pub(crate) async fn status(&self, job_id: &str) -> Result<Job, Error> {
-        let call = Call { job_id: Some(job_id), is_resent: false };
-        self.send(&call, |_| self.request(Method::GET, &format!("/{job_id}"))).await
+        let (path, call) = (format!("/{job_id}"), Call { job_id: Some(job_id), is_resent: false });
+        self.send(&path, &call, |_| self.request(Method::GET, &path)).await
     }
 
     /// Asks until the job is done, from how it stood last; [`Error::Retry`] where it is not within the bound.
     pub(crate) async fn wait(&self, mut job: Job, bound: Duration) -> Result<Job, Error> {
         let deadline = Instant::now() + bound;
-        let mut pause = FIRST_POLL_PAUSE;
-        while !job.is_done() {
+        for pause in pauses(FIRST_POLL_PAUSE, LONGEST_POLL_PAUSE) {
+            if job.is_done() {
+                break;
+            }
             if Instant::now() >= deadline {
                 let reason =
                     format!("sync job {} is still {} after {} s", job.id, job.status, bound.as_secs());
                 return Err(Error::Retry { after: None, reason });
             }
             tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_POLL_PAUSE);
             job = self.status(&job.id).await?;
         }
         Ok(job)
@@ -167,12 +162,9 @@ impl JupiterOne {
             .iter()
             .map(|event| json!({"name": event.name, "description": event.description}))
             .collect();
-        let key = self.credentials.current();
-        let request = self
-            .request(Method::POST, &format!("/{job_id}/events"))
-            .header(AUTHORIZATION, Credentials::bearer(&key)?)
-            .json(&json!({"events": events}));
-        match answer::of(request, key.expose_secret()).await {
+        let path = format!("/{job_id}/events");
+        let request = self.request(Method::POST, &path).json(&json!({"events": events}));
+        match self.attempt(&template(&path, Some(job_id)), request).await {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure.into_error()),
         }
@@ -186,10 +178,11 @@ impl JupiterOne {
             Ok(_) | Err(Error::JobEnded { .. } | Error::Refused { .. }) => {}
             Err(error) => return Err(error),
         }
-        match answer::of(self.request(Method::GET, &format!("/{nobody}")), "").await {
+        let without_key = self.request(Method::GET, &format!("/{nobody}"));
+        match answer::of(exchange(without_key, MAX_ANSWER_BYTES, "").await, "") {
             Err(Failure::Status { status: 401 | 403, .. }) => Ok(()),
             Err(Failure::Again { after, reason, .. }) => Err(Error::Retry { after, reason }),
-            Ok(_) | Err(Failure::Status { .. }) => Err(Error::PauseOrganization {
+            Ok(_) | Err(Failure::Status { .. } | Failure::Key { .. }) => Err(Error::PauseOrganization {
                 reason: "the server at jupiterone.base_url answers the same with and without an API key, so it is not \
                          JupiterOne; check jupiterone.base_url"
                     .to_owned(),
@@ -198,8 +191,8 @@ impl JupiterOne {
     }
 
     async fn post(&self, job_id: &str, what: &str, body: &Value) -> Result<Job, Error> {
-        let call = Call { job_id: Some(job_id), is_resent: false };
-        self.send(&call, |_| self.request(Method::POST, &format!("/{job_id}/{what}")).json(body)).await
+        let (path, call) = (format!("/{job_id}/{what}"), Call { job_id: Some(job_id), is_resent: false });
+        self.send(&path, &call, |_| self.request(Method::POST, &path).json(body)).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -208,50 +201,60 @@ impl JupiterOne {
             .header("JupiterOne-Account", &self.account_id)
     }
 
+    async fn attempt(&self, template: &str, request: RequestBuilder) -> Result<Answer, Failure> {
+        let key = self.api.key();
+        let key = key.expose_secret();
+        let request = request.bearer_auth(key);
+        answer::of(self.api.exchange(template, request, MAX_ANSWER_BYTES, key).await, key)
+    }
+
     /// Sends a request until it is answered for good, within a bound of tries. `request` is told whether an earlier
     /// try may have been carried out.
-    async fn send(&self, call: &Call<'_>, request: impl Fn(bool) -> RequestBuilder) -> Result<Job, Error> {
-        let mut backoff = Backoff::default();
+    async fn send(
+        &self,
+        path: &str,
+        call: &Call<'_>,
+        request: impl Fn(bool) -> RequestBuilder,
+    ) -> Result<Job, Error> {
         let mut is_resent = call.is_resent;
-        let mut is_key_new = false;
+        let (template, mut tries) = (template(path, call.job_id), self.api.tries(path));
         loop {
-            let key = self.credentials.current();
-            let request = request(is_resent).header(AUTHORIZATION, Credentials::bearer(&key)?);
-            let failure = match answer::of(request, key.expose_secret()).await {
+            let failure = match self.attempt(&template, request(is_resent)).await {
                 Ok(Answer { job: Some(job) }) if call.is_about(&job) => return Ok(job),
                 Ok(Answer { job: Some(_) }) => Failure::astray(),
                 Ok(Answer { job: None }) => Failure::garbled(),
                 Err(failure) => failure,
             };
-            match failure {
-                Failure::Status { status: 401, .. } if !is_key_new && self.credentials.read_again() => {
-                    is_key_new = true;
-                }
+            let failed = match failure {
+                Failure::Status { status: 401, .. } => Failed::Key(failure.into_error()),
+                Failure::Status { .. } | Failure::Key { .. } => Failed::Final(failure.into_error()),
                 Failure::Again { after, is_unclear: true, reason } if call.job_id.is_none() => {
-                    return Err(Error::Unanswered { after, reason });
+                    Failed::Final(Error::Unanswered { after, reason })
                 }
-                Failure::Again { after, is_unclear, reason } => {
+                // The job is retried then.
+                Failure::Again { after: Some(after), .. } if after > RETRY.longest => {
+                    Failed::Final(failure.into_error())
+                }
+                Failure::Again { after, is_unclear, .. } => {
                     is_resent |= is_unclear;
-                    match backoff.next(after) {
-                        Some(pause) => tokio::time::sleep(pause).await,
-                        None => return Err(Error::Retry { after, reason }),
-                    }
+                    Failed::Again { error: failure.into_error(), after, request_id: None }
                 }
-                failure @ Failure::Status { .. } => return Err(failure.into_error()),
-            }
+            };
+            tries.next(failed).await?;
         }
     }
+}
+
+/// The path with `{id}` in the place of the job's ID.
+fn template(path: &str, job_id: Option<&str>) -> String {
+    let path = job_id.map_or_else(|| path.to_owned(), |job_id| path.replacen(job_id, "{id}", 1));
+    format!("{JOBS}{path}")
 }
 
 impl fmt::Debug for JupiterOne {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("JupiterOne").field("jobs_url", &self.jobs_url).finish_non_exhaustive()
     }
-}
-
-fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(body).and_then(|()| encoder.finish()).expect("a Vec takes all that is written")
 }
 
 #[cfg(test)]

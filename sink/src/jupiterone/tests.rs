@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use serde_json::json;
+use service::api::Api;
 use service::config::{Destination, SecretSource};
 use service::http;
 use simulator::jupiterone::{
@@ -18,8 +19,9 @@ use simulator::jupiterone::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::{Credentials, Error, Event, JupiterOne, REQUEST_TIMEOUT};
-use crate::batch::{Batch, load};
+use super::{Error, Event, JupiterOne, REQUEST_TIMEOUT, RETRY};
+use crate::batch::Batch;
+use crate::batch::tests::batches;
 use crate::fixture::Organization;
 
 /// An organization's id.
@@ -42,12 +44,15 @@ fn client_with(simulated: &Simulated, source: SecretSource, request_timeout: Dur
     let settings =
         http::Settings { base_url: &base_url, root_certificate: None, request_timeout, what: "sink" };
     let client = http::client(settings).expect("a client");
-    let credentials = Credentials::read(source, Arc::new(BTreeMap::new())).expect("a key");
-    JupiterOne::new(client, &base_url, simulated.account_id(), credentials)
+    JupiterOne::new(client, &base_url, simulated.account_id(), api(source))
+}
+
+fn api(source: SecretSource) -> Api {
+    Api::new("nimbus", source.resolve(&BTreeMap::new()).expect("a key"), source, Arc::default(), RETRY)
 }
 
 fn graph() -> Vec<Batch> {
-    load(Organization::whole(ID, "nimbus").elements.values(), &[], usize::MAX).batches
+    batches(&Organization::whole(ID, "nimbus"), usize::MAX)
 }
 
 fn of(simulated: &Simulated, route: Route) -> Vec<LoggedRequest> {
@@ -81,7 +86,7 @@ async fn a_job_is_finished_at_once_or_after_polls_and_bodies_are_compressed() {
 }
 
 fn graph_bytes() -> usize {
-    graph()[0].body_bytes()
+    graph()[0].body_bytes
 }
 
 #[tokio::test]
@@ -226,9 +231,9 @@ async fn a_server_that_answers_without_a_key_is_not_jupiterone() {
         request_timeout: REQUEST_TIMEOUT,
         what: "sink",
     };
-    let source = SecretSource::Text(SecretString::from("j1-key"));
-    let credentials = Credentials::read(source, Arc::new(BTreeMap::new())).expect("a key");
-    let client = JupiterOne::new(http::client(settings).expect("a client"), &base_url, "nimbus", credentials);
+    let api = api(SecretSource::Text(SecretString::from("j1-key")));
+    let client = http::client(settings).expect("a client");
+    let client = JupiterOne::new(client, &base_url, "nimbus", api);
     let error = client.check().await.expect_err("not JupiterOne").to_string();
     assert!(error.contains("with and without an API key"), "{error}");
 }
@@ -264,6 +269,11 @@ async fn a_refused_key_or_target_pauses_the_organization() {
         );
         simulated.clear_faults();
     }
+    let unsendable = SecretSource::Text(SecretString::from("a key\nof two lines"));
+    let error = client_with(&simulated, unsendable, REQUEST_TIMEOUT).start(&SCOPE, ID).await;
+    assert!(
+        matches!(&error, Err(Error::PauseOrganization { reason }) if reason.contains("invalid characters"))
+    );
     let instance = Destination::Instance(INSTANCE.to_owned());
     let error = client.start(&instance, ID).await.expect_err("no such instance");
     assert!(error.to_string().contains("SYNC_JOB_INVALID_INTEGRATION_INSTANCE"), "{error}");

@@ -1,76 +1,76 @@
 //! Once: up to the end of the graph topic as it is at the start, every organization that needs it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
-use service::answer;
-use service::exit::{Outcome, UsageError};
-use service::kafka::settle;
-use service::shutdown::Shutdown;
+use futures::{StreamExt as _, stream};
+use service::config::is_asked_for;
+use service::exit::Outcome;
+use service::kafka::wait_for_commits;
+use service::shell::pasteable;
+use service::shutdown::{CancellationToken, wait};
+use service::tasks::Error;
+use service::{stdout, wording};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use super::pause;
-use crate::organization::Considered;
-use crate::organization::Organization;
+use crate::configured;
 use crate::setup::Setup;
-use crate::task::{Legacy, STOPPED, Task, TaskError, now_ms, read_failed};
-use graph::plan::Urgency;
+use crate::task::{Legacy, STOPPED, Task, now_ms};
+use graph::plan::{self, Phase, Urgency};
 
-/// Partitions that are worked on at a time (count): each has a consumer and a producer of about ten threads.
-const PARTITIONS_AT_ONCE: i32 = 4;
+/// Partitions that are worked on at a time (count): as many as a topic has by default, since opening one is mostly waiting.
+/// Each has a consumer and a producer of about ten threads.
+const PARTITIONS_AT_ONCE: usize = 12;
 
 /// Tries of one organization's sync job (count): with their pauses, half a minute beyond the client's own tries.
 const TRIES: u32 = 3;
 /// Longest pause before another try: a command that somebody waits for does not wait for more.
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// How it went, by organization.
+/// How it went, by the name of the organization.
 type Report = BTreeMap<String, Verdict>;
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// From the best to the worst.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Verdict {
     Synced {
         /// Objects that JupiterOne refuses (count).
         refused: usize,
     },
-    /// Something must be mended first.
+    /// Something must be fixed first.
     Paused(String),
     /// JupiterOne was not there, or failed.
     Failed(String),
 }
 
-/// Works through all partitions, without being a member of the group: a sink that runs beside it is fenced.
+/// Works through all partitions, without being a member of the group: a running sink is fenced.
 pub(super) async fn run(
     setup: Arc<Setup>,
     urgency: Urgency,
     only: Option<String>,
-    shutdown: Shutdown,
+    shutdown: CancellationToken,
 ) -> anyhow::Result<Outcome> {
-    let names: Vec<&str> = setup.configured.iter().map(|configured| configured.name.as_str()).collect();
-    if let Some(name) = only.as_deref().filter(|name| !names.contains(name)) {
-        let known = names.join(", ");
-        return Err(UsageError(format!("--organization {name} names none; configured: {known}")).into());
+    let (mut report, closed) = all(&setup, urgency, only.as_deref(), &shutdown).await?;
+    if let Some(asked) = only.as_deref().filter(|_| report.is_empty() && closed.is_empty()) {
+        configured::check_asked(&setup.configured, asked)?;
     }
-    let (work, asked, end) = (Arc::clone(&setup), only.clone(), shutdown.clone());
-    let (mut report, closed) =
-        tokio::task::spawn_blocking(move || all(&work, urgency, asked.as_deref(), &end)).await??;
-    for name in names.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
-        if report.contains_key(name) {
+    for configured in &setup.configured {
+        let name = configured.name.as_str();
+        let is_wanted = is_asked_for(only.as_deref(), name, configured.pin.as_deref());
+        if !is_wanted || report.contains_key(name) {
             continue;
         }
-        if shutdown.is_requested() {
+        if shutdown.is_cancelled() {
             report.insert(name.to_owned(), Verdict::Failed(STOPPED.to_owned()));
         } else if closed.is_empty() {
-            warn!(organization.name = name, "the graph topic knows nothing of the organization yet");
+            warn!(organization.name = name, "the graph topic does not contain {name} yet");
         }
     }
     let outcome = ending(&report, &closed)?;
     if outcome == Outcome::Done {
-        answer::print([done(&report)])?;
+        stdout::print([done(&report)])?;
     }
     Ok(outcome)
 }
@@ -81,10 +81,10 @@ fn done(report: &Report) -> String {
         return "nothing to do: the graph topic has no configured organization yet".to_owned();
     }
     let newest =
-        format!("JupiterOne has the newest graph of {}", answer::count(report.len(), "organization"));
+        format!("JupiterOne has the newest graph of {}", wording::count(report.len(), "organization"));
     let refused = report.iter().filter_map(|(name, verdict)| match verdict {
         Verdict::Synced { refused: refused @ 1.. } => {
-            Some(format!("{} or some of their properties of {name}", answer::count(*refused, "object")))
+            Some(format!("{} or some of their properties of {name}", wording::count(*refused, "object")))
         }
         Verdict::Synced { .. } | Verdict::Paused(_) | Verdict::Failed(_) => None,
     });
@@ -92,7 +92,7 @@ fn done(report: &Report) -> String {
     if refused.is_empty() {
         newest
     } else {
-        format!("{newest}, but refuses {}; see `sink parked`", refused.join(", "))
+        format!("{newest}, but refuses {}; see `anthropic-graph sync parked`", refused.join(", "))
     }
 }
 
@@ -116,38 +116,44 @@ fn ending(report: &Report, closed: &[String]) -> anyhow::Result<Outcome> {
     anyhow::bail!(errors.join("\n"))
 }
 
-/// What became of the organizations, and why partitions are closed.
-fn all(
+/// What became of the organizations, and why partitions are closed. An error ends no other partition's work.
+async fn all(
     setup: &Arc<Setup>,
     urgency: Urgency,
     only: Option<&str>,
-    shutdown: &Shutdown,
-) -> Result<(Report, Vec<String>), TaskError> {
-    let next = AtomicI32::new(0);
-    let results = Mutex::new(Ok((Report::new(), Vec::new())));
-    thread::scope(|scope| {
-        for _ in 0..setup.partitions.min(PARTITIONS_AT_ONCE) {
-            scope.spawn(|| {
-                loop {
-                    let partition = next.fetch_add(1, Ordering::Relaxed);
-                    if partition >= setup.partitions || shutdown.is_requested() {
-                        return;
-                    }
-                    let result = one(setup, partition, urgency, only, shutdown);
-                    let mut results = results.lock().expect("nothing panics while it holds the lock");
-                    match (results.as_mut(), result) {
-                        (Ok((report, _)), Ok(part)) => report.extend(part),
-                        (Ok((_, closed)), Err(error @ TaskError::Closed { .. })) => {
-                            closed.push(format!("{:#}", anyhow::Error::from(error)));
-                        }
-                        (Ok(_), Err(error)) => *results = Err(error),
-                        (Err(_), _) => {}
-                    }
-                }
-            });
+    shutdown: &CancellationToken,
+) -> anyhow::Result<(Report, Vec<String>)> {
+    let work = |partition| {
+        let (setup, only, shutdown) = (Arc::clone(setup), only.map(str::to_owned), shutdown.clone());
+        let work = move || one(&setup, partition, urgency, only.as_deref(), &shutdown);
+        async move { (partition, tokio::task::spawn_blocking(work).await) }
+    };
+    let mut results = stream::iter(0..setup.partitions).map(work).buffer_unordered(PARTITIONS_AT_ONCE);
+    let (mut report, mut closed, mut failed) = (Report::new(), Vec::new(), None);
+    while let Some((partition, result)) = results.next().await {
+        match result? {
+            Ok(part) => merge(&mut report, part),
+            Err(Error::Closed(error)) => closed.push(format!("partition {partition} is closed: {error:#}")),
+            Err(error) => {
+                let text = format!("partition {partition} cannot be synchronized");
+                failed.get_or_insert_with(|| anyhow::Error::from(error).context(text));
+            }
         }
-    });
-    results.into_inner().expect("nothing panics while it holds the lock")
+    }
+    failed.map_or(Ok((report, closed)), Err)
+}
+
+/// Adds a partition's report. Two organizations of one name may lie in two partitions, whose tasks end in any order: the one
+/// that was synchronized before must not hide that the other one is paused.
+fn merge(report: &mut Report, part: Report) {
+    for (name, verdict) in part {
+        match report.get_mut(&name) {
+            Some(before) => *before = verdict.max(before.clone()),
+            None => {
+                report.insert(name, verdict);
+            }
+        }
+    }
 }
 
 fn one(
@@ -155,9 +161,12 @@ fn one(
     partition: i32,
     urgency: Urgency,
     only: Option<&str>,
-    shutdown: &Shutdown,
-) -> Result<Report, TaskError> {
-    settle(&setup.kafka, &setup.graph_topic, partition).map_err(|error| read_failed(partition, error))?;
+    shutdown: &CancellationToken,
+) -> Result<Report, Error> {
+    if shutdown.is_cancelled() {
+        return Ok(Report::new());
+    }
+    wait_for_commits(&setup.kafka, &setup.graph_topic, partition)?;
     let opened = Task::open(Arc::clone(setup), partition, &mut Legacy::default(), shutdown)?;
     let Some(mut task) = opened else { return Ok(Report::new()) };
     let result = synchronize(&mut task, &setup.runtime, urgency, only, shutdown);
@@ -170,73 +179,83 @@ fn synchronize(
     runtime: &Handle,
     urgency: Urgency,
     only: Option<&str>,
-    shutdown: &Shutdown,
-) -> Result<Report, TaskError> {
+    shutdown: &CancellationToken,
+) -> Result<Report, Error> {
     let mut report = Report::new();
     let mut waiting: Vec<String> = task
         .organizations
         .values()
-        .filter(|organization| only.is_none_or(|name| name == organization.configured.name))
+        .filter(|it| is_asked_for(only, &it.configured.name, Some(&it.id)))
         .map(|organization| organization.id.clone())
         .collect();
     for attempt in 1..=TRIES {
-        let considered: Vec<Considered> = waiting
-            .iter()
-            .map(|id| task.consider_in_turn(id, urgency, shutdown))
-            .collect::<Result<_, _>>()?;
+        for id in &waiting {
+            task.decide_in_turn(id, urgency, shutdown)?;
+        }
         task.wait_for_jobs(shutdown);
         let mut again = Vec::new();
-        for (id, considered) in waiting.into_iter().zip(considered) {
-            task.take_end(&id)?;
+        let mut longest = Duration::ZERO;
+        for id in waiting {
+            let outcome = task.take_end(&id)?;
+            let is_stopped = outcome == Some(plan::Outcome::Stopped) || task.organizations[&id].is_queued();
+            // A decision without a job stays: a requested resync is not a reason for a second job.
+            if outcome.is_some() && !is_stopped {
+                task.decide(&id, Urgency::Now, false)?;
+            }
             let organization = &task.organizations[&id];
-            let verdict = verdict(organization, considered);
-            let now_ms = now_ms();
-            let verdict = match verdict {
-                Verdict::Failed(reason) if organization.rest(now_ms) > LONGEST_REST => {
-                    Verdict::Failed(format!("{reason}{}", organization.resumes(now_ms)))
+            let name = organization.configured.name.clone();
+            let verdict = match &organization.phase {
+                _ if is_stopped => Verdict::Failed(STOPPED.to_owned()),
+                Some(Phase::Retrying { error, retry }) => {
+                    let rest = Duration::from_millis(u64::try_from(retry.at_ms - now_ms()).unwrap_or(0));
+                    if rest > LONGEST_REST {
+                        Verdict::Failed(format!("{error}; {}", retry.told()))
+                    } else {
+                        longest = longest.max(rest);
+                        again.push(id);
+                        Verdict::Failed(error.clone())
+                    }
                 }
-                Verdict::Failed(reason) => {
-                    again.push(id);
-                    Verdict::Failed(reason)
+                Some(phase @ (Phase::Paused { .. } | Phase::Waiting(_))) => {
+                    Verdict::Paused(pasteable(&phase.reason(), &task.setup.program))
                 }
-                verdict => verdict,
+                Some(Phase::Synced { .. } | Phase::Uploading { .. }) | None => {
+                    Verdict::Synced { refused: organization.sync.parked.len() }
+                }
             };
-            report.insert(organization.configured.name.clone(), verdict);
+            report.insert(name, verdict);
         }
-        if again.is_empty() || attempt == TRIES || shutdown.is_requested() {
+        if again.is_empty() || attempt == TRIES || shutdown.is_cancelled() {
             break;
         }
-        let rest = again.iter().map(|id| task.organizations[id].rest(now_ms())).max().unwrap_or_default();
-        pause(runtime, shutdown, rest);
+        runtime.block_on(wait(longest, shutdown));
         waiting = again;
     }
     Ok(report)
 }
 
-fn verdict(organization: &Organization, considered: Considered) -> Verdict {
-    match (considered, &organization.refusal, &organization.failure) {
-        (Considered::Synced, ..) => synced(organization),
-        (Considered::Waiting, ..) => Verdict::Paused(
-            "its collection organization was never listed whole; see what `producer poll` says".to_owned(),
-        ),
-        (Considered::Queued, ..) => Verdict::Failed(STOPPED.to_owned()),
-        (_, Some(reason), _) => Verdict::Paused(reason.clone()),
-        (_, None, Some(reason)) => Verdict::Failed(reason.clone()),
-        (_, None, None) => synced(organization),
-    }
-}
-
-fn synced(organization: &Organization) -> Verdict {
-    Verdict::Synced { refused: organization.sync.parked.len() }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Report, Verdict, done};
+    use super::{Report, Verdict, done, merge};
 
     fn last_line(refused: &[(&str, usize)]) -> String {
         let synced = refused.iter().map(|&(name, refused)| (name.to_owned(), Verdict::Synced { refused }));
         done(&synced.collect::<Report>())
+    }
+
+    #[test]
+    fn the_worst_verdict_on_a_name_counts_in_whatever_order_the_partitions_end() {
+        let of = |verdict: &Verdict| Report::from([("nimbus".to_owned(), verdict.clone())]);
+        let (synced, paused) =
+            (Verdict::Synced { refused: 1 }, Verdict::Paused("two organizations".to_owned()));
+        let failed = Verdict::Failed("no answer".to_owned());
+        for (one, other, worst) in [(&synced, &paused, &paused), (&paused, &failed, &failed)] {
+            for (first, second) in [(one, other), (other, one)] {
+                let mut report = of(first);
+                merge(&mut report, of(second));
+                assert_eq!(report, of(worst));
+            }
+        }
     }
 
     #[test]
@@ -245,7 +264,7 @@ mod tests {
         assert_eq!(
             last_line(&[("cumulus", 0), ("nimbus", 1), ("stratus", 12)]),
             "JupiterOne has the newest graph of 3 organizations, but refuses 1 object or some of their properties of \
-             nimbus, 12 objects or some of their properties of stratus; see `sink parked`"
+             nimbus, 12 objects or some of their properties of stratus; see `anthropic-graph sync parked`"
         );
     }
 }

@@ -49,7 +49,7 @@ impl End {
                 debug!(
                     topic = reader.topic(),
                     partition = reader.partition(),
-                    "the end is not known: {:#}",
+                    "the end of the partition is not known: {:#}",
                     anyhow::Error::from(error)
                 );
                 Ok(None)

@@ -1,53 +1,57 @@
-//! A task's sync jobs: planned, started, taken in when they end, refused with the reason.
+//! A task's sync jobs: started and taken in when they end, as [`graph::plan::next`] decides.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use schemas::element::ElementType;
-use schemas::sync::Sync;
 use service::config::Destination;
-use service::shutdown::Shutdown;
+use service::shell::pasteable;
+use service::shutdown::CancellationToken;
+use service::tasks::Error;
+use service::traces::{Parent, Span, SpanKind};
 use tracing::{error, info, warn};
 
-use super::error::{TaskError, restore_failed, write_failed};
-use super::{STOPPED, TICK, Task, now_ms};
-use crate::batch::{self, MAX_BODY_BYTES};
+use super::{TICK, Task, now_ms, show_behind};
+use crate::batch::{Load, MAX_BODY_BYTES, Progress};
 use crate::events;
-use crate::job::{self, End, Work};
-use crate::organization::Considered;
-use crate::organization::Organization;
+use crate::job::{self, Work};
+use crate::organization::{End, Organization};
 use crate::setup::Setup;
-use graph::plan::guard::Sampled;
-use graph::plan::{self, Plan, Urgency};
+use crate::sync_topic::SyncTopic;
+use graph::jupiterone::Members;
+use graph::plan::{self, Outcome, Phase, Situation, Urgency};
+use graph::state::State;
 
 /// How often the records of a paused organization are read again: how soon a decision is noticed. Each is a consumer
 /// of its own for a moment.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Task {
-    pub(super) fn start_jobs(&mut self) -> Result<(), TaskError> {
+    pub(super) fn start_jobs(&mut self) -> Result<(), Error> {
         self.look_for_decisions()?;
         let now_ms = now_ms();
         let changes = self.setup.targets.changes();
         let has_changed = std::mem::replace(&mut self.target_changes, changes) != changes;
-        // Whether another organization has the name or the target decides about refused ones only.
-        let is_due = |it: &&Organization| it.due_ms <= now_ms || (has_changed && it.refusal.is_some());
+        let has_place = self.setup.jobs.available_permits() > 0;
+        // Whether another organization has the name or the target decides about paused ones only.
+        let is_due = |it: &&Organization| {
+            (it.due_ms <= now_ms || (has_changed && it.is_paused)) && (has_place || !it.is_queued())
+        };
         let due = self.organizations.values().filter(is_due);
         let ids: Vec<String> = due.map(|organization| organization.id.clone()).collect();
         for id in ids {
-            if self.organizations[&id].is_queued && self.setup.jobs.available_permits() == 0 {
-                continue;
-            }
-            self.consider(&id, Urgency::Patient)?;
+            self.decide(&id, Urgency::Patient, true)?;
         }
         Ok(())
     }
 
-    /// A person's `sink approve` or `sink resync` fences this task, which a paused one, that writes nothing, would
-    /// never notice: now and then it looks whether the records are still its own.
-    fn look_for_decisions(&mut self) -> Result<(), TaskError> {
-        let is_paused = self.organizations.values().any(|organization| organization.refusal.is_some());
+    /// A person's `anthropic-graph sync approve` or `sync resync` fences this task, which a paused one, that writes
+    /// nothing, would never notice: now and then it looks whether the records are still its own.
+    fn look_for_decisions(&mut self) -> Result<(), Error> {
+        let is_paused = self.organizations.values().any(|organization| organization.is_paused);
         if !is_paused || self.looked.elapsed() < LOOK_INTERVAL {
             return Ok(());
         }
@@ -55,12 +59,17 @@ impl Task {
         // A job that runs writes records while they are read.
         let idle = self.organizations.values().filter(|organization| organization.running.is_none());
         let keys: Vec<String> = idle.map(|organization| organization.sync.key()).collect();
-        self.is_overwritten =
-            self.topic.is_overwritten(&keys).map_err(|error| restore_failed(self.partition, error))?;
-        if self.is_overwritten { Err(TaskError::Fenced(self.partition)) } else { Ok(()) }
+        self.is_overwritten = self.topic.is_overwritten(&keys)?;
+        if self.is_overwritten {
+            Err(Error::Fenced(anyhow!(
+                "another process took over; its records are in the place of this one's"
+            )))
+        } else {
+            Ok(())
+        }
     }
 
-    pub(super) fn take_ended(&mut self) -> Result<(), TaskError> {
+    pub(super) fn take_ended(&mut self) -> Result<(), Error> {
         let ended: Vec<String> = self
             .organizations
             .values()
@@ -73,214 +82,247 @@ impl Task {
         Ok(())
     }
 
+    /// Shows how much is uploaded by now.
+    pub(super) fn show_uploads(&self) {
+        let running = self.organizations.values().filter(|organization| organization.is_running());
+        running.for_each(|organization| show(&self.setup, organization));
+    }
+
     /// Waits for the sync jobs that run. They are given up when the end is asked for.
-    pub(crate) fn wait_for_jobs(&mut self, shutdown: &Shutdown) {
-        let Self { setup, organizations, trigger, .. } = self;
+    pub(crate) fn wait_for_jobs(&mut self, shutdown: &CancellationToken) {
+        let Self { setup, organizations, .. } = self;
         setup.runtime.block_on(async {
             tokio::select! {
                 () = all_ended(organizations) => {}
-                () = shutdown.requested() => trigger.ask(),
+                () = shutdown.cancelled() => {}
             }
         });
     }
 
-    /// Waits for the organization's job, if one runs, and takes in how it ended.
-    pub(crate) fn take_end(&mut self, id: &str) -> Result<(), TaskError> {
+    /// Waits for the organization's job, if one runs, and takes in how it ended. What follows is decided next.
+    pub(crate) fn take_end(&mut self, id: &str) -> Result<Option<Outcome>, Error> {
         let organization = self.organizations.get_mut(id).expect("an organization is never taken away");
-        let Some(running) = organization.running.take() else { return Ok(()) };
-        let end = self.setup.runtime.block_on(running).unwrap_or_else(|_| End::Retry {
-            sync: organization.sync.clone(),
-            after: None,
-            reason: "the sync job's code panicked".to_owned(),
-            leaves_jobs: true,
+        let Some(running) = organization.running.take() else { return Ok(None) };
+        organization.load = None;
+        let end = self.setup.runtime.block_on(running).unwrap_or_else(|_| {
+            let reason = "the sync job's code panicked".to_owned();
+            let outcome = Outcome::Failed { reason, after: None, leaves_jobs: true };
+            let revision = self.states.get(id).map_or(0, |state| state.poll().revision);
+            Ok((plan::ended(organization.sync.clone(), &outcome, revision, now_ms()), outcome))
         });
-        organization.due_ms = i64::MIN;
-        let name = organization.configured.name.clone();
-        let now_ms = now_ms();
-        match end {
-            End::Finished(sync) => match plan::unwritten(&sync) {
-                None => {
-                    organization.finished(sync);
-                    self.setup.metrics.count_sync_job(&name, "finished");
-                    self.tell(id, None);
-                }
-                Some(reason) => {
-                    let pause = organization.unwritten(sync, reason.clone(), now_ms);
-                    self.setup.metrics.count_sync_job(&name, "incomplete");
-                    warn!(
-                        organization.name = name,
-                        organization.id = id,
-                        pause_s = pause.as_secs(),
-                        "{reason}"
-                    );
-                    self.tell(id, None);
-                    self.setup.health.set(check_name(&name), Err(reason));
-                }
-            },
-            End::Paused { sync, revision, is_for_data } => {
-                let reason = sync.paused.clone().unwrap_or_default();
-                organization.paused(sync, revision, is_for_data, now_ms);
-                self.setup.metrics.count_sync_job(&name, "refused");
-                self.tell(id, Some(reason));
+        let (sync, outcome) = end?;
+        let counted = match outcome {
+            Outcome::Finished if sync.wait.is_some() => "incomplete",
+            Outcome::Finished => "finished",
+            Outcome::Refused { .. } => "refused",
+            Outcome::Failed { .. } => "failed",
+            Outcome::Stopped => "aborted",
+        };
+        let name = &organization.configured.name;
+        self.setup.metrics.count_sync_job(name, counted);
+        self.setup.metrics.set_parked(name, &sync.parked);
+        if let (Outcome::Finished, Some(finished)) = (&outcome, &sync.finished) {
+            for observed_ms in organization.arrivals.synced(finished.revision) {
+                let way = u64::try_from(finished.ended_ts_ms - observed_ms).unwrap_or_default();
+                self.setup.metrics.observed_to_synced(name, Duration::from_millis(way));
             }
-            End::Retry { sync, after, reason, leaves_jobs } => {
-                let pause = organization.failed(sync, after, leaves_jobs, reason.clone(), now_ms);
-                let resumes = organization.resumes(now_ms);
-                self.setup.metrics.count_sync_job(&name, "failed");
-                warn!(
-                    organization.name = name,
-                    organization.id = id,
-                    pause_s = pause.as_secs(),
-                    "sync job failed, and is tried again: {reason}"
-                );
-                self.setup.health.set(check_name(&name), Err(format!("{reason}{resumes}")));
-            }
-            End::Stopped => {
-                organization.failure = Some(STOPPED.to_owned());
-                self.setup.metrics.count_sync_job(&name, "aborted");
-            }
-            End::Lost(error) => return Err(write_failed(self.partition, error)),
         }
+        organization.sync = sync;
+        show_behind(&self.setup.metrics, organization);
+        organization.due_ms = i64::MIN;
+        Ok(Some(outcome))
+    }
+
+    /// Decides about an organization, and starts its job if one is due and `may_start`.
+    pub(crate) fn decide(&mut self, id: &str, urgency: Urgency, may_start: bool) -> Result<(), Error> {
+        let Some(state) = self.states.get(id) else { return Ok(()) };
+        let organization =
+            self.organizations.get_mut(id).expect("only known organizations are decided about");
+        if organization.running.is_some() {
+            return Ok(());
+        }
+        let setup = &self.setup;
+        let permit = if may_start { Arc::clone(&setup.jobs).try_acquire_owned().ok() } else { None };
+        let now_ms = now_ms();
+        let next = |conflict: Option<&str>| {
+            let situation = Situation {
+                organization_id: id,
+                state,
+                sync: &organization.sync,
+                rules: &organization.configured.rules,
+                partition: self.partition,
+                partitions: setup.partitions,
+                conflict,
+                has_turn: permit.is_some(),
+                now_ms,
+                urgency,
+            };
+            plan::next(organization.phase.as_ref(), &situation)
+        };
+        let conflict = setup.targets.check(&organization.configured, id).err();
+        let mut decision = next(conflict.as_deref());
+        if decision.job.is_some()
+            && let Err(reason) = setup.targets.claim(&organization.configured, id, now_ms)
+        {
+            decision = next(Some(&reason));
+        }
+        if let (Some(job), Some(permit)) = (decision.job, permit) {
+            let finished = organization.sync.finished.as_ref().map_or(0, |finished| finished.revision);
+            let span = span(organization, &job, &self.traces.after(id, finished));
+            let work = work(setup, organization, state, job, &self.topic);
+            organization.load = Some(work.load.clone());
+            let stopping = self.stop_jobs.clone();
+            let (metrics, name) = (setup.metrics.clone(), organization.configured.name.clone());
+            organization.running = Some(setup.runtime.spawn(async move {
+                let (_permit, began) = (permit, Instant::now());
+                let end = span.around(job::run(work, stopping)).await;
+                mark(&span, &end);
+                metrics.sync_job_took(&name, began.elapsed());
+                end
+            }));
+        }
+        organization.due_ms = decision.phase.due_ms(now_ms);
+        if matches!(decision.phase, Phase::Synced { .. } | Phase::Paused { .. }) {
+            self.topic.write_now(&decision.record)?;
+            organization.sync = decision.record;
+        }
+        enter(setup, organization, decision.phase);
         Ok(())
     }
 
-    /// Plans for an organization and starts its job if one is due.
-    pub(crate) fn consider(&mut self, id: &str, urgency: Urgency) -> Result<Considered, TaskError> {
-        let considered = self.planned(id, urgency)?;
-        let organization = self.organizations.get_mut(id).expect("only known organizations are considered");
-        organization.considered(considered, now_ms());
-        Ok(considered)
-    }
-
     /// The same, once few enough other jobs run.
-    pub(crate) fn consider_in_turn(
+    pub(crate) fn decide_in_turn(
         &mut self,
         id: &str,
         urgency: Urgency,
-        shutdown: &Shutdown,
-    ) -> Result<Considered, TaskError> {
+        shutdown: &CancellationToken,
+    ) -> Result<(), Error> {
         loop {
-            let considered = self.consider(id, urgency)?;
-            if considered != Considered::Queued || shutdown.is_requested() {
-                return Ok(considered);
+            self.decide(id, urgency, true)?;
+            if !self.organizations[id].is_queued() || shutdown.is_cancelled() {
+                return Ok(());
             }
             let Setup { runtime, jobs, .. } = self.setup.as_ref();
             runtime.block_on(async {
                 tokio::select! {
                     _ = jobs.acquire() => {}
-                    () = shutdown.requested() => {}
+                    () = shutdown.cancelled() => {}
                 }
             });
         }
     }
+}
 
-    fn planned(&mut self, id: &str, urgency: Urgency) -> Result<Considered, TaskError> {
-        let Some(state) = self.states.get(id) else { return Ok(Considered::Waiting) };
-        let organization = self.organizations.get_mut(id).expect("only known organizations are considered");
-        if organization.running.is_some() {
-            return Ok(Considered::Started);
-        }
-        let now_ms = now_ms();
-        if let Err(reason) = self.setup.targets.check(&organization.configured, id) {
-            return self.refuse(id, reason);
-        }
-        let place = (self.partition, self.setup.partitions);
-        let job = match organization.plan(state, place, urgency, now_ms) {
-            Plan::Nothing => {
-                let held = plan::newly_held(state, &organization.sync);
-                self.tell(id, None);
-                self.record_held(id, held)?;
-                return self.record_pause(id, None).map(|()| Considered::Synced);
-            }
-            Plan::Wait => return Ok(Considered::Waiting),
-            Plan::Refuse(reason) => return self.refuse(id, reason),
-            Plan::Sync(job) => job,
-        };
-        let Ok(permit) = Arc::clone(&self.setup.jobs).try_acquire_owned() else {
-            return Ok(Considered::Queued);
-        };
-        if let Err(reason) = self.setup.targets.claim(&organization.configured, id, now_ms) {
-            return self.refuse(id, reason);
-        }
-        let load = batch::load(state.graph().elements(), &job.parked, MAX_BODY_BYTES);
-        let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
-        let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
-        let account = ElementType::Account.entity_key(id);
-        let account = state.graph().get(&account).filter(|_| job.asks);
-        let account = account.map(|account| batch::load([account].into_iter(), &[], MAX_BODY_BYTES));
-        let work = Work {
-            setup: Arc::clone(&self.setup),
-            configured: Arc::clone(&organization.configured),
-            organization: organization.configured.name.clone(),
-            destination: organization.configured.destination.clone(),
-            client: Arc::clone(&organization.configured.client),
-            job,
-            load,
-            account,
-            events,
-            sync: organization.sync.clone(),
-            sync_topic: Arc::clone(&self.topic),
-        };
-        let stopping = self.stopping.clone();
-        organization.running = Some(self.setup.runtime.spawn(async move {
-            let _permit = permit;
-            job::run(work, stopping).await
-        }));
-        Ok(Considered::Started)
-    }
+/// The job's span, which goes on from the newest record that JupiterOne lacks.
+fn span(organization: &Organization, job: &plan::Job, parents: &[Parent]) -> Span {
+    let span = Span::after(parents, "sync job", SpanKind::Consumer);
+    span.set("organization.name", &organization.configured.name);
+    span.set("organization.id", &organization.id);
+    span.set_number("revision", job.revision);
+    span.set("cause", job.cause);
+    span
+}
 
-    fn refuse(&mut self, id: &str, reason: String) -> Result<Considered, TaskError> {
-        let organization = self.organizations.get(id).expect("only known organizations are refused");
-        if organization.refusal.as_ref() != Some(&reason) {
-            self.setup.metrics.count_sync_job(&organization.configured.name, "refused");
-            self.tell(id, Some(reason.clone()));
+fn mark(span: &Span, end: &End) {
+    match end {
+        Ok((_, Outcome::Finished)) => {}
+        Ok((_, outcome @ Outcome::Refused { .. })) => span.fail("refused", outcome.reason()),
+        Ok((_, outcome @ Outcome::Failed { .. })) => span.fail("failed", outcome.reason()),
+        Ok((_, outcome @ Outcome::Stopped)) => span.fail("stopped", outcome.reason()),
+        Err(error) => span.fail("transaction", error),
+    }
+}
+
+/// What the job needs, taken from the state as it is now.
+fn work(
+    setup: &Arc<Setup>,
+    organization: &Organization,
+    state: &State,
+    job: plan::Job,
+    topic: &Arc<SyncTopic>,
+) -> Work {
+    let has_nhi = organization.configured.rules.nhi_class;
+    let members = has_nhi.then(|| Members::of(state.graph().iter()));
+    let load = Load::new(state.graph().elements(), &job.parked, members, MAX_BODY_BYTES);
+    let is_instance = matches!(organization.configured.destination, Destination::Instance(_));
+    let events = if is_instance { events::events(state, &job.incomplete) } else { Vec::new() };
+    let account = ElementType::Account.entity_key(&organization.id);
+    let account = state.graph().get(&account).filter(|_| job.needs_probe);
+    let account = account.map(|account| Load::new([account].into_iter(), &[], None, MAX_BODY_BYTES));
+    Work {
+        setup: Arc::clone(setup),
+        configured: Arc::clone(&organization.configured),
+        organization: organization.configured.name.clone(),
+        destination: organization.configured.destination.clone(),
+        client: Arc::clone(&organization.configured.client),
+        job,
+        load,
+        account,
+        events,
+        sync: organization.sync.clone(),
+        sync_topic: Arc::clone(topic),
+    }
+}
+
+/// Enters a phase, and reports a new one in the log, in the metrics and in `/readyz`.
+fn enter(setup: &Setup, organization: &mut Organization, phase: Phase) {
+    let (name, id) = (&organization.configured.name, &organization.id);
+    let (is, told) = (phase.name(), pasteable(&phase.told(), &setup.program));
+    let before = organization.phase.as_ref();
+    let is_new = before.map(Phase::name) != Some(is);
+    match &phase {
+        Phase::Paused { .. } if !organization.is_paused => {
+            error!(organization.name = name, organization.id = id, phase = is, "{name} is paused: {told}");
         }
-        self.record_pause(id, Some(reason))?;
-        Ok(Considered::Refused)
-    }
-
-    /// Says once why the organization is paused, or that it no longer is.
-    fn tell(&mut self, id: &str, reason: Option<String>) {
-        let organization = self.organizations.get_mut(id).expect("only known organizations are told of");
-        let (name, resumes) = (&organization.configured.name, organization.resumes(now_ms()));
-        if let Some(reason) = &reason
-            && organization.refusal.as_ref() != Some(reason)
-        {
-            error!(organization.name = name, organization.id = id, "paused: {reason}{resumes}");
-        } else if reason.is_none() && organization.refusal.is_some() {
-            info!(organization.name = name, organization.id = id, "no longer paused");
+        // The reason names the revision, so each change of the graph makes another one: nobody is called again.
+        Phase::Paused { .. } if before != Some(&phase) => {
+            info!(
+                organization.name = name,
+                organization.id = id,
+                phase = is,
+                "{name} is still paused: {told}"
+            );
         }
-        self.setup.metrics.set_paused(name, reason.is_some());
-        self.setup.metrics.set_parked(name, &organization.sync.parked);
-        let check = reason.as_ref().map_or(Ok(()), |reason| Err(format!("{reason}{resumes}")));
-        self.setup.health.set(check_name(name), check);
-        organization.refusal = reason;
-    }
-
-    /// Writes why the organization is paused to the sync topic, if that is new.
-    fn record_pause(&mut self, id: &str, paused: Option<String>) -> Result<(), TaskError> {
-        let organization = self.organizations.get(id).expect("only known organizations are recorded");
-        let sync = Sync { paused, ..organization.sync.clone() };
-        self.record(id, sync)
-    }
-
-    /// Writes what is held of what JupiterOne holds, if that is new: the approval of a hold explains its deletion,
-    /// although no sync job ran between the two.
-    fn record_held(&mut self, id: &str, held: Option<Sampled>) -> Result<(), TaskError> {
-        let organization = self.organizations.get(id).expect("only known organizations are recorded");
-        let mut sync = organization.sync.clone();
-        if let (Some(finished), Some(held)) = (&mut sync.finished, held) {
-            (finished.held, finished.held_samples) = (held.counts, held.samples);
+        Phase::Retrying { .. } if is_new => {
+            warn!(organization.name = name, organization.id = id, phase = is, "{name} is retrying: {told}");
         }
-        self.record(id, sync)
+        Phase::Synced { .. } | Phase::Waiting(_) | Phase::Uploading { .. } if is_new => {
+            info!(organization.name = name, organization.id = id, phase = is, "{name} is {is}: {told}");
+        }
+        Phase::Paused { .. }
+        | Phase::Retrying { .. }
+        | Phase::Synced { .. }
+        | Phase::Waiting(_)
+        | Phase::Uploading { .. } => {}
     }
+    if matches!(phase, Phase::Paused { retry: None, .. }) && before != Some(&phase) {
+        setup.metrics.count_sync_job(name, "refused");
+    }
+    organization.is_paused = match phase {
+        Phase::Paused { .. } => true,
+        Phase::Synced { .. } | Phase::Retrying { .. } => false,
+        Phase::Waiting(_) | Phase::Uploading { .. } => organization.is_paused,
+    };
+    setup.metrics.set_phase(name, is, &Phase::NAMES);
+    setup.metrics.set_parked(name, &organization.sync.parked);
+    organization.phase = Some(phase);
+    show(setup, organization);
+}
 
-    fn record(&mut self, id: &str, sync: Sync) -> Result<(), TaskError> {
-        let organization = self.organizations.get_mut(id).expect("only known organizations are recorded");
-        self.topic.write_now(&sync).map_err(|error| write_failed(self.partition, error))?;
-        organization.sync = sync;
-        Ok(())
+/// Shows the phase in `/readyz`.
+fn show(setup: &Setup, organization: &Organization) {
+    let Some(phase) = &organization.phase else { return };
+    let mut told = format!("{}: {}", phase.name(), pasteable(&phase.told(), &setup.program));
+    if let Some(Progress { done, objects }) = organization.load.as_ref().map(Load::progress) {
+        write!(told, "; {done} of {objects} objects are uploaded").expect("writing to a String cannot fail");
     }
+    let readiness = match &organization.sync.wait {
+        None => Ok(told),
+        Some(_) if matches!(phase, Phase::Retrying { .. } | Phase::Paused { .. }) => Err(told),
+        // Not ready before that has come to an end.
+        Some(wait) => Err(format!("{told}; before: {}", pasteable(&wait.reason, &setup.program))),
+    };
+    setup.health.tell(check_name(&organization.configured.name), readiness);
 }
 
 /// Waits until no job runs.

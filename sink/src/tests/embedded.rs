@@ -3,7 +3,7 @@ use std::time::Duration;
 use schemas::codec::encode;
 use schemas::sync::{Intent, Sync};
 use service::exit::Outcome;
-use service::shutdown::shutdown;
+use service::shutdown::CancellationToken;
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};
@@ -49,7 +49,7 @@ async fn a_running_sink_follows_a_deletion_within_the_debounce() {
     world.delete(&nimbus, member);
     world.write(&nimbus);
     world.eventually("the deletion", |world| world.keys(&nimbus) == keys(&nimbus)).await;
-    trigger.ask();
+    trigger.cancel();
     assert_eq!(sink.await.expect("no panic").expect("no failure"), Outcome::Done);
     assert_eq!(world.statuses(), ["FINISHED", "FINISHED", "FINISHED"]);
 }
@@ -132,7 +132,7 @@ async fn an_id_that_another_sink_met_meanwhile_stops_the_first_job_before_its_up
     world.send("anthropic.sync", partition, &sync.key(), Some(&encode(&sync)));
     world.write(&nimbus);
     world.eventually("a job given up", |world| world.statuses().contains(&"ABORTED".to_owned())).await;
-    trigger.ask();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
     assert!(world.jupiterone.graph("shared").entities.is_empty());
     assert_eq!(world.statuses(), ["FINISHED", "FINISHED", "ABORTED"]);
@@ -204,7 +204,7 @@ async fn a_full_sync_heals_what_others_did_without_being_asked() {
     let key = "anthropic_user:bob".to_owned();
     world.jupiterone.tamper(Tamper::Delete { scope: scope(&nimbus), key }).expect("it is there");
     world.eventually("the healing", |world| world.keys(&nimbus) == keys(&nimbus)).await;
-    trigger.ask();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
 }
 
@@ -213,7 +213,7 @@ async fn an_unfinished_job_is_aborted_before_the_next_one_starts() {
     let world = World::new(&["nimbus"]).await;
     let nimbus = Organization::whole(NIMBUS, "nimbus");
     world.write(&nimbus);
-    // What a sink that was killed in the midst of a job leaves behind.
+    // What a sink leaves that was killed during a job.
     let configured =
         configured::all(&world.config(), &world.options(false).environment).expect("credentials");
     let configured = &configured[0];
@@ -238,24 +238,24 @@ async fn the_end_gives_an_open_job_up() {
     world.jupiterone.fault(Fault::new(Route::Entities, Effect::Slow(60_000)));
     let (trigger, sink) = world.run();
     world.eventually("an upload that is under way", is_uploading).await;
-    trigger.ask();
+    trigger.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), sink).await.expect("an end within bounds");
     assert_eq!(ended.expect("no panic").expect("no failure"), Outcome::Done);
     assert_eq!(world.statuses(), ["ABORTED"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_gives_up_the_open_job_of_a_sink_that_works_up_to_the_end_and_is_no_success() {
+async fn a_stop_aborts_the_open_job_of_a_run_until_the_end_and_fails() {
     let world = World::new(&["nimbus"]).await;
     world.write(&Organization::whole(NIMBUS, "nimbus"));
     world.jupiterone.fault(Fault::new(Route::Entities, Effect::Slow(60_000)));
-    let (trigger, asked) = shutdown();
-    let sink = tokio::spawn(run(world.config(), world.options(true), asked));
+    let shutdown = CancellationToken::new();
+    let sink = tokio::spawn(run(world.config(), world.options(true), shutdown.clone()));
     world.eventually("an upload that is under way", is_uploading).await;
-    trigger.ask();
+    shutdown.cancel();
     let ended = tokio::time::timeout(Duration::from_secs(20), sink).await.expect("an end within bounds");
     let error = ended.expect("no panic").expect_err("nothing was synchronized").to_string();
-    assert_eq!(error, "failed to synchronize nimbus: the sink was asked to end");
+    assert_eq!(error, "failed to synchronize nimbus: the sink is stopping");
     assert_eq!(world.statuses(), ["ABORTED"]);
 }
 
@@ -263,13 +263,13 @@ async fn the_end_gives_up_the_open_job_of_a_sink_that_works_up_to_the_end_and_is
 async fn a_check_fails_for_a_missing_topic_and_for_a_refused_key() {
     let world = World::new(&["nimbus"]).await;
     let (mut config, options) = (world.config(), world.options(false));
-    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Done);
+    assert_eq!(check(config.clone(), options.clone()).await.expect("a check"), Outcome::Done);
     world.jupiterone.fault(Fault::new(Route::Any, Effect::Unauthorized));
-    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Failed);
+    assert_eq!(check(config.clone(), options.clone()).await.expect("a check"), Outcome::Failed);
     world.jupiterone.clear_faults();
     config.kafka.topic_prefix = "a-third".to_owned();
     config.kafka.create_topics = false;
-    assert_eq!(check(&config, &options).await.expect("a check"), Outcome::Failed);
+    assert_eq!(check(config.clone(), options.clone()).await.expect("a check"), Outcome::Failed);
     assert!(world.statuses().is_empty());
 }
 

@@ -19,30 +19,31 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use service::config::Config;
 use service::exit::Outcome;
 use service::kafka::topics::Broker;
-use service::shutdown::{ShutdownTrigger, shutdown};
+use service::shell::Program;
+use service::shutdown::CancellationToken;
+use service::startup::Options;
 use simulator::jupiterone::{JupiterOne, Settings, start};
 use tokio::task::JoinHandle;
 
 use crate::approve::{Approve, approve};
 use crate::fixture::{Organization, PARTITIONS};
-use crate::options::Options;
 use crate::run::{resync, run};
 
 /// How long a condition may take to come true: far more than it does.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// Asks for the end when it is dropped, so that a test that fails ends too.
-struct Asking(ShutdownTrigger);
+struct Asking(CancellationToken);
 
 impl Asking {
-    fn ask(&self) {
-        self.0.ask();
+    fn cancel(&self) {
+        self.0.cancel();
     }
 }
 
 impl Drop for Asking {
     fn drop(&mut self) {
-        self.0.ask();
+        self.0.cancel();
     }
 }
 
@@ -123,17 +124,21 @@ impl World {
 
     fn options(&self, until_end: bool) -> Options {
         let environment = Arc::new(self.environment.clone());
-        Options { until_end, environment, broker: Broker::Embedded }
+        Options {
+            until_end,
+            environment,
+            broker: Broker::Embedded,
+            program: Program::new("anthropic-graph", None),
+        }
     }
 
     async fn until_end(&self) -> anyhow::Result<Outcome> {
-        let (_trigger, shutdown) = shutdown();
-        run(self.config(), self.options(true), shutdown).await
+        run(self.config(), self.options(true), CancellationToken::new()).await
     }
 
     async fn resync(&self, organization: Option<&str>) -> anyhow::Result<Outcome> {
-        let (_trigger, shutdown) = shutdown();
-        resync(self.config(), organization.map(str::to_owned), self.options(false), shutdown).await
+        let (organization, shutdown) = (organization.map(str::to_owned), CancellationToken::new());
+        resync(self.config(), organization, self.options(true), shutdown).await
     }
 
     async fn approve(&self, organization: &str, revision: i64) -> anyhow::Result<Outcome> {
@@ -143,15 +148,15 @@ impl World {
             takes_target: false,
             by: Some("ada".to_owned()),
             why: None,
-            program: service::shell::Program::new("sink", None),
+            program: Program::new("sink", None),
         };
-        approve(self.config(), allowed, self.options(false)).await
+        approve(self.config(), allowed, self.options(true)).await
     }
 
     /// `sink run` in the background.
     fn run(&self) -> (Asking, JoinHandle<anyhow::Result<Outcome>>) {
-        let (trigger, shutdown) = shutdown();
-        (Asking(trigger), tokio::spawn(run(self.config(), self.options(false), shutdown)))
+        let shutdown = CancellationToken::new();
+        (Asking(shutdown.clone()), tokio::spawn(run(self.config(), self.options(false), shutdown)))
     }
 
     /// Keys of all that the organization's default scope holds, sorted.

@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 use schemas::codec::encode;
 use schemas::sync::Sync;
 use service::exit::Outcome;
-use service::shutdown::shutdown;
+use service::shutdown::CancellationToken;
 use simulator::jupiterone::{Effect, Fault, Route};
 use tokio::task::block_in_place;
 
 use super::{World, keys};
 use crate::fixture::{Organization, PARTITIONS};
-use crate::organization::Considered;
 use crate::run::set_up_to_decide;
-use crate::task::{Legacy, Task, now_ms};
+use crate::task::{Legacy, Task};
 use graph::plan::Urgency;
 
 /// Organizations of the names, all in partition 0.
@@ -37,15 +36,16 @@ impl Metrics {
         Self(address)
     }
 
-    /// None of the metrics, where the endpoint answers, has this in it.
-    fn lack(&self, text: &str) {
-        let answer = self.read().unwrap_or_default();
-        assert!(!answer.contains(text), "{answer}");
+    /// Where the endpoint answers, no takeover was counted.
+    fn have_no_takeover(&self) {
+        assert!(!self.have_a_takeover(), "{:?}", self.read());
     }
 
-    /// Where the endpoint answers, one of the metrics has this in it.
-    fn have(&self, text: &str) -> bool {
-        self.read().is_ok_and(|answer| answer.contains(text))
+    /// Where the endpoint answers, a takeover was counted.
+    fn have_a_takeover(&self) -> bool {
+        let answer = self.read().unwrap_or_default();
+        let mut takeovers = answer.lines().filter(|line| line.contains("takeovers_total{"));
+        takeovers.any(|line| !line.ends_with(" 0"))
     }
 
     fn read(&self) -> io::Result<String> {
@@ -91,13 +91,13 @@ async fn a_paused_and_a_failing_organization_do_not_keep_a_third_from_a_job_that
     world.eventually("the change", |world| world.keys(healthy) == keys(&changed[2])).await;
     assert!(world.statuses_of(failing).contains(&"ABORTED".to_owned()), "it has failed meanwhile");
     assert!(!world.statuses_of(healthy).contains(&"ABORTED".to_owned()), "{:?}", world.statuses_of(healthy));
-    metrics.lack("takeovers_total{");
-    trigger.ask();
+    metrics.have_no_takeover();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_renamed_organization_beside_a_paused_one_is_not_taken_for_another_sink_s() {
+async fn a_renamed_organization_next_to_a_paused_one_is_not_taken_for_another_sink() {
     let mut world = World::new(&["paused", "old"]).await;
     let metrics = Metrics::of(&mut world);
     let organizations = neighbors(&["paused", "old"]);
@@ -117,11 +117,11 @@ async fn a_renamed_organization_beside_a_paused_one_is_not_taken_for_another_sin
     let begun = Instant::now();
     world
         .eventually("two looks for decisions", |_| {
-            metrics.lack("takeovers_total{");
+            metrics.have_no_takeover();
             begun.elapsed() > Duration::from_secs(22)
         })
         .await;
-    trigger.ask();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
     assert_eq!(starts(&world, paused), 2, "a question and a job before the pause");
 }
@@ -153,13 +153,13 @@ async fn pauses_go_on_after_another_sink_took_the_partition_over_for_a_neighbor(
         })
         .await;
     assert_eq!(world.resync(Some("neighbor")).await.expect("no failure"), Outcome::Done);
-    world.eventually("the takeover noticed", |_| metrics.have("takeovers_total{")).await;
+    world.eventually("the takeover noticed", |_| metrics.have_a_takeover()).await;
     let changed = changed(neighbor);
     world.write(&changed);
     // The partition is open again, and what is due in it has begun, the neighbor last.
     world.eventually("the neighbor's change", |world| world.keys(neighbor) == keys(&changed)).await;
     assert_eq!((starts(&world, paused), starts(&world, failing)), (3, 3), "a question and two jobs");
-    trigger.ask();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
 }
 
@@ -170,34 +170,39 @@ async fn a_task_counts_on_from_the_failures_of_the_one_before_unless_somebody_el
     world.write(&organization);
     fault(&world, &organization, Route::Entities, Effect::RateLimited { retry_after: Some(600) });
     let setup = set_up_to_decide(&world.config(), &world.options(false)).await.expect("a setup");
-    let (_trigger, shutdown) = shutdown();
+    let shutdown = CancellationToken::new();
     let (id, mut legacy) = (organization.id.clone(), Legacy::default());
     block_in_place(|| {
         let open = |legacy: &mut Legacy| {
             let task = Task::open(setup.clone(), 0, legacy, &shutdown).expect("a task");
             task.expect("nobody stops it")
         };
-        let consider = |task: &mut Task| task.consider(&id, Urgency::Patient).expect("considered");
+        let decide = |task: &mut Task| {
+            task.decide(&id, Urgency::Patient, true).expect("decided");
+            task.organizations[&id].phase.as_ref().expect("a phase").name()
+        };
 
         let mut task = open(&mut legacy);
-        assert_eq!(consider(&mut task), Considered::Started);
+        assert_eq!(decide(&mut task), "uploading");
         task.wait_for_jobs(&shutdown);
         task.take_end(&id).expect("it has failed");
         legacy = task.close();
 
         let mut task = open(&mut legacy);
-        assert_eq!(consider(&mut task), Considered::Waiting, "it is paused");
-        let organization = task.organizations.get_mut(&id).expect("it is known");
-        let sync = organization.sync.clone();
-        let pause = organization.failed(sync.clone(), None, false, "again".to_owned(), now_ms());
-        assert_eq!(pause.as_secs(), 20, "it doubles with each failure");
+        assert_eq!(decide(&mut task), "retrying");
+        let sync = task.organizations[&id].sync.clone();
+        assert_eq!(
+            sync.wait.as_ref().map(|wait| wait.failures),
+            Some(1),
+            "the next failure doubles the pause"
+        );
         legacy = task.close();
 
         let written = Sync { paused: Some("somebody else wrote this".to_owned()), ..sync };
         world.send("anthropic.sync", 0, &written.key(), Some(&encode(&written)));
         world.flush();
         let mut task = open(&mut legacy);
-        assert_eq!(consider(&mut task), Considered::Started, "at once");
+        assert_eq!(decide(&mut task), "uploading", "at once");
         task.close();
     });
 }

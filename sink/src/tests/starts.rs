@@ -65,7 +65,7 @@ async fn a_run_leaves_few_open_jobs_where_no_start_is_answered() {
     let (world, _) = lost(SecondOpenJob::LastFinalizeWins).await;
     world.jupiterone.fault(Fault::new(Route::Start, Effect::CommitThenCut));
     let error = world.until_end().await.expect_err("no start is answered").to_string();
-    assert!(error.contains("may be open whose ID is not known"), "{error}");
+    assert!(error.contains("may have an open sync job with an unknown ID"), "{error}");
     assert_eq!(world.statuses(), ["AWAITING_UPLOADS"; 3], "one for each try");
 }
 
@@ -76,7 +76,7 @@ async fn the_end_in_the_middle_of_a_start_gives_the_job_up() {
     world.jupiterone.fault(Fault::new(Route::Start, Effect::Slow(1_500)));
     let (trigger, sink) = world.run();
     world.eventually("a start", |world| !world.statuses().is_empty()).await;
-    trigger.ask();
+    trigger.cancel();
     sink.await.expect("no panic").expect("no failure");
     assert_eq!(world.statuses(), ["ABORTED"]);
 }

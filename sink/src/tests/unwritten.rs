@@ -1,18 +1,13 @@
 //! Jobs that JupiterOne finishes without writing all of them.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use schemas::sync::{Finished, Sync};
 use service::exit::Outcome;
 use simulator::jupiterone::{Effect, Fault, Route};
 
 use super::{World, keys};
 use crate::check::check;
-use crate::configured;
 use crate::fixture;
-use crate::organization::Organization;
-use graph::plan::{Plan, Urgency};
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
 
@@ -36,7 +31,7 @@ async fn an_object_that_a_finished_job_did_not_write_is_written_by_its_repetitio
     world.eventually("the first job finished", is_finished).await;
     assert!(!world.keys(&nimbus()).contains(&"anthropic_user:bob".to_owned()));
     world.eventually("the whole graph", |world| world.keys(&nimbus()) == keys(&nimbus())).await;
-    trigger.ask();
+    trigger.cancel();
     assert_eq!(sink.await.expect("no panic").expect("no failure"), Outcome::Done);
     assert_eq!(world.statuses().len(), 3, "it is repeated once");
 }
@@ -49,11 +44,11 @@ async fn a_run_that_leaves_objects_unwritten_fails_and_a_check_says_so_until_the
     let error = world.until_end().await.expect_err("not all is written").to_string();
     assert!(error.contains("without writing"), "{error}");
     assert_eq!(world.statuses().len(), 4, "a question and three tries");
-    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Failed);
+    assert_eq!(check(world.config(), world.options(false)).await.expect("a check"), Outcome::Failed);
     world.jupiterone.clear_faults();
     assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
     assert_eq!(world.keys(&nimbus()), keys(&nimbus()));
-    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Done);
+    assert_eq!(check(world.config(), world.options(false)).await.expect("a check"), Outcome::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,9 +58,9 @@ async fn a_check_says_nothing_of_an_id_that_the_organization_is_not_pinned_to() 
     lose(&world, "anthropic_user:bob", 100);
     world.until_end().await.expect_err("not all is written");
     world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", NIMBUS);
-    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Failed);
+    assert_eq!(check(world.config(), world.options(false)).await.expect("a check"), Outcome::Failed);
     world.set("ORGANIZATIONS__NIMBUS__ORGANIZATION_ID", "9d2b3a4c-9a52-4d0f-8c7e-3f0b6c1e5d6e");
-    assert_eq!(check(&world.config(), &world.options(false)).await.expect("a check"), Outcome::Done);
+    assert_eq!(check(world.config(), world.options(false)).await.expect("a check"), Outcome::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,27 +108,16 @@ async fn a_parked_entity_explains_its_own_relationships_and_no_others() {
     assert!(error.contains("without writing 1 objects"), "{error}");
 }
 
-#[tokio::test]
-async fn the_repetition_comes_less_and_less_often_unless_the_data_changes() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relationship_between_two_parked_entities_counts_once() {
     let world = World::new(&["nimbus"]).await;
-    let configured =
-        configured::all(&world.config(), &Arc::new(world.environment.clone())).expect("configured").remove(0);
-    let mut organization = Organization::new(Arc::clone(&configured), NIMBUS, None);
-    let mut changed = nimbus();
-    changed.user("eve");
-    let (state, changed) = (nimbus().state(), changed.state());
-    let place = (nimbus().partition(), fixture::PARTITIONS);
-    let finished = Finished { revision: state.poll().revision, unwritten: 1, ..Finished::default() };
-    let sync = Sync { finished: Some(finished), ..Sync::default() };
-    let pauses = [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600];
-    for pause_s in pauses {
-        let pause = organization.unwritten(sync.clone(), "why".to_owned(), 0);
-        assert_eq!(pause.as_secs(), pause_s);
-        let pause_ms = i64::try_from(pause.as_millis()).expect("an hour at most");
-        assert_eq!(organization.plan(&state, place, Urgency::Now, pause_ms - 1), Plan::Wait);
-        assert_ne!(organization.plan(&changed, place, Urgency::Now, pause_ms - 1), Plan::Wait);
-        assert_ne!(organization.plan(&state, place, Urgency::Now, pause_ms), Plan::Wait);
+    world.write(&nimbus());
+    for key in ["anthropic_api_key:ci", "anthropic_user:ada"] {
+        let refused = Effect::RefuseObject { key: key.to_owned(), named: false, while_property: None };
+        world.jupiterone.fault(Fault::new(Route::Entities, refused));
     }
-    organization.finished(sync.clone());
-    assert_eq!(organization.unwritten(sync, "why".to_owned(), 0).as_secs(), pauses[0]);
+    assert_eq!(world.until_end().await.expect("their relationships lack an end"), Outcome::Done);
+    lose(&world, &format!("anthropic_account:{NIMBUS}|has|anthropic_user:bob"), 100);
+    let error = world.resync(None).await.expect_err("not all is written").to_string();
+    assert!(error.contains("without writing 1 objects"), "{error}");
 }

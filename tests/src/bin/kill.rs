@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tests::kill::{Order, run};
+use tests::kill::{Options, run};
 use tests::services::binaries;
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,7 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let programs = tempfile::tempdir()?;
     binaries::copy(binaries::folder(), programs.path()).map_err(anyhow::Error::msg)?;
-    let order = Order {
+    let options = Options {
         kills,
         seed,
         is_cluster,
@@ -38,7 +38,7 @@ fn main() -> anyhow::Result<ExitCode> {
         longest: Duration::from_mins(minutes),
         stops_early: false,
     };
-    let summary = run(&order)?;
+    let summary = run(&options)?;
     print(&serde_json::to_string(&summary)?);
     Ok(if summary.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::json;
-use tests::kill::{Order, Summary, run};
+use tests::kill::{Options, Summary, run};
 use tests::mutations::{mutated, patches};
 use tests::services::binaries;
 
@@ -55,9 +55,16 @@ fn main() -> Result<ExitCode> {
         fs::write(tree.join(&file), mutant)?;
         let judged = judged(&tree, seed);
         fs::copy(binaries::workspace().join(&file), tree.join(&file))?;
-        let laws = laws(&judged?);
-        let is_caught = laws.iter().any(|law| expected.contains(law.as_str()));
         mutations += 1;
+        // One that does not build says nothing of the others.
+        let laws = match judged {
+            Ok(summary) => laws(&summary),
+            Err(error) => {
+                tell(&format!("{name}: NOT CAUGHT: {error:#}"));
+                continue;
+            }
+        };
+        let is_caught = laws.iter().any(|law| expected.contains(law.as_str()));
         caught += u64::from(is_caught);
         let found = if laws.is_empty() { "nothing".to_owned() } else { laws.join(", ") };
         if is_caught {
@@ -80,7 +87,7 @@ fn judged(tree: &Path, seed: u64) -> Result<Summary> {
     let built = binaries::build(tree, target).map_err(anyhow::Error::msg)?;
     binaries::copy(&built, programs.path()).map_err(anyhow::Error::msg)?;
     let programs = programs.path().to_owned();
-    run(&Order { kills: KILLS, seed, is_cluster: false, programs, longest: LONGEST, stops_early: true })
+    run(&Options { kills: KILLS, seed, is_cluster: false, programs, longest: LONGEST, stops_early: true })
 }
 
 /// The laws that were broken.

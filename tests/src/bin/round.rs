@@ -43,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     let after = expected(&world.anthropic[0].truth(), 0);
     let new = seen(&changes(&world, 0)[known..]);
     ensure!(new == predicted(&before, &after), "the changes are not those that the life predicts");
-    timed(&world, "audit", "processor", &["verify"]);
+    timed(&world, "audit", "anthropic-graph", &["verify"]);
     let topics = Topic::ALL.map(|topic| (format!("{topic:?}"), json!(world.read(topic).len())));
     let entities = world.graph(0).entities.len();
     let relationships = world.graph(0).relationships.len();

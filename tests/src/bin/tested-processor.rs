@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let _armed = service::failpoints::arm();
-    service::run_main("processor", processor::cli::main)
+    service::run_main("processor", processor::cli::Arguments::verbosity, processor::cli::main)
 }

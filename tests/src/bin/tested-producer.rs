@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let _armed = service::failpoints::arm();
-    service::run_main("producer", producer::cli::main)
+    service::run_main("producer", producer::cli::Arguments::verbosity, producer::cli::main)
 }

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let _armed = service::failpoints::arm();
-    service::run_main("sink", sink::execute)
+    service::run_main("sink", sink::cli::Arguments::verbosity, sink::cli::main)
 }

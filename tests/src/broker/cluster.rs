@@ -15,7 +15,7 @@ use super::jars::{JarBroker, More, Ports, free_ports};
 /// Brokers (count): each is a controller too, so two of them go on without the third.
 pub const BROKERS: usize = 3;
 
-/// Java's heap of one broker: three of them run beside a compiler.
+/// Java's heap of one broker: three of them run while a compiler runs.
 const HEAP: [&str; 2] = ["-Xms128m", "-Xmx384m"];
 
 /// Three brokers answer after some 10 s; on a machine that compiles, later.
@@ -51,9 +51,7 @@ pub struct Cluster {
 /// A partition and its replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Led {
-    /// Its topic.
     pub topic: String,
-    /// Its number.
     pub partition: i32,
     /// The id of the broker that leads it; none is -1.
     pub leader: i32,

@@ -63,7 +63,6 @@ impl ContainerBroker {
         Ok(Self { container, address: format!("{host}:{port}") })
     }
 
-    /// Its bootstrap server.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -74,7 +73,7 @@ impl ContainerBroker {
     }
 }
 
-/// Whether anything listens where the engine should; an engine behind `tcp://` is taken at its word.
+/// Whether anything listens where the engine should; an engine at `tcp://` is not checked.
 pub fn check_engine() -> Result<()> {
     let engine = std::env::var(ENGINE).unwrap_or_default();
     let socket = match engine.strip_prefix("unix://") {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::jars::{JarBroker, More, free_ports};
 
@@ -65,6 +65,14 @@ impl GuardedBroker {
         arguments.extend(["--resource-pattern-type", "prefixed"]);
         arguments.extend(operations.iter().flat_map(|operation| ["--operation", operation]));
         self.broker.tool("org.apache.kafka.tools.AclCommand", &arguments)
+    }
+
+    /// Runs a `kafka-acls.sh` command as it was printed, by the tool itself.
+    pub fn run_acls_command(&self, command: &str) -> Result<()> {
+        let server = format!("kafka-acls.sh --bootstrap-server {} ", self.address());
+        let options = command.strip_prefix(&server);
+        let options = options.with_context(|| format!("{command} does not begin with {server}"))?;
+        self.broker.tool("org.apache.kafka.tools.AclCommand", &options.split(' ').collect::<Vec<_>>())
     }
 
     /// The bootstrap server of those who may do everything.

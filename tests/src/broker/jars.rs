@@ -15,7 +15,7 @@ const DEFAULT_VERSION: &str = "4.3.0";
 /// The environment variable that names another version of Kafka, such as `4.4.0`.
 const VERSION: &str = "KAFKA_VERSION";
 
-/// Java's heap: enough for some thousand partitions, little beside a compiler. The default would be a quarter of the
+/// Java's heap: enough for some thousand partitions, and small compared to a compiler's. The default would be a quarter of the
 /// machine's memory.
 const HEAP: [&str; 2] = ["-Xms256m", "-Xmx1g"];
 
@@ -25,15 +25,19 @@ const LOG4J: &str = include_str!("../../kafka/log4j2.xml");
 /// How long a broker may take to stop in good order.
 const STOP_BOUND: Duration = Duration::from_mins(1);
 
-/// What some brokers have beside what all have.
+/// Settings of some brokers, in addition to those of all.
 #[derive(Debug, Default)]
 pub(super) struct More {
-    /// Another listener, behind a comma.
+    /// Another listener, after a comma.
     pub(super) listener: String,
     /// More lines of the properties; of two lines for one property the later counts.
     pub(super) properties: String,
     /// Java's heap, where it is another.
     pub(super) heap: Option<[&'static str; 2]>,
+    /// More options of Java's.
+    pub(super) java: Vec<String>,
+    /// More arguments where the storage is formatted.
+    pub(super) format: Vec<String>,
 }
 
 /// Where a broker listens.
@@ -50,7 +54,7 @@ pub struct JarBroker {
     address: String,
     folder: PathBuf,
     class_path: String,
-    heap: [&'static str; 2],
+    java_options: Vec<String>,
 }
 
 impl JarBroker {
@@ -73,7 +77,8 @@ impl JarBroker {
         );
         let libraries = libraries()?;
         let class_path = format!("{}:{}/*", folder.display(), libraries.display());
-        let heap = more.heap.unwrap_or(HEAP);
+        let heap = more.heap.unwrap_or(HEAP).map(str::to_owned);
+        let java_options = [&heap[..], &more.java].concat();
         fs::create_dir_all(folder)?;
         fs::write(folder.join("log4j2.xml"), LOG4J)?;
         let properties = folder.join("server.properties");
@@ -89,12 +94,13 @@ impl JarBroker {
                 "-c",
             ])
             .arg(&properties)
+            .args(&more.format)
             .output()
             .context("cannot format the broker's storage")?;
         ensure!(format.status.success(), "storage format: {}", said(&format));
-        let java = run(folder, &class_path, heap)?;
+        let java = run(folder, &class_path, &java_options)?;
         let address = format!("127.0.0.1:{}", ports.broker);
-        Ok(Self { java, address, folder: folder.to_owned(), class_path, heap })
+        Ok(Self { java, address, folder: folder.to_owned(), class_path, java_options })
     }
 
     /// Stops it in good order (SIGTERM).
@@ -120,11 +126,10 @@ impl JarBroker {
     /// Starts it again on the same data and the same address, once it has stopped or was killed.
     pub fn start_again(&mut self) -> Result<()> {
         ensure!(!self.is_running(), "the broker runs");
-        self.java = run(&self.folder, &self.class_path, self.heap)?;
+        self.java = run(&self.folder, &self.class_path, &self.java_options)?;
         Ok(())
     }
 
-    /// Its bootstrap server.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -153,10 +158,10 @@ impl Drop for JarBroker {
 }
 
 /// Runs the broker that the folder's properties describe.
-fn run(folder: &Path, class_path: &str, heap: [&str; 2]) -> Result<Child> {
+fn run(folder: &Path, class_path: &str, options: &[String]) -> Result<Child> {
     let log = File::options().create(true).append(true).open(folder.join("broker.log"))?;
     java_that_dies_with_its_parent()
-        .args(heap)
+        .args(options)
         .args(["-cp", class_path, "kafka.Kafka"])
         .arg(folder.join("server.properties"))
         .stdin(Stdio::null())
@@ -166,7 +171,7 @@ fn run(folder: &Path, class_path: &str, heap: [&str; 2]) -> Result<Child> {
         .context("cannot start the broker")
 }
 
-/// Even a keeper that is killed leaves no Java behind, where util-linux is at hand to say so to the kernel.
+/// Even a keeper that is killed leaves no Java process, if util-linux is installed to tell the kernel.
 fn java_that_dies_with_its_parent() -> Command {
     if answers("setpriv", "--version") {
         let mut command = Command::new("setpriv");
@@ -187,7 +192,7 @@ fn said(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|said| String::from_utf8_lossy(said)).join("\n")
 }
 
-/// Two ports that were free a moment ago; who loses one to another process starts anew.
+/// Two ports that were free a moment ago; who loses one to another process starts again.
 pub(super) fn free_ports() -> io::Result<(u16, u16)> {
     let (first, second) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
     Ok((first.local_addr()?.port(), second.local_addr()?.port()))
@@ -217,7 +222,7 @@ fn libraries() -> Result<PathBuf> {
         .stdin(Stdio::null())
         .output()?;
     ensure!(maven.status.success(), "cannot fetch Kafka's jars from Maven Central: {}", said(&maven));
-    // Written last: whoever finds it finds all jars that this pom.xml names.
+    // Written last: if it exists, all jars that this pom.xml names exist.
     fs::write(complete, pom_text)?;
     Ok(libraries)
 }

@@ -78,7 +78,7 @@ async fn end_of_run(owner: &Owner, deadline: Instant) -> Result<()> {
     Ok(())
 }
 
-/// What could not be had is told together: one of the ways must be mended, whichever is nearest.
+/// All failures are reported together: it is enough to fix one of the ways.
 fn start(folder: &Path) -> Result<Broker> {
     let container = check_engine()
         .and_then(|()| ContainerBroker::start())

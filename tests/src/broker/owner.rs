@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::parent_id;
 use std::process::Command;
 
-/// A process, told from a later one with the same id by its start time.
+/// A process. Its start time distinguishes it from a later one with the same ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
     pid: u32,
@@ -25,7 +25,6 @@ impl Owner {
         start_time(pid).map(|started| Self { pid, started })
     }
 
-    /// Its process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -45,7 +44,7 @@ impl Owner {
 /// None for a process that is gone, or dead and not yet waited for.
 fn start_time(pid: u32) -> Option<String> {
     if fs::exists("/proc/self/stat").unwrap_or(false) {
-        // proc_pid_stat(5): the state is the first field behind the command's parenthesis, the start time the 20th.
+        // proc_pid_stat(5): the state is the first field after the command's parenthesis, the start time the 20th.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let is_dead = matches!(fields.next()?, "Z" | "X");

@@ -23,7 +23,7 @@ const ORGANIZATIONS: u64 = 7;
 const SHARING: usize = 3;
 /// The guard's limit (count): while a sink is killed over and over, more than usual goes away between two of its jobs.
 pub(super) const MAX_DELETED_COUNT: usize = 30;
-/// What the services' clients are told. Who starts anew waits for the session of the dead, which is short here.
+/// Properties of the services' clients. A restarted service waits for the session of the killed one, which is short here.
 const PROPERTIES: &str = r#"[kafka.properties]
 "session.timeout.ms" = 1500
 "heartbeat.interval.ms" = 300
@@ -35,11 +35,10 @@ const LOGS_OF_LIBRDKAFKA: &str =
     "info,librdkafka=error,rdkafka=warn,rustls_platform_verifier=off,service::kafka::client=debug";
 /// On three brokers everything takes longer: leaders are elected, and each record is written three times.
 const SLOWER_ON_THREE: u32 = 3;
-/// How long a command may take that ends by itself; the longest of its waits is for a transaction that a kill left
+/// How long a command may take that ends on its own; the longest of its waits is for a transaction that a kill left
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
 
-/// One world.
 pub(super) struct Arena {
     pub(super) world: World,
     /// Where the services' programs are.

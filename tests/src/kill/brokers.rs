@@ -42,7 +42,6 @@ impl Brokers {
         Ok(Self::One(broker))
     }
 
-    /// The bootstrap servers.
     pub(super) fn address(&self) -> &str {
         match self {
             Self::One(broker) => broker.address(),
@@ -83,7 +82,7 @@ impl Brokers {
 fn kill_leader(cluster: &mut Cluster, world: &World, tally: &Tally, dice: &mut Dice) -> Result<()> {
     let names = Topic::ALL.map(|topic| world.topic(topic));
     let topics: Vec<&str> = names.iter().map(String::as_str).chain(OF_COORDINATORS).collect();
-    // Two dead of three would be an outage, and a topic is not made while a broker is away.
+    // Two dead of three would be an outage, and a topic is not created while a broker is away.
     let before = until(cluster, "all replicas are in sync", |partitions| {
         let is_there = |topic: &&str| partitions.iter().any(|it| it.topic == *topic);
         topics.iter().all(is_there) && partitions.iter().all(Led::is_in_sync)

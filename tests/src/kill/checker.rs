@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use graph::jupiterone::properties;
-use schemas::change::{Envelope, op};
+use schemas::change::{Envelope, Op};
 use schemas::element::Element;
 use simulator::anthropic::Object;
 use simulator::oracle::{self, Graph};
@@ -16,7 +16,7 @@ use crate::world::World;
 
 /// The status of a sync job that nobody has ended.
 const OPEN: &str = "AWAITING_UPLOADS";
-/// How many differences of one law are told of an organization (count): the rest is alike.
+/// How many violations of one law are reported for an organization (count): the rest is alike.
 const TOLD: usize = 5;
 
 /// What was found, and how much of it there is.
@@ -97,7 +97,7 @@ impl Case<'_> {
             if !ids.insert(&change.id) {
                 twice.push(format!("{key}: the change {} stands in the log twice", change.id));
             }
-            if change.op == "m" {
+            if change.op == Op::Notice {
                 continue;
             }
             revision += 1;
@@ -137,7 +137,7 @@ impl Case<'_> {
         let answers = |collection: &String, offset: i64| {
             self.evidence.answered.get(&(collection.clone(), offset)).copied().unwrap_or(0)
         };
-        // The members of a workspace that is not in the graph, or not any more, are void.
+        // Members of a workspace that is not in the graph, or no longer, are void.
         let own =
             self.evidence.manifests.iter().filter(|(collection, ..)| !collection.starts_with("members/"));
         let wrong = own.filter_map(|(collection, offset, id)| match answers(collection, *offset) {
@@ -150,7 +150,7 @@ impl Case<'_> {
     /// What was deleted had gone away.
     fn licence(&mut self, departures: &Departures) {
         let has = |object, id: &str| departures.has(self.number, object, id);
-        let deleted = self.evidence.changes.iter().filter(|change| change.op == op::DELETE);
+        let deleted = self.evidence.changes.iter().filter(|change| change.op == Op::Delete);
         let wrong = deleted.filter(|change| {
             let key = change.element_key.as_str();
             !match key.split('|').collect::<Vec<_>>()[..] {
@@ -212,7 +212,7 @@ fn entity_of(key: &str) -> Option<(Object, &str)> {
 
 fn folded(changes: &[Envelope]) -> BTreeMap<String, Element> {
     let mut elements = BTreeMap::new();
-    for change in changes.iter().filter(|change| change.op != "m") {
+    for change in changes.iter().filter(|change| change.op != Op::Notice) {
         match &change.after {
             Some(after) => drop(elements.insert(change.element_key.clone(), after.clone())),
             None => drop(elements.remove(&change.element_key)),

@@ -5,7 +5,7 @@ use super::tally::Tally;
 use super::violation::Violation;
 use crate::services::binaries::SERVICES;
 
-/// What there is, and no more.
+/// Only what exists.
 pub(super) const UNTIL_END: &[&str] = &["run", "--until-end"];
 
 /// One round of commands, as a person would run it after an outage: each must end with one of these codes.

@@ -11,7 +11,6 @@ const MOMENTS: u64 = 30;
 /// How many kills are at a later visit of the place (of a hundred).
 const LATER: u64 = 35;
 
-/// Where and when.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     /// At the failpoint, when the process is there for the nth time.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use schemas::change::{Envelope, op};
+use schemas::change::{Envelope, Op};
 use schemas::codec::decode;
 use schemas::element::ElementType;
 use schemas::topics::Topic;
@@ -50,7 +50,7 @@ pub(super) fn late_end(arena: &Arena, departures: &Departures, tally: &Tally) {
     round(arena, tally, WHOLE);
 }
 
-/// More keys vanish than the guard lets go: all of them stay, each is told once, and a restart changes neither. The
+/// More keys vanish than the guard allows: all of them stay, each is reported once, and a restart changes neither. The
 /// listing that they were told of, where they were.
 pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) -> Option<String> {
     let end = &arena.world.anthropic[1];
@@ -67,7 +67,7 @@ pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) -> Option<String> {
     let mut listings: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for record in arena.world.read(Topic::Changes) {
         let change: Envelope = decode(&record.value.expect("a change has a value")).expect("a change");
-        if change.op == op::NOTICE {
+        if change.op == Op::Notice {
             listings.entry(change.element_key).or_default().extend(change.source.listing_id);
         }
     }
@@ -86,9 +86,9 @@ pub(super) fn mass_deletion(arena: &Arena, tally: &Tally) -> Option<String> {
 pub(super) fn approval(arena: &Arena, tally: &Tally, listing_id: &str) {
     let end = &arena.world.anthropic[1];
     let id = end.organization_id();
-    let arguments = ["approve", "--organization-id", &id, "--collection", "api_keys"];
+    let arguments = ["holds", "approve", "--organization-id", &id, "--collection", "api_keys"];
     let seen = ["--listing", listing_id, "--by", "harness"];
-    command(arena, tally, "processor", &[&arguments[..], &seen].concat(), WHOLE);
+    command(arena, tally, "anthropic-graph", &[&arguments[..], &seen].concat(), WHOLE);
     round(arena, tally, WHOLE);
     compare(arena, tally, 1, "approved", &expected(&end.truth(), 1));
 }
@@ -163,13 +163,13 @@ fn sink_approval(arena: &Arena, tally: &Tally, organization: usize, law: &str, e
     let paused = arena.complete("sink", UNTIL_END).map_or_else(|log| log, |finished| finished.stderr);
     compare(arena, tally, organization, law, expected);
     let name = format!("organization-{}", organization + 1);
-    let shown = paused.rsplit_once(&format!("sink approve --organization {name} --revision "));
+    let shown = paused.rsplit_once(&format!("sync approve --organization {name} --revision "));
     let Some(revision) = shown.and_then(|(_, rest)| rest.split(' ').next()) else {
         tally.violate([Violation::new(law, format!("the sink is not paused\n{paused}"))]);
         return;
     };
-    let arguments = ["approve", "--organization", &name, "--revision", revision, "--by", "harness"];
-    command(arena, tally, "sink", &arguments, WHOLE);
+    let arguments = ["sync", "approve", "--organization", &name, "--revision", revision, "--by", "harness"];
+    command(arena, tally, "anthropic-graph", &arguments, WHOLE);
 }
 
 fn creator(truth: &Truth) -> Option<String> {

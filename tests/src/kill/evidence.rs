@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph::state::GraphKey;
 use schemas::change::Envelope;
-use schemas::codec::{GraphValue, decode, decode_raw};
+use schemas::codec::decode;
 use schemas::coverage::{Coverage, Hold, Poll, Withheld};
 use schemas::element::Element;
+use schemas::graph_value::GraphValue;
+use schemas::raw::{MarkKind, RawBody, RawRecord};
 use schemas::sync::Sync;
 use schemas::topics::Topic;
 use serde_json::Value;
@@ -69,16 +71,15 @@ pub(super) fn jobs(world: &World) -> BTreeMap<String, String> {
 fn raw(world: &World, all: &mut BTreeMap<String, Evidence>) {
     let mut resources: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for record in kafka::read(&world.bootstrap_servers, &world.topic(Topic::Raw)) {
-        let raw =
-            decode_raw(record.value.as_deref().expect("a raw record has a value")).expect("a raw record");
+        let raw = decode::<RawRecord>(record.value.as_deref().expect("a raw record has a value"))
+            .expect("a raw record");
         let key = record.key_text().to_owned();
-        let raw = raw.record;
         let evidence = all.entry(raw.organization_id.clone()).or_default();
-        if raw.mark.is_some_and(|mark| mark.kind == schemas::raw::START) {
+        if matches!(&raw.body, RawBody::Mark(mark) if mark.kind == MarkKind::Start) {
             evidence.polls += 1;
         }
         let Some(listing_id) = raw.listing_id else { continue };
-        match raw.manifest {
+        match raw.body.manifest() {
             None => drop(resources.entry(listing_id).or_default().insert(key)),
             Some(manifest) => {
                 let found = resources.remove(&listing_id).map_or(0, |found| found.len());
@@ -103,7 +104,7 @@ impl Evidence {
     fn fold(&mut self, key: GraphKey, value: Option<GraphValue>) {
         match (key, value) {
             (GraphKey::Element(key), Some(GraphValue::Element(element))) => {
-                self.elements.insert(key, *element);
+                self.elements.insert(key, element.decode());
             }
             (GraphKey::Element(key), None) => drop(self.elements.remove(&key)),
             (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) => drop(self.holds.insert(key, *hold)),

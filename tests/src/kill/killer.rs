@@ -75,7 +75,7 @@ impl<'a> Killer<'a> {
         }
     }
 
-    /// Has the service run on, not killed any more, while others are still being killed.
+    /// Lets the service run without kills, while others are still being killed.
     pub(super) fn keep_running(&self, is_over: impl Fn() -> bool) {
         let mut running = self.arena.start(self.service, &["run"], self.failing());
         while !is_over() {

@@ -11,9 +11,9 @@ use super::brokers::Brokers;
 use super::dice::Dice;
 use super::killer::Killer;
 use super::life::{Departures, live};
-use super::order::Order;
+use super::options::Options;
 use super::places::{PLACES, service};
-use super::rest::rest;
+use super::steady_state::bring_to_steady_state;
 use super::tally::{Summary, Tally};
 use crate::services::binaries::SERVICES;
 
@@ -26,18 +26,21 @@ const BROKER_EVERY: u64 = 33;
 const BROKER_OF_THREE_EVERY: u64 = 20;
 
 /// Kills, and judges what is left.
-pub fn run(order: &Order) -> Result<Summary> {
+pub fn run(options: &Options) -> Result<Summary> {
     let began = Instant::now();
-    let tally = Tally::of(order);
+    let tally = Tally::of(options);
     let folder = tempfile::tempdir().context("no folder for the brokers")?;
-    let mut brokers = Brokers::start(folder.path(), order.is_cluster)?;
-    let (mut done, deadline) = (0, began + order.longest);
-    while done < order.kills && Instant::now() < deadline && !(order.stops_early && tally.violations() > 0) {
-        let kills = KILLS_OF_A_WORLD.min(order.kills - done);
-        let seed = order.seed.wrapping_mul(1_000_003).wrapping_add(done);
-        let arena = Arena::new(&brokers, order.programs.clone(), seed)?;
-        let order = Order { kills, seed, ..order.clone() };
-        world(&arena, &mut brokers, &tally, &order, deadline)?;
+    let mut brokers = Brokers::start(folder.path(), options.is_cluster)?;
+    let (mut done, deadline) = (0, began + options.longest);
+    while done < options.kills
+        && Instant::now() < deadline
+        && !(options.stops_early && tally.violations() > 0)
+    {
+        let kills = KILLS_OF_A_WORLD.min(options.kills - done);
+        let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(done);
+        let arena = Arena::new(&brokers, options.programs.clone(), seed)?;
+        let options = Options { kills, seed, ..options.clone() };
+        world(&arena, &mut brokers, &tally, &options, deadline)?;
         done += kills;
     }
     Ok(tally.summary())
@@ -47,13 +50,13 @@ fn world(
     arena: &Arena,
     brokers: &mut Brokers,
     tally: &Tally,
-    order: &Order,
+    options: &Options,
     deadline: Instant,
 ) -> Result<()> {
     let departures = Departures::default();
     let mut done = 0;
     loop {
-        let stretch = KILLS_BETWEEN_RESTS.min(order.kills - done);
+        let stretch = KILLS_BETWEEN_RESTS.min(options.kills - done);
         done += stretch;
         let began = Instant::now();
         kill(
@@ -63,22 +66,22 @@ fn world(
             &departures,
             &Stretch {
                 kills: stretch,
-                of_brokers: of_brokers(order, done) - of_brokers(order, done - stretch),
-                seed: order.seed.wrapping_add(done),
+                of_brokers: of_brokers(options, done) - of_brokers(options, done - stretch),
+                seed: options.seed.wrapping_add(done),
                 deadline,
             },
         )?;
         let killed = began.elapsed();
-        let stops = order.stops_early && tally.violations() > 0;
-        let is_last = done == order.kills || stops || Instant::now() >= deadline;
-        rest(arena, &departures, tally, is_last);
+        let stops = options.stops_early && tally.violations() > 0;
+        let is_last = done == options.kills || stops || Instant::now() >= deadline;
+        bring_to_steady_state(arena, &departures, tally, is_last);
         tally.tell(&format!(
             "at rest: {stretch} kills took {} s and the rest {} s, {} violations so far",
             killed.as_secs(),
             began.elapsed().saturating_sub(killed).as_secs(),
             tally.violations()
         ));
-        if is_last || order.stops_early && tally.violations() > 0 {
+        if is_last || options.stops_early && tally.violations() > 0 {
             return Ok(());
         }
     }
@@ -93,11 +96,11 @@ struct Stretch {
 }
 
 /// How many of the world's first kills are a broker's.
-fn of_brokers(order: &Order, kills: u64) -> u64 {
-    if order.is_cluster { kills.div_ceil(BROKER_OF_THREE_EVERY) } else { kills / BROKER_EVERY }
+fn of_brokers(options: &Options, kills: u64) -> u64 {
+    if options.is_cluster { kills.div_ceil(BROKER_OF_THREE_EVERY) } else { kills / BROKER_EVERY }
 }
 
-/// Three killers at once, life and faults beside them, and the brokers' kills.
+/// Three killers at once, while organizations change, ends fail, and brokers are killed.
 fn kill(
     arena: &Arena,
     brokers: &mut Brokers,

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::order::Order;
+use super::options::Options;
 use super::places::{PLACES, is_inside};
 use super::violation::Violation;
 use crate::broker::cluster::BROKERS;
@@ -16,20 +16,20 @@ use crate::services::Finished;
 /// nothing.
 const LEAST_INSIDE: u64 = 20;
 /// What a sink logs when it believes that another sink has its partition.
-const TAKEOVER: &str = "another sink took over";
+const TAKEOVER: &str = "is suspended: another process took over";
 
 /// What librdkafka says where the leader of a partition has sent a reader to a follower in its rack, behind the partition's
 /// name. All records that the reader gets until the leader changes are that follower's.
 const TO_FOLLOWER: &str = ": preferred replica updated";
 /// Who must have read which topic from a follower: the restores, and what is worked on.
 const FOLLOWED: [&str; 4] = ["processor graph", "processor raw", "sink graph", "sink sync"];
-/// After so many kills the progress is told (count).
+/// After so many kills the progress is printed (count).
 const TOLD_EVERY: u64 = 20;
 
 /// The counts of a run; threads share it.
 #[derive(Debug)]
 pub(super) struct Tally {
-    order: Order,
+    options: Options,
     began: Instant,
     counts: Mutex<Counts>,
 }
@@ -82,8 +82,8 @@ pub struct Summary {
 }
 
 impl Tally {
-    pub(super) fn of(order: &Order) -> Self {
-        Self { order: order.clone(), began: Instant::now(), counts: Mutex::default() }
+    pub(super) fn of(options: &Options) -> Self {
+        Self { options: options.clone(), began: Instant::now(), counts: Mutex::default() }
     }
 
     /// Says how the run goes, and when.
@@ -98,12 +98,12 @@ impl Tally {
         *counts.by_place.entry(place.to_owned()).or_default() += 1;
         let kills: u64 = counts.by_place.values().sum();
         if kills.is_multiple_of(TOLD_EVERY) {
-            self.tell(&format!("{kills} of {} kills", self.order.kills));
+            self.tell(&format!("{kills} of {} kills", self.options.kills));
         }
     }
 
     pub(super) fn is_short(&self) -> bool {
-        self.order.is_short()
+        self.options.is_short()
     }
 
     pub(super) fn lead(&self, changes: u64) {
@@ -125,10 +125,11 @@ impl Tally {
                 *self.lock().from_followers.entry(format!("{service} {topic}")).or_default() += 1;
             }
         }
-        let count = finished.stderr.lines().filter(|line| line.contains(TAKEOVER)).count();
+        let is_takeover = |line: &&str| service == "sink" && line.contains(TAKEOVER);
+        let count = finished.stderr.lines().filter(is_takeover).count();
         if count > 0 {
             self.lock().false_takeovers += count as u64;
-            let line = finished.stderr.lines().find(|line| line.contains(TAKEOVER)).unwrap_or_default();
+            let line = finished.stderr.lines().find(is_takeover).unwrap_or_default();
             self.violate([Violation::new(
                 "false-takeover",
                 format!("{count} in one process, such as {line}"),
@@ -162,23 +163,23 @@ impl Tally {
         }
         let unreached = PLACES.into_iter().filter(|place| !counts.by_place.contains_key(*place));
         let unreached: Vec<_> = unreached.collect();
-        if !self.order.is_short() && !unreached.is_empty() {
+        if !self.options.is_short() && !unreached.is_empty() {
             self.tell(&format!("never reached: {}", unreached.join(", ")));
             by_law.insert("every-place".to_owned(), unreached.len() as u64);
         }
-        if !self.order.is_short() && inside * 100 < kills * LEAST_INSIDE {
+        if !self.options.is_short() && inside * 100 < kills * LEAST_INSIDE {
             self.tell(&format!("only {inside} of {kills} kills are inside a transaction or a sync job"));
             by_law.insert("not-idle".to_owned(), 1);
         }
         let unfollowed = FOLLOWED.into_iter().filter(|it| !counts.from_followers.contains_key(*it));
         let unfollowed: Vec<_> = unfollowed.collect();
-        if self.order.is_cluster && !unfollowed.is_empty() {
+        if self.options.is_cluster && !unfollowed.is_empty() {
             self.tell(&format!("never fetched from a follower: {}", unfollowed.join(", ")));
             by_law.insert("followers".to_owned(), unfollowed.len() as u64);
         }
         Summary {
             kills,
-            brokers: if self.order.is_cluster { BROKERS } else { 1 },
+            brokers: if self.options.is_cluster { BROKERS } else { 1 },
             broker_kills: of(&|place| place == "broker"),
             leader_changes: counts.leader_changes,
             from_followers: counts.from_followers.clone(),
@@ -191,7 +192,7 @@ impl Tally {
             violations: usize::try_from(by_law.values().sum::<u64>()).unwrap_or(usize::MAX),
             by_law,
             seconds: self.began.elapsed().as_secs(),
-            seed: self.order.seed,
+            seed: self.options.seed,
         }
     }
 

@@ -5,9 +5,7 @@ use std::fmt;
 /// A law that does not hold.
 #[derive(Debug, Clone)]
 pub struct Violation {
-    /// Its name.
     pub law: String,
-    /// Where and how.
     pub text: String,
 }
 

@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The three services.
 pub const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
 
 static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
-/// Where a service's program lies.
+/// Where a program lies: a service's, or `anthropic-graph`.
 pub fn path(service: &str) -> PathBuf {
     in_folder(folder(), service)
 }
 
-/// Where a service's program lies in a folder of them.
+/// Where a program lies in a folder of them.
 pub fn in_folder(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("tested-{service}"))
 }
@@ -61,17 +60,16 @@ pub fn build_packages(packages: &[&str], tree: &Path, target: &Path) -> Result<P
     }
 }
 
-/// Copies the services' programs to where no later build replaces them.
+/// Copies the programs to where no later build replaces them.
 pub fn copy(folder: &Path, into: &Path) -> Result<(), String> {
-    for service in SERVICES {
-        let program = in_folder(folder, service);
-        fs::copy(&program, in_folder(into, service))
+    for name in SERVICES.into_iter().chain(["anthropic-graph"]) {
+        let program = in_folder(folder, name);
+        fs::copy(&program, in_folder(into, name))
             .map_err(|error| format!("cannot copy {}: {error}", program.display()))?;
     }
     Ok(())
 }
 
-/// The workspace's folder.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a member of the workspace")
 }

@@ -25,7 +25,7 @@ fn the_kill_harness_knows_every_failpoint_of_the_sources_and_no_other() {
 /// it asks about is one that `cargo test` has downloaded, so it needs no network.
 #[test]
 fn a_service_that_is_built_as_usual_has_no_failpoint() {
-    let products = ["producer", "processor", "sink", "simulator", "quickstart"];
+    let products = ["producer", "processor", "sink", "console@0.1", "cli", "simulator", "quickstart"];
     let alone = products.map(|product| vec!["--package", product]);
     for packages in std::iter::once(vec![]).chain(alone) {
         assert!(!is_built_from_fail(&packages), "cargo build {packages:?} builds the crate fail");

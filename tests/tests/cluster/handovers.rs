@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::message::OwnedHeaders;
-use service::config::Kafka;
-use service::kafka::partition::{PartitionReader, Record, Start, hurried};
+use service::config::{GroupProtocol, Kafka};
+use service::kafka::partition::{Message, PartitionReader, Start, with_short_fetch_wait};
 use service::kafka::restore::restore_to;
 use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
 use service::kafka::{client_config, restore};
@@ -34,6 +34,7 @@ fn config(bootstrap_servers: &str) -> ClientConfig {
         partitions: 1,
         replication_factor: -1,
         create_topics: false,
+        group_protocol: GroupProtocol::Classic,
         properties: BTreeMap::new(),
     };
     client_config(&kafka, &BTreeMap::new()).expect("a configuration")
@@ -43,11 +44,11 @@ fn open(config: &ClientConfig, topic: &str) -> TransactionalProducer {
     TransactionalProducer::open(config, topic, TRANSACTION_TIMEOUT).expect("the brokers answer")
 }
 
-/// The leader, and a reader in the rack of a follower, at the end. The configuration refuses a rack; whoever gets one past it must
-/// read all the same.
+/// The leader, and a reader in the rack of a follower, at the end. The configuration refuses a rack; a reader that has one anyway must
+/// read anyway.
 fn beside_the_leader(cluster: &Cluster, config: &ClientConfig, topic: &str) -> (usize, PartitionReader) {
     let leader = cluster.leader(topic, 0).expect("a leader");
-    let mut config = hurried(config);
+    let mut config = with_short_fetch_wait(config);
     config.set("client.rack", rack(leader % BROKERS + 1));
     let reader = PartitionReader::open(&config, "readers", topic, 0, Start::Beginning);
     let mut reader = reader.expect("the leader answers");
@@ -56,7 +57,7 @@ fn beside_the_leader(cluster: &Cluster, config: &ClientConfig, topic: &str) -> (
 }
 
 /// Counts the records that are not barriers.
-fn counting(count: &mut u32) -> impl FnMut(Record) -> Result<(), Infallible> {
+fn counting(count: &mut u32) -> impl FnMut(Message<'_>) -> Result<(), Infallible> {
     |record| {
         *count += u32::from(record.value.is_some());
         Ok(())
@@ -98,7 +99,7 @@ fn no_handover_is_short_whichever_broker_answers_and_whichever_leader_is_killed(
             assert!(Instant::now() < deadline, "no leader answers: {error}");
         }
         let (mut read, mut restored) = (0, 0);
-        // Opening the writer has ended the predecessor's transaction, so the leader's end is behind its last record.
+        // Opening the writer has ended the predecessor's transaction, so the leader's end is after its last record.
         reader.seek(0).expect("it is assigned");
         restore(&mut reader, counting(&mut read)).expect("the brokers answer");
         let barrier = writer.write_barrier(&topic, 0, BARRIER).expect("a barrier");

@@ -67,7 +67,7 @@ fn a_leader_that_is_killed_and_starts_again_is_survived_without_a_hand() {
     }
     world.round();
     tests::judge::agree(&world, 0);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
     assert!(world.read(Topic::DeadLetters).is_empty());
 }
 
@@ -108,5 +108,5 @@ fn each_service_says_what_it_waits_for_while_two_brokers_of_three_are_away_and_g
     for service in services {
         service.terminate().expect(0);
     }
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }

@@ -43,17 +43,17 @@ fn the_producer_checks_its_four_steps() {
 }
 
 #[test]
-fn tail_tells_people_and_programs_what_changed() {
+fn changes_tells_people_and_programs_what_changed() {
     let world = World::start();
     world.round();
     world.anthropic[0].live(ROUND);
     world.round();
-    let told = world.run("processor", &["tail", "--from", "earliest", "--until-end"]);
+    let told = world.run("anthropic-graph", &["changes", "--from", "earliest", "--until-end"]);
     told.expect(0);
     let changes = changes(&world, 0);
     assert_eq!(told.stdout.lines().count(), changes.len());
     assert!(told.stdout.contains(" → "), "{}", told.stdout);
-    let lines = world.run("processor", &["tail", "--from", "earliest", "--until-end", "--json"]);
+    let lines = world.run("anthropic-graph", &["changes", "--from", "earliest", "--until-end", "--json"]);
     let ops: Vec<String> = lines
         .expect(0)
         .stdout
@@ -61,10 +61,42 @@ fn tail_tells_people_and_programs_what_changed() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON line"))
         .map(|change| change["op"].as_str().expect("an op").to_owned())
         .collect();
-    assert_eq!(ops, changes.iter().map(|change| change.op.clone()).collect::<Vec<_>>());
-    let none = world.run("processor", &["tail", "--from", "latest", "--until-end"]);
+    assert_eq!(ops, changes.iter().map(|change| change.op.to_string()).collect::<Vec<_>>());
+    let none = world.run("anthropic-graph", &["changes", "--from", "latest", "--until-end"]);
     assert_eq!(none.expect(0).stdout, "no changes\n");
     assert!(!told.stderr.contains("PartitionEOF") && !told.stderr.contains("ERROR"), "{}", told.stderr);
+}
+
+#[test]
+fn an_export_goes_on_where_its_group_stopped_and_a_kill_repeats_lines_and_loses_none() {
+    let world = World::start();
+    world.round();
+    let group = tests::prefix();
+    let export = ["changes", "--from", "earliest", "--json", "--group", group.as_str()];
+    let until_end = [&export[..], &["--until-end"]].concat();
+    // A kill may cut off the last line.
+    let lines = |stdout: &str| -> Vec<String> {
+        stdout.split_inclusive('\n').filter(|line| line.ends_with('\n')).map(str::to_owned).collect()
+    };
+    let first = lines(&world.ask(&until_end).expect(0).stdout);
+    assert_eq!(first.len(), changes(&world, 0).len());
+    assert_eq!(world.ask(&until_end).expect(0).stdout, "", "all of it was committed");
+
+    world.anthropic[0].live(ROUND);
+    world.round();
+    let mut killed = world.spawn("anthropic-graph", &export);
+    killed.printed("\"op\"");
+    let before_the_kill = lines(&killed.kill().stdout);
+    let after = lines(&world.ask(&until_end).expect(0).stdout);
+    let all = lines(&world.ask(&["changes", "--from", "earliest", "--json", "--until-end"]).expect(0).stdout);
+    let new = &all[first.len()..];
+    assert!(all.starts_with(&first) && !new.is_empty() && new.starts_with(&before_the_kill));
+    let repeated = (before_the_kill.len() + after.len()).checked_sub(new.len()).expect("no line is lost");
+    assert_eq!(after, new[before_the_kill.len() - repeated..]);
+
+    let of_a_service = format!("{}.processor", world.prefix);
+    let refused = world.ask(&["changes", "--group", &of_a_service]);
+    assert!(refused.expect(2).stderr.contains("belong to the services"), "{}", refused.stderr);
 }
 
 #[test]
@@ -75,19 +107,58 @@ fn a_command_that_succeeds_says_so_in_one_line() {
         ("producer", &["poll"], "polled 1 organization: every collection is complete"),
         ("processor", &["run", "--until-end"], &format!("{raw}: processed up to its end")),
         ("sink", &["run", "--until-end"], "JupiterOne has the newest graph of 1 organization"),
-        ("sink", &["parked"], "no parked objects: JupiterOne refuses none"),
-        ("processor", &["holds"], "no holds: no deletion waits for a decision"),
+        ("anthropic-graph", &["sync", "parked"], "no parked objects: JupiterOne refuses none"),
+        ("anthropic-graph", &["holds", "list"], "no holds: no deletion waits for a decision"),
     ];
     for (service, arguments, line) in commands {
         assert_eq!(world.run(service, arguments).expect(0).stdout, format!("{line}\n"));
     }
-    assert_eq!(world.run("sink", &["parked", "--json"]).expect(0).stdout, "");
-    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    assert_eq!(world.ask(&["sync", "parked", "--json"]).expect(0).stdout, "");
+    let shown = world.ask(&["sync", "approve", "--organization", "organization-1"]);
     assert!(shown.expect(0).stdout.ends_with("nothing waits for an approval\n"), "{}", shown.stdout);
 }
 
 #[test]
-fn a_run_until_the_end_works_beside_a_service_that_has_the_admin_address_and_a_second_service_is_usage() {
+fn status_tells_whether_jupiterone_is_in_sync_or_how_far_behind() {
+    let world = World::start();
+    let early = world.ask(&["status"]);
+    assert!(early.expect(1).stderr.contains("the processor creates it"), "{}", early.stderr);
+    world.round();
+    let status = |arguments: &[&str]| world.ask(&[&["status", "--json"], arguments].concat());
+    let one = |arguments: &[&str]| -> serde_json::Value {
+        serde_json::from_str(status(arguments).expect(0).stdout.trim()).expect("one JSON line")
+    };
+    let id = world.anthropic[0].organization_id();
+    let synced = one(&["--organization", &id]);
+    assert_eq!(
+        (&synced["jupiterone"]["standing"], &synced["jupiterone"]["behind"]),
+        (&"in_sync".into(), &0.into())
+    );
+    assert_eq!(
+        (&synced["organization"]["name"], &synced["dead_letters"]),
+        (&"organization-1".into(), &0.into())
+    );
+    assert_eq!((&synced["last_poll"]["complete"], &synced["holds"]["open"]), (&true.into(), &0.into()));
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    let behind = one(&[]);
+    let lacks =
+        behind["revision"].as_i64().expect("a revision") - synced["revision"].as_i64().expect("a revision");
+    assert!(lacks > 0, "{behind}");
+    assert_eq!(behind["jupiterone"]["standing"], "behind");
+    assert_eq!(behind["jupiterone"]["behind"], lacks);
+    let told = world.ask(&["status"]);
+    assert!(told.expect(0).stdout.contains(&format!("{lacks} behind")), "{}", told.stdout);
+    let recorded = world.ask(&["sync", "status"]);
+    let first = format!("organization-1 ({id}): waiting");
+    assert!(recorded.expect(0).stdout.starts_with(&first), "{}", recorded.stdout);
+    assert!(recorded.stdout.contains(&format!("JupiterOne is {lacks} behind")), "{}", recorded.stdout);
+    status(&["--organization", "elsewhere"]).expect(2);
+}
+
+#[test]
+fn a_run_until_the_end_needs_no_admin_address_and_a_second_service_does() {
     let world = World::start();
     world.run("producer", &["poll"]).expect(0);
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
@@ -116,6 +187,46 @@ fn a_check_that_cannot_reach_jupiterone_says_which_host_and_why() {
     assert!(checked.expect(1).stdout.contains(line), "{}", checked.stdout);
 }
 
+/// Whether it has warnings at most: a broker that has just started refuses some requests, which are repeated.
+fn is_quiet(stderr: &str) -> bool {
+    stderr.lines().all(|line| line.contains(" WARN "))
+}
+
+#[test]
+fn a_command_takes_an_organization_by_name_or_id_and_only_warns() {
+    let world = World::start();
+    let config = world.config().display().to_string();
+    for (service, arguments) in [
+        ("producer", &["poll"][..]),
+        ("processor", &["run", "--until-end"]),
+        ("sink", &["run", "--until-end"]),
+        ("sink", &["check"]),
+    ] {
+        // The configuration may come after the command.
+        let done = Service::run(service, [arguments, &["--config", &config]].concat(), &[]);
+        assert!(is_quiet(&done.expect(0).stderr), "{service} {arguments:?}: {}", done.stderr);
+    }
+    let id = world.anthropic[0].organization_id();
+    for command in [
+        &["status"][..],
+        &["holds", "list"],
+        &["sync", "status"],
+        &["sync", "parked"],
+        &["sync", "approve"],
+        &["sync", "resync"],
+        &["verify"],
+    ] {
+        let asked = |name: &str| world.ask(&[command, &["--organization", name]].concat());
+        let named = asked("organization-1");
+        assert!(is_quiet(&named.expect(0).stderr), "{command:?}: {}", named.stderr);
+        let answer = asked(&id);
+        assert!(is_quiet(&answer.expect(0).stderr), "{command:?}: {}", answer.stderr);
+        assert!(!answer.stdout.is_empty(), "{command:?}");
+        let unknown = asked("elsewhere");
+        assert!(unknown.expect(2).stderr.contains("organization-1"), "{command:?}: {}", unknown.stderr);
+    }
+}
+
 #[test]
 fn a_missing_file_an_unknown_organization_and_an_unknown_flag_are_usage() {
     let world = World::start();
@@ -126,7 +237,7 @@ fn a_missing_file_an_unknown_organization_and_an_unknown_flag_are_usage() {
     unknown.expect(2);
     assert!(unknown.stderr.contains("organization-1"), "it names the configured ones: {}", unknown.stderr);
     world.run("sink", &["run", "--until-tomorrow"]).expect(2);
-    world.run("processor", &["tail", "--from", "yesterday"]).expect(2);
+    world.run("anthropic-graph", &["changes", "--from", "yesterday"]).expect(2);
 }
 
 #[test]
@@ -146,7 +257,7 @@ fn a_broker_that_does_not_answer_is_named_within_ten_seconds() {
 }
 
 #[test]
-fn a_graph_topic_that_is_deleted_from_stops_the_services_with_the_command_that_mends_it() {
+fn a_graph_topic_with_a_delete_policy_stops_the_services_with_the_command_that_fixes_it() {
     let world = World::start();
     let graph = world.topic(Topic::Graph);
     kafka::create_topic(&world.bootstrap_servers, &graph, 3, &[("cleanup.policy", "delete")]);

@@ -1,12 +1,16 @@
-//! A raw record that cannot be used is kept, told, and deletes nothing.
+//! A raw record that cannot be used is kept, reported, and deletes nothing.
 
 use schemas::{
-    codec::{decode_raw, encode},
+    change::Op,
+    codec::{decode, encode},
+    raw::{RawBody, RawRecord},
     topics::{Topic, partition},
 };
+use serde_json::Value;
 use simulator::anthropic::Mutation;
 use tests::{
     kafka,
+    services::Service,
     world::{PARTITIONS, World},
 };
 
@@ -21,7 +25,7 @@ fn a_record_that_cannot_be_decoded_becomes_a_dead_letter_and_its_listing_deletes
     let home = partition(&organization_id, PARTITIONS);
     let user_id = end.truth().users.keys().next().expect("a user").clone();
     end.mutate(Mutation::RemoveUser { id: user_id.clone() }).expect("a user that can leave");
-    let (key, offset) = write_spoilt_listing(&world, home, &user_id);
+    let (key, offset) = write_spoilt_listing(&world, &user_id);
     let known = changes(&world, 0).len();
     let processed = world.run("processor", &["run", "--until-end"]);
     let processed = processed.expect(3);
@@ -36,27 +40,63 @@ fn a_record_that_cannot_be_decoded_becomes_a_dead_letter_and_its_listing_deletes
     assert_eq!(letter.header("__anthropic_graph.errors.partition"), Some(home.to_string().as_str()));
     assert_eq!(letter.header("__anthropic_graph.errors.offset"), Some(offset.to_string().as_str()));
     assert_eq!(letter.header("__anthropic_graph.errors.stage"), Some("decode"));
+    let (letter_offset, raw) = (letter.offset, world.topic(Topic::Raw));
+    let listed = world.ask(&["dead-letters", "list", "--organization", &organization_id]);
+    let listed = listed.expect(0).stdout.clone();
+    assert!(listed.starts_with(&format!("{home}:{letter_offset}  ")), "{listed}");
+    assert!(listed.contains(&format!("  {key}  {raw} offset {offset}, decode: ")), "{listed}");
+    let none = world.ask(&["dead-letters", "list", "--organization", "of-nobody"]);
+    assert!(none.expect(0).stdout.starts_with("no dead letters"), "{}", none.stdout);
+    let shown = world.ask(&["dead-letters", "show", &format!("{home}:{letter_offset}")]);
+    let shown: Value = serde_json::from_str(&shown.expect(0).stdout).expect("JSON");
+    assert_eq!((&shown["source"]["offset"], &shown["value_bytes"]), (&offset.into(), &14.into()));
+    assert_eq!(
+        (&shown["record"], shown["value_hex"].as_str()),
+        (&Value::Null, Some("6e6f204176726f20617420616c6c"))
+    );
+    world.ask(&["dead-letters", "show", &format!("{home}:4711")]).expect(2);
+    let status = world.ask(&["status"]);
+    let command =
+        status.expect(0).stdout.lines().find_map(|line| line.split_once("1 dead letter; to list them: "));
+    assert_eq!(Service::paste(command.expect("a command").1).expect(0).stdout, listed);
+
     let gone = format!("anthropic_user:{user_id}");
     assert!(changes(&world, 0)[known..].iter().all(|change| change.element_key != gone));
+
+    let redrive = ["dead-letters", "redrive", "--organization", &organization_id];
+    let before = world.read(Topic::Raw).len();
+    let redriven = world.ask(&redrive);
+    let told = &redriven.expect(3).stdout;
+    let place = format!("{home}:{letter_offset}  {key}  redriven, it would change nothing; ");
+    assert!(told.starts_with(&format!("{place}no whole listing has come after it")), "{told}");
+    assert_eq!(world.read(Topic::Raw).len(), before, "nothing is written");
 
     // The next listing is whole.
     world.round();
     agree(&world, 0);
-    assert!(changes(&world, 0)[known..].iter().any(|change| change.element_key == gone && change.op == "d"));
+    let redriven = world.ask(&redrive);
+    let told = &redriven.expect(0).stdout;
+    assert!(told.starts_with(&format!("{place}nothing to do: users was listed whole again")), "{told}");
+    assert!(
+        changes(&world, 0)[known..]
+            .iter()
+            .any(|change| change.element_key == gone && change.op == Op::Delete)
+    );
 }
 
 /// Writes the listing of the users once more: without that user, and with bytes in the place of another one. Returns
 /// the key and the offset of those.
-fn write_spoilt_listing(world: &World, home: i32, without: &str) -> (String, i64) {
+pub(super) fn write_spoilt_listing(world: &World, without: &str) -> (String, i64) {
+    let home = partition(&world.anthropic[0].organization_id(), PARTITIONS);
     let raw = world.read(Topic::Raw);
-    let records = raw.iter().filter_map(|record| Some(decode_raw(record.value.as_deref()?).ok()?.record));
+    let records = raw.iter().filter_map(|record| decode::<RawRecord>(record.value.as_deref()?).ok());
     let mut spoilt = None;
     for mut record in records.filter(|record| record.collection == "users") {
-        if record.resource.as_ref().is_some_and(|resource| resource.id() == without) {
+        if matches!(&record.body, RawBody::Resource(resource) if resource.id() == without) {
             continue;
         }
         record.listing_id = Some("spoilt".to_owned());
-        if let Some(manifest) = &mut record.manifest {
+        if let RawBody::Manifest(manifest) = &mut record.body {
             manifest.count -= 1;
         }
         let is_first = spoilt.is_none();

@@ -1,13 +1,18 @@
 //! All generations of the Admin API, and moving between them.
 
-use schemas::{change::Envelope, codec::decode_raw, topics::Topic};
+use schemas::raw::{RawRecord, Resource};
+use schemas::{
+    change::{Envelope, Op},
+    codec::decode,
+    topics::Topic,
+};
 use simulator::anthropic::{IncludeDefault, Settings, UnknownVersion};
 use tests::world::World;
 
 use tests::judge::{agree, changes};
 
 #[test]
-fn every_generation_leads_to_the_graph_that_it_tells_of() {
+fn every_generation_leads_to_the_graph_of_its_fields() {
     for generation in 1..=4 {
         let world = World::of(vec![Settings { generation, ..Settings::default() }]);
         world.round();
@@ -44,8 +49,9 @@ fn both_versions_of_the_api_lead_to_the_same_graph() {
     // The requests did name the versions.
     let scoped_twice = |world: &World| {
         let raw = world.read(Topic::Raw).into_iter();
-        let records = raw.filter_map(|record| decode_raw(record.value.as_deref()?).ok()?.record.resource);
-        records.filter_map(|resource| resource.api_key).filter(|key| key.workspace_id.is_some()).count()
+        let records =
+            raw.filter_map(|record| decode::<RawRecord>(record.value.as_deref()?).ok()?.body.resource());
+        records.filter(|it| matches!(it, Resource::ApiKey(key) if key.workspace_id.is_some())).count()
     };
     assert!(scoped_twice(&older) > 0);
     assert_eq!(scoped_twice(&newer), 0);
@@ -77,14 +83,14 @@ fn moving_to_another_generation_and_back_deletes_and_makes_nothing() {
     let known = changes(&world, 0).len();
     for generation in [1, 3, 2, 4] {
         world.anthropic[0].switch(|switches| switches.generation = generation);
-        // Where the default workspace is not listed any more, the listing of workspaces is partial.
+        // Where the default workspace is no longer listed, the listing of workspaces is partial.
         let partial = generation < 3;
         world.run("producer", &["poll"]).expect(0);
         world.run("processor", &["run", "--until-end"]).expect(if partial { 3 } else { 0 });
         world.run("sink", &["run", "--until-end"]).expect(0);
     }
     let changes = changes(&world, 0).split_off(known);
-    let other: Vec<_> = changes.iter().filter(|change| change.op != "u").collect();
+    let other: Vec<_> = changes.iter().filter(|change| change.op != Op::Update).collect();
     assert!(other.is_empty(), "{:?} {}", other[0].op, other[0].element_key);
     agree(&world, 0);
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use graph::state::GraphKey;
 use schemas::{
-    change::{op, reason},
-    codec::{GraphValue, encode},
-    coverage::{Coverage, Hold, hold_state},
+    change::{Op, Reason},
+    codec::encode,
+    coverage::{Coverage, Hold, HoldState},
     element::ElementType,
-    raw::{Decision, RawRecord, decision},
+    graph_value::GraphValue,
+    raw::{Decision, DecisionKind, RawBody, RawRecord},
     topics::{Topic, partition},
 };
 use simulator::anthropic::{Mutation, Settings};
@@ -59,7 +60,7 @@ fn users_coverage(world: &World) -> Coverage {
 }
 
 /// Decides as a person who saw the holds of that listing.
-fn decide(world: &World, kind: &str, element_key: Option<String>, listing_id: &str) {
+fn decide(world: &World, kind: DecisionKind, element_key: Option<String>, listing_id: &str) {
     let organization_id = world.anthropic[0].organization_id();
     let record = RawRecord {
         organization_id: organization_id.clone(),
@@ -68,10 +69,8 @@ fn decide(world: &World, kind: &str, element_key: Option<String>, listing_id: &s
         poll_id: None,
         listing_id: None,
         observed_ts_ms: 1_790_000_000_000,
-        mark: None,
-        manifest: None,
-        decision: Some(Decision {
-            kind: kind.to_owned(),
+        body: RawBody::Decision(Decision {
+            kind,
             collection: Some("users".to_owned()),
             element_key,
             listing_id: Some(listing_id.to_owned()),
@@ -79,7 +78,6 @@ fn decide(world: &World, kind: &str, element_key: Option<String>, listing_id: &s
             why: None,
             decided_ts_ms: 1_790_000_000_000,
         }),
-        resource: None,
     };
     let home = partition(&organization_id, PARTITIONS);
     let topic = world.topic(Topic::Raw);
@@ -91,7 +89,7 @@ fn process_with_holds(world: &World) -> String {
     let processed = world.run("processor", &["run", "--until-end"]);
     let processed = processed.expect(3);
     let last = processed.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains("users guarded") && last.contains("`processor holds`"), "{last}");
+    assert!(last.contains("users guarded") && last.contains("`anthropic-graph holds list`"), "{last}");
     processed.stderr.clone()
 }
 
@@ -113,12 +111,12 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     let gone: Vec<String> = ids.iter().filter(|id| remove(id)).take(VANISHING).cloned().collect();
     let gone_keys: BTreeSet<String> = gone.iter().map(|id| user_key(id)).collect();
 
-    // Held: the graph and JupiterOne keep them, and each is told once.
+    // Held: the graph and JupiterOne keep them, and each is reported once.
     world.run("producer", &["poll"]).expect(0);
     process_with_holds(&world);
     assert_eq!(held_users(&world), gone_keys);
     let notices = |changes: &[schemas::change::Envelope]| {
-        changes.iter().filter(|change| change.op == op::NOTICE).count()
+        changes.iter().filter(|change| change.op == Op::Notice).count()
     };
     assert_eq!(notices(&changes(&world, 0)), VANISHING);
     // Their memberships and keys follow other collections' listings, more of them than the sink's own guard allows.
@@ -145,13 +143,13 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     // While a person looks, one more vanishes: it is not released by what the person saw. One that was seen is kept.
     let late = ids.iter().rfind(|id| remove(id)).expect("another that can leave");
     world.run("producer", &["poll"]).expect(0);
-    decide(&world, decision::REJECT, Some(user_key(&gone[0])), seen);
-    decide(&world, decision::APPROVE, None, seen);
+    decide(&world, DecisionKind::Reject, Some(user_key(&gone[0])), seen);
+    decide(&world, DecisionKind::Approve, None, seen);
     let known = changes(&world, 0).len();
     let log = process_with_holds(&world);
     assert!(!log.contains("grace@"), "who decided may be an address, and stands in no log");
     let changed = changes(&world, 0).split_off(known);
-    let approved = changed.iter().filter(|change| change.reason.as_deref() == Some(reason::APPROVED));
+    let approved = changed.iter().filter(|change| change.reason == Some(Reason::Approved));
     let approved: BTreeSet<String> = approved.map(|change| change.element_key.clone()).collect();
     let users = approved.iter().filter(|key| !key.contains('|')).cloned().collect::<BTreeSet<_>>();
     let mut expected = gone_keys.clone();
@@ -166,7 +164,7 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]);
     let pinned = |world: &World| holds(world).into_iter().find(|hold| hold.element_key == user_key(&gone[0]));
-    assert_eq!(pinned(&world).map(|hold| hold.state).as_deref(), Some(hold_state::REJECTED));
+    assert_eq!(pinned(&world).map(|hold| hold.state), Some(HoldState::Rejected));
     for id in [&gone[0], late] {
         let returns = Mutation::AddUser { id: Some(id.clone()), email: None, name: None, role: None };
         end.mutate(returns).expect("someone who left returns");
@@ -177,7 +175,7 @@ fn users_that_vanish_at_once_are_held_until_a_person_decides_about_what_was_seen
     agree(&world, 0);
 }
 
-/// Runs the command that `processor holds` prints, as a person pastes it.
+/// Runs the command that `anthropic-graph holds list` prints, as a person pastes it.
 fn paste(listed: &str, what: &str) {
     let command = listed.lines().find_map(|line| line.split_once(what)).expect("a command").1;
     Service::paste(command).expect(0);
@@ -186,7 +184,7 @@ fn paste(listed: &str, what: &str) {
 #[test]
 fn what_a_person_saw_held_goes_by_the_command_that_was_shown_and_nothing_else_does() {
     let world = World::of(vec![Settings { users: USERS, workspaces: 0, api_keys: 0, ..Settings::default() }]);
-    let verify = || world.run("processor", &["verify"]).expect(0).code;
+    let verify = || world.ask(&["verify"]).expect(0).code;
     world.round();
     agree(&world, 0);
     let (end, before) = (&world.anthropic[0], uploaded_users(&world));
@@ -205,7 +203,7 @@ fn what_a_person_saw_held_goes_by_the_command_that_was_shown_and_nothing_else_do
         assert_eq!(uploaded_users(&world), before, "JupiterOne keeps them");
         verify();
     }
-    let listed = world.run("processor", &["holds"]);
+    let listed = world.ask(&["holds", "list"]);
 
     // One more vanishes while the person reads.
     let late = ids.iter().rfind(|id| remove(id)).map(|id| user_key(id)).expect("another that can leave");
@@ -220,7 +218,7 @@ fn what_a_person_saw_held_goes_by_the_command_that_was_shown_and_nothing_else_do
     verify();
 
     // It is decided about as the others were.
-    let listed = world.run("processor", &["holds"]);
+    let listed = world.ask(&["holds", "list"]);
     paste(&listed.expect(0).stdout, "to delete them: ");
     world.round();
     assert_eq!(holds(&world), []);

@@ -2,17 +2,26 @@
 //! the processor.
 
 mod commands;
-mod crowd;
+mod console;
 mod dead_letters;
 mod first_sync;
-mod gaps;
 mod generations;
 mod holds;
-mod life;
-mod members;
+mod many_organizations;
+mod metrics;
+mod never_listed;
+mod nhi;
+mod organization_changes;
 mod organizations;
 mod outages;
+mod pages;
 mod parking;
 mod restarts;
+mod shared_work;
 mod sink_guard;
 mod targets;
+mod tasks;
+mod terminal;
+mod traces;
+mod transcript;
+mod who_can;

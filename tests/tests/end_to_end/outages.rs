@@ -3,6 +3,7 @@
 use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use tests::world::World;
 
+use schemas::change::Op;
 use tests::judge::{agree, changes};
 
 /// Two workspaces with members, neither archived nor the default one, each with one of its members.
@@ -39,7 +40,7 @@ fn one_workspace_that_answers_403_freezes_its_memberships_and_no_others() {
     let gone = format!("anthropic_user:{leaves}|assigned|anthropic_workspace:{open}");
     let seen: Vec<_> =
         changes(&world, 0)[known..].iter().map(|it| (it.op.clone(), it.element_key.clone())).collect();
-    assert_eq!(seen, [("d".to_owned(), gone.clone())]);
+    assert_eq!(seen, [(Op::Delete, gone.clone())]);
     let after = world.graph(0);
     let missing: Vec<_> = before
         .relationships
@@ -68,7 +69,7 @@ fn a_collection_that_fails_is_frozen_while_the_others_move_on() {
     world.run("sink", &["run", "--until-end"]).expect(0);
     let changes = changes(&world, 0).split_off(known);
     assert_eq!(changes.len(), 2, "the user and account HAS user");
-    assert!(changes.iter().all(|change| change.op == "c"));
+    assert!(changes.iter().all(|change| change.op == Op::Create));
     end.clear_faults();
     world.round();
     agree(&world, 0);

@@ -38,9 +38,9 @@ fn refuse(world: &World, user_id: &str, while_property: Option<&str>) {
     world.jupiterone.fault(Fault::new(Route::Entities, effect));
 }
 
-/// What `sink parked` lists.
+/// What `anthropic-graph sync parked` lists.
 fn parked(world: &World) -> Vec<Value> {
-    let listed = world.run("sink", &["parked", "--json", "--organization", "organization-1"]);
+    let listed = world.ask(&["sync", "parked", "--json", "--organization", "organization-1"]);
     let lines = listed.expect(0).stdout.lines();
     lines.map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
 }
@@ -49,7 +49,7 @@ fn parked(world: &World) -> Vec<Value> {
 fn tells_of_one(synced: &Finished) {
     let last = synced.expect(0).stdout.lines().last();
     let expected = "JupiterOne has the newest graph of 1 organization, but refuses 1 object or some of their properties of \
-                    organization-1; see `sink parked`";
+                    organization-1; see `anthropic-graph sync parked`";
     assert_eq!(last, Some(expected));
 }
 
@@ -77,10 +77,10 @@ fn a_refused_user_is_parked_the_others_go_on_and_nothing_is_deleted_because_of_i
     let [line] = &parked(&world)[..] else { panic!("one is parked") };
     assert_eq!((line["key"].as_str(), line["state"].as_str()), (Some(&*key(&refused)), Some("parked")));
     assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("INVALID_GRAPH_OBJECT")), "{line}");
-    let told = world.run("sink", &["parked"]);
+    let told = world.ask(&["sync", "parked"]);
     assert!(told.expect(0).stdout.contains("not uploaded"), "{}", told.stdout);
     tells_of_one(&world.run("sink", &["run", "--until-end"]));
-    tells_of_one(&world.run("sink", &["resync"]));
+    tells_of_one(&world.ask(&["sync", "resync"]));
 
     // Taken by now, and tried again only once it has changed.
     world.jupiterone.clear_faults();
@@ -109,7 +109,7 @@ fn a_user_refused_for_one_property_goes_without_it_and_a_resync_tries_it_whole()
     assert_eq!(line["state"], "stripped");
 
     world.jupiterone.clear_faults();
-    world.run("sink", &["resync"]).expect(0);
+    world.ask(&["sync", "resync"]).expect(0);
     assert_eq!(parked(&world), Vec::<Value>::new());
     let held = entity(&world, &refused).expect("it is uploaded");
     assert!(held.get("isActive").is_some(), "{held}");
@@ -127,7 +127,7 @@ fn a_refused_new_user_costs_nothing_but_itself() {
     assert_eq!(world.graph(0).entities, before.entities);
     assert_eq!(world.graph(0).relationships, before.relationships, "its relationship lacks its end");
     world.jupiterone.clear_faults();
-    world.run("sink", &["resync", "--organization", "organization-1"]).expect(0);
+    world.ask(&["sync", "resync", "--organization", "organization-1"]).expect(0);
     agree(&world, 0);
 }
 
@@ -184,6 +184,6 @@ fn a_resync_converges_what_others_did_to_the_scope() {
     }
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert!(entity(&world, &deleted).is_none(), "nothing changed, so nothing is uploaded");
-    world.run("sink", &["resync", "--organization", "organization-1"]).expect(0);
+    world.ask(&["sync", "resync", "--organization", "organization-1"]).expect(0);
     agree(&world, 0);
 }

@@ -1,8 +1,9 @@
-//! Services that run on, are stopped, killed and started anew.
+//! Services that run on, are stopped, killed and started again.
 
 use simulator::anthropic::ROUND;
 use tests::{services::Service, world::World};
 
+use schemas::change::Op;
 use tests::judge::{agree, changes};
 
 fn start(world: &World) -> [Service; 3] {
@@ -40,7 +41,7 @@ fn running_services_follow_the_organization_and_end_well() {
 }
 
 #[test]
-fn each_service_can_be_killed_and_started_anew() {
+fn each_service_can_be_killed_and_restarted() {
     let world = World::start();
     let [mut producer, mut processor, mut sink] = start(&world);
     settle(&world, &mut sink);
@@ -64,7 +65,7 @@ fn each_service_can_be_killed_and_started_anew() {
 }
 
 #[test]
-fn a_processor_that_starts_anew_goes_on_from_the_topics_alone() {
+fn a_restarted_processor_continues_from_the_topics_alone() {
     let world = World::start();
     world.round();
     world.anthropic[0].live(ROUND);
@@ -76,5 +77,5 @@ fn a_processor_that_starts_anew_goes_on_from_the_topics_alone() {
     world.round();
     agree(&world, 0);
     let ops = changes(&world, 0);
-    assert!(ops.iter().any(|change| change.op == "d"));
+    assert!(ops.iter().any(|change| change.op == Op::Delete));
 }

@@ -14,7 +14,7 @@ use tests::world::World;
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// Sixty users; a poll that finds twenty of them gone is within the processor's limits.
-fn world() -> World {
+pub(crate) fn world() -> World {
     let world = World::of(vec![Settings { users: 60, workspaces: 2, api_keys: 2, ..Settings::default() }]);
     world.round();
     world
@@ -30,7 +30,7 @@ fn remove(world: &World, count: usize) {
 }
 
 /// So many users leave, which a poll sees and the sink does not.
-fn leave(world: &World, count: usize) {
+pub(crate) fn leave(world: &World, count: usize) {
     remove(world, count);
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
@@ -42,9 +42,20 @@ fn revision(text: &str) -> String {
     rest.split(' ').next().expect("a revision").to_owned()
 }
 
+/// What `sync status` says of the organization.
+pub(crate) fn status(world: &World) -> Value {
+    let shown = world.ask(&["sync", "status", "--organization", "organization-1", "--json"]);
+    serde_json::from_str(shown.expect(0).stdout.trim()).expect("one JSON line")
+}
+
 fn approve(world: &World, revision: &str) -> Finished {
-    let arguments = ["approve", "--organization", "organization-1", "--revision", revision];
-    world.run("sink", &[&arguments[..], &["--by", "ada", "--why", "they left"]].concat())
+    let arguments = ["sync", "approve", "--organization", "organization-1", "--revision", revision];
+    world.ask(&[&arguments[..], &["--by", "ada", "--why", "they left"]].concat())
+}
+
+/// The line of a sink's metrics that says that the organization is in this phase.
+fn in_phase(phase: &str) -> String {
+    format!("sync_phase{{organization=\"organization-1\",phase=\"{phase}\"}} 1")
 }
 
 #[test]
@@ -59,15 +70,15 @@ fn many_deletions_of_several_polls_wait_for_a_person_who_sees_them_first() {
     assert!(line.contains(&format!("30 of {held} anthropic_user")), "{line}");
     assert_eq!(world.graph(0).entities, before.entities);
 
-    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    let shown = world.ask(&["sync", "approve", "--organization", "organization-1"]);
     assert!(shown.expect(0).stdout.contains(&format!("30 of {held} anthropic_user")), "{}", shown.stdout);
     let seen = revision(&line);
     assert_eq!(revision(&shown.stdout), seen);
     assert!(shown.stdout.contains("--by $(id -un)") && shown.stdout.contains("--config"), "{}", shown.stdout);
-    let nobody = ["approve", "--organization", "organization-1", "--revision", &seen, "--by", " "];
-    assert!(world.run("sink", &nobody).expect(2).stderr.contains("--by: is empty"));
+    let nobody = ["sync", "approve", "--organization", "organization-1", "--revision", &seen, "--by", " "];
+    assert!(world.ask(&nobody).expect(2).stderr.contains("--by: is empty"));
     approve(&world, "1").expect(1);
-    world.run("sink", &["approve", "--organization", "organization-1", "--revision", &seen]).expect(2);
+    world.ask(&["sync", "approve", "--organization", "organization-1", "--revision", &seen]).expect(2);
     world.run("sink", &["run", "--until-end"]).expect(3);
 
     // What leaves after the approval was not seen.
@@ -75,7 +86,7 @@ fn many_deletions_of_several_polls_wait_for_a_person_who_sees_them_first() {
     leave(&world, 1);
     world.run("sink", &["run", "--until-end"]).expect(3);
     assert_eq!(world.graph(0).entities, before.entities);
-    let shown = world.run("sink", &["approve", "--organization", "organization-1"]);
+    let shown = world.ask(&["sync", "approve", "--organization", "organization-1"]);
     let command =
         shown.stdout.lines().find_map(|line| line.split_once("to allow it: ")).expect("a command").1;
     assert!(Service::paste(command).expect(0).stdout.contains("approved: "));
@@ -89,20 +100,42 @@ fn a_running_sink_notices_an_approval_and_goes_on() {
     leave(&world, 20);
     leave(&world, 10);
     let mut sink = world.spawn("sink", &["run"]);
-    let line = sink.logged("paused: ");
+    sink.logged("paused: ");
+    leave(&world, 1);
+    let line = sink.logged("still paused: ");
+    let log = sink.log();
+    let calls = log.lines().filter(|line| line.contains("\"ERROR\"") && line.contains("paused: "));
+    assert_eq!(calls.count(), 1, "{log}");
     let (status, reason) = sink.get("/readyz").expect("an answer");
     assert_eq!(status, 503, "{reason}");
-    assert!(reason.contains("sink approve"), "{reason}");
-    assert!(sink.get("/metrics").expect("metrics").1.contains("paused{organization=\"organization-1\"} 1"));
-    approve(&world, &revision(&line)).expect(0);
+    let (_, rest) = reason.split_once('`').expect("a command");
+    let (command, _) = rest.split_once('`').expect("a command");
+    assert!(
+        command
+            .contains(&format!("sync approve --organization organization-1 --revision {}", revision(&line)))
+    );
+    assert!(sink.get("/metrics").expect("metrics").1.contains(&in_phase("paused")));
+    let status = self::status(&world);
+    assert_eq!((&status["phase"], &status["sinks"]), (&"paused".into(), &1.into()), "{status}");
+    assert!(
+        reason.contains(status["reason"].as_str().and_then(|it| it.split('`').next()).expect("a reason"))
+    );
+    let would_delete = status["approval_would_delete"]["anthropic_user"].as_i64().expect("a count");
+    assert!(reason.contains(&format!("would delete {would_delete} of")), "{reason}");
+    Service::paste(command).expect(0);
     sink.logged("sync job finished");
     let deadline = Instant::now() + PATIENCE;
-    while !sink.get("/metrics").expect("metrics").1.contains("paused{organization=\"organization-1\"} 0") {
+    while !sink.get("/metrics").expect("metrics").1.contains(&in_phase("synced")) {
         assert!(Instant::now() < deadline, "it stays paused");
         thread::sleep(LOOK_PERIOD);
     }
     sink.ready();
+    let told = "organization organization-1: synced: JupiterOne holds the graph";
+    let (_, readiness) = sink.get("/readyz").expect("an answer");
+    assert!(readiness.contains(told), "{readiness}");
     sink.terminate().expect(0);
+    let status = self::status(&world);
+    assert_eq!((&status["phase"], &status["sinks"]), (&"synced".into(), &0.into()), "{status}");
     agree(&world, 0);
 }
 
@@ -119,13 +152,13 @@ fn what_the_processor_was_told_to_delete_needs_no_second_approval() {
     };
     assert_eq!(users(&world.graph(0)), users(&before), "held");
 
-    let holds = world.run("processor", &["holds", "--json"]);
+    let holds = world.ask(&["holds", "list", "--json"]);
     let first = holds.expect(0).stdout.lines().next().expect("a hold").to_owned();
     let first: Value = serde_json::from_str(&first).expect("a JSON line");
     let listing = first["listing_id"].as_str().expect("a listing");
     let id = world.anthropic[0].organization_id();
-    let approve = ["approve", "--organization-id", &id, "--listing", listing, "--by", "ada"];
-    world.run("processor", &approve).expect(0);
+    let approve = ["holds", "approve", "--organization-id", &id, "--listing", listing, "--by", "ada"];
+    world.ask(&approve).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert_eq!(users(&world.graph(0)), users(&before) - 40);

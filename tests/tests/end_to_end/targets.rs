@@ -1,5 +1,5 @@
 //! A target, a prefix or a graph exchanged for another: nothing of the old graph is deleted, nothing of the new is
-//! mixed in, and the way out is told.
+//! mixed in, and the message says what to do.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -50,14 +50,15 @@ fn paused_then_approved(world: &World, before: &GraphView, says: &str) {
     let paused = world.run("sink", &["run", "--until-end"]);
     let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
     assert!(line.contains(says), "{line}");
-    world.run("sink", &["resync"]).expect(3);
+    world.ask(&["sync", "resync"]).expect(3);
     let checked = world.run("sink", &["check"]);
     assert!(checked.expect(1).stdout.contains(says), "{}", checked.stdout);
     assert_eq!(others(&world.graph(0)), others(before));
     let (_, rest) = line.split_once("--revision ").expect("a command");
     let revision = rest.split(' ').next().expect("a revision");
-    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
-    world.run("sink", &approve).expect(0);
+    let approve =
+        ["sync", "approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.ask(&approve).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     world.run("sink", &["check"]).expect(0);
 }
@@ -75,7 +76,7 @@ fn a_new_prefix_begins_with_the_same_graph_once_a_person_says_so_and_deletes_not
     assert_eq!(world.graph(0), before);
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
-    paused_then_approved(&world, &before, "held the organization");
+    paused_then_approved(&world, &before, "already contained this organization");
     assert_eq!(keys(&world.graph(0)), keys(&before));
     agree(&world, 0);
 }
@@ -95,12 +96,12 @@ fn an_older_graph_under_another_prefix_changes_nothing_until_a_person_says_so() 
     let before = world.graph(0);
     world.prefix = older;
     world.configure("");
-    paused_then_approved(&world, &before, "held the organization");
+    paused_then_approved(&world, &before, "already contained this organization");
     assert_ne!(keys(&world.graph(0)), keys(&before), "the older graph is what was allowed");
 }
 
 #[test]
-fn graph_and_changes_made_anew_are_not_followed_until_a_person_says_so() {
+fn re_created_graph_and_changes_are_not_uploaded_until_a_person_approves() {
     let world = World::start();
     world.round();
     world.anthropic[0].live(ROUND);
@@ -116,13 +117,14 @@ fn graph_and_changes_made_anew_are_not_followed_until_a_person_says_so() {
     world.run("processor", &["run", "--until-end"]).expect(0);
     let paused = world.run("sink", &["run", "--until-end"]);
     let line = paused.expect(3).stderr.lines().last().expect("a last line").to_owned();
-    assert!(line.contains("made anew") && line.contains("sink approve"), "{line}");
+    assert!(line.contains("re-created") && line.contains("sync approve"), "{line}");
     assert_eq!(keys(&world.graph(0)), keys(&before));
 
     let (_, rest) = line.split_once("--revision ").expect("a command");
     let revision = rest.split(' ').next().expect("a revision");
-    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
-    world.run("sink", &approve).expect(0);
+    let approve =
+        ["sync", "approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.ask(&approve).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert_eq!(keys(&world.graph(0)), keys(&before), "it was the same graph");
 }
@@ -144,13 +146,13 @@ fn two_organizations_that_exchange_their_targets_are_paused_until_each_is_allowe
     assert_eq!((world.jupiterone.graph("one"), world.jupiterone.graph("other")), before);
 
     for name in ["organization-1", "organization-2"] {
-        let shown = world.run("sink", &["approve", "--organization", name]);
-        assert!(shown.expect(0).stdout.contains("deletes all of that"), "{}", shown.stdout);
+        let shown = world.ask(&["sync", "approve", "--organization", name]);
+        assert!(shown.expect(0).stdout.contains("deletes all of it"), "{}", shown.stdout);
         let (_, rest) = shown.stdout.split_once("--revision ").expect("a command");
         let revision = rest.split(' ').next().expect("a revision");
-        let approve = ["approve", "--organization", name, "--revision", revision, "--by", "ada"];
-        world.run("sink", &approve).expect(1);
-        world.run("sink", &[&approve[..], &["--take-target"]].concat()).expect(0);
+        let approve = ["sync", "approve", "--organization", name, "--revision", revision, "--by", "ada"];
+        world.ask(&approve).expect(1);
+        world.ask(&[&approve[..], &["--take-target"]].concat()).expect(0);
     }
     world.run("sink", &["run", "--until-end"]).expect(0);
     assert_eq!(keys(&world.jupiterone.graph("one")), keys(&before.1));
@@ -199,7 +201,11 @@ fn an_admin_key_exchanged_under_a_running_producer_stops_its_organization_until_
     let file = world.folder().join("admin-key-1");
     fs::write(&file, world.anthropic[0].admin_key()).expect("a key is written");
     world.anthropic[0].live(ROUND);
-    producer.logged("the Admin API key is of the organization");
+    producer.logged("the Admin API key belongs to the organization");
+    // The other organization's key is refused now: its poll says so to the processor.
+    producer.until("refused poll", |it| {
+        it.log().lines().any(|line| line.contains("\"complete\":false") && line.contains("organization-2"))
+    });
     world.run("processor", &["run", "--until-end"]).expect(3);
     world.run("sink", &["run", "--until-end"]).expect(0);
     exchange(&mut world);

@@ -1,4 +1,4 @@
-//! What is valid and was not meant, end to end: texts, sizes, and a key that must be seen nowhere.
+//! What is valid and was not meant, end to end: strings, sizes, and a key that must be seen nowhere.
 
 mod rows;
 mod secrets;

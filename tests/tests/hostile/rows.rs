@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use schemas::codec::decode;
-use schemas::raw::{RawRecord, User};
+use schemas::raw::{RawRecord, Resource, User};
 use schemas::topics::Topic;
 use tests::services::{Finished, Service};
 use tests::stub::Stub;
@@ -84,7 +84,7 @@ impl Written {
 
     /// Holds all that was written to the laws of the auditor.
     fn verify(&self) {
-        self.world.run("processor", &["verify"]).expect(0);
+        self.world.ask(&["verify"]).expect(0);
     }
 
     /// The newest raw record of a user.
@@ -92,7 +92,8 @@ impl Written {
         let records = self.world.read(Topic::Raw).into_iter().rev();
         let mut users = records.filter_map(|record| {
             let record: RawRecord = decode(&record.value?).expect("a raw record");
-            record.resource?.user
+            let Resource::User(user) = record.body.resource()? else { return None };
+            Some(user)
         });
         *users.find(|user| user.id == id).expect("a user")
     }
@@ -108,19 +109,19 @@ fn what_cannot_be_kept_fails_its_listing_with_the_reason_and_deletes_nothing() {
     let cases = [
         (
             r#"{"id":"user_ada","id":"user_eve"}"#.to_owned(),
-            "an object of the answer has two fields of one name",
+            "an object in the response has two fields with the same name",
         ),
-        (bomb, "the answer is nested more than 64 levels deep"),
+        (bomb, "the response is nested more than 64 levels deep"),
         (
             format!(r#"{ADA},{{"id":"user_x","name":"\ud800"}}"#),
-            "page 1: a text in the answer has half of a character (a lone \\u surrogate) at byte 107 (row 2)",
+            "page 1: a string in the response has half of a character (a lone \\u surrogate) at byte 107 (row 2)",
         ),
         (
             format!(r#"{ADA},{{"id":"user_ada","name":"Eve"}}"#),
             "the resource user_ada is listed twice and differs",
         ),
         (format!(r#"{ADA},{{"id":7}}"#), "a row has no id"),
-        (format!("{ADA},null"), "a row is no JSON object"),
+        (format!("{ADA},null"), "a row is not a JSON object"),
         (
             format!(r#"{ADA},{{"id":"user_x","extra":"{}"}}"#, "x".repeat(1_100_000)),
             "is too large for the topic",
@@ -166,12 +167,12 @@ fn what_is_odd_is_kept_as_it_was_sent() {
 }
 
 #[test]
-fn an_organization_whose_id_is_no_part_of_a_key_is_refused_and_nothing_is_written() {
+fn an_organization_whose_id_cannot_be_part_of_a_key_is_refused() {
     let written = Written::start();
     written.write("me", r#"{"id":"o-1/coverage","name":"Nimbus"}"#);
     let polled = written.poll();
     assert_ne!(polled.code, Some(0));
-    assert!(polled.stderr.contains("the organization's id has a / in it"), "{}", polled.stderr);
+    assert!(polled.stderr.contains("the organization's ID contains a slash"), "{}", polled.stderr);
     assert_eq!(written.world.read(Topic::Raw), Vec::new());
     written.world.run("processor", &["run", "--until-end"]).expect(0);
     written.verify();

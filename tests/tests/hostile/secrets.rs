@@ -4,8 +4,11 @@ mod commands;
 mod encrypted;
 mod marks;
 
+use std::thread;
+
 use simulator::anthropic::{Answer, Fault};
 use simulator::jupiterone::{self, Effect, Fault as Refusal, Route, Status};
+use tests::collector::Collector;
 use tests::services::Service;
 use tests::stub::Stub;
 use tests::world::World;
@@ -16,9 +19,11 @@ use schemas::topics::Topic;
 
 const JUPITERONE_KEY: &str = "j1-cD3kW9yR5uE7mQ1xZ8vL2pS6tB4nH0aJ";
 const PASSWORD: &str = "sasl-Pw-8fK2qZ71xWvB04nTgH5s";
+/// What the collector of spans wants to see.
+const TOKEN: &str = "collector-pX7mN4qT9wK2vB6yR3sD8fG1";
 const SERVICES: [&str; 3] = ["producer", "processor", "sink"];
 
-/// What all runs have in their environment: everything is told, and librdkafka has a password.
+/// The environment of all runs: everything is logged, and librdkafka has a password.
 const TALKATIVE: [(&str, &str); 3] = [
     ("RUST_LOG", "trace"),
     ("ANTHROPIC_GRAPH__KAFKA__PROPERTIES__DEBUG", "all"),
@@ -28,6 +33,7 @@ const TALKATIVE: [(&str, &str); 3] = [
 /// A world whose services are watched.
 struct Watched {
     world: World,
+    collector: Collector,
     marks: Marks,
 }
 
@@ -39,14 +45,16 @@ impl Watched {
         world.jupiterone = end.expect("a port");
         world.configure("");
         let secrets = [world.anthropic[0].admin_key().to_owned(), world.jupiterone.api_key().to_owned()];
-        let marks = Marks::of(secrets.into_iter().chain([PASSWORD.to_owned()]));
-        Self { world, marks }
+        let marks = Marks::of(secrets.into_iter().chain([PASSWORD, TOKEN].map(str::to_owned)));
+        Self { world, collector: Collector::start(), marks }
     }
 
     fn spawn(&self, service: &'static str, arguments: &[&str], more: &[(&str, &str)]) -> Service {
         let config = self.world.config().display().to_string();
         let arguments = ["--config", &config].into_iter().chain(arguments.iter().copied());
-        let environment: Vec<_> = TALKATIVE.iter().chain(more).copied().collect();
+        let traced = self.collector.environment(TOKEN);
+        let traced = traced.iter().map(|(name, value)| (*name, value.as_str()));
+        let environment: Vec<_> = TALKATIVE.into_iter().chain(traced).chain(more.iter().copied()).collect();
         Service::spawn(service, arguments, &environment)
     }
 
@@ -73,6 +81,14 @@ impl Watched {
                 let parts = record.key.iter().chain(&record.value).chain(headers);
                 parts.for_each(|bytes| self.marks.look(&what, bytes));
             }
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.marks.look("a span", format!("{:?}", self.collector.spans()).as_bytes());
         }
     }
 }
@@ -109,6 +125,7 @@ fn the_admin_api_s_failures_show_no_key() {
     watched.round("all is well again", &[]);
     judge::agree(&watched.world, 0);
     watched.look_into_topics();
+    assert!(watched.collector.spans().iter().any(|span| span.has_failed), "the failures are in spans too");
 }
 
 /// A server that answers with all that it was asked, wherever an answer has room for it.
@@ -174,7 +191,7 @@ fn jupiterone_s_failures_show_no_key() {
     ] {
         let what = format!("{effect:?}");
         watched.world.jupiterone.fault(Refusal::new(route, effect).first(2));
-        watched.run(&what, "sink", &["resync"], &[]);
+        watched.run(&what, "anthropic-graph", &["sync", "resync"], &[]);
         watched.run(&what, "sink", &["check"], &[]);
         watched.world.jupiterone.clear_faults();
     }
@@ -278,7 +295,7 @@ fn what_runs_for_long_shows_no_key_at_its_admin_endpoint() {
     for (_, service) in &mut running {
         service.ready();
     }
-    running[0].1.logged("\"polled\"");
+    running[0].1.logged("\"polled ");
     watched.world.anthropic[0].fault(Fault::on("", Answer::Unauthorized));
     watched.world.jupiterone.fault(Refusal::new(Route::Any, Effect::Unauthorized));
     running[0].1.logged("stopped until its next poll");

@@ -1,5 +1,6 @@
 //! Nothing, one, and more than a message holds.
 
+use schemas::change::Op;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::Route;
 use tests::judge::{agree, changes};
@@ -12,7 +13,7 @@ const TOO_LONG: usize = 1_500_000;
 /// Holds both ends to the truth, and all that was written to the laws of the auditor.
 fn content(world: &World) {
     agree(world, 0);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }
 
 fn rename(world: &World, id: &str, name: String) {
@@ -63,7 +64,7 @@ fn a_name_that_cannot_pass(length: usize, reason: &str) {
     assert!(told.contains(reason), "{reason} is not told:\n{told}");
 
     let new = changes(&world, 0).split_off(known);
-    assert!(new.iter().all(|change| change.op != "d"), "nothing is deleted");
+    assert!(new.iter().all(|change| change.op != Op::Delete), "nothing is deleted");
     assert!(
         new.iter().any(|change| change.element_key == "anthropic_workspace:wrkspc_new"),
         "the rest goes on"
@@ -86,12 +87,12 @@ fn a_resource_that_no_message_holds_fails_its_listing_and_nothing_else() {
 
 #[test]
 fn a_resource_whose_change_no_message_holds_is_a_dead_letter_and_nothing_else() {
-    a_name_that_cannot_pass(400_000, "a change of it would fit into no message");
+    a_name_that_cannot_pass(400_000, "too many for a message with its change");
 }
 
 #[test]
 fn a_resource_that_just_fits_into_its_message_is_a_dead_letter_that_fits() {
-    a_name_that_cannot_pass(998_500, "a change of it would fit into no message");
+    a_name_that_cannot_pass(998_500, "too many for a message with its change");
 }
 
 #[test]

@@ -72,5 +72,5 @@ fn hostile_ids_and_names_come_change_and_go_as_others_do() {
     // What was restored is what was written.
     world.round();
     agree(&world, 0);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }

@@ -6,6 +6,7 @@
     reason = "clippy takes only functions marked as tests for tests, and these help them"
 )]
 
+mod framings;
 mod group;
 mod mock;
 mod topic_table;

@@ -67,7 +67,7 @@ fn records_go_to_the_mock_cluster_and_come_back() {
     assert!(reader.next(Duration::from_millis(100)).unwrap().is_none());
 }
 
-/// A topic is made on one broker, and the next question about it goes to another one, which has not heard of it.
+/// A topic is created on one broker, and the next request goes to another one, which does not know it yet.
 #[test]
 fn a_reader_waits_for_a_broker_that_does_not_know_a_new_topic_yet() {
     let cluster = MockCluster::new(1).unwrap();
@@ -87,7 +87,7 @@ fn a_transaction_whose_group_coordinator_is_not_found_is_given_up_within_a_bound
     cluster.create_topic("topic", 1, 1).unwrap();
     let mut config = config_at(&cluster.bootstrap_servers());
     let producer = TransactionalProducer::open(&config, "lost", TRANSACTION_TIMEOUT).unwrap();
-    // After this no connection changes its state any more, nor does anybody else ask for a coordinator.
+    // After this no connection changes its state, and nothing else asks for a coordinator.
     producer.begin().unwrap();
     producer.send("topic", 0, "a", Some(b"1"), OwnedHeaders::new()).unwrap();
     producer.commit().unwrap();
@@ -122,12 +122,16 @@ fn an_error_of_a_transaction_is_named_for_what_the_caller_does_next() {
     commit_when(EndTxn, passing).unwrap();
     let fenced = commit_when(EndTxn, RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED).unwrap_err();
     assert!(matches!(fenced, TransactionError::Fenced { .. }), "{fenced:?}");
-    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
-    for request in [AddPartitionsToTxn, Produce] {
-        let abortable = commit_when(request, denied).unwrap_err();
-        assert!(matches!(abortable, TransactionError::Abortable { .. }), "{abortable:?}");
+    let topic = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    let id = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+    for (request, denied) in [(AddPartitionsToTxn, topic), (Produce, topic), (EndTxn, id)] {
+        let denied = commit_when(request, denied).unwrap_err();
+        assert!(matches!(denied, TransactionError::Denied { .. }), "{denied:?}");
     }
-    let forbidden = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
-    let fatal = commit_when(EndTxn, forbidden).unwrap_err();
+    let refused = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_REQUIRED_ACKS;
+    let abortable = commit_when(Produce, refused).unwrap_err();
+    assert!(matches!(abortable, TransactionError::Abortable { .. }), "{abortable:?}");
+    let state = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE;
+    let fatal = commit_when(EndTxn, state).unwrap_err();
     assert!(matches!(fatal, TransactionError::Fatal { .. }), "{fatal:?}");
 }

@@ -48,7 +48,7 @@ fn a_topic_made_later_gets_the_partition_count_of_those_that_exist() {
 }
 
 #[test]
-fn a_topic_with_another_cleanup_policy_is_refused_with_the_command_that_mends_it() {
+fn a_topic_with_another_cleanup_policy_is_refused_with_the_command_that_fixes_it() {
     let prefix = unique("policy");
     make_topic(&format!("{prefix}.graph"), 2, &[("cleanup.policy", "delete")]);
     let problems = unfit(ensure(&config(), &wanted(&[Topic::Graph], &prefix)));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::OwnedHeaders;
 use service::kafka::headers;
-use service::kafka::partition::{Error as ReadError, PartitionReader, Record, Start};
+use service::kafka::partition::{Error as ReadError, Message, PartitionReader, Record, Start};
 use service::kafka::restore::{RestoreError, restore};
 use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProducer};
 
@@ -17,7 +17,7 @@ use crate::world::{
 fn restored(reader: &mut PartitionReader) -> (Vec<Record>, i64) {
     let mut records = Vec::new();
     let end = restore(reader, |record| {
-        records.push(record);
+        records.push(record.detach());
         Ok::<(), Infallible>(())
     });
     (records, end.unwrap())
@@ -123,7 +123,7 @@ fn an_apply_that_fails_stops_the_restore_with_the_record_s_place() {
     let topic = topic("apply");
     write(&producer(&unique("apply")), &topic, &[("a", Some("1")), ("b", Some("2"))]);
     let mut reader = reader(&topic, Start::Beginning);
-    let refuse = |record: Record| if record.offset == 1 { Err(std::fmt::Error) } else { Ok(()) };
+    let refuse = |record: Message<'_>| if record.offset == 1 { Err(std::fmt::Error) } else { Ok(()) };
     let error = restore(&mut reader, refuse).unwrap_err();
     assert!(matches!(error, RestoreError::Apply { offset: 1, .. }), "{error:?}");
 }
@@ -144,6 +144,23 @@ fn an_offset_that_is_not_in_the_partition_is_refused_with_the_offsets_that_are()
         matches!(error, ReadError::OffsetOutOfRange { committed: 100, beginning: 0, end: 2, .. }),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_reader_that_begins_at_an_offset_begins_at_once() {
+    let topic = topic("begins");
+    write(&producer(&unique("begins")), &topic, &[("a", Some("1")), ("b", Some("2"))]);
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            let began = Instant::now();
+            let mut reader = reader(&topic, Start::Offset(1));
+            let record = reader.next(PATIENCE).unwrap().expect("it was written");
+            assert_eq!(record.offset, 1);
+            began.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    assert!(times[0] < Duration::from_millis(500), "the quickest took {:?}", times[0]);
 }
 
 #[test]
@@ -213,7 +230,9 @@ fn a_transaction_of_one_record_commits_fast() {
     let mut times: Vec<Duration> = (0..21)
         .map(|_| {
             let began = Instant::now();
-            write(&producer, &topic, &[("a", Some("1"))]);
+            producer.begin().unwrap();
+            send(&producer, &topic, "a", Some("1"));
+            producer.commit().unwrap();
             began.elapsed()
         })
         .collect();

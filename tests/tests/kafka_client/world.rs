@@ -9,10 +9,10 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::OwnedHeaders;
-use service::config::Kafka;
+use service::config::{GroupProtocol, Kafka};
 use service::kafka::partition::{PartitionReader, Record, Start};
 use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
-use service::kafka::{client_config, settle};
+use service::kafka::{client_config, wait_for_commits};
 
 /// Longer than anything that works takes, shorter than a person waits.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +24,7 @@ pub(crate) fn config_at(bootstrap_servers: &str) -> ClientConfig {
         partitions: 2,
         replication_factor: -1,
         create_topics: true,
+        group_protocol: GroupProtocol::Classic,
         properties: BTreeMap::new(),
     };
     client_config(&kafka, &BTreeMap::new()).unwrap()
@@ -77,7 +78,7 @@ pub(crate) fn write(producer: &TransactionalProducer, topic: &str, records: &[(&
         send(producer, topic, key, *value);
     }
     producer.commit().unwrap();
-    settle(&config(), topic, 0).unwrap();
+    wait_for_commits(&config(), topic, 0).unwrap();
 }
 
 /// Waits until the broker has this many records and markers, committed or not.

@@ -4,10 +4,11 @@ use std::fs;
 
 use graph::state::GraphKey;
 use schemas::{
-    codec::{GraphValue, decode_raw},
+    codec::decode,
     collection::DECISION,
-    coverage::{Hold, hold_state},
-    raw::{Decision, decision},
+    coverage::{Hold, HoldState},
+    graph_value::GraphValue,
+    raw::{Decision, DecisionKind, RawRecord},
     topics::{Topic, partition},
 };
 use serde_json::Value;
@@ -28,7 +29,7 @@ fn hold(world: &World) -> Hold {
         listing_id: "1d2b3a4c-5d6e".to_owned(),
         raw_offset: 3,
         proposed_ts_ms: 1_795_536_557_993,
-        state: hold_state::PROPOSED.to_owned(),
+        state: HoldState::Proposed,
         agreeing: 1,
     };
     let key = GraphKey::Hold(hold.element_key.clone()).format(&organization_id);
@@ -40,9 +41,10 @@ fn hold(world: &World) -> Hold {
 
 fn decisions(world: &World) -> Vec<(Record, Decision)> {
     let decision = |record: Record| {
-        let raw = decode_raw(record.value.as_deref()?).ok()?.record;
-        assert!(raw.decision.is_none() || raw.collection == DECISION);
-        Some((record, raw.decision?))
+        let raw = decode::<RawRecord>(record.value.as_deref()?).ok()?;
+        let decision = raw.body.decision()?;
+        assert_eq!(raw.collection, DECISION);
+        Some((record, decision))
     };
     world.read(Topic::Raw).into_iter().filter_map(decision).collect()
 }
@@ -50,15 +52,15 @@ fn decisions(world: &World) -> Vec<(Record, Decision)> {
 #[test]
 fn holds_are_listed_with_the_commands_that_decide_about_them() {
     let world = World::start();
-    let early = world.run("processor", &["holds"]);
+    let early = world.ask(&["holds", "list"]);
     assert_eq!(early.code, Some(1), "{}", early.stderr);
     assert!(early.stderr.contains("does not exist"), "{}", early.stderr);
     world.round();
-    let none = world.run("processor", &["holds"]);
+    let none = world.ask(&["holds", "list"]);
     assert!(none.expect(0).stdout.contains("no holds"), "{}", none.stdout);
-    assert_eq!(world.run("processor", &["holds", "--json"]).expect(0).stdout, "");
+    assert_eq!(world.ask(&["holds", "list", "--json"]).expect(0).stdout, "");
     let hold = hold(&world);
-    let listed = world.run("processor", &["holds", "--organization", "organization-1"]);
+    let listed = world.ask(&["holds", "list", "--organization", "organization-1"]);
     let name = world.anthropic[0].truth().users.values().next().expect("a user").name.clone();
     for text in
         [&hold.element_key, &hold.organization_id, &hold.listing_id, &name, "2026-11-24T", "organization-1"]
@@ -73,7 +75,7 @@ fn holds_are_listed_with_the_commands_that_decide_about_them() {
     let (record, decision) = decisions(&world).pop().expect("a decision");
     assert_eq!(record.partition, partition(&hold.organization_id, PARTITIONS));
     assert_eq!(record.key_text(), format!("{}/decision/decision", hold.organization_id));
-    assert_eq!((decision.kind.as_str(), decision.by.as_str()), (decision::APPROVE, "ada"));
+    assert_eq!((&decision.kind, decision.by.as_str()), (&DecisionKind::Approve, "ada"));
     assert_eq!(decision.collection.as_deref(), Some("users"));
     assert_eq!(decision.listing_id, Some(hold.listing_id));
     assert_eq!((decision.element_key, decision.why), (None, None));
@@ -86,6 +88,7 @@ fn a_decision_says_what_it_wrote_and_where() {
     let id = world.anthropic[0].organization_id();
     let before = world.read(Topic::Raw).len();
     let arguments = [
+        "holds",
         "reject",
         "--organization-id",
         &id,
@@ -98,9 +101,9 @@ fn a_decision_says_what_it_wrote_and_where() {
         "--why",
         "known",
     ];
-    let told = world.run("processor", &arguments);
+    let told = world.ask(&arguments);
     assert!(told.expect(0).stdout.contains("reject of organization"), "{}", told.stdout);
-    let json = world.run("processor", &[&arguments[..], &["--json"]].concat());
+    let json = world.ask(&[&arguments[..], &["--json"]].concat());
     let line: Value = serde_json::from_str(&json.expect(0).stdout).expect("a JSON line");
     let all = decisions(&world);
     assert_eq!((all.len(), world.read(Topic::Raw).len()), (2, before + 2));
@@ -114,11 +117,11 @@ fn a_decision_says_what_it_wrote_and_where() {
 fn a_name_that_the_configuration_does_not_pin_is_refused_and_one_that_it_pins_is_taken() {
     let world = World::start();
     world.run("producer", &["poll"]).expect(0);
-    let arguments = ["approve", "--organization", "organization-1", "--listing", "l", "--by", "ada"];
-    let refused = world.run("processor", &arguments);
+    let arguments = ["holds", "approve", "--organization", "organization-1", "--listing", "l", "--by", "ada"];
+    let refused = world.ask(&arguments);
     assert!(refused.expect(2).stderr.contains("--organization-id"), "{}", refused.stderr);
     world.configure(&format!("organization_id = \"{}\"", world.anthropic[0].organization_id()));
-    world.run("processor", &arguments).expect(0);
+    world.ask(&arguments).expect(0);
     assert_eq!(decisions(&world).len(), 1);
 }
 
@@ -127,51 +130,66 @@ fn a_decision_that_is_not_clear_is_usage_and_one_without_a_topic_makes_none() {
     let world = World::start();
     let id = ["--organization-id", "o"];
     let mistakes: [(&[&str], &str); 7] = [
-        (&["approve", "--listing", "l", "--by", "ada"], "--organization-id"),
+        (&["holds", "approve", "--listing", "l", "--by", "ada"], "--organization-id"),
         (
-            &["approve", "--organization", "organization-1", id[0], id[1], "--listing", "l", "--by", "a"],
+            &[
+                "holds",
+                "approve",
+                "--organization",
+                "organization-1",
+                id[0],
+                id[1],
+                "--listing",
+                "l",
+                "--by",
+                "a",
+            ],
             "cannot be used",
         ),
-        (&["approve", id[0], id[1], "--by", "ada"], "--listing"),
-        (&["reject", id[0], id[1], "--listing", "l"], "--by"),
-        (&["reject", id[0], id[1], "--listing", "l", "--by", " "], "--by"),
-        (&["reject", id[0], id[1], "--listing", "l", "--by", "a", "--collection", "user"], "members/"),
+        (&["holds", "approve", id[0], id[1], "--by", "ada"], "--listing"),
+        (&["holds", "reject", id[0], id[1], "--listing", "l"], "--by"),
+        (&["holds", "reject", id[0], id[1], "--listing", "l", "--by", " "], "--by"),
+        (
+            &["holds", "reject", id[0], id[1], "--listing", "l", "--by", "a", "--collection", "user"],
+            "members/",
+        ),
         (&["forget", id[0], id[1], "--confirm"], "--by"),
     ];
     for (arguments, text) in mistakes {
-        let refused = world.run("processor", arguments);
+        let refused = world.ask(arguments);
         assert!(refused.expect(2).stderr.contains(text), "{arguments:?}: {}", refused.stderr);
     }
-    let missing = world.run("processor", &["approve", id[0], id[1], "--listing", "l", "--by", "ada"]);
+    let missing = world.ask(&["holds", "approve", id[0], id[1], "--listing", "l", "--by", "ada"]);
     assert_eq!(missing.code, Some(1), "{}", missing.stderr);
     assert!(missing.stderr.contains("does not exist"), "{}", missing.stderr);
     assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(Topic::Raw)), 0);
 }
 
 #[test]
-fn whoever_forgets_sees_first_what_goes_and_what_stays() {
+fn forget_shows_first_what_is_deleted_and_what_stays() {
     let world = World::start();
     world.round();
     hold(&world);
-    let shown = world.run("processor", &["forget", "--organization", "organization-1", "--json"]);
+    let shown = world.ask(&["forget", "--organization", "organization-1", "--json"]);
     let counts: Value = serde_json::from_str(&shown.expect(0).stdout).expect("a JSON line");
     let graph = world.graph(0);
     assert_eq!(counts["elements"], graph.entities.len() + graph.relationships.len());
     let users = graph.entities.iter().filter(|entity| entity["_type"] == "anthropic_user").count();
     assert_eq!((&counts["by_type"]["anthropic_user"], &counts["holds"]), (&users.into(), &1.into()));
     let id = world.anthropic[0].organization_id();
-    let told = world.run("processor", &["forget", "--organization-id", &id, "--dry-run"]);
+    let told = world.ask(&["forget", "--organization-id", &id, "--dry-run"]);
     for text in
-        ["nothing was written", "not emptied", "until their retention", "first take organization-1 out", &id]
+        ["nothing was written", "not emptied", "until their retention", "first remove organization-1", &id]
     {
         assert!(told.expect(0).stdout.contains(text), "{text}: {}", told.stdout);
     }
     assert_eq!(decisions(&world).len(), 0);
-    world.run("processor", &["forget", "--organization-id", "of-nobody"]).expect(2);
-    let command = told.stdout.lines().find_map(|line| line.split_once("to do it: ")).expect("a command").1;
+    world.ask(&["forget", "--organization-id", "of-nobody"]).expect(2);
+    let command =
+        told.stdout.lines().find_map(|line| line.split_once("to forget it: ")).expect("a command").1;
     Service::paste(command).expect(0);
     let (_, decision) = decisions(&world).pop().expect("a decision");
-    assert_eq!((decision.kind.as_str(), decision.listing_id), (decision::FORGET, None));
+    assert_eq!((decision.kind, decision.listing_id), (DecisionKind::Forget, None));
 }
 
 #[test]
@@ -182,5 +200,5 @@ fn who_decides_needs_no_secret_of_others() {
         fs::remove_file(world.folder().join(key)).expect("a key's file");
     }
     let id = world.anthropic[0].organization_id();
-    world.run("processor", &["approve", "--organization-id", &id, "--listing", "l", "--by", "ada"]).expect(0);
+    world.ask(&["holds", "approve", "--organization-id", &id, "--listing", "l", "--by", "ada"]).expect(0);
 }

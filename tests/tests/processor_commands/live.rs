@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fs};
 
 use crate::said;
 use graph::state::GraphKey;
-use schemas::{change::reason, topics::Topic};
+use schemas::{
+    change::{Op, Reason},
+    topics::Topic,
+};
 use simulator::anthropic::{Mutation, Settings};
 use tests::{judge::changes, kafka, services::Service, world::World};
 
@@ -39,13 +42,13 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(3);
     assert!(gone.iter().all(|key| before.contains(key) && known(&world).contains(key)), "held");
-    let listed = world.run("processor", &["holds"]);
+    let listed = world.ask(&["holds", "list"]);
     assert!(listed.expect(0).stdout.contains("the guard allows"), "the limits: {}", listed.stdout);
-    assert!(!listed.stdout.contains("processor holds"), "this is it: {}", listed.stdout);
+    assert!(!listed.stdout.contains("anthropic-graph holds list"), "this is it: {}", listed.stdout);
     assert_eq!(listed.stdout.matches("\"HAS\"").count(), 0, "counted, not listed: {}", listed.stdout);
     // One of them stays; the rest goes.
     let kept = gone.first().expect("thirty");
-    let lines = world.run("processor", &["holds", "--json"]);
+    let lines = world.ask(&["holds", "list", "--json"]);
     let held = lines
         .expect(0)
         .stdout
@@ -62,28 +65,26 @@ fn what_is_approved_by_the_printed_command_goes_and_who_is_forgotten_is_gone() {
     let after = known(&world);
     assert!(gone.iter().filter(|key| *key != kept).all(|key| !after.contains(key)), "approved");
     assert!(after.contains(kept), "rejected");
-    let by =
-        changes(&world, 0).into_iter().filter(|change| change.reason.as_deref() == Some(reason::APPROVED));
+    let by = changes(&world, 0).into_iter().filter(|change| change.reason == Some(Reason::Approved));
     assert!(by.map(|change| change.source.decision_by).all(|by| by.as_deref() == Some("ada")));
     // Another replay of it all has the same bytes, decisions included.
     let into = tests::prefix();
-    world.run("processor", &["replay", "--from", "earliest", "--into", &into]);
+    world.ask(&["replay", "--from", "earliest", "--into", &into]);
     for topic in [Topic::Changes, Topic::Graph] {
         let replayed = kafka::read(&world.bootstrap_servers, &topic.name(&into));
         assert!(said(world.read(topic)) == said(replayed), "{topic:?} differs");
     }
-    world.run("processor", &["verify"]).expect(0);
-    world.run("processor", &["verify", "--replayed", &into]).expect(0);
+    world.ask(&["verify"]).expect(0);
+    world.ask(&["verify", "--replayed", &into]).expect(0);
     let id = end.organization_id();
-    world.run("processor", &["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
+    world.ask(&["forget", "--organization-id", &id, "--by", "ada", "--confirm"]).expect(0);
     world.run("processor", &["run", "--until-end"]);
     assert_eq!(known(&world), BTreeSet::new());
-    let nothing = world.run("processor", &["forget", "--organization-id", &id]);
+    let nothing = world.ask(&["forget", "--organization-id", &id]);
     assert!(nothing.expect(2).stderr.contains("forgotten already"), "{}", nothing.stderr);
-    let forgotten =
-        changes(&world, 0).into_iter().filter(|it| it.reason.as_deref() == Some(reason::FORGOTTEN));
+    let forgotten = changes(&world, 0).into_iter().filter(|it| it.reason == Some(Reason::Forgotten));
     assert_eq!(forgotten.count(), after.len());
-    assert!(world.run("processor", &["holds"]).expect(0).stdout.contains("no holds"));
+    assert!(world.ask(&["holds", "list"]).expect(0).stdout.contains("no holds"));
 }
 
 #[test]
@@ -107,6 +108,6 @@ fn a_change_of_the_configuration_alone_says_so() {
         let is_live = change.element_key == format!("anthropic_user:{user_id}");
         assert_eq!(record.header("ce_cause"), Some(if is_live { "live" } else { "config" }));
         assert_eq!(change.changed == ["tag.AccountName"], !is_live, "{:?}", change.changed);
-        assert_eq!(change.op, "u");
+        assert_eq!(change.op, Op::Update);
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use graph::state::GraphKey;
 use schemas::{
-    codec::{GraphValue, decode_raw},
-    raw::outcome,
+    codec::decode,
+    graph_value::GraphValue,
+    raw::Outcome,
+    raw::RawRecord,
     topics::{Topic, partition},
 };
 
@@ -65,8 +67,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
     for transaction_records in ["1", "37", "10000"] {
         let into = prefix();
         let arguments = ["replay", "--from", "earliest", "--into", &into];
-        let run = world
-            .run("processor", &[&arguments[..], &["--transaction-records", transaction_records]].concat());
+        let run = world.ask(&[&arguments[..], &["--transaction-records", transaction_records]].concat());
         let last = run.expect(3).stdout.lines().last().expect("a line");
         assert!(
             last.starts_with(&format!(
@@ -86,7 +87,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         for topic in [Topic::Raw, Topic::Sync] {
             assert_eq!(kafka::partition_count(&world.bootstrap_servers, &topic.name(&into)), 0, "{topic:?}");
         }
-        world.run("processor", &["verify", "--replayed", &into]).expect(0);
+        world.ask(&["verify", "--replayed", &into]).expect(0);
         let own = format!("{into}.replay");
         assert_eq!(
             kafka::committed(&world.bootstrap_servers, &own, &world.topic(Topic::Raw)),
@@ -97,7 +98,7 @@ fn a_replay_has_the_values_that_live_has_byte_for_byte_in_transactions_of_any_si
         assert_eq!(world.read(topic), records, "{topic:?} is as it was");
     }
     assert_eq!(committed(), offsets);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }
 
 #[test]
@@ -106,12 +107,12 @@ fn a_replay_that_begins_within_a_listing_takes_it_for_partial() {
     world.run("producer", &["poll"]).expect(0);
     let raw = world.read(Topic::Raw);
     let record =
-        |record: &Record| decode_raw(record.value.as_deref().expect("a value")).expect("a record").record;
-    let users = |it: &&Record| record(it).collection == "users" && record(it).resource.is_some();
+        |record: &Record| decode::<RawRecord>(record.value.as_deref().expect("a value")).expect("a record");
+    let users = |it: &&Record| record(it).collection == "users" && record(it).body.resource().is_some();
     let second = raw.iter().filter(users).nth(1).expect("two users").clone();
     let from = format!("{}:{}", second.partition, second.offset);
     let cut = prefix();
-    let run = world.run("processor", &["replay", "--from", &from, "--into", &cut, "--json"]);
+    let run = world.ask(&["replay", "--from", &from, "--into", &cut, "--json"]);
     assert!(run.expect(3).stderr.contains("users partial"), "{}", run.stderr);
     let latest = |prefix: &str| {
         let id = world.anthropic[0].organization_id();
@@ -122,14 +123,14 @@ fn a_replay_that_begins_within_a_listing_takes_it_for_partial() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(latest(&cut), outcome::PARTIAL);
+    assert_eq!(latest(&cut), Outcome::Partial);
     // A later poll makes it whole, and what live knows is known again.
     world.anthropic[0].live(ROUND);
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     let later = prefix();
-    world.run("processor", &["replay", "--from", &from, "--into", &later]).expect(0);
-    assert_eq!(latest(&later), outcome::WHOLE);
+    world.ask(&["replay", "--from", &from, "--into", &later]).expect(0);
+    assert_eq!(latest(&later), Outcome::Whole);
     assert!(
         elements(read(&world, Topic::Graph, &later)) == elements(world.read(Topic::Graph)),
         "graph differs"
@@ -141,7 +142,7 @@ fn a_replay_that_begins_within_a_listing_takes_it_for_partial() {
         &[(second.partition, second.offset)],
     );
     let kept = prefix();
-    world.run("processor", &["replay", "--from", "earliest", "--into", &kept]).expect(0);
+    world.ask(&["replay", "--from", "earliest", "--into", &kept]).expect(0);
     assert!(said(read(&world, Topic::Graph, &later)) == said(read(&world, Topic::Graph, &kept)));
 }
 
@@ -154,7 +155,7 @@ fn a_replay_from_a_time_begins_with_what_was_written_then() {
     world.round();
     let time = jiff::Timestamp::from_millisecond(first + 1).expect("a time").to_string();
     let into = prefix();
-    world.run("processor", &["replay", "--from", &time, "--into", &into]).expect(0);
+    world.ask(&["replay", "--from", &time, "--into", &into]).expect(0);
     let (live, replayed) = (elements(world.read(Topic::Graph)), elements(read(&world, Topic::Graph, &into)));
     assert!(replayed.keys().all(|key| live.contains_key(key)));
     // The members of a workspace that was archived since are frozen, and were listed before.
@@ -162,14 +163,14 @@ fn a_replay_from_a_time_begins_with_what_was_written_then() {
     assert!(missing.iter().all(|key| key.contains("|assigned|")), "{missing:?}");
     assert!(read(&world, Topic::Changes, &into).len() < world.read(Topic::Changes).len());
     let none = prefix();
-    world.run("processor", &["replay", "--from", "2100-01-01T00:00:00Z", "--into", &none]).expect(0);
+    world.ask(&["replay", "--from", "2100-01-01T00:00:00Z", "--into", &none]).expect(0);
     assert_eq!(read(&world, Topic::Graph, &none), []);
 }
 
 #[test]
 fn a_replay_into_what_lives_or_is_not_empty_or_from_nowhere_is_refused() {
     let world = World::start();
-    let early = world.run("processor", &["replay", "--from", "earliest", "--into", &prefix()]);
+    let early = world.ask(&["replay", "--from", "earliest", "--into", &prefix()]);
     assert_eq!(early.code, Some(1), "{}", early.stderr);
     world.round();
     let into = prefix();
@@ -179,18 +180,18 @@ fn a_replay_into_what_lives_or_is_not_empty_or_from_nowhere_is_refused() {
         ("earliest", "no prefix", "characters"),
         ("yesterday", &into, "0:120,3:4000"),
         ("0:99999999", &into, "has the offsets"),
-        ("17:0", &into, "3 partitions"),
+        ("17:0", &into, "has no partition 17"),
     ];
     for (from, into, text) in mistakes {
-        let refused = world.run("processor", &["replay", "--from", from, "--into", into]);
+        let refused = world.ask(&["replay", "--from", from, "--into", into]);
         assert!(refused.expect(2).stderr.contains(text), "{from} {into}: {}", refused.stderr);
     }
     assert_eq!(kafka::partition_count(&world.bootstrap_servers, &Topic::Graph.name(&into)), 0);
-    world.run("processor", &["replay", "--from", "earliest", "--into", &into]).expect(0);
-    let again = world.run("processor", &["replay", "--from", "earliest", "--into", &into]);
+    world.ask(&["replay", "--from", "earliest", "--into", &into]).expect(0);
+    let again = world.ask(&["replay", "--from", "earliest", "--into", &into]);
     assert_eq!(again.code, Some(1), "{}", again.stderr);
     assert!(again.stderr.contains("not empty") && again.stderr.contains("--delete"), "{}", again.stderr);
-    let nowhere = world.run("processor", &["verify", "--replayed", &prefix()]);
+    let nowhere = world.ask(&["verify", "--replayed", &prefix()]);
     assert!(nowhere.expect(2).stderr.contains("does not exist"), "{}", nowhere.stderr);
     let other = prefix();
     kafka::create_topic(
@@ -199,7 +200,7 @@ fn a_replay_into_what_lives_or_is_not_empty_or_from_nowhere_is_refused() {
         5,
         &[("cleanup.policy", "compact")],
     );
-    let refused = world.run("processor", &["replay", "--from", "earliest", "--into", &other]);
+    let refused = world.ask(&["replay", "--from", "earliest", "--into", &other]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("5 partitions and raw has 3"), "{}", refused.stderr);
 }

@@ -1,4 +1,4 @@
-//! A processor that begins anew comes to the same end, and is not reset while it works.
+//! A processor that begins again comes to the same end, and is not reset while it works.
 
 use std::collections::BTreeMap;
 
@@ -33,15 +33,16 @@ fn a_processor_that_was_reset_comes_to_the_same_topics() {
     let (before, group) = (read(), format!("{}.processor", world.prefix));
     let committed = || kafka::committed(&world.bootstrap_servers, &group, &world.topic(Topic::Raw));
     for arguments in [&["reset"][..], &["reset", "--dry-run"]] {
-        let shown = world.run("processor", arguments);
+        let shown = world.ask(arguments);
         for text in [&group, &world.topic(Topic::Changes), &world.topic(Topic::Graph), "nothing was deleted"]
         {
             assert!(shown.expect(0).stdout.contains(text), "{text}: {}", shown.stdout);
         }
         assert!(read() == before && !committed().is_empty(), "a dry run changes nothing");
     }
-    let shown = world.run("processor", &["reset"]);
-    let command = shown.stdout.lines().find_map(|line| line.split_once("to do it: ")).expect("a command").1;
+    let shown = world.ask(&["reset"]);
+    let command =
+        shown.stdout.lines().find_map(|line| line.split_once("to delete it: ")).expect("a command").1;
     let done = Service::paste(&format!("{command} --json"));
     let line: Value = serde_json::from_str(&done.expect(0).stdout).expect("a JSON line");
     assert_eq!((&line["deleted"], &line["lost_until_next_poll"]), (&true.into(), &serde_json::json!({})));
@@ -50,7 +51,7 @@ fn a_processor_that_was_reset_comes_to_the_same_topics() {
         assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(topic)), 0, "{topic:?}");
     }
     // Topics may be created: nothing says that they may not.
-    let verified = world.run("processor", &["verify"]);
+    let verified = world.ask(&["verify"]);
     assert!(verified.expect(1).stderr.contains("`processor run` creates"), "{}", verified.stderr);
     assert!(!verified.stderr.contains("create_topics"), "{}", verified.stderr);
     world.run("processor", &["run", "--until-end"]).expect(0);
@@ -67,27 +68,51 @@ fn a_processor_or_a_sink_that_works_is_not_reset() {
     for service in ["processor", "sink"] {
         let mut running = world.spawn(service, &["run"]);
         running.logged("assigned");
-        let refused = world.run("processor", &["reset", "--confirm"]);
+        let refused = world.ask(&["reset", "--confirm"]);
         assert_eq!(refused.code, Some(1), "{}{}", refused.stdout, refused.stderr);
         assert!(refused.stderr.contains(&format!("{}.{service} has 1", world.prefix)), "{}", refused.stderr);
-        let shown = world.run("processor", &["reset"]);
-        assert!(shown.expect(0).stdout.contains("refused for now"), "{}", shown.stdout);
+        let shown = world.ask(&["reset"]);
+        assert!(shown.expect(0).stdout.contains("reset would be refused now"), "{}", shown.stdout);
         running.terminate().expect(0);
     }
     assert!(!world.read(Topic::Graph).is_empty());
 }
 
 #[test]
+fn groups_of_the_protocol_consumer_are_not_reset_while_they_have_members() {
+    let mut world = World::start();
+    world.kafka = "group_protocol = \"consumer\"".to_owned();
+    world.configure("");
+    world.round();
+    for service in ["processor", "sink"] {
+        let mut running = world.spawn(service, &["run"]);
+        running.logged("partitions assigned");
+        let refused = world.ask(&["reset", "--confirm"]);
+        assert_eq!(refused.code, Some(1), "{}{}", refused.stdout, refused.stderr);
+        let active =
+            format!("nothing was deleted: the consumer group {}.{service} has active members", world.prefix);
+        assert!(refused.stderr.contains(&active), "{}", refused.stderr);
+        let shown = world.ask(&["reset"]);
+        assert!(shown.expect(0).stdout.contains("which is not known of groups"), "{}", shown.stdout);
+        running.terminate().expect(0);
+    }
+    world.ask(&["reset", "--confirm"]).expect(0);
+    world.run("processor", &["run", "--until-end"]).expect(0);
+    world.round();
+    agree(&world, 0);
+}
+
+#[test]
 fn a_reset_says_what_raw_no_longer_has() {
     let world = World::start();
-    let early = world.run("processor", &["reset"]);
+    let early = world.ask(&["reset"]);
     assert_eq!(early.code, Some(1), "{}", early.stderr);
     world.round();
     let last = world.read(Topic::Raw).pop().expect("an end mark");
     kafka::delete_records(&world.bootstrap_servers, &last.topic, &[(last.partition, last.offset)]);
-    let shown = world.run("processor", &["reset"]);
+    let shown = world.ask(&["reset"]);
     assert!(shown.expect(0).stdout.contains("lost until the next poll"), "{}", shown.stdout);
-    assert!(shown.stdout.contains("where raw begins"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("the first that raw still has"), "{}", shown.stdout);
 }
 
 #[test]
@@ -95,15 +120,18 @@ fn a_service_that_starts_during_a_reset_ends_it_with_what_to_do() {
     let world = World::start();
     world.round();
     let proxy = Proxy::start(&world.bootstrap_servers);
-    // Both topics are deleted by requests of their own: it is asked before the second one, and behind it.
+    // Both topics are deleted by requests of their own: it is checked before the second one, and after it.
     for held in 1..=2 {
         proxy.strike(Request::DeleteTopics, Fate::Held, 1);
-        let reset = world.spawn_through(&proxy, "processor", &["reset", "--confirm"]);
+        let reset = world.spawn_through(&proxy, "anthropic-graph", &["reset", "--confirm"]);
         proxy.await_struck();
         let mut sink = world.spawn("sink", &["run"]);
-        sink.logged("assigned");
+        sink.logged("partitions assigned");
+        // It ends by itself where its topic is gone, which may be before the reset looks.
+        sink.suspend();
         proxy.release();
         let ended = reset.finish();
+        sink.resume();
         assert_eq!(ended.code, Some(1), "{held}: {}{}", ended.stdout, ended.stderr);
         assert!(ended.stderr.contains("stop it and run reset again"), "{held}: {}", ended.stderr);
         assert_eq!(ended.stdout, "");
@@ -112,14 +140,14 @@ fn a_service_that_starts_during_a_reset_ends_it_with_what_to_do() {
     for topic in [Topic::Changes, Topic::Graph] {
         assert_eq!(kafka::partition_count(&world.bootstrap_servers, &world.topic(topic)), 0, "{topic:?}");
     }
-    world.run("processor", &["reset", "--confirm"]).expect(0);
+    world.ask(&["reset", "--confirm"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.round();
     agree(&world, 0);
 }
 
 #[test]
-fn a_reset_mends_a_graph_that_cannot_be_read() {
+fn a_reset_repairs_a_graph_that_cannot_be_read() {
     let world = World::start();
     world.round();
     let id = world.anthropic[0].organization_id();
@@ -128,9 +156,9 @@ fn a_reset_mends_a_graph_that_cannot_be_read() {
     kafka::write(&world.bootstrap_servers, &graph, home, &key, Some(b"none"), &[]);
     let broken = world.run("processor", &["run", "--until-end"]);
     assert_eq!(broken.code, Some(1), "{}", broken.stderr);
-    let shown = world.run("processor", &["reset"]);
-    assert!(shown.expect(0).stdout.contains("cannot be told"), "{}", shown.stdout);
-    let done = world.run("processor", &["reset", "--confirm", "--json"]);
+    let shown = world.ask(&["reset"]);
+    assert!(shown.expect(0).stdout.contains("the graph cannot be read"), "{}", shown.stdout);
+    let done = world.ask(&["reset", "--confirm", "--json"]);
     let line: Value = serde_json::from_str(&done.expect(0).stdout).expect("a JSON line");
     assert_eq!((&line["deleted"], &line["lost_until_next_poll"]), (&true.into(), &Value::Null));
     assert!(line["cannot_be_told"].as_str().is_some_and(|reason| reason.contains(&graph)), "{line}");
@@ -146,8 +174,8 @@ fn a_replay_keeps_out_of_a_deployment_that_was_reset() {
         world.run("producer", &["poll"]).expect(0);
         world.run("processor", &["run", "--until-end"]).expect(0);
     }
-    other.run("processor", &["reset", "--confirm"]).expect(0);
-    let refused = world.run("processor", &["replay", "--from", "earliest", "--into", &other.prefix]);
+    other.ask(&["reset", "--confirm"]).expect(0);
+    let refused = world.ask(&["replay", "--from", "earliest", "--into", &other.prefix]);
     assert_eq!(refused.code, Some(1), "{}", refused.stderr);
     assert!(refused.stderr.contains("is the prefix of live topics"), "{}", refused.stderr);
     for topic in [Topic::Changes, Topic::Graph] {

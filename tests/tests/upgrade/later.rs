@@ -1,12 +1,12 @@
 //! Records of a version that has one more field than this one: nothing is skipped, and no offset moves past them.
 
 use schemas::{
-    codec::{Record, Registered, decode},
-    coverage::Hold,
-    raw::{Decision, RawRecord, decision},
+    codec::{Record, Registered, decode, encode},
+    coverage::{Hold, HoldState},
+    framing::split,
+    raw::{Decision, DecisionKind, RawBody, RawRecord},
     topics::{Topic, partition},
 };
-use serde::Serialize;
 use simulator::anthropic::{ROUND, Settings};
 use simulator::jupiterone::{Effect, Fault, Route};
 use tests::{
@@ -19,20 +19,16 @@ use tests::{
 /// What the later version says of itself in a header.
 const LATER: &str = "9.9.9";
 
-#[derive(Serialize)]
-struct Later<T> {
-    later: Option<&'static str>,
-    #[serde(flatten)]
-    record: T,
-}
-
-/// The value as a version writes it whose schema has one more field.
-fn of_later_version<T: Record>(record: T) -> Vec<u8> {
+/// The value as a version writes it whose schema has one more field, the first one.
+fn of_later_version<T: Record>(record: &T) -> Vec<u8> {
     let field =
         r#""fields": [{"name": "later", "type": ["null", "string"], "default": null, "doc": "Later."},"#;
     let text = T::schema().text.replacen("\"fields\": [", field, 1);
     let schema = Registered::new(T::schema().name, text.leak(), &[]);
-    schema.encode(&Later { later: Some("a value"), record })
+    let value = encode(record);
+    let (_, body) = split(&value).expect("it is framed");
+    // What is there, of seven bytes (Avro specification 1.12, "Binary encoding").
+    [&[0xc3, 0x01][..], &schema.fingerprint.to_le_bytes(), &[2, 14], b"a value", body].concat()
 }
 
 /// Writes a record of the later version into the first organization's partition, and returns its offset.
@@ -54,10 +50,8 @@ fn decision_of_later_version(world: &World) -> (String, Vec<u8>) {
         poll_id: None,
         listing_id: None,
         observed_ts_ms: 1,
-        mark: None,
-        manifest: None,
-        decision: Some(Decision {
-            kind: decision::APPROVE.to_owned(),
+        body: RawBody::Decision(Decision {
+            kind: DecisionKind::Approve,
             collection: None,
             element_key: None,
             listing_id: None,
@@ -65,9 +59,8 @@ fn decision_of_later_version(world: &World) -> (String, Vec<u8>) {
             why: None,
             decided_ts_ms: 1,
         }),
-        resource: None,
     };
-    (record.key(), of_later_version(record))
+    (record.key(), of_later_version(&record))
 }
 
 /// That it ended with an error which names the record and the version that wrote it, and says what to do.
@@ -81,13 +74,13 @@ fn asks_for_upgrade(finished: &Finished, topic: &str, offset: i64) {
 }
 
 #[test]
-fn a_raw_record_of_a_later_version_is_no_dead_letter_and_no_offset_moves_past_it() {
+fn a_raw_record_of_a_later_version_is_not_a_dead_letter_and_no_offset_moves_past_it() {
     let world = World::start();
     world.round();
     let (key, value) = decision_of_later_version(&world);
     let raw = world.topic(Topic::Raw);
     let offset = write_later(&world, Topic::Raw, &key, &value);
-    // What is behind it waits with it.
+    // What follows it waits with it.
     world.run("producer", &["poll"]).expect(0);
     let group = format!("{}.processor", world.prefix);
     for _ in 0..2 {
@@ -97,8 +90,8 @@ fn a_raw_record_of_a_later_version_is_no_dead_letter_and_no_offset_moves_past_it
     }
     assert_eq!(world.read(Topic::DeadLetters).len(), 0);
     let replay = ["replay", "--from", "earliest", "--into", &format!("{}-replay", world.prefix)];
-    asks_for_upgrade(&world.run("processor", &replay), &raw, offset);
-    asks_for_upgrade(&world.run("processor", &["verify"]), &raw, offset);
+    asks_for_upgrade(&world.ask(&replay), &raw, offset);
+    asks_for_upgrade(&world.ask(&["verify"]), &raw, offset);
 
     // The way out where it is of no version at all: a person goes past it.
     kafka::commit(&world.bootstrap_servers, &group, &raw, home(&world), offset + 1);
@@ -116,10 +109,10 @@ fn a_graph_record_of_a_later_version_is_folded_by_nobody() {
     let poll = coverages.next_back().expect("a poll was made");
     let coverage: schemas::coverage::Coverage =
         decode(poll.value.as_deref().expect("a fold has no tombstones")).expect("a coverage");
-    let offset = write_later(&world, Topic::Graph, poll.key_text(), &of_later_version(coverage));
+    let offset = write_later(&world, Topic::Graph, poll.key_text(), &of_later_version(&coverage));
     asks_for_upgrade(&world.run("processor", &["run", "--until-end"]), &graph, offset);
-    asks_for_upgrade(&world.run("processor", &["verify"]), &graph, offset);
-    asks_for_upgrade(&world.run("processor", &["holds"]), &graph, offset);
+    asks_for_upgrade(&world.ask(&["verify"]), &graph, offset);
+    asks_for_upgrade(&world.ask(&["holds", "list"]), &graph, offset);
     asks_for_upgrade(&world.run("sink", &["run", "--until-end"]), &graph, offset);
     asks_for_upgrade(&world.run("producer", &["poll"]), &graph, offset);
 }
@@ -174,10 +167,10 @@ fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
         listing_id: "l".to_owned(),
         raw_offset: 0,
         proposed_ts_ms: 0,
-        state: "proposed".to_owned(),
+        state: HoldState::Proposed,
         agreeing: 1,
     };
-    write_later(&world, Topic::Graph, &key, &of_later_version(hold));
+    write_later(&world, Topic::Graph, &key, &of_later_version(&hold));
     let said = sink.logged("the partition is closed");
     assert!(said.contains("upgrade this service") && said.contains(LATER), "{said}");
 
@@ -188,12 +181,12 @@ fn a_graph_record_of_a_later_version_stops_its_partition_of_the_sink_alone() {
     sink.until("go on with the other organization", |_| world.graph(other) != before);
     sink.unready_for("upgrade this service");
     let (_, metrics) = sink.get("/metrics").expect("it answers");
-    let line = format!("anthropic_graph_partition_closed{{partition=\"{}\"}} 1", home(&world));
+    let line = format!("anthropic_graph_task_state{{partition=\"{}\",state=\"closed\"}} 1", home(&world));
     assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     sink.terminate().expect(0);
     processor.terminate().expect(0);
 
-    // Once: the other partitions are worked on, and what became of them is told beside the closed one.
+    // Once: the other partitions are worked on, and the result names them as well as the closed one.
     let scope = format!("anthropic-graph:{}", world.anthropic[other].organization_id());
     world.jupiterone.fault(Fault::new(Route::Any, Effect::Forbidden).of_scope(scope));
     world.anthropic[other].live(ROUND);

@@ -1,7 +1,8 @@
 //! One workspace that answers 403 for ten polls, while others lose members.
 
-use schemas::codec::GraphValue;
+use schemas::change::Op;
 use schemas::coverage::Coverage;
+use schemas::graph_value::GraphValue;
 use schemas::topics::Topic;
 use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use tests::judge::changes;
@@ -64,7 +65,7 @@ fn ten_polls_without_one_workspace_take_exactly_the_others_memberships() {
         assert!(processed.expect(3).stderr.contains("403"), "{}", processed.stderr);
         let seen: Vec<_> =
             changes(&world, 0)[known..].iter().map(|it| (it.op.clone(), it.element_key.clone())).collect();
-        let expected: Vec<_> = others[..=nth].iter().map(|it| ("d".to_owned(), key(it))).collect();
+        let expected: Vec<_> = others[..=nth].iter().map(|it| (Op::Delete, key(it))).collect();
         assert_eq!(seen, expected);
         let covered = coverage(&world, &collection);
         assert_eq!(covered.whole, whole, "its last whole listing stays");

@@ -11,7 +11,7 @@ use tests::world::World;
 
 use super::content;
 
-/// A broker from jars answers after 2 to 4 s; beside tests that use all cores, later.
+/// A broker from jars answers after 2 to 4 s; later if other tests use all cores.
 const ANSWER_BOUND: Duration = Duration::from_mins(1);
 
 /// A run until the end gives up a minute after its last try, or two minutes after it lost its partitions.

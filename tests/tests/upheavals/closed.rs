@@ -36,7 +36,7 @@ fn a_partition_whose_graph_was_changed_by_another_program_closes_alone() {
 
     let mut processor = world.spawn("processor", &["run"]);
     let said = processor.logged("the partition is closed");
-    assert!(said.contains("was changed by another hand"), "{said}");
+    assert!(said.contains("another program changed the graph topic"), "{said}");
     for organization in [0, well] {
         world.anthropic[organization].live(ROUND);
     }
@@ -46,7 +46,8 @@ fn a_partition_whose_graph_was_changed_by_another_program_closes_alone() {
     assert!(status == 503 && body.contains(&format!("partition {closed}: closed: the graph of")), "{body}");
     let (_, metrics) = processor.get("/metrics").expect("it answers");
     for (partition, is_closed) in [(closed, 1), (home(&world, well), 0)] {
-        let line = format!("anthropic_graph_partition_closed{{partition=\"{partition}\"}} {is_closed}");
+        let line =
+            format!("anthropic_graph_task_state{{partition=\"{partition}\",state=\"closed\"}} {is_closed}");
         assert!(metrics.contains(&line), "{line} is not in\n{metrics}");
     }
     assert_eq!(changes(&world, 0).len(), known[0]);

@@ -1,6 +1,6 @@
 //! What happens between the listings of one poll, and within one.
 
-use schemas::change::{op, reason};
+use schemas::change::{Op, Reason};
 use simulator::anthropic::{Actor, Answer, Fault, IncludeDefault, Mutation, Settings, Truth};
 use tests::judge::{agree, changes};
 use tests::world::World;
@@ -31,10 +31,10 @@ fn process(world: &World) {
     assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
 }
 
-/// Element keys of the changes behind the known ones, of this op.
-fn keys(world: &World, known: usize, op: &str) -> Vec<String> {
+/// Element keys of the changes after the known ones, of this op.
+fn keys(world: &World, known: usize, op: &Op) -> Vec<String> {
     let changes = changes(world, 0);
-    changes[known..].iter().filter(|it| it.op == op).map(|it| it.element_key.clone()).collect()
+    changes[known..].iter().filter(|it| it.op == *op).map(|it| it.element_key.clone()).collect()
 }
 
 fn active_workspace(truth: &Truth) -> String {
@@ -78,7 +78,7 @@ fn a_workspace_archived_or_deleted_between_the_listings_is_told_once_and_takes_n
     let known = changes(&world, 0).len();
     poll_while_listing(&world, "workspaces", &[Mutation::ArchiveWorkspace { id: archived.clone() }]);
     process(&world);
-    assert_eq!(keys(&world, known, op::DELETE), Vec::<String>::new());
+    assert_eq!(keys(&world, known, &Op::Delete), Vec::<String>::new());
     world.round();
     agree(&world, 0);
 
@@ -86,10 +86,10 @@ fn a_workspace_archived_or_deleted_between_the_listings_is_told_once_and_takes_n
     let known = changes(&world, 0).len();
     poll_while_listing(&world, "workspaces", &[Mutation::DeleteWorkspace { id: deleted.clone() }]);
     process(&world);
-    let early = keys(&world, known, op::DELETE);
+    let early = keys(&world, known, &Op::Delete);
     assert_eq!(early, Vec::<String>::new(), "the listing of workspaces still had it");
     world.round();
-    assert!(keys(&world, known, op::DELETE).contains(&format!("anthropic_workspace:{deleted}")));
+    assert!(keys(&world, known, &Op::Delete).contains(&format!("anthropic_workspace:{deleted}")));
     content(&world);
 }
 
@@ -104,14 +104,14 @@ fn a_key_and_a_member_of_a_workspace_not_yet_listed_wait_for_it() {
     let code = poll_while_listing(&world, "workspaces", &happen);
     assert_eq!(code, Some(0));
     process(&world);
-    let made = keys(&world, known, op::CREATE);
+    let made = keys(&world, known, &Op::Create);
     assert!(made.contains(&"anthropic_api_key:apikey_new".to_owned()), "{made:?}");
     assert!(made.iter().all(|key| !key.contains("wrkspc_new")), "{made:?}");
     world.round();
-    assert_eq!(keys(&world, known, op::DELETE), Vec::<String>::new());
+    assert_eq!(keys(&world, known, &Op::Delete), Vec::<String>::new());
     let has = "anthropic_workspace:wrkspc_new|has|anthropic_api_key:apikey_new";
     let appeared = changes(&world, 0).into_iter().find(|it| it.element_key == has).expect("it appeared");
-    assert_eq!(appeared.reason.as_deref(), Some(reason::END_APPEARED));
+    assert_eq!(appeared.reason, Some(Reason::EndAppeared));
     content(&world);
 }
 
@@ -128,7 +128,7 @@ fn an_end_appears_for_what_was_withheld_although_its_collection_fails() {
     ];
     assert_eq!(poll_while_listing(&world, "users", &happen), Some(0));
     process(&world);
-    assert!(keys(&world, known, op::CREATE).iter().all(|key| !key.contains("user_new")));
+    assert!(keys(&world, known, &Op::Create).iter().all(|key| !key.contains("user_new")));
 
     for collection in ["api_keys".to_owned(), format!("members/{workspace}")] {
         world.anthropic[0].fault(Fault::on(&collection, Answer::Forbidden));
@@ -138,7 +138,7 @@ fn an_end_appears_for_what_was_withheld_although_its_collection_fails() {
     let appeared: Vec<_> = changes(&world, 0)
         .split_off(known)
         .into_iter()
-        .filter(|it| it.reason.as_deref() == Some(reason::END_APPEARED))
+        .filter(|it| it.reason == Some(Reason::EndAppeared))
         .collect();
     let mut made: Vec<_> = appeared.iter().map(|it| it.element_key.clone()).collect();
     made.sort();
@@ -147,7 +147,7 @@ fn an_end_appears_for_what_was_withheld_although_its_collection_fails() {
     assert_eq!(made, [assigned, created]);
     world.anthropic[0].clear_faults();
     world.round();
-    assert_eq!(keys(&world, known, op::DELETE), Vec::<String>::new());
+    assert_eq!(keys(&world, known, &Op::Delete), Vec::<String>::new());
     content(&world);
 }
 
@@ -169,12 +169,8 @@ fn a_creator_who_leaves_and_returns_is_the_creator_again() {
     world.anthropic[0].mutate(add_user("user_back")).expect("the user again");
     world.round();
     content(&world);
-    let because = |reason: &str| Some(reason.to_owned());
-    let expected = [
-        (op::READ.to_owned(), None),
-        (op::DELETE.to_owned(), because(reason::END_DELETED)),
-        (op::CREATE.to_owned(), because(reason::END_APPEARED)),
-    ];
+    let expected =
+        [(Op::Read, None), (Op::Delete, Some(Reason::EndDeleted)), (Op::Create, Some(Reason::EndAppeared))];
     assert_eq!(told(&world), expected);
 }
 
@@ -192,7 +188,7 @@ fn a_user_removed_while_being_paged_is_the_only_one_to_go() {
         process(&world);
         world.anthropic[0].clear_faults();
         let now = world.anthropic[0].truth();
-        for key in keys(&world, known, op::DELETE).iter().filter(|key| key.starts_with("anthropic_user:")) {
+        for key in keys(&world, known, &Op::Delete).iter().filter(|key| key.starts_with("anthropic_user:")) {
             let id = key.trim_start_matches("anthropic_user:").split('|').next().unwrap_or_default();
             assert!(before.users.contains_key(id) && !now.users.contains_key(id), "{answer:?}: {key}");
         }
@@ -204,7 +200,7 @@ fn a_user_removed_while_being_paged_is_the_only_one_to_go() {
 }
 
 #[test]
-fn no_order_of_generations_deletes_anything_and_makes_it_anew() {
+fn no_order_of_generations_deletes_and_re_creates_anything() {
     use IncludeDefault::{Ignored, Known, Rejected};
     let orders = [
         (1, vec![(2, Known), (4, Rejected), (3, Known), (1, Rejected), (4, Ignored), (4, Known)]),
@@ -223,8 +219,8 @@ fn no_order_of_generations_deletes_anything_and_makes_it_anew() {
             process(&world);
         }
         world.run("sink", &["run", "--until-end"]).expect(0);
-        assert_eq!(keys(&world, known, op::DELETE), Vec::<String>::new(), "from generation {first}");
-        let mut made = keys(&world, known, op::CREATE);
+        assert_eq!(keys(&world, known, &Op::Delete), Vec::<String>::new(), "from generation {first}");
+        let mut made = keys(&world, known, &Op::Create);
         let count = made.len();
         made.sort();
         made.dedup();

@@ -1,15 +1,20 @@
 //! How soon the processor commits: after one listing, and during a backlog.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
+use graph::state::barrier_key;
 use rdkafka::ClientConfig;
 use rdkafka::message::OwnedHeaders;
-use schemas::codec::{decode_raw, encode};
-use schemas::raw::RawRecord;
+use schemas::codec::{decode, encode};
+use schemas::raw::{RawBody, RawRecord, Resource};
 use schemas::topics::{Topic, partition};
 use service::kafka::partition::{PartitionReader, Start};
 use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
-use simulator::anthropic::Settings;
+use simulator::anthropic::{ROUND, Settings};
 use tests::judge::changes;
 use tests::kafka::{self, Record};
 use tests::world::{PARTITIONS, World};
@@ -26,6 +31,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// needs less even on a busy machine.
 const IDLE_WAIT: Duration = Duration::from_millis(150);
 
+/// How long a processor is given to read two small listings.
+const READ: Duration = Duration::from_millis(400);
+
 fn polled() -> World {
     let world = World::of(vec![Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() }]);
     world.run("producer", &["poll"]).expect(0);
@@ -40,9 +48,37 @@ fn home(world: &World) -> i32 {
 /// The raw records of the listing of the users, under another listing's id.
 fn users(world: &World, listing_id: &str) -> Vec<RawRecord> {
     let values = world.read(Topic::Raw).into_iter().filter_map(|record| record.value);
-    let records = values.map(|value| decode_raw(&value).expect("a raw record").record);
+    let records = values.map(|value| decode::<RawRecord>(&value).expect("a raw record"));
     let users = records.filter(|record| record.collection == "users");
     users.map(|record| RawRecord { listing_id: Some(listing_id.to_owned()), ..record }).collect()
+}
+
+fn write(world: &World, records: &[RawRecord]) {
+    let raw = world.topic(Topic::Raw);
+    let records: Vec<Record> = records
+        .iter()
+        .map(|record| Record {
+            topic: raw.clone(),
+            partition: home(world),
+            offset: 0,
+            timestamp: None,
+            key: Some(record.key().into_bytes()),
+            value: Some(encode(record)),
+            headers: Vec::new(),
+        })
+        .collect();
+    kafka::write_all(&world.bootstrap_servers, &raw, &records);
+}
+
+/// Writes a listing with a change, and after it one that stays open. Returns the offset between the two.
+fn write_whole_and_open(world: &World) -> i64 {
+    let listing = users(world, "");
+    write(world, &changed(&listing, 0));
+    let between = end(world);
+    let open = listing.into_iter().filter(|record| !matches!(record.body, RawBody::Manifest(_)));
+    let open = open.map(|record| RawRecord { listing_id: Some("open".to_owned()), ..record });
+    write(world, &open.collect::<Vec<_>>());
+    between
 }
 
 fn committed(world: &World) -> i64 {
@@ -58,23 +94,13 @@ fn end(world: &World) -> i64 {
 fn a_backlog_of_unchanged_listings_makes_progress_that_survives_a_kill() {
     let world = polled();
     let (begin, known) = (committed(&world), changes(&world, 0).len());
-    let partition = home(&world);
-    let record = |record: RawRecord| Record {
-        topic: world.topic(Topic::Raw),
-        partition,
-        offset: 0,
-        timestamp: None,
-        key: Some(record.key().into_bytes()),
-        value: Some(encode(&record)),
-        headers: Vec::new(),
-    };
     let listing = users(&world, "");
     let again = (0..LISTINGS).flat_map(|number| {
         let records = listing.iter().cloned();
         records.map(move |it| RawRecord { listing_id: Some(format!("again-{number}")), ..it })
     });
-    let backlog: Vec<Record> = again.map(record).collect();
-    kafka::write_all(&world.bootstrap_servers, &world.topic(Topic::Raw), &backlog);
+    let backlog: Vec<RawRecord> = again.collect();
+    write(&world, &backlog);
 
     let mut processor = world.spawn("processor", &["run"]);
     processor.until("commit a part of the backlog", |_| committed(&world) > begin);
@@ -84,7 +110,69 @@ fn a_backlog_of_unchanged_listings_makes_progress_that_survives_a_kill() {
     world.run("processor", &["run", "--until-end"]).expect(0);
     assert_eq!(committed(&world), end);
     assert_eq!(changes(&world, 0).len(), known);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
+}
+
+/// Commits a record of the graph topic that changes nothing, again and again, more often than a sink waits for one.
+fn keep_committing(world: &World, is_over: &AtomicBool) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &world.bootstrap_servers);
+    let producer = TransactionalProducer::open(&config, "noise", TRANSACTION_TIMEOUT).expect("a producer");
+    let (graph, home) = (world.topic(Topic::Graph), home(world));
+    let key = barrier_key(home, PARTITIONS);
+    let bound = Instant::now() + 2 * PATIENCE;
+    while !is_over.load(Ordering::Relaxed) && Instant::now() < bound {
+        producer.begin().expect("a transaction");
+        producer.send(&graph, home, &key, None, OwnedHeaders::new()).expect("room");
+        producer.commit().expect("a commit");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_sink_looks_after_its_jobs_while_transactions_keep_coming() {
+    let world = polled();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| keep_committing(&world, &is_over));
+        let mut sink = world.spawn("sink", &["run"]);
+        let synced = "is synced: JupiterOne holds the graph";
+        sink.logged_times(synced, 1);
+        world.anthropic[0].live(ROUND);
+        world.run("producer", &["poll"]).expect(0);
+        world.run("processor", &["run", "--until-end"]).expect(0);
+        sink.logged_times(synced, 2);
+        is_over.store(true, Ordering::Relaxed);
+        sink.terminate().expect(0);
+    });
+    tests::judge::agree(&world, 0);
+}
+
+#[test]
+fn a_listing_is_committed_although_the_next_one_stays_open() {
+    let world = polled();
+    let known = changes(&world, 0).len();
+    let mut processor = world.spawn("processor", &["run"]);
+    caught_up(&world, &mut processor);
+    let between = write_whole_and_open(&world);
+    processor.until("commit the listing", |_| committed(&world) == between);
+    assert_eq!(changes(&world, 0).len(), known + 1);
+    processor.terminate().expect(0);
+    assert_eq!(committed(&world), between);
+}
+
+#[test]
+fn a_processor_that_stops_in_an_open_listing_commits_what_came_before_it() {
+    let world = polled();
+    let known = changes(&world, 0).len();
+    let mut processor = world.spawn("processor", &["run"]);
+    caught_up(&world, &mut processor);
+    let between = write_whole_and_open(&world);
+    // Long enough to read both, and on most machines too short for the commit that comes once a second.
+    thread::sleep(READ);
+    processor.terminate().expect(0);
+    assert_eq!(committed(&world), between);
+    assert_eq!(changes(&world, 0).len(), known + 1);
 }
 
 #[test]
@@ -135,7 +223,10 @@ fn a_change_is_visible_soon_after_its_manifest() {
 /// The listing with another name of one user.
 fn changed(listing: &[RawRecord], round: usize) -> Vec<RawRecord> {
     let mut records = listing.to_vec();
-    let mut users = records.iter_mut().filter_map(|record| record.resource.as_mut()?.user.as_mut());
+    let mut users = records.iter_mut().filter_map(|record| match &mut record.body {
+        RawBody::Resource(Resource::User(user)) => Some(user),
+        _ => None,
+    });
     users.next().expect("a user").name = Some(format!("Ada {round}"));
     for record in &mut records {
         record.listing_id = Some(format!("changed-{round}"));

@@ -1,11 +1,13 @@
 //! Two processors for one partition, commits of unknown outcome, transactions that take too long.
 
+use std::time::{Duration, Instant};
+
 use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
 use tests::judge::changes;
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
-use tests::world::World;
+use tests::world::{PARTITIONS, World};
 
 use super::{IMPATIENT, SHORT_TRANSACTIONS, caught_up, content};
 
@@ -18,6 +20,8 @@ fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member()
     let proxy = Proxy::start(&world.bootstrap_servers);
     let mut zombie = world.spawn_through(&proxy, "processor", &["run"]);
     caught_up(&world, &mut zombie);
+    // A partition that opens ends a transaction of its own, with its barrier.
+    zombie.logged_times("opened the task of partition", usize::try_from(PARTITIONS).expect("few"));
 
     world.anthropic[0].live(ROUND);
     proxy.strike(Request::EndTransaction, Fate::Held, 1);
@@ -38,6 +42,39 @@ fn a_processor_that_slept_in_mid_transaction_is_fenced_and_goes_on_as_a_member()
     world.run("producer", &["poll"]).expect(0);
     caught_up(&world, &mut zombie);
     zombie.terminate().expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    content(&world);
+}
+
+#[test]
+fn a_lost_partition_is_taken_back_without_waiting_for_its_unanswered_commit() {
+    let mut world = World::start();
+    world.kafka = IMPATIENT.to_owned();
+    world.configure("");
+    world.run("producer", &["poll"]).expect(0);
+    let proxy = Proxy::start(&world.bootstrap_servers);
+    let mut processor = world.spawn_through(&proxy, "processor", &["run"]);
+    caught_up(&world, &mut processor);
+    let partitions = usize::try_from(PARTITIONS).expect("few");
+    processor.logged_times("opened the task of partition", partitions);
+
+    world.anthropic[0].live(ROUND);
+    // More tries than fit into the minute for which a commit is repeated.
+    proxy.strike(Request::EndTransaction, Fate::Held, 10_000);
+    world.run("producer", &["poll"]).expect(0);
+    proxy.await_first_struck();
+    processor.suspend();
+    let mut other = world.spawn("processor", &["run"]);
+    caught_up(&world, &mut other);
+    other.terminate().expect(0);
+    processor.resume();
+    processor.logged("was this process asleep");
+    let lost = Instant::now();
+    processor.logged_times("partitions assigned", 2);
+    assert!(lost.elapsed() < Duration::from_secs(30), "after {:?}\n{}", lost.elapsed(), processor.log());
+    proxy.heal();
+    processor.logged_times("opened the task of partition", 2 * partitions);
+    processor.terminate().expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     content(&world);
 }
@@ -93,7 +130,7 @@ fn a_transaction_that_takes_too_long_is_aborted_by_the_broker_and_done_again() {
 }
 
 #[test]
-fn a_commit_whose_outcome_stays_unknown_is_never_followed_by_an_abort_and_settled_by_opening_anew() {
+fn a_commit_with_an_unknown_outcome_is_never_aborted_and_settled_by_reopening() {
     let world = World::start();
     world.run("producer", &["poll"]).expect(0);
     let proxy = Proxy::start(&world.bootstrap_servers);
@@ -103,8 +140,8 @@ fn a_commit_whose_outcome_stays_unknown_is_never_followed_by_an_abort_and_settle
     // More tries than fit into the minute for which a commit is repeated.
     proxy.strike(Request::EndTransaction, Fate::LostRequest, 10_000);
     world.run("producer", &["poll"]).expect(0);
-    let said = processor.logged("the task is opened again");
-    assert!(said.contains("whether it happened is settled when the producer is opened again"), "{said}");
+    let said = processor.logged("is suspended: ");
+    assert!(said.contains("its outcome is determined when the producer is reopened"), "{said}");
     proxy.heal();
     caught_up(&world, &mut processor);
     processor.terminate().expect(0);

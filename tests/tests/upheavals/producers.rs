@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use schemas::change::{Envelope, op};
-use schemas::codec::{decode, decode_raw};
-use schemas::raw::START;
+use schemas::change::{Envelope, Op};
+use schemas::codec::decode;
+use schemas::raw::RawRecord;
+use schemas::raw::{MarkKind, RawBody};
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use tests::judge::{agree, changes};
@@ -26,14 +27,14 @@ fn listings_are_whole(world: &World) -> usize {
     let mut whole = 0;
     for record in world.read(Topic::Raw) {
         let raw =
-            decode_raw(record.value.as_deref().expect("a raw record has a value")).expect("ours").record;
+            decode::<RawRecord>(record.value.as_deref().expect("a raw record has a value")).expect("ours");
         let Some(listing_id) = raw.listing_id.clone() else { continue };
         let listing = (raw.collection.clone(), listing_id);
-        if let Some(manifest) = raw.manifest {
+        if let RawBody::Manifest(manifest) = raw.body {
             assert_eq!(open.remove(&listing).unwrap_or_default(), manifest.count, "{listing:?}");
             assert!(open.is_empty(), "listings do not interleave: {open:?}");
             whole += 1;
-        } else if raw.resource.is_some() {
+        } else if let RawBody::Resource(_) = raw.body {
             *open.entry(listing).or_default() += 1;
         }
     }
@@ -85,7 +86,7 @@ fn a_producer_whose_commit_is_not_answered_writes_each_listing_once() {
 }
 
 #[test]
-fn a_producer_whose_transaction_takes_too_long_lists_anew() {
+fn a_producer_whose_transaction_takes_too_long_lists_again() {
     let mut world = World::start();
     world.kafka = super::SHORT_TRANSACTIONS.to_owned();
     world.configure("");
@@ -119,9 +120,9 @@ fn a_credential_of_another_organization_stops_it_and_nothing_is_written() {
     let polled = world.run("producer", &["poll"]);
     let said = &polled.expect(1).stderr;
     let other = world.anthropic[0].organization_id();
-    assert!(said.contains(&other) && said.contains("give it its own key"), "{said}");
+    assert!(said.contains(&other) && said.contains("configure its own key"), "{said}");
     let mut running = world.spawn("producer", &["run"]);
-    running.logged("not polled");
+    running.logged("cannot poll organization-1");
     running.unready();
     running.terminate().expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
@@ -168,7 +169,7 @@ fn one_organization_under_two_names_is_polled_once_and_the_other_name_is_not_rea
     running.terminate().expect(0);
     assert!(
         world.read(Topic::Raw).iter().all(|record| {
-            let raw = decode_raw(record.value.as_deref().expect("a value")).expect("ours").record;
+            let raw = decode::<RawRecord>(record.value.as_deref().expect("a value")).expect("ours");
             raw.organization_name == "organization-1"
         }),
         "nothing is written under the second name"
@@ -193,7 +194,7 @@ fn three_hundred_organizations_start_with_few_threads() {
         let threads: Option<usize> =
             status.lines().find_map(|line| line.strip_prefix("Threads:")?.trim().parse().ok());
         most = threads.unwrap_or_default().max(most);
-        service.log().matches("polled here from now on").count() >= MANY
+        service.log().matches("the organization is polled by this instance").count() >= MANY
     });
     producer.terminate().expect(0);
     assert!((4..MAX_THREADS).contains(&most), "{most} threads");
@@ -216,7 +217,7 @@ fn admin(users: impl Fn() -> String + Send + 'static) -> Stub {
 }
 
 #[test]
-fn a_listing_that_is_made_anew_never_comes_behind_a_newer_one() {
+fn a_listing_that_is_repeated_never_follows_a_newer_one() {
     let world = World::start();
     let spawn = |admin: &Stub| {
         let (config, url) = (world.config().display().to_string(), admin.url());
@@ -245,13 +246,17 @@ fn a_listing_that_is_made_anew_never_comes_behind_a_newer_one() {
         go.send(()).expect("it waits");
     }
     let ended = slow.finish();
-    assert!(ended.stderr.contains("listing anew, for the transaction was lost"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("listing the collection again, because its transaction was lost"),
+        "{}",
+        ended.stderr
+    );
     listings_are_whole(&world);
     world.run("processor", &["run", "--until-end"]).expect(0);
-    let deleted = changes_of(&world).into_iter().filter(|change| change.op == op::DELETE);
+    let deleted = changes_of(&world).into_iter().filter(|change| change.op == Op::Delete);
     let deleted: Vec<String> = deleted.map(|change| change.element_key).collect();
     assert_eq!(deleted, Vec::<String>::new(), "nobody who was there to the end is deleted");
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }
 
 #[test]
@@ -270,7 +275,7 @@ fn a_poll_that_waits_for_its_budget_says_how_long_it_takes() {
     assert!((60..=120).contains(&seconds(&begun)), "{begun}");
     let warned = producer.logged("the poll cannot end within polling_interval");
     assert!(warned.contains("WARN") && seconds(&warned) >= seconds(&begun), "{warned}");
-    let waiting = producer.logged("waiting for the budget of requests a minute");
+    let waiting = producer.logged("waiting for the budget of requests per minute");
     assert!((1..=60).contains(&seconds(&waiting)), "{waiting}");
     producer.terminate().expect(0);
 }
@@ -310,11 +315,11 @@ fn two_producers_that_differ_in_key_interval_and_version_poll_one_organization_i
         assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
     };
     let mut a = spawn('a', "1s", "2023-06-01");
-    a.logged("polled here from now on");
+    a.logged("the organization is polled by this instance");
     let mut b = spawn('b', "2s", "2026-10-21");
     // With partitions, so that the group has settled.
     b.until("have partitions", |it| {
-        it.log().lines().any(|line| line.contains("\"assigned\"") && !line.contains("[]"))
+        it.log().lines().any(|line| line.contains("\"partitions assigned: ") && !line.contains("[]"))
     });
     let begin = pollers(&stub).len();
     a.until("poll, or the other, six times in a row", |_| {
@@ -336,21 +341,21 @@ fn two_producers_that_differ_in_key_interval_and_version_poll_one_organization_i
 
     listings_are_whole(&world);
     let marks = world.read(Topic::Raw).into_iter().filter_map(|record| {
-        let raw = decode_raw(record.value.as_deref().expect("a value")).expect("ours").record;
-        Some((raw.poll_id?, raw.mark?.kind))
+        let raw = decode::<RawRecord>(record.value.as_deref().expect("a value")).expect("ours");
+        Some((raw.poll_id?, raw.body.mark()?.kind))
     });
     let mut open = None;
     for (id, kind) in marks {
-        match kind.as_str() {
-            START => assert_eq!(open.replace(id), None, "polls do not overlap"),
+        match kind {
+            MarkKind::Start => assert_eq!(open.replace(id), None, "polls do not overlap"),
             // Who takes over closes a poll whose end the processor has not seen, be it there or not.
-            _ => open = open.filter(|open| *open != id),
+            MarkKind::End | MarkKind::Other { .. } => open = open.filter(|open| *open != id),
         }
     }
     assert_eq!(open, None, "a poll without its end");
     process();
     assert_eq!(changes_of(&world).len(), known, "the same resources are the same graph");
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }
 
 fn changes_of(world: &World) -> Vec<Envelope> {

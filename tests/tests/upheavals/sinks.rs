@@ -78,14 +78,14 @@ fn a_sink_away_for_longer_than_tombstones_stay_misses_no_deletion() {
     let tombstones = || world.read(Topic::Graph).iter().filter(|record| record.value.is_none()).count();
     assert!(tombstones() > 0);
     // A week passes: what is obsolete is compacted away, tombstones among it.
-    let hurried = [
+    let compacting_at_once = [
         ("cleanup.policy", "compact"),
         ("min.compaction.lag.ms", "0"),
         ("delete.retention.ms", "0"),
         ("min.cleanable.dirty.ratio", "0.0"),
         ("segment.ms", "100"),
     ];
-    kafka::alter_topic(&world.bootstrap_servers, &graph, &hurried);
+    kafka::alter_topic(&world.bootstrap_servers, &graph, &compacting_at_once);
     // The active segment is never compacted: it ends with the next record, which says once more what was said last.
     let last = world.read(Topic::Graph).pop().expect("a record");
     let (key, value) = (last.key_text(), last.value.as_deref());
@@ -133,7 +133,7 @@ fn a_sink_that_takes_over_does_not_upload_a_graph_older_than_its_predecessor_s()
     let proxy = Proxy::start(&world.bootstrap_servers);
     // One for each partition.
     proxy.strike(Request::InitProducerId, Fate::Held, PARTITIONS.unsigned_abs() as usize);
-    let resync = world.spawn_through(&proxy, "sink", &["resync"]);
+    let resync = world.spawn_through(&proxy, "anthropic-graph", &["sync", "resync"]);
     proxy.await_first_struck();
     // While the other sink is about to take over, the running one uploads a newer graph.
     let user = Mutation::AddUser { id: Some("user_new".to_owned()), email: None, name: None, role: None };

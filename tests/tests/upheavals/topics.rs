@@ -1,7 +1,8 @@
-//! Topics that are deleted, made anew, grown or cut under the services.
+//! Topics that are deleted, re-created, grown or cut under the services.
 
 use std::time::Duration;
 
+use schemas::change::Op;
 use schemas::topics::{Retention, Topic};
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::judge::{agree, changes};
@@ -33,7 +34,7 @@ fn home(world: &World) -> i32 {
 }
 
 #[test]
-fn a_graph_or_a_log_made_anew_is_refused_and_nothing_is_written_or_deleted() {
+fn a_re_created_graph_or_changes_topic_is_refused_and_nothing_is_written() {
     for topic in [Topic::Graph, Topic::Changes] {
         let world = World::of(vec![small()]);
         world.round();
@@ -43,7 +44,7 @@ fn a_graph_or_a_log_made_anew_is_refused_and_nothing_is_written_or_deleted() {
         world.run("producer", &["poll"]).expect(0);
         let refused = world.run("processor", &["run", "--until-end"]);
         let said = &refused.expect(1).stderr;
-        assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
+        assert!(said.contains("re-created") && said.contains("kafka.topic_prefix"), "{said}");
         let left = if topic == Topic::Changes { 0 } else { known };
         assert_eq!(changes(&world, 0).len(), left, "nothing is written behind a gap");
         world.run("sink", &["run", "--until-end"]).expect(0);
@@ -75,9 +76,9 @@ fn a_log_or_a_graph_that_lost_its_last_transactions_alone_is_refused_with_the_wa
         let refused = world.run("processor", &["run", "--until-end"]);
         let said = &refused.expect(1).stderr;
         let is_clear = said.contains("one of the two topics has lost records")
-            && said.contains("restore the topic that is short from a backup")
-            && said.contains("`processor reset`")
-            && said.contains("`processor replay --from earliest --into PREFIX`");
+            && said.contains("restore that topic from a backup")
+            && said.contains("`anthropic-graph reset`")
+            && said.contains("`anthropic-graph replay --from earliest --into PREFIX`");
         assert!(is_clear, "{topic:?}: {said}");
         assert_eq!(changes(&world, 0).len(), known, "{topic:?}: nothing is written behind the loss");
         world.run("sink", &["run", "--until-end"]);
@@ -86,7 +87,7 @@ fn a_log_or_a_graph_that_lost_its_last_transactions_alone_is_refused_with_the_wa
 }
 
 #[test]
-fn a_raw_topic_made_anew_is_refused_whether_it_is_shorter_or_longer_than_what_was_read() {
+fn a_re_created_raw_topic_is_refused_whether_shorter_or_longer_than_before() {
     let world = World::of(vec![small()]);
     world.round();
     let known = changes(&world, 0).len();
@@ -98,13 +99,13 @@ fn a_raw_topic_made_anew_is_refused_whether_it_is_shorter_or_longer_than_what_wa
         }
         let refused = world.run("processor", &["run", "--until-end"]);
         let said = &refused.expect(1).stderr;
-        assert!(said.contains("made anew") && said.contains("kafka.topic_prefix"), "{said}");
+        assert!(said.contains("re-created") && said.contains("kafka.topic_prefix"), "{said}");
         assert_eq!(changes(&world, 0).len(), known, "after {polls} polls more");
     }
 }
 
 #[test]
-fn a_sync_topic_made_anew_deletes_nothing_until_a_person_says_so() {
+fn a_re_created_sync_topic_deletes_nothing_until_a_person_approves() {
     let world = World::of(vec![small()]);
     world.round();
     let before = world.graph(0);
@@ -115,12 +116,13 @@ fn a_sync_topic_made_anew_deletes_nothing_until_a_person_says_so() {
     world.run("processor", &["run", "--until-end"]).expect(0);
     let mut sink = world.spawn("sink", &["run"]);
     let line = sink.logged("paused: ");
-    assert!(line.contains("held the organization"), "{line}");
+    assert!(line.contains("already contained this organization"), "{line}");
     assert_eq!(world.graph(0), before);
     let (_, rest) = line.split_once("--revision ").expect("a command");
     let revision = rest.split(' ').next().expect("a revision");
-    let approve = ["approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
-    world.run("sink", &approve).expect(0);
+    let approve =
+        ["sync", "approve", "--organization", "organization-1", "--revision", revision, "--by", "ada"];
+    world.ask(&approve).expect(0);
     sink.logged("sync job finished");
     sink.terminate().expect(0);
     content(&world);
@@ -143,7 +145,7 @@ fn a_topic_deleted_or_re_created_under_a_running_service_stops_it_or_closes_the_
         world.round();
         let mut running = world.spawn(service, &["run"]);
         running.ready();
-        running.logged(if service == "sink" { "restored" } else { "task opened" });
+        running.logged(if service == "sink" { "restored" } else { "opened the task of partition" });
         kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
         if is_made_anew {
             make(&world, topic);
@@ -159,21 +161,22 @@ fn a_topic_deleted_or_re_created_under_a_running_service_stops_it_or_closes_the_
                 break;
             }
         }
-        let is_over = |it: &Service| it.has_logged(closed) || it.has_logged("a person has to look at this");
+        let is_over =
+            |it: &Service| it.has_logged(closed) || it.has_logged("cannot continue without a person");
         if is_made_anew {
             running.until("close the partition or end", is_over);
         }
         // A task that met the topic while it was gone ends the process; one that meets the new one closes its partition.
         if running.has_logged(closed) {
             let said = running.logged(closed);
-            assert!(said.contains(&world.topic(topic)) || said.contains("made anew"), "{topic:?}: {said}");
+            assert!(said.contains(&world.topic(topic)) || said.contains("re-created"), "{topic:?}: {said}");
             running.terminate().expect(0);
             continue;
         }
         let ended = running.finish();
         assert_eq!(ended.code, Some(1), "{topic:?}: {}", ended.stderr);
         let last = ended.stderr.lines().last().unwrap_or_default();
-        assert!(last.contains(&world.topic(topic)) || last.contains("made anew"), "{topic:?}: {last}");
+        assert!(last.contains(&world.topic(topic)) || last.contains("re-created"), "{topic:?}: {last}");
     }
 }
 
@@ -183,10 +186,10 @@ fn a_producer_whose_topic_is_deleted_says_so_and_is_not_ready() {
     world.kafka = "properties.\"topic.metadata.propagation.max.ms\" = \"1000\"".to_owned();
     world.configure("");
     let mut producer = world.spawn("producer", &["run"]);
-    producer.logged("\"polled\"");
+    producer.logged("\"polled ");
     producer.ready();
     kafka::delete_topic(&world.bootstrap_servers, &world.topic(Topic::Raw));
-    let said = producer.logged("not polled");
+    let said = producer.logged("cannot poll organization-1");
     assert!(said.contains(&world.topic(Topic::Raw)), "{said}");
     producer.unready();
     producer.terminate().expect(0);
@@ -207,7 +210,7 @@ fn topics_grown_to_more_partitions_are_refused_by_all_with_the_way_out() {
     };
     says("producer", &["poll"], 1);
     says("processor", &["run", "--until-end"], 1);
-    says("sink", &["resync"], 3);
+    says("anthropic-graph", &["sync", "resync"], 3);
     assert_eq!((world.read(Topic::Raw).len(), changes(&world, 0).len()), (raw, known));
 
     let one = World::of(vec![small()]);
@@ -225,7 +228,7 @@ fn a_raw_topic_that_grows_under_a_running_processor_stops_it() {
     world.configure("");
     world.round();
     let mut running: Service = world.spawn("processor", &["run"]);
-    running.logged("task opened");
+    running.logged("opened the task of partition");
     kafka::grow_topic(&world.bootstrap_servers, &world.topic(Topic::Raw), PARTITIONS + 2);
     let ended = running.finish();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -233,7 +236,7 @@ fn a_raw_topic_that_grows_under_a_running_processor_stops_it() {
 }
 
 #[test]
-fn a_raw_topic_cut_below_the_committed_offset_is_no_loss_and_above_it_a_person_decides() {
+fn a_raw_topic_cut_below_the_committed_offset_loses_nothing_and_above_it_a_person_decides() {
     let world = World::of(vec![small()]);
     let (servers, raw, group) =
         (&world.bootstrap_servers, world.topic(Topic::Raw), format!("{}.processor", world.prefix));
@@ -262,7 +265,7 @@ fn a_raw_topic_cut_below_the_committed_offset_is_no_loss_and_above_it_a_person_d
     kafka::commit(servers, &group, &raw, home(&world), cut);
     let processed = world.run("processor", &["run", "--until-end"]);
     assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
-    for change in changes(&world, 0).split_off(known).iter().filter(|it| it.op == "d") {
+    for change in changes(&world, 0).split_off(known).iter().filter(|it| it.op == Op::Delete) {
         let truth = tests::judge::expected(&world.anthropic[0].truth(), 0);
         let key = &change.element_key;
         let is_there = truth.entities.contains_key(key) || truth.relationships.contains_key(key);

@@ -1,10 +1,11 @@
 //! Each kind of corruption is found, and named by its law.
 
 use schemas::{
-    change::{Envelope, op, reason},
+    change::{Envelope, Op, Reason},
     codec::{decode, encode},
     coverage::Withheld,
-    raw::RawRecord,
+    element::{Content, Element},
+    raw::{RawBody, RawRecord},
 };
 use tests::{kafka::Record, world::PARTITIONS};
 
@@ -24,6 +25,10 @@ fn finds(laws: &[&str], corrupt: impl FnOnce(&mut History)) {
     assert_eq!(violated, laws, "{}", findings.violations.join("\n"));
 }
 
+fn is_user(element: &Element) -> bool {
+    matches!(element.content, Content::User(_))
+}
+
 #[test]
 fn a_copy_without_a_corruption_is_good() {
     finds(&[], |_| {});
@@ -32,8 +37,9 @@ fn a_copy_without_a_corruption_is_good() {
 #[test]
 fn a_changed_column() {
     finds(&["fold", "mapping"], |history| {
-        let (record, mut user) = history.newest(|value| element(value).filter(|it| it.user.is_some()));
-        user.user.as_mut().expect("a user").role = Some("emperor".to_owned());
+        let (record, mut user) = history.newest(|value| element(value).filter(is_user));
+        let Content::User(columns) = &mut user.content else { panic!("no user") };
+        columns.role = Some("emperor".to_owned());
         record.value = Some(encode(&user));
     });
 }
@@ -48,9 +54,9 @@ fn a_missing_element() {
 }
 
 #[test]
-fn an_element_that_nothing_tells_of() {
+fn an_element_without_a_source() {
     finds(&["coverage", "fold", "mapping"], |history| {
-        let (record, mut user) = history.newest(|value| element(value).filter(|it| it.user.is_some()));
+        let (record, mut user) = history.newest(|value| element(value).filter(is_user));
         user.key += "-and-another";
         let key = format!("{}/{}", user.organization_id, user.key);
         let record = Record { key: Some(key.into_bytes()), value: Some(encode(&user)), ..record.clone() };
@@ -62,7 +68,7 @@ fn an_element_that_nothing_tells_of() {
 fn a_wrong_image_before() {
     finds(&["before-images", "envelope"], |history| {
         let (record, mut change) =
-            history.changes_mut().filter(|(_, change)| change.op == op::UPDATE).last().expect("an update");
+            history.changes_mut().filter(|(_, change)| change.op == Op::Update).last().expect("an update");
         change.before.as_mut().expect("an image").display_name += ", once";
         record.value = Some(encode(&change));
     });
@@ -84,7 +90,7 @@ fn a_gap_in_the_revisions() {
 fn a_window_that_is_too_short() {
     finds(&["envelope"], |history| {
         let (record, mut change) =
-            history.changes_mut().filter(|(_, change)| change.op == op::UPDATE).last().expect("an update");
+            history.changes_mut().filter(|(_, change)| change.op == Op::Update).last().expect("an update");
         change.not_before_ts_ms = change.not_before_ts_ms.map(|since| since + 1);
         record.value = Some(encode(&change));
     });
@@ -92,10 +98,10 @@ fn a_window_that_is_too_short() {
 
 #[test]
 fn a_creation_by_a_listing_that_nobody_wrote() {
-    // It was the last thing that its listing brought, so behind that it is missing too.
+    // It was the last thing that its listing brought, so after that it is missing too.
     finds(&["history", "licence"], |history| {
         let (record, mut change) =
-            history.changes_mut().filter(|(_, change)| change.op == op::CREATE).last().expect("a creation");
+            history.changes_mut().filter(|(_, change)| change.op == Op::Create).last().expect("a creation");
         change.source.listing_id = Some("no-such-listing".to_owned());
         record.value = Some(encode(&change));
     });
@@ -115,7 +121,7 @@ fn a_repeated_id() {
 fn a_deletion_without_a_manifest() {
     finds(&["licence", "mapping"], |history| {
         let key = history.key(ASSIGNED);
-        history.delete(&key, reason::ABSENT, None, Some("no-such-listing"));
+        history.delete(&key, Reason::Absent, None, Some("no-such-listing"));
     });
 }
 
@@ -124,7 +130,7 @@ fn a_deletion_by_a_listing_that_has_the_element() {
     finds(&["licence", "mapping"], |history| {
         let key = history.key(HAS_USER);
         let (listing_id, _) = history.whole("users");
-        history.delete(&key, reason::ABSENT, None, Some(&listing_id));
+        history.delete(&key, Reason::Absent, None, Some(&listing_id));
     });
 }
 
@@ -134,13 +140,13 @@ fn a_deletion_under_a_partial_listing() {
         let deletion = history
             .changes_mut()
             .map(|(_, change)| change)
-            .filter(|change| change.op == op::DELETE && change.reason.as_deref() == Some(reason::ABSENT));
+            .filter(|change| change.op == Op::Delete && change.reason == Some(Reason::Absent));
         let listing_id = deletion.last().expect("a deletion").source.listing_id.expect("a listing");
         // Its manifest counts one more than there are.
         for record in &mut history.raw {
             let mut raw: RawRecord = decode(record.value.as_deref().expect("a value")).expect("a raw record");
             if raw.listing_id.as_ref() == Some(&listing_id)
-                && let Some(manifest) = &mut raw.manifest
+                && let RawBody::Manifest(manifest) = &mut raw.body
             {
                 manifest.count += 1;
                 record.value = Some(encode(&raw));
@@ -154,7 +160,7 @@ fn a_relationship_without_an_end() {
     finds(&["ends", "licence", "mapping"], |history| {
         let key = history.key("anthropic_user");
         let (listing_id, _) = history.whole("users");
-        history.delete(&key, reason::ABSENT, None, Some(&listing_id));
+        history.delete(&key, Reason::Absent, None, Some(&listing_id));
     });
 }
 
@@ -163,9 +169,7 @@ fn a_withheld_relationship_that_has_both_ends() {
     finds(&["ends", "mapping"], |history| {
         let key = history.key(ASSIGNED);
         let mut element = history.element(&key);
-        let other = element.to_key.take().expect("an end");
-        element.key = format!("{}|knows|{other}", element.from_key.as_deref().expect("an end"));
-        element.to_key = Some(other);
+        element.key = element.ends().collect::<Vec<_>>().join("|knows|");
         let (organization_id, missing) = (element.organization_id.clone(), Vec::new());
         let key = format!("{organization_id}/withheld/{}", element.key);
         let value = Some(encode(&Withheld { organization_id, element, missing }));
@@ -219,7 +223,7 @@ fn a_wrong_partition() {
 fn an_approved_deletion_that_nobody_approved() {
     finds(&["envelope", "licence", "mapping"], |history| {
         let key = history.key(ASSIGNED);
-        history.delete(&key, reason::APPROVED, Some("nobody"), None);
+        history.delete(&key, Reason::Approved, Some("nobody"), None);
     });
 }
 
@@ -228,6 +232,6 @@ fn an_end_s_deletion_that_never_was() {
     finds(&["licence", "mapping"], |history| {
         let key = history.key(ASSIGNED);
         let (listing_id, _) = history.whole("users");
-        history.delete(&key, reason::END_DELETED, None, Some(&listing_id));
+        history.delete(&key, Reason::EndDeleted, None, Some(&listing_id));
     });
 }

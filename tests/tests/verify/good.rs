@@ -17,7 +17,7 @@ use crate::findings::Findings;
 /// Unless every law holds and nothing is uncheckable.
 #[track_caller]
 pub(crate) fn is_good(world: &World) -> Findings {
-    let verified = world.run("processor", &["verify", "--json"]);
+    let verified = world.ask(&["verify", "--json"]);
     let findings = Findings::of(&verified);
     assert_eq!(findings.violations, Vec::<String>::new());
     verified.expect(0);
@@ -86,7 +86,7 @@ fn what_retention_has_cut_is_uncheckable_and_no_violation() {
     // In the midst of a listing of the last poll.
     let middle = last.expect("a record") - 40;
     kafka::delete_records(&world.bootstrap_servers, &world.topic(Topic::Raw), &[(home, middle)]);
-    let verified = world.run("processor", &["verify", "--json"]);
+    let verified = world.ask(&["verify", "--json"]);
     let findings = Findings::of(&verified);
     assert_eq!(findings.violations, Vec::<String>::new());
     verified.expect(0);
@@ -97,16 +97,16 @@ fn what_retention_has_cut_is_uncheckable_and_no_violation() {
 }
 
 #[test]
-fn an_organization_of_which_nothing_is_known_is_no_success() {
+fn an_organization_that_the_topics_do_not_contain_is_a_failure() {
     let world = World::start();
     world.round();
     let known = ["verify", "--organization", "organization-1"];
-    world.run("processor", &known).expect(0);
-    world.run("processor", &["verify", "--organization", "nobody"]).expect(2);
+    world.ask(&known).expect(0);
+    world.ask(&["verify", "--organization", "nobody"]).expect(2);
     let empty = World::start();
     empty.run("processor", &["run", "--until-end"]);
-    let unknown = empty.run("processor", &known);
-    assert!(unknown.expect(3).stderr.contains("nothing is known of organization-1"), "{}", unknown.stderr);
+    let unknown = empty.ask(&known);
+    assert!(unknown.expect(3).stderr.contains("do not contain organization-1"), "{}", unknown.stderr);
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use schemas::{
-    change::{Envelope, op},
-    codec::{GraphValue, decode, encode},
+    change::{Envelope, Kind, Op, Reason},
+    codec::{decode, encode},
     coverage::Coverage,
     element::Element,
+    graph_value::GraphValue,
     topics::Topic,
 };
 use simulator::anthropic::ROUND;
@@ -83,7 +84,7 @@ impl History {
         );
         std::fs::write(&config, text).expect("a configuration is written");
         let config = config.display().to_string();
-        let finished = Service::run("processor", ["--config", &config, "verify", "--json"], &[]);
+        let finished = Service::run("anthropic-graph", ["--config", &config, "verify", "--json"], &[]);
         let findings = Findings::of(&finished);
         finished.expect(i32::from(!findings.violations.is_empty()));
         findings
@@ -110,18 +111,18 @@ impl History {
     }
 
     /// Appends a change, and the graph record that would come with it: the last word is the element's.
-    pub(crate) fn delete(&mut self, key: &str, reason: &str, by: Option<&str>, listing_id: Option<&str>) {
+    pub(crate) fn delete(&mut self, key: &str, reason: Reason, by: Option<&str>, listing_id: Option<&str>) {
         let last: Envelope = decode(self.changes.last().and_then(|it| it.value.as_deref()).expect("a value"))
             .expect("a change");
         let element = self.element(key);
         let mut change = Envelope {
             id: format!("{:032x}", 7),
-            op: op::DELETE.to_owned(),
+            op: Op::Delete,
             revision: last.revision + 1,
-            kind: if element.is_relationship() { "relationship" } else { "entity" }.to_owned(),
+            kind: if element.is_relationship() { Kind::Relationship } else { Kind::Entity },
             element_key: key.to_owned(),
-            element_type: element.kind.clone(),
-            reason: Some(reason.to_owned()),
+            element_type: element.kind().to_owned(),
+            reason: Some(reason),
             changed: Vec::new(),
             after: None,
             ..last
@@ -156,7 +157,7 @@ impl History {
 
     /// The key of an element of that type in the graph, on which no relationship rests.
     pub(crate) fn key(&mut self, kind: &str) -> String {
-        self.newest(|value| element(value).filter(|element| element.kind == kind)).1.key
+        self.newest(|value| element(value).filter(|element| element.kind() == kind)).1.key
     }
 
     /// The id of a collection's last whole listing, and the offset of its manifest.
@@ -191,7 +192,7 @@ fn letter(record: &Record) -> Record {
 }
 
 pub(crate) fn element(value: GraphValue) -> Option<Element> {
-    if let GraphValue::Element(element) = value { Some(*element) } else { None }
+    if let GraphValue::Element(element) = value { Some(element.decode()) } else { None }
 }
 
 pub(crate) fn covers(value: GraphValue) -> Option<Coverage> {

@@ -1,9 +1,10 @@
 //! What the guard holds and people decide is found good, and a hold that is lost is not.
 
 use schemas::{
-    codec::{GraphValue, encode},
+    codec::encode,
     coverage::Hold,
-    raw::{Decision, RawRecord},
+    graph_value::GraphValue,
+    raw::{Decision, RawBody, RawRecord},
     topics::{Topic, partition},
 };
 use simulator::anthropic::{Mutation, Settings};
@@ -52,10 +53,8 @@ fn decide(world: &World, kind: &str, element_key: Option<&str>, listing_id: Opti
         poll_id: None,
         listing_id: None,
         observed_ts_ms: at,
-        mark: None,
-        manifest: None,
-        decision: Some(Decision {
-            kind: kind.to_owned(),
+        body: RawBody::Decision(Decision {
+            kind: kind.into(),
             collection: None,
             element_key: element_key.map(str::to_owned),
             listing_id: listing_id.map(str::to_owned),
@@ -63,7 +62,6 @@ fn decide(world: &World, kind: &str, element_key: Option<&str>, listing_id: Opti
             why: None,
             decided_ts_ms: at,
         }),
-        resource: None,
     };
     let (topic, home) = (world.topic(Topic::Raw), partition(&organization_id, PARTITIONS));
     kafka::write(&world.bootstrap_servers, &topic, home, &record.key(), Some(&encode(&record)), &[]);
@@ -97,7 +95,7 @@ fn a_hold_that_is_forgotten_is_found() {
     let key = format!("{organization_id}/hold/{}", holds(&world)[0].element_key);
     let (topic, home) = (world.topic(Topic::Graph), partition(&organization_id, PARTITIONS));
     kafka::write(&world.bootstrap_servers, &topic, home, &key, None, &[]);
-    let verified = world.run("processor", &["verify", "--json"]);
+    let verified = world.ask(&["verify", "--json"]);
     verified.expect(1);
     let findings = Findings::of(&verified);
     assert_eq!(findings.violated.keys().collect::<Vec<_>>(), ["mapping"], "{:?}", findings.violations);

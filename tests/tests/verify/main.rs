@@ -1,4 +1,4 @@
-//! `processor verify`: content with what the services write, also while they run, and with nothing else.
+//! `anthropic-graph verify`: content with what the services write, also while they run, and with nothing else.
 
 mod corrupted;
 mod findings;

@@ -57,7 +57,7 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
     let told: Vec<_> =
         after.iter().map(|it| (it.op.as_str(), it.element_key.as_str(), it.changed.clone())).collect();
     assert_eq!(told, [("u", key.as_str(), vec!["userProfileId".to_owned()])]);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }
 
 #[test]
@@ -85,5 +85,5 @@ fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_th
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
     assert!(changes(&world, 0).len() > told);
-    world.run("processor", &["verify"]).expect(0);
+    world.ask(&["verify"]).expect(0);
 }

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use tests::services::{Finished, Service};
 use tests::world::World;
 
-/// Another version's programs.
 #[derive(Clone, Copy)]
 struct Version {
     /// The environment variable that names the folder with its `producer`, `processor` and `sink`.

@@ -1,4 +1,4 @@
-//! Ours and the next version, whose schemas each have one more field (`tests/upgrade/next.patch`).
+//! Ours and the next version, whose schemas have one more field (`tests/upgrade/next.patch`).
 
 use schemas::topics::Topic;
 use simulator::anthropic::{Mutation, ROUND};
@@ -25,7 +25,7 @@ fn the_next_version_reads_what_ours_wrote_and_tells_no_change() {
     world.anthropic[0].live(ROUND);
     NEXT.round(&world);
     assert!(world.read(Topic::Changes).len() > told, "what changed since is told");
-    NEXT.run(&world, "processor", &["verify"]).expect(0);
+    NEXT.run(&world, "anthropic-graph", &["verify"]).expect(0);
     holds_every_user(&world);
 }
 
@@ -41,7 +41,7 @@ fn ours_stops_at_what_the_next_version_wrote_and_loses_nothing_until_it_is_back(
     for (service, arguments) in [
         ("producer", &["poll"][..]),
         ("processor", &["run", "--until-end"]),
-        ("processor", &["verify"]),
+        ("anthropic-graph", &["verify"]),
         ("sink", &["run", "--until-end"]),
     ] {
         let Finished { code, stderr, .. } = world.run(service, arguments);
@@ -52,7 +52,7 @@ fn ours_stops_at_what_the_next_version_wrote_and_loses_nothing_until_it_is_back(
 
     remove_a_user(&world);
     NEXT.round(&world);
-    NEXT.run(&world, "processor", &["verify"]).expect(0);
+    NEXT.run(&world, "anthropic-graph", &["verify"]).expect(0);
     holds_every_user(&world);
 }
 

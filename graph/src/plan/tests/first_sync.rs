@@ -1,30 +1,33 @@
-use schemas::sync::{Approval, found};
+use schemas::sync::{Approval, Found};
 
 use super::{Case, NOW_MS};
 use crate::plan::Urgency;
 
-fn found(what: &str) -> Case {
+fn found(what: Found) -> Case {
     let mut case = Case::whole();
     case.sync.organization_name = "nimbus".to_owned();
     case.sync.target = "account:scope:nimbus".to_owned();
-    case.sync.found = Some(what.to_owned());
+    case.sync.found = Some(what);
     case
 }
 
 #[test]
 fn a_target_of_which_nothing_is_known_is_asked_and_one_that_held_nothing_is_filled() {
-    assert!(Case::whole().job().asks);
-    let job = found(found::NOTHING).job();
-    assert_eq!((job.cause, job.asks, job.partial_types), ("first", false, Vec::new()));
-    assert!(!Case { urgency: Urgency::Forced, ..Case::whole().finished_ago(0) }.job().asks);
+    assert!(Case::whole().job().needs_probe);
+    let job = found(Found::Nothing).job();
+    assert_eq!((job.cause, job.needs_probe, job.partial_types), ("first", false, Vec::new()));
+    assert!(!Case { urgency: Urgency::Forced, ..Case::whole().finished_ago(0) }.job().needs_probe);
 }
 
 #[test]
 fn a_target_that_held_the_organization_or_may_have_is_left_alone_until_a_person_says_so() {
-    for (what, said) in [(found::OBJECTS, "held the organization"), (found::UNTOLD, "does not tell")] {
+    for (what, said) in
+        [(Found::Objects, "already contained this organization"), (Found::Untold, "does not say")]
+    {
         let mut case = found(what);
         let revision = case.organization.revision();
-        let command = format!("sink approve --organization nimbus --revision {revision} --by");
+        let command =
+            format!("anthropic-graph sync approve --organization nimbus --revision {revision} --by");
         let refusal = case.refusal();
         assert!(refusal.contains(said) && refusal.contains(&command), "{refusal}");
         case.urgency = Urgency::Forced;
@@ -41,7 +44,7 @@ fn a_target_that_held_the_organization_or_may_have_is_left_alone_until_a_person_
         case.sync.approval = Some(Approval { revision: revision + 1, ..approval.clone() });
         assert_eq!(case.refusal(), refusal, "of a graph that is not this one");
         case.sync.approval = Some(approval);
-        assert!(!case.job().asks);
+        assert!(!case.job().needs_probe);
     }
 }
 
@@ -57,5 +60,5 @@ fn a_person_who_allows_the_first_job_beforehand_needs_no_question() {
         why: None,
         approved_ts_ms: NOW_MS,
     });
-    assert!(!case.job().asks);
+    assert!(!case.job().needs_probe);
 }

@@ -1,7 +1,7 @@
 use schemas::sync::{Approval, Intent};
 
 use super::{Case, ID, NOW_MS, Organization};
-use crate::plan::{Plan, Urgency, deletions, newly_held};
+use crate::plan::{Urgency, deletions};
 
 #[test]
 fn the_guard_refuses_a_job_that_deletes_more_of_a_type_than_part_and_count_allow() {
@@ -43,7 +43,10 @@ fn no_job_starts_for_a_lower_revision_than_an_unfinished_job_s_unless_a_person_s
         assert_eq!(case.job().revision, revision);
         case.sync.intent = Some(intent(revision + 1));
         let refusal = case.refusal();
-        assert!(refusal.contains("sync job open") && refusal.contains("sink approve"), "{refusal}");
+        assert!(
+            refusal.contains("sync job open") && refusal.contains("anthropic-graph sync approve"),
+            "{refusal}"
+        );
         case.sync.approval = Some(Approval {
             revision,
             finished_job_id: case.sync.finished.as_ref().map(|finished| finished.job_id.clone()),
@@ -76,7 +79,7 @@ fn an_approval_releases_no_more_than_was_seen_and_only_against_the_same_finished
     leave(&mut case.organization, 0..25);
     case.sync.organization_name = "nimbus".to_owned();
     let revision = case.organization.revision();
-    let command = format!("sink approve --organization nimbus --revision {revision} --by");
+    let command = format!("anthropic-graph sync approve --organization nimbus --revision {revision} --by");
     assert!(case.refusal().contains(&command), "{}", case.refusal());
     let approval = Approval {
         revision,
@@ -98,12 +101,12 @@ fn an_approval_releases_no_more_than_was_seen_and_only_against_the_same_finished
 }
 
 #[test]
-fn what_was_held_and_is_no_more_is_explained() {
+fn a_deletion_that_was_held_before_is_explained() {
     let mut case = Case::of(with_users(60));
     (0..40).for_each(|number| case.organization.hold(&format!("anthropic_user:user{number}")));
     let mut case = case.finished_ago(0);
     assert_eq!(case.sync.finished.as_ref().expect("finished").held["anthropic_account_has_user"], 40);
-    assert_eq!(newly_held(&case.organization.state(), &case.sync), None);
+    assert_eq!(case.next().record, case.sync, "nothing is new");
     leave(&mut case.organization, 0..30);
     assert_eq!(case.job().cause, "changes", "thirty were approved");
     leave(&mut case.organization, 40..60);
@@ -128,21 +131,22 @@ fn what_was_held_and_returned_does_not_explain_others_that_are_gone() {
 fn a_hold_that_no_job_saw_is_recorded() {
     let mut case = Case::of(with_users(60)).finished_ago(0);
     case.organization.hold("anthropic_user:user0");
-    assert_eq!(case.plan(), Plan::Nothing, "a hold is no change");
-    let held = newly_held(&case.organization.state(), &case.sync).expect("it is new");
-    assert_eq!((held.counts["anthropic_user"], held.counts["anthropic_account_has_user"]), (1, 1));
+    let decision = case.next();
+    assert_eq!(decision.phase.name(), "synced", "a hold is no change");
+    let held = decision.record.finished.expect("finished").held;
+    assert_eq!((held["anthropic_user"], held["anthropic_account_has_user"]), (1, 1));
 }
 
 #[test]
-fn a_graph_whose_revisions_began_anew_is_refused_until_a_person_says_so() {
+fn a_re_created_graph_is_refused_until_a_person_approves() {
     let mut case = Case::whole().finished_ago(0);
     case.sync.finished.as_mut().expect("finished").revision += 1;
-    assert!(case.refusal().contains("made anew"), "{}", case.refusal());
+    assert!(case.refusal().contains("re-created"), "{}", case.refusal());
     let mut equal = Case::whole().finished_ago(0);
     equal.sync.finished.as_mut().expect("finished").counts.insert("anthropic_user".to_owned(), 3);
-    assert!(equal.refusal().contains("made anew"), "another graph of the same revision");
+    assert!(equal.refusal().contains("re-created"), "another graph of the same revision");
     equal.urgency = Urgency::Forced;
-    assert!(equal.refusal().contains("made anew"), "a resync is no decision about it");
+    assert!(equal.refusal().contains("re-created"), "a resync is no decision about it");
     case.sync.approval = Some(Approval {
         revision: case.organization.revision(),
         finished_job_id: Some("job".to_owned()),

@@ -25,13 +25,13 @@ pub(super) fn findings(
     let name = topic.name(wanted.prefix);
     let number = |setting: &str| settings.get(setting)?.parse::<i64>().ok();
     let line = |setting: &str, is: &str, why: &str, should_be: &str| {
-        let mend = alter_command(servers, &name, setting, should_be);
-        format!("{name}: {setting}={is}, {why}: {mend}")
+        let fix = alter_command(servers, &name, setting, should_be);
+        format!("{name}: {setting}={is}, {why}: {fix}")
     };
     let mut findings = Vec::new();
     if settings.get("unclean.leader.election.enable").is_some_and(|is| is == "true") {
         let why =
-            "should be false, since a broker that lags could become the leader and lose committed records";
+            "should be false, because a broker that lags could become the leader and lose committed records";
         findings.push(Finding::bad(line("unclean.leader.election.enable", "true", why, "false")));
     }
     if let Some(is) = number("max.message.bytes").filter(|is| *is < LEAST_MESSAGE_BYTES) {
@@ -46,7 +46,7 @@ pub(super) fn findings(
             let should_be = SAFE_IN_SYNC.min(replicas).to_string();
             findings.push(Finding::bad(line(setting, &is.to_string(), &why, &should_be)));
         } else if is < SAFE_IN_SYNC && replicas > 1 {
-            let why = "so one broker that is lost can take acknowledged records with it; better is 2";
+            let why = "so the loss of one broker can lose acknowledged records; 2 is better";
             findings.push(Finding::weak(line(setting, &is.to_string(), why, &SAFE_IN_SYNC.to_string())));
         }
     }

@@ -1,4 +1,4 @@
-//! One thing that was verified, and the command that mends it.
+//! One thing that was verified, and the command that fixes it.
 
 /// One thing that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Finding {
     pub is_missing: bool,
     /// Whether it weakens a promise: nothing is refused for it.
     pub is_weak: bool,
-    /// The thing, what it is, and, where it is wrong, what it should be and the command that mends it.
+    /// The thing, what it is, and, where it is wrong, what it should be and the command that fixes it.
     pub line: String,
 }
 

@@ -44,7 +44,7 @@ pub(super) fn findings(servers: &str, wanted: &Wanted<'_>, found: &BTreeMap<Topi
             }
             None if wanted.topics.contains(&topic) => {
                 let line = format!(
-                    "{}: missing; make it: {}",
+                    "{}: missing; create it: {}",
                     topic.name(wanted.prefix),
                     create_command(servers, wanted, topic, partitions)
                 );
@@ -71,9 +71,9 @@ fn count(
         return Finding::good(format!("{name}: {is} partitions"));
     }
     Finding::bad(format!(
-        "{name}: {is} partitions, should be {should_be} as {} has, since an organization lies in the same partition \
-         of each; while {name} is empty: kafka-topics.sh --bootstrap-server {servers} --alter --topic {name} \
-         --partitions {should_be}; otherwise give the topics a new prefix (kafka.topic_prefix) and poll again",
+        "{name}: {is} partitions, should be {should_be} as {} has, because an organization is in the same \
+         partition of each; while {name} is empty: kafka-topics.sh --bootstrap-server {servers} --alter \
+         --topic {name} --partitions {should_be}; otherwise set a new kafka.topic_prefix and poll again",
         largest.name(wanted.prefix)
     ))
 }
@@ -85,8 +85,8 @@ fn cleanup(servers: &str, wanted: &Wanted<'_>, topic: Topic, settings: &BTreeMap
     if is == should_be {
         return Finding::good(format!("{name}: cleanup.policy={is}"));
     }
-    let mend = alter_command(servers, &name, "cleanup.policy", should_be);
-    Finding::bad(format!("{name}: cleanup.policy={is}, should be {should_be}: {mend}"))
+    let fix = alter_command(servers, &name, "cleanup.policy", should_be);
+    Finding::bad(format!("{name}: cleanup.policy={is}, should be {should_be}: {fix}"))
 }
 
 fn below_floor(
@@ -98,10 +98,10 @@ fn below_floor(
     let name = topic.name(wanted.prefix);
     let below = topic.floors().iter().filter_map(|(setting, floor)| {
         let is = settings.get(*setting)?;
-        // What is no number of milliseconds is for the broker to refuse.
+        // The broker rejects what is not a number of milliseconds.
         is.parse::<u64>().is_ok_and(|is| is < *floor).then(|| {
-            let mend = alter_command(servers, &name, setting, &floor.to_string());
-            Finding::bad(format!("{name}: {setting}={is}, should be at least {floor}: {mend}"))
+            let fix = alter_command(servers, &name, setting, &floor.to_string());
+            Finding::bad(format!("{name}: {setting}={is}, should be at least {floor}: {fix}"))
         })
     });
     below.collect()

@@ -70,7 +70,7 @@ async fn live(State(shared): State<Shared>, Query(Steps { steps }): Query<Steps>
     Json(shared.world().live(steps)).into_response()
 }
 
-/// Stops at the first mutation that cannot happen; those before it have happened and are told.
+/// Stops at the first mutation that cannot happen; those before it have happened and are in the answer.
 async fn mutations(State(shared): State<Shared>, body: String) -> Response {
     let list: Vec<Mutation> = match one_or_more(&body) {
         Ok(list) => list,

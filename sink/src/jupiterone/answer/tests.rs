@@ -1,17 +1,15 @@
 //! JupiterOne's answers, as nobody should send them (`fuzz/src/lib.rs` says how to run it longer).
 
 use std::path::Path;
-use std::time::Duration;
 
 use fuzz::Corpus;
-use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Failure, MAX_MESSAGE, MAX_NAME, count, judge, wait};
+use super::{Failure, MAX_MESSAGE, MAX_NAME, count, judge};
 
 const KEY: &str = "j1-abcdefghijklmnop";
 
-/// A message beside JupiterOne's own words (bytes); a character of those has four at most.
+/// A message without JupiterOne's own words (bytes); a character of those has four at most.
 const MOST_SHOWN: usize = 200 + 4 * (MAX_MESSAGE + MAX_NAME);
 
 #[test]
@@ -84,23 +82,6 @@ fn an_error_under_a_status_of_success_is_told_by_its_name_and_tried_again() {
         };
         let text = failure.into_error().to_string();
         assert!(text.contains(&status.to_string()) && text.contains("INTERNAL_ERROR"), "{text}");
-    }
-}
-
-#[test]
-fn a_wait_is_asked_for_in_seconds_or_until_a_date_and_one_that_is_over_is_none() {
-    let now: Timestamp = "2026-11-28T18:00:00Z".parse().expect("a time");
-    let seconds = |seconds| Some(Duration::from_secs(seconds));
-    for (text, expected) in [
-        ("7", seconds(7)),
-        ("0", None),
-        ("-1", None),
-        ("inf", None),
-        ("Sat, 28 Nov 2026 18:02:00 GMT", seconds(120)),
-        ("Sat, 28 Nov 2026 17:00:00 GMT", None),
-        ("soon", None),
-    ] {
-        assert_eq!(wait(text, now), expected, "{text}");
     }
 }
 

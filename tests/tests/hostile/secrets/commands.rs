@@ -12,19 +12,20 @@ fn what_people_ask_for_shows_no_key() {
     watched.round("all is well", &[]);
     let (id, into) = (watched.world.anthropic[0].organization_id(), prefix());
     let decide = ["--organization-id", &id, "--listing", "none", "--by", "grace"];
-    let ask = |service, arguments: &[&str]| watched.run("all is well", service, arguments, &[]);
-    ask("processor", &["holds"]);
-    ask("processor", &[&["approve"], &decide[..]].concat());
-    ask("processor", &[&["reject"], &decide[..]].concat());
-    ask("processor", &["forget", "--organization-id", &id]);
-    ask("processor", &["tail", "--from", "earliest", "--until-end"]);
-    ask("processor", &["replay", "--from", "earliest", "--into", &into]);
-    ask("processor", &["reset"]);
-    ask("sink", &["parked"]);
-    ask("sink", &["approve", "--organization", "organization-1"]);
+    let ask = |arguments: &[&str]| watched.run("all is well", "anthropic-graph", arguments, &[]);
+    ask(&["holds", "list"]);
+    ask(&[&["holds", "approve"], &decide[..]].concat());
+    ask(&[&["holds", "reject"], &decide[..]].concat());
+    ask(&["forget", "--organization-id", &id]);
+    ask(&["changes", "--from", "earliest", "--until-end"]);
+    ask(&["who-can"]);
+    ask(&["replay", "--from", "earliest", "--into", &into]);
+    ask(&["reset"]);
+    ask(&["sync", "parked"]);
+    ask(&["sync", "approve", "--organization", "organization-1"]);
     watched.round("it was decided about nothing", &[]);
-    ask("processor", &["verify"]);
-    watched.world.run("processor", &["verify"]).expect(0);
+    ask(&["verify"]);
+    watched.world.ask(&["verify"]).expect(0);
     judge::agree(&watched.world, 0);
     watched.look_into_topics();
 }
@@ -38,9 +39,8 @@ fn a_redirect_by_jupiterone_is_not_followed_and_shows_no_key() {
     let stub = Stub::start(move |_| (307, vec![("location", to.clone())], String::new()));
     let url = stub.url();
     let jupiterone = [("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", url.as_str())];
-    for command in ["resync", "check"] {
-        watched.run("a redirect", "sink", &[command], &jupiterone);
-    }
+    watched.run("a redirect", "anthropic-graph", &["sync", "resync"], &jupiterone);
+    watched.run("a redirect", "sink", &["check"], &jupiterone);
     assert!(!stub.requests().is_empty(), "it was asked");
     assert_eq!(elsewhere.requests(), Vec::<String>::new(), "no redirect is followed");
     watched.look_into_topics();
@@ -71,7 +71,7 @@ fn a_listing_that_quotes_the_key_is_kept_nowhere() {
         let url = stub.url();
         let admin = [("ANTHROPIC_GRAPH__ORGANIZATIONS__ORGANIZATION_1__BASE_URL", url.as_str())];
         let polled = watched.run("a quoted key", "producer", &["poll"], &admin);
-        assert!(polled.contains("users failed (the answer holds the Admin API key"), "{polled}");
+        assert!(polled.contains("users failed (the response contains the Admin API key"), "{polled}");
         watched.run("a quoted key", "producer", &["check"], &admin);
         watched.run("a quoted key", "processor", &["run", "--until-end"], &[]);
     }

@@ -38,7 +38,6 @@ mod frame {
 /// What a request meets.
 #[derive(Clone)]
 enum Reply {
-    /// Status, headers, body.
     Answer(u16, Vec<(&'static str, String)>, String),
     /// The connection's end, and what the server says about it.
     GoAway(String),
@@ -194,13 +193,23 @@ fn over_tls_and_http_2_no_key_is_shown_whatever_is_answered() {
         run(&format!("{status} with the key"), "producer", &["check"], vec![with_key(status, admin)]);
     }
     for status in [401, 404, 409] {
-        run(&format!("{status} with the key"), "sink", &["resync"], vec![with_key(status, jupiterone)]);
+        run(
+            &format!("{status} with the key"),
+            "anthropic-graph",
+            &["sync", "resync"],
+            vec![with_key(status, jupiterone)],
+        );
         run(&format!("{status} with the key"), "sink", &["check"], vec![with_key(status, jupiterone)]);
     }
     let end = |key: &str| Reply::GoAway(format!("no more of {key}"));
     let written = run("the connection's end", "producer", &["poll"], vec![end(admin), with_key(404, admin)]);
     assert!(written.contains("no more of"), "the end's words are in no log: {written}");
-    run("the connection's end", "sink", &["resync"], vec![end(jupiterone), with_key(404, jupiterone)]);
+    run(
+        "the connection's end",
+        "anthropic-graph",
+        &["sync", "resync"],
+        vec![end(jupiterone), with_key(404, jupiterone)],
+    );
     watched.look_into_topics();
 }
 
@@ -240,7 +249,7 @@ fn a_job_whose_id_or_status_is_a_part_of_the_key_is_shown_nowhere() {
         let stub = Stub::start(move |_| (200, Vec::new(), body.clone()));
         let url = stub.url();
         let environment = [("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", &*url)];
-        watched.run("a job told by the key", "sink", &["resync"], &environment);
+        watched.run("a job told by the key", "anthropic-graph", &["sync", "resync"], &environment);
         assert!(!stub.requests().is_empty(), "it was asked");
     }
     watched.look_into_topics();

@@ -30,7 +30,6 @@ impl Marks {
         Self(marks)
     }
 
-    /// Looks for them.
     #[track_caller]
     pub(super) fn look(&self, what: &str, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);

@@ -1,0 +1,308 @@
+//! `anthropic-graph who-can`: who can access what, at a moment.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _, stdout};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use graph::{
+    access::{
+        At, Moment, Organization, Question, Snapshot, access,
+        answer::{self, Answer, AsOf, Coverage},
+        certainty, csv,
+    },
+    text::clean,
+};
+use schemas::{collection::Collection, topics::Topic};
+use serde::Serialize;
+use service::{
+    config::{Config, environment},
+    exit::{Outcome, UsageError},
+    kafka::client_config,
+    stdout,
+};
+use tracing::warn;
+
+use crate::{
+    color::marked,
+    console_store::{self, Reached},
+    freshness, history,
+    name_lookup::{self, Names},
+    table::{self, Layout},
+};
+
+/// What to ask.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub(crate) names: Names,
+    /// The organization: its name in the configuration, or its ID. Needed only if several match.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) organization: Option<String>,
+    /// The moment: now, a revision, or a time such as 2026-05-03T12:00Z.
+    #[arg(long, value_name = "MOMENT", default_value = "now", value_parser = clap::value_parser!(At))]
+    pub(crate) at: At,
+    #[command(flatten)]
+    pub(crate) origin: Origin,
+    #[command(flatten)]
+    pub(crate) form: Form,
+}
+
+/// What to answer from.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Origin {
+    /// Answer from the store of `anthropic-graph console` instead of the changes topic.
+    ///
+    /// Takes milliseconds, and needs no Kafka. The answer says which revision the store has reached.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+/// How to answer.
+#[derive(Debug, Clone, Copy, clap::Args)]
+#[group(multiple = false)]
+pub struct Form {
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Print comma-separated values.
+    #[arg(long)]
+    pub csv: bool,
+}
+
+/// Prints the answer, and reports on stderr what is missing.
+pub async fn who_can(config: Config, arguments: Arguments) -> anyhow::Result<Outcome> {
+    tokio::task::spawn_blocking(move || answer(&config, &arguments))
+        .await
+        .context("the reading thread ended")?
+}
+
+fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let moment = at(arguments.at, now_ms, "--at")?;
+    let Arguments { names, organization, origin, .. } = arguments;
+    let mut scene = Scene::read(config, names, organization.as_deref(), origin, &[moment])?;
+    let snapshot = scene.snapshots.pop().expect("one moment gives one snapshot");
+    let as_of = as_of(moment, &snapshot, now_ms, "--at")?;
+    let paths = answer::told(&access(&snapshot.organization, as_of.ts_ms, &scene.question));
+    let coverage = scene.coverage(moment, &snapshot);
+    let organization = answer::Organization { id: &snapshot.organization_id, name: &snapshot.name };
+    if arguments.form.json {
+        scene.print_json(Answer { organization, as_of, coverage, paths })?;
+    } else if arguments.form.csv {
+        let lines = paths.iter().map(|path| csv::line(None, organization, as_of, path));
+        stdout::print(std::iter::once(csv::header(None)).chain(lines))?;
+    } else {
+        let line = scene.certainty(certainty::line(moment, &snapshot, as_of, &coverage));
+        let title = title(organization, &snapshot.organization, &scene.question);
+        let lines = text(&title, &line, &paths, layout(&scene.question));
+        stdout::print(lines.into_iter().map(marked))?;
+    }
+    Ok(outcome(&[&snapshot]))
+}
+
+/// The answer for people: what was asked, the moment and the certainty, the paths.
+pub(crate) fn text(title: &str, certainty: &str, paths: &[answer::Path<'_>], layout: Layout) -> Vec<String> {
+    let mut lines = vec![title.to_owned(), certainty.to_owned(), String::new()];
+    if paths.is_empty() {
+        lines.push("no paths: nobody, and no API key, has this access".to_owned());
+    } else {
+        lines.extend(table::paths(paths, layout));
+    }
+    lines
+}
+
+/// What was read for a question.
+pub(crate) struct Scene {
+    /// Of one organization, one for each moment.
+    pub(crate) snapshots: Vec<Snapshot>,
+    /// With IDs for names.
+    pub(crate) question: Question,
+    /// By collection; empty unless the topics were asked about now.
+    freshness: BTreeMap<String, Coverage>,
+    /// How far the store is that was asked; `None`: the topics were.
+    reached: Option<Reached>,
+}
+
+/// An answer in JSON, and where it is from.
+#[derive(Debug, Serialize)]
+struct Printed<A> {
+    #[serde(flatten)]
+    answer: A,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<Reached>,
+}
+
+impl Scene {
+    pub(crate) fn read(
+        config: &Config,
+        names: &Names,
+        organization: Option<&str>,
+        origin: &Origin,
+        moments: &[Moment],
+    ) -> anyhow::Result<Self> {
+        let Some(path) = &origin.store else {
+            return Self::read_topics(config, names, organization, moments);
+        };
+        let (snapshots, question, reached) = console_store::read(config, path, names, organization, moments)?;
+        Ok(Self { snapshots, question, freshness: BTreeMap::new(), reached: Some(reached) })
+    }
+
+    /// Reads the changes, and for now the freshness before them: it is then no newer than what it is about.
+    fn read_topics(
+        config: &Config,
+        names: &Names,
+        organization: Option<&str>,
+        moments: &[Moment],
+    ) -> anyhow::Result<Self> {
+        let client = client_config(&config.kafka, &environment())?;
+        // Do not wait a second time for brokers that do not answer.
+        history::partition_count(config, &client)?;
+        let mut freshness = BTreeMap::new();
+        if moments.contains(&Moment::Now) {
+            match freshness::read(config, &client) {
+                Ok(all) => freshness = all,
+                Err(error) => warn!("the freshness of the collections is known from changes only: {error:#}"),
+            }
+        }
+        let history = history::read(config, &client, organization, moments)?;
+        let topic = Topic::Changes.name(&config.kafka.topic_prefix);
+        let (mut snapshots, question) =
+            name_lookup::resolve(history.into_values().collect(), organization, names, &topic)?;
+        let id = snapshots.first().map(|snapshot| snapshot.organization_id.clone()).unwrap_or_default();
+        let freshness = freshness.remove(&id).unwrap_or_default();
+        for (snapshot, moment) in snapshots.iter_mut().zip(moments) {
+            if *moment == Moment::Now {
+                freshness.holds.keys().for_each(|key| snapshot.organization.hold(key));
+            }
+        }
+        let freshness = freshness.coverage.iter().map(|(key, it)| (key.clone(), it.into())).collect();
+        Ok(Self { snapshots, question, freshness, reached: None })
+    }
+
+    /// Prints one JSON object on one line.
+    pub(crate) fn print_json(&self, answer: impl Serialize) -> anyhow::Result<()> {
+        let answer = Printed { answer, store: self.reached };
+        let json = serde_json::to_string(&answer).context("failed to write the answer as JSON")?;
+        stdout::write(|stdout| writeln!(stdout, "{json}"))?;
+        Ok(())
+    }
+
+    /// The line that states the moment, and how far the store is.
+    pub(crate) fn certainty(&self, line: String) -> String {
+        match self.reached {
+            Some(reached) => format!("{line} {}", reached.told()),
+            None => line,
+        }
+    }
+
+    /// Coverage of the collections that the answer depends on.
+    pub(crate) fn coverage(&self, moment: Moment, snapshot: &Snapshot) -> Vec<Coverage> {
+        let mut coverage: BTreeMap<String, Coverage> = snapshot
+            .whole_ts_ms
+            .iter()
+            .map(|(collection, ts_ms)| {
+                let (collection, whole_ts_ms) = (collection.clone(), Some(*ts_ms));
+                let covered = Coverage { collection, whole_ts_ms, not_whole_since_ts_ms: None };
+                (covered.collection.clone(), covered)
+            })
+            .collect();
+        if moment == Moment::Now {
+            coverage.extend(self.freshness.clone());
+        }
+        // The store knows nothing else of an organization than what the answer depends on.
+        let depends =
+            |it: &Coverage| self.reached.is_some() || self.depends_on(&it.collection, &snapshot.organization);
+        coverage.into_values().filter(depends).collect()
+    }
+
+    fn depends_on(&self, collection: &str, organization: &Organization) -> bool {
+        match Collection::parse(collection) {
+            Some(Collection::Users | Collection::Workspaces | Collection::ApiKeys) => true,
+            Some(Collection::Members(id)) => match &self.question.workspace {
+                Some(asked) => *asked == id,
+                None => organization.workspaces().values().any(|workspace| workspace.id == id),
+            },
+            Some(Collection::Organization) | None => false,
+        }
+    }
+}
+
+/// The moment of an option.
+pub(crate) fn at(at: At, now_ms: i64, option: &str) -> Result<Moment, UsageError> {
+    at.moment(now_ms).map_err(|error| UsageError(format!("{option}: {error}")))
+}
+
+/// The moment of the answer; an error if nothing is known about it.
+pub(crate) fn as_of(
+    moment: Moment,
+    snapshot: &Snapshot,
+    now_ms: i64,
+    option: &str,
+) -> Result<AsOf, UsageError> {
+    let Snapshot { revision, newest_revision, name, .. } = snapshot;
+    if let Moment::Revision(asked) = moment
+        && asked > *newest_revision
+    {
+        let error = format!("{option}: the newest revision of {name} is {newest_revision}");
+        return Err(UsageError(error));
+    }
+    let Some(observed) = snapshot.observed_ts_ms else {
+        let first = certainty::time(snapshot.first_ts_ms.unwrap_or_default());
+        let first_revision = snapshot.first_revision.unwrap_or_default();
+        let error = format!(
+            "{option}: nothing is known about {name} before {first}: the first change in the topic is revision \
+             {first_revision}, observed then"
+        );
+        return Err(UsageError(error));
+    };
+    let ts_ms = match moment {
+        Moment::Now => now_ms,
+        Moment::Revision(_) => observed,
+        Moment::Time(ts_ms) => ts_ms,
+    };
+    Ok(AsOf { revision: *revision, ts_ms })
+}
+
+/// What was asked, in words.
+pub(crate) fn title(
+    organization: answer::Organization<'_>,
+    known: &Organization,
+    question: &Question,
+) -> String {
+    let mut title = vec![format!("Access in {}", clean(organization.name))];
+    let named = |name: Option<&str>, id: &str| match name {
+        Some(name) if name != id => format!("{} ({})", clean(name), clean(id)),
+        _ => clean(id),
+    };
+    if let Some(id) = &question.workspace {
+        let workspace = known.workspaces().values().find(|workspace| workspace.id == *id);
+        title.push(format!("to workspace {}", named(workspace.map(|it| it.name.as_str()), id)));
+    }
+    if let Some(id) = &question.user {
+        let user = known.user(id).or_else(|| known.former_user(id));
+        let left = if known.user(id).is_none() { ", who is not a member" } else { "" };
+        title.push(format!("of {}{left}", named(user.map(|it| it.name.as_str()), id)));
+    }
+    if let Some(id) = &question.api_key {
+        let key = known.api_keys().values().find(|key| key.id == *id);
+        title.push(format!("through API key {}", named(key.map(|it| it.name.as_str()), id)));
+    }
+    title.join(" ")
+}
+
+/// As wide as the terminal; unlimited without one.
+pub(crate) fn layout(question: &Question) -> Layout {
+    let size = terminal_size::terminal_size().filter(|_| stdout().is_terminal());
+    Layout { columns: size.map(|(width, _)| width.0.into()), has_workspace: question.workspace.is_none() }
+}
+
+/// Incomplete if retention has deleted what the answer depends on.
+pub(crate) fn outcome(snapshots: &[&Snapshot]) -> Outcome {
+    let cut = snapshots.iter().find_map(|snapshot| snapshot.cut_revision());
+    cut.map_or(Outcome::Done, |revision| {
+        Outcome::Incomplete(format!(
+            "incomplete: retention has deleted the changes up to revision {revision}; what has not changed since then is missing"
+        ))
+    })
+}

@@ -1,0 +1,247 @@
+//! The deletions that wait for a decision, and the commands that decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use askama::Template;
+use graph::access::Moment;
+use schemas::{
+    coverage::{Hold, HoldState},
+    element::ElementType,
+};
+use serde::Serialize;
+use service::shell::{BY, word};
+
+use super::{Answer, Asked, html, json};
+use crate::{
+    ask::{Format, Scope, text},
+    chrome::{Chrome, PageName},
+    present::Now,
+    refusal::Refusal,
+    shown,
+    store::{NamedType, Relationship, View},
+};
+
+/// Elements of a group that a page names (count); JSON has them all.
+const MOST: usize = 40;
+/// Groups of a page (count).
+const MOST_GROUPS: usize = 20;
+
+#[derive(Template)]
+#[template(path = "holds.html")]
+struct HoldsPage {
+    chrome: Chrome,
+    groups: Vec<Group>,
+    more: usize,
+    wrote: Option<i64>,
+    json: String,
+    csv: String,
+}
+
+/// The holds of one collection.
+struct Group {
+    collection: String,
+    count: String,
+    since: String,
+    why: Option<String>,
+    rows: Vec<Row>,
+    more: usize,
+    /// The relationships that an approval deletes as well.
+    also: Option<String>,
+    /// Nothing to decide: all of them were rejected.
+    commands: Option<(String, String)>,
+    /// What the form sends, where who asks may decide.
+    form: Option<Form>,
+}
+
+struct Form {
+    organization: String,
+    collection: String,
+    listing: String,
+}
+
+struct Row {
+    name: String,
+    kind: String,
+    href: Option<String>,
+    state: &'static str,
+    since: String,
+    listing: String,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    element_key: &'a str,
+    collection: &'a str,
+    state: &'a str,
+    proposed_ts_ms: i64,
+    listing_id: &'a str,
+    raw_offset: i64,
+    /// How many relationships are deleted with the element, by type.
+    relationships: BTreeMap<&'static str, usize>,
+}
+
+pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
+    let mut scope = asked.parameters.scope(view, (asked.sources.now_ms)())?;
+    // Decisions are about now.
+    scope.moment = Moment::Now;
+    let now = asked.sources.now(|present| present.organization(&scope.organization.id).clone());
+    match asked.format {
+        Format::Json => json(&tell(view, &scope, &now)?),
+        Format::Csv => {
+            Ok(Answer::Csv { name: "holds.csv".to_owned(), text: csv(&tell(view, &scope, &now)?) })
+        }
+        Format::Html => {
+            let mut by_collection: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
+            for hold in now.holds.values() {
+                by_collection.entry(&hold.collection).or_default().push(hold);
+            }
+            let more = by_collection.len().saturating_sub(MOST_GROUPS);
+            let groups = by_collection.into_iter().take(MOST_GROUPS);
+            let groups = groups
+                .map(|(collection, holds)| group(view, &scope, &now, collection, &holds, asked.may_decide))
+                .collect::<Result<Vec<_>, _>>()?;
+            let proposed = asked.sources.proposed(&scope.organization.id);
+            let notices = asked.sources.progress.notices();
+            html(&HoldsPage {
+                chrome: Chrome::new("Holds", PageName::Holds, Some(&scope), proposed, notices),
+                groups,
+                more,
+                wrote: text(asked.parameters.wrote.as_ref()).and_then(|offset| offset.parse().ok()),
+                json: scope.address("/holds").with("format", "json").to_string(),
+                csv: scope.address("/holds").with("format", "csv").to_string(),
+            })
+        }
+    }
+}
+
+fn group(
+    view: &View<'_>,
+    scope: &Scope,
+    now: &Now,
+    collection: &str,
+    holds: &[&Hold],
+    may_decide: bool,
+) -> Result<Group, Refusal> {
+    let oldest = holds.iter().map(|hold| hold.proposed_ts_ms).min().unwrap_or_default();
+    let reason = now.coverage.get(collection).and_then(|coverage| coverage.latest.as_ref()?.reason.clone());
+    // The reason ends with a command that this page takes the place of.
+    let why = reason.map(|reason| reason.split("; `").next().unwrap_or_default().to_owned());
+    let proposed: Vec<&&Hold> = holds.iter().filter(|hold| hold.state == HoldState::Proposed).collect();
+    let keys: Vec<&str> = proposed.iter().map(|hold| hold.element_key.as_str()).collect();
+    let also = also(&view.relationships(&scope.organization, &keys)?, &keys);
+    let newest = proposed.into_iter().max_by_key(|hold| hold.raw_offset);
+    let rows = holds.iter().take(MOST).map(|hold| row(view, scope, hold)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Group {
+        collection: shown::name(collection),
+        count: shown::count(holds.len(), "deletion"),
+        since: shown::time(oldest),
+        why: why.map(|why| shown::fitted(&why, 400)),
+        rows,
+        more: holds.len().saturating_sub(MOST),
+        also,
+        commands: newest.map(|hold| (command("approve", hold), command("reject", hold))),
+        form: newest.filter(|_| may_decide).map(|hold| Form {
+            organization: hold.organization_id.clone(),
+            collection: hold.collection.clone(),
+            listing: hold.listing_id.clone(),
+        }),
+    })
+}
+
+fn row(view: &View<'_>, scope: &Scope, hold: &Hold) -> Result<Row, Refusal> {
+    let kinds = [NamedType::Workspace, NamedType::User, NamedType::ApiKey];
+    let found = kinds.into_iter().find_map(|kind| {
+        let prefix = format!("{}:", kind.element_type().name());
+        let id = hold.element_key.strip_prefix(&prefix).filter(|id| !id.contains('|'))?;
+        Some((kind, id.to_owned()))
+    });
+    let named = match &found {
+        Some((kind, id)) => view.find(&scope.organization, *kind, id, Moment::Now)?,
+        None => None,
+    };
+    let kind = if hold.element_key.contains('|') {
+        "relationship".to_owned()
+    } else {
+        let kind = hold.element_key.split(':').next().unwrap_or_default();
+        ElementType::parse(kind).map(type_name).unwrap_or_default()
+    };
+    Ok(Row {
+        name: shown::name(named.as_ref().map_or(&hold.element_key, |named| &named.name)),
+        kind,
+        href: named.map(|named| scope.address("/access").with(named.kind.parameter(), &named.id).to_string()),
+        state: if hold.state == HoldState::Rejected { "kept" } else { "to decide" },
+        since: shown::time(hold.proposed_ts_ms),
+        listing: scope.address("/changes").with("listing", &hold.listing_id).to_string(),
+    })
+}
+
+/// The command that decides about a collection, as a shell takes it.
+fn command(kind: &str, hold: &Hold) -> String {
+    format!(
+        "anthropic-graph holds {kind} --organization-id {} --collection {} --listing {} {BY}",
+        word(&hold.organization_id),
+        word(&hold.collection),
+        word(&hold.listing_id),
+    )
+}
+
+/// What an approval of these elements deletes as well; `None`: nothing.
+fn also(relationships: &[Relationship], keys: &[&str]) -> Option<String> {
+    let held: BTreeSet<&str> = keys.iter().copied().collect();
+    let others: BTreeMap<&str, ElementType> = relationships
+        .iter()
+        .filter(|it| !held.contains(it.key.as_str()))
+        .map(|it| (it.key.as_str(), it.kind))
+        .collect();
+    let mut counts: BTreeMap<ElementType, usize> = BTreeMap::new();
+    for kind in others.values() {
+        *counts.entry(*kind).or_default() += 1;
+    }
+    let listed: Vec<String> = counts
+        .into_iter()
+        .map(|(kind, count)| format!("{} {}", shown::count_of(count), type_name(kind)))
+        .collect();
+    (!listed.is_empty())
+        .then(|| format!("{}: {}", shown::count(others.len(), "relationship"), listed.join(", ")))
+}
+
+/// A type in words.
+fn type_name(kind: ElementType) -> String {
+    kind.name().trim_start_matches("anthropic_").replace("api_key", "API key").replace('_', " ")
+}
+
+fn tell<'a>(view: &View<'_>, scope: &Scope, now: &'a Now) -> Result<Vec<Told<'a>>, Refusal> {
+    let keys: Vec<&str> = now.holds.keys().map(String::as_str).collect();
+    let mut relationships: BTreeMap<String, BTreeMap<&'static str, usize>> = BTreeMap::new();
+    for Relationship { end, kind, .. } in view.relationships(&scope.organization, &keys)? {
+        *relationships.entry(end).or_default().entry(kind.name()).or_default() += 1;
+    }
+    let told = now.holds.values().map(|hold| Told {
+        element_key: &hold.element_key,
+        collection: &hold.collection,
+        state: hold.state.as_str(),
+        proposed_ts_ms: hold.proposed_ts_ms,
+        listing_id: &hold.listing_id,
+        raw_offset: hold.raw_offset,
+        relationships: relationships.remove(&hold.element_key).unwrap_or_default(),
+    });
+    Ok(told.collect())
+}
+
+fn csv(told: &[Told<'_>]) -> String {
+    let header = "collection,element_key,state,proposed_ts_ms,listing_id,raw_offset,relationships";
+    let mut lines = vec![header.to_owned()];
+    for hold in told {
+        let values = [
+            hold.collection.to_owned(),
+            hold.element_key.to_owned(),
+            hold.state.to_owned(),
+            hold.proposed_ts_ms.to_string(),
+            hold.listing_id.to_owned(),
+            hold.raw_offset.to_string(),
+            hold.relationships.values().sum::<usize>().to_string(),
+        ];
+        lines.push(values.map(|value| graph::access::csv::value(&value)).join(","));
+    }
+    lines.join("\r\n") + "\r\n"
+}
