@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::{
-    saved::{Saved, SavedFigure},
+    figures_file::{Saved, SavedFigure},
     table::short,
 };
 

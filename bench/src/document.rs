@@ -9,8 +9,8 @@ use crate::{
     arguments::Sizes,
     chart,
     figures::Figures,
+    figures_file::{Saved, SavedFigure, SavedSamples},
     progress,
-    saved::{Saved, SavedFigure, SavedSamples},
     table::short,
     targets::{TARGETS, Target},
 };
@@ -114,7 +114,7 @@ mod tests {
     use ::tests::services::binaries;
 
     use super::{BEGIN, DOCUMENT, END, FOLDER, with_figures};
-    use crate::{chart, saved::Saved};
+    use crate::{chart, figures_file::Saved};
 
     #[test]
     fn the_tables_and_the_chart_are_what_the_saved_figures_say() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use graph::{
     access::certainty::time,
-    plan::standing::{Standing, behind},
+    plan::sync_state::{SyncState, behind},
     text::clean,
 };
 use schemas::{
@@ -86,7 +86,7 @@ struct Holds {
 
 #[derive(Debug, Serialize)]
 struct JupiterOne {
-    standing: Standing,
+    sync_state: SyncState,
     /// The revision that it holds.
     revision: Option<i64>,
     behind: i64,
@@ -181,7 +181,7 @@ impl Known {
             let sync = syncs.get(id);
             let finished = sync.and_then(|sync| sync.finished.as_ref());
             JupiterOne {
-                standing: Standing::of(sync, poll),
+                sync_state: SyncState::of(sync, poll),
                 revision: finished.map(|finished| finished.revision),
                 behind: behind(sync, poll),
                 ended_ts_ms: finished.map(|finished| finished.ended_ts_ms),
@@ -356,7 +356,7 @@ impl Status {
 
 impl JupiterOne {
     fn label(&self) -> String {
-        self.standing.label(self.behind)
+        self.sync_state.label(self.behind)
     }
 }
 

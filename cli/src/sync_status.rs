@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use graph::{
     plan::{
         self, Phase, Rules, Situation, Urgency,
-        standing::{Standing, behind, would_allow},
+        sync_state::{SyncState, behind, would_allow},
     },
     state::{State, States},
     text::clean,
@@ -229,7 +229,7 @@ impl Recorded {
             "sinks": self.sinks,
             "configured": self.is_configured,
             "approval_would_delete": self.deletions,
-            "standing": Standing::of(sync, poll),
+            "sync_state": SyncState::of(sync, poll),
             "graph": { "revision": poll.revision, "elements": poll.element_count },
             "behind": behind(sync, poll),
             "target": sync.map(|sync| &sync.target),

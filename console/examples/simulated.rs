@@ -11,9 +11,9 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use console::{
-    door::Door,
+    access_control::AccessControl,
+    current_state::CurrentState,
     pages::Sources,
-    present::Present,
     progress::Progress,
     server,
     store::{Read, Store, Writer},
@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::bind(&address).await.context(address)?;
         service::stdout::print([format!("the console is at http://{}", listener.local_addr()?)])?;
         let shutdown = service::shutdown::CancellationToken::new();
-        server::serve(listener, sources, Door::default(), shutdown).await.context("cannot serve")
+        server::serve(listener, sources, AccessControl::default(), shutdown).await.context("cannot serve")
     })
 }
 
@@ -158,8 +158,8 @@ fn call_names(changes: &mut [Envelope]) {
     }
 }
 
-fn present(changes: &[Envelope], kind: Kind) -> anyhow::Result<Present> {
-    let mut present = Present::default();
+fn present(changes: &[Envelope], kind: Kind) -> anyhow::Result<CurrentState> {
+    let mut present = CurrentState::default();
     let told = if kind == Kind::Hostile { HOSTILE[0] } else { "permission_error" };
     let last = changes.last().context("there are changes")?;
     let mut families: BTreeMap<String, i64> = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! How many changes there were when, as bars. Pure.
 
-use crate::{shown, store::Day};
+use crate::{display, store::Day};
 
 /// Most bars (count); more days share one.
 const MOST: i64 = 96;
@@ -57,11 +57,11 @@ pub(crate) fn calendar(days: &[Day], today: i64, at_day: i64, link: &dyn Fn(i64)
         let from = first + index * days_a_bar;
         let until = (from + days_a_bar - 1).min(last);
         let dates = if from == until {
-            shown::date(from)
+            display::date(from)
         } else {
-            format!("{} to {}", shown::date(from), shown::date(until))
+            format!("{} to {}", display::date(from), display::date(until))
         };
-        let changes = shown::count(usize::try_from(*changes).unwrap_or(0), "change");
+        let changes = display::count(usize::try_from(*changes).unwrap_or(0), "change");
         Bar {
             x: format!("{:.1}", float(*index) * room + room * GAP / 2.0),
             y: format!("{:.1}", HEIGHT - height),
@@ -74,8 +74,8 @@ pub(crate) fn calendar(days: &[Day], today: i64, at_day: i64, link: &dyn Fn(i64)
     };
     Calendar {
         bars: bars.iter().map(bar).collect(),
-        first: shown::date(first),
-        last: shown::date(last),
+        first: display::date(first),
+        last: display::date(last),
         days_a_bar,
     }
 }

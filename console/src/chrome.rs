@@ -1,6 +1,6 @@
 //! What every page has around its content.
 
-use crate::{address::Address, ask::Scope, shown};
+use crate::{address::Address, display, query::Scope};
 
 /// Which page it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Chrome {
             link("Holds", PageName::Holds, "/holds", holds),
             link("JupiterOne", PageName::JupiterOne, "/jupiterone", 0),
         ];
-        let organization = scope.map(|scope| shown::name(&scope.organization.name));
+        let organization = scope.map(|scope| display::name(&scope.organization.name));
         Self { title: title.to_owned(), links, organization, notices }
     }
 }

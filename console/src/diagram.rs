@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph::access::{Flag, answer::Path};
 
-use crate::{shown, store::NamedType};
+use crate::{display, store::NamedType};
 
 /// Most boxes of a column (count): the table has the rest.
 const MOST: usize = 12;
@@ -174,7 +174,7 @@ fn person(path: &Path<'_>, center: Center<'_>) -> Option<Node> {
     let is_of_workspace = center.is_some_and(|(kind, _)| kind == NamedType::Workspace);
     let detail = match (user.role, user.email) {
         (Some(_), _) if path.api_key.is_none() && is_of_workspace => role_of(path),
-        (Some(role), _) => shown::role(Some(role)),
+        (Some(role), _) => display::role(Some(role)),
         (None, _) if has_left => "left the organization".to_owned(),
         (None, email) => email.unwrap_or_default().to_owned(),
     };
@@ -191,7 +191,7 @@ fn person(path: &Path<'_>, center: Center<'_>) -> Option<Node> {
 
 /// The role in the workspace; where it is derived, from what.
 fn role_of(path: &Path<'_>) -> String {
-    if path.kind == "implicit" { path.because.clone() } else { shown::role(path.role) }
+    if path.kind == "implicit" { path.because.clone() } else { display::role(path.role) }
 }
 
 fn workspace(path: &Path<'_>) -> Option<Node> {
@@ -217,7 +217,7 @@ fn workspace(path: &Path<'_>) -> Option<Node> {
 fn key(path: &Path<'_>) -> Option<Node> {
     let key = path.api_key?;
     let mut detail = vec![key.status.unwrap_or("unknown").to_owned()];
-    let hint = shown::hint(key.hint);
+    let hint = display::hint(key.hint);
     detail.extend((!hint.is_empty()).then_some(hint));
     let noted = ["creator_left", "acts_for_other", "organization_wide", "creator_unknown"];
     let note = noted.iter().find(|flag| path.flags.contains(flag)).filter(|_| path.usable);
@@ -251,9 +251,11 @@ fn draw(
     for (index, heading) in ["People", "Workspaces", "API keys"].into_iter().enumerate() {
         let x = column_x(index);
         let number = columns[index].nodes.len();
-        diagram
-            .headings
-            .push(Text { x, y: 16, content: format!("{heading} · {}", shown::count_of(number)) });
+        diagram.headings.push(Text {
+            x,
+            y: 16,
+            content: format!("{heading} · {}", display::count_of(number)),
+        });
         let mut y = TOP + (most - rows(index)) * (BOX_HEIGHT + GAP) / 2;
         let mut places = BTreeMap::new();
         for node in &drawn[index] {
@@ -263,7 +265,7 @@ fn draw(
         }
         let hidden = number - drawn[index].len();
         if hidden > 0 {
-            let content = format!("+ {} more, in the table below", shown::count_of(hidden));
+            let content = format!("+ {} more, in the table below", display::count_of(hidden));
             diagram.more.push(Text { x: x + 12, y: y + BOX_HEIGHT / 2, content });
         }
         at.push(places);
@@ -319,8 +321,8 @@ fn boxed(
         x,
         y,
         class: class.join(" "),
-        name: shown::fitted(&node.name, TEXT_COLUMNS),
-        detail: shown::fitted(&node.detail, DETAIL_COLUMNS),
+        name: display::fitted(&node.name, TEXT_COLUMNS),
+        detail: display::fitted(&node.detail, DETAIL_COLUMNS),
         href: node.is_linked.then(|| address(node.kind, &node.id)),
     }
 }

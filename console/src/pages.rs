@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use service::config::Organization;
 
-use crate::{ask::Parameters, present::Present, progress::Progress, store::Store};
+use crate::{current_state::CurrentState, progress::Progress, query::Parameters, store::Store};
 
 /// Rows of a table on one page (count): with names of the usual length a page has some ten kilobytes.
 pub(crate) const ROWS: usize = 50;
@@ -21,7 +21,7 @@ pub(crate) const ROWS: usize = 50;
 pub struct Sources {
     pub store: Store,
     /// What is known of now.
-    pub present: Arc<RwLock<Present>>,
+    pub present: Arc<RwLock<CurrentState>>,
     /// How far the topics are read.
     pub progress: Arc<Progress>,
     /// As the configuration has them.
@@ -35,7 +35,7 @@ pub struct Sources {
 pub(crate) struct Asked {
     pub(crate) parameters: Parameters,
     pub(crate) sources: Sources,
-    pub(crate) format: crate::ask::Format,
+    pub(crate) format: crate::query::Format,
     /// Whether who asks may decide on the page.
     pub(crate) may_decide: bool,
 }
@@ -50,7 +50,7 @@ pub(crate) enum Answer {
 
 impl Sources {
     /// What is known of now of one organization.
-    pub(crate) fn now<T>(&self, ask: impl FnOnce(&Present) -> T) -> T {
+    pub(crate) fn now<T>(&self, ask: impl FnOnce(&CurrentState) -> T) -> T {
         ask(&self.present.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -26,9 +26,9 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
-    door::{Assertions, Door, Write},
+    access_control::{AccessControl, Assertions, Write},
+    current_state::CurrentState,
     pages::Sources,
-    present::Present,
     progress::Progress,
     server,
     store::{Store, StoreError, Writer},
@@ -61,7 +61,7 @@ pub struct Console {
     writer: Writer,
     client: ClientConfig,
     config: Config,
-    door: Door,
+    access_control: AccessControl,
 }
 
 impl Console {
@@ -83,8 +83,8 @@ impl Console {
         })?;
         let client = client_config(&config.kafka, &environment())?;
         info!(%address, store = %path.display(), "the console listens");
-        let door = door(config)?;
-        Ok(Self { listener, address, store, writer, client, config: config.clone(), door })
+        let access_control = access_control(config)?;
+        Ok(Self { listener, address, store, writer, client, config: config.clone(), access_control })
     }
 
     /// Where its pages are.
@@ -105,19 +105,21 @@ impl Console {
             shutdown: shutdown.clone(),
             progress: Arc::clone(&progress),
         };
-        let present = Arc::new(RwLock::new(Present::default()));
+        let present = Arc::new(RwLock::new(CurrentState::default()));
         let configured = self.config.organizations.clone().into();
         let decisions = tokio::spawn(open_decisions(
             self.config,
             self.client,
-            Arc::clone(&self.door.write),
+            Arc::clone(&self.access_control.write),
             Arc::clone(&progress),
             shutdown.clone(),
         ));
         let sources =
             Sources { store: self.store, present: Arc::clone(&present), progress, configured, now_ms };
         let readers = read(reading, self.writer, present);
-        server::serve(self.listener, sources, self.door, shutdown).await.context("cannot serve the pages")?;
+        server::serve(self.listener, sources, self.access_control, shutdown)
+            .await
+            .context("cannot serve the pages")?;
         tokio::task::spawn_blocking(readers).await.context("the reading threads ended")??;
         decisions.await.context("the task that lets deciders decide ended")??;
         Ok(Outcome::Done)
@@ -125,10 +127,10 @@ impl Console {
 }
 
 /// Who may see the pages. Without `console.auth`, everyone may.
-fn door(config: &Config) -> anyhow::Result<Door> {
-    let Some(auth) = &config.console.auth else { return Ok(Door::default()) };
+fn access_control(config: &Config) -> anyhow::Result<AccessControl> {
+    let Some(auth) = &config.console.auth else { return Ok(AccessControl::default()) };
     let assertions = Assertions::new(auth.clone(), config.http.root_certificate.as_deref())?;
-    Ok(Door { assertions: Some(Arc::new(assertions)), ..Door::default() })
+    Ok(AccessControl { assertions: Some(Arc::new(assertions)), ..AccessControl::default() })
 }
 
 /// Lets deciders decide, if `console.auth` has any, once the schema registry has the schemas. The pages are there before.
@@ -156,7 +158,7 @@ async fn open_decisions(
 fn read(
     reading: Reading,
     writer: Writer,
-    present: Arc<RwLock<Present>>,
+    present: Arc<RwLock<CurrentState>>,
 ) -> impl FnOnce() -> anyhow::Result<()> + Send + 'static {
     // Whichever ends first ends the other, and the server.
     let history = thread::spawn({

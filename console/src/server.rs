@@ -27,10 +27,10 @@ use tokio::{
 use tracing::info;
 
 use crate::{
-    ask::{Format, Parameters, ask, text},
+    access_control::{self, AccessControl, Visitor, is_ours},
     assets::asset,
-    door::{self, Door, Visitor, is_ours},
     pages::{Answer, Asked, Sources, access, changes, holds, jupiterone, notice, organizations},
+    query::{Format, Parameters, ask, text},
     refusal::Refusal,
     store::{View, changes::Place},
 };
@@ -67,7 +67,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 #[derive(Debug, Clone)]
 struct Served {
     sources: Sources,
-    door: Door,
+    access_control: AccessControl,
     live: Arc<Semaphore>,
     shutdown: Option<CancellationToken>,
 }
@@ -76,15 +76,19 @@ struct Served {
 pub async fn serve(
     listener: TcpListener,
     sources: Sources,
-    door: Door,
+    access_control: AccessControl,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    let router = router(sources, door, Some(shutdown.clone()));
+    let router = router(sources, access_control, Some(shutdown.clone()));
     axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-pub fn router(sources: Sources, door: Door, shutdown: Option<CancellationToken>) -> Router {
-    let served = Served { sources, door, live: Arc::new(Semaphore::new(MOST_LIVE)), shutdown };
+pub fn router(
+    sources: Sources,
+    access_control: AccessControl,
+    shutdown: Option<CancellationToken>,
+) -> Router {
+    let served = Served { sources, access_control, live: Arc::new(Semaphore::new(MOST_LIVE)), shutdown };
     Router::new()
         .route(
             "/",
@@ -135,7 +139,7 @@ async fn show(
 ) -> Response {
     let visitor = visitor.map(|Extension(visitor)| visitor);
     info!(path, by = visitor.as_ref().map(|visitor| visitor.subject.as_str()), "opened the page {path}");
-    let may_decide = served.door.opens_for(visitor.as_ref());
+    let may_decide = served.access_control.opens_for(visitor.as_ref());
     let sources = served.sources;
     let asked = query
         .map_err(|_| Refusal::bad("The address has a parameter that cannot be understood.".to_owned()))
@@ -191,16 +195,17 @@ fn refused(refusal: &Refusal, format: Format, sources: &Sources, path: &'static 
 async fn decided(
     State(served): State<Served>,
     visitor: Option<Extension<Visitor>>,
-    form: Result<Form<door::Form>, FormRejection>,
+    form: Result<Form<access_control::Form>, FormRejection>,
 ) -> Response {
-    let (Some(write), Some(Extension(visitor))) = (served.door.write.get().cloned(), visitor) else {
+    let (Some(write), Some(Extension(visitor))) = (served.access_control.write.get().cloned(), visitor)
+    else {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     };
     if !visitor.is_decider {
         return (StatusCode::FORBIDDEN, "you may not decide\n").into_response();
     }
     let answer = match form {
-        Ok(Form(form)) => door::decide(&served.sources, write, visitor, form).await,
+        Ok(Form(form)) => access_control::decide(&served.sources, write, visitor, form).await,
         Err(_) => Err(Refusal::bad("The form is not complete.".to_owned())),
     };
     match answer {
@@ -285,11 +290,11 @@ fn happening(live: Live) -> impl Stream<Item = Result<Event, Infallible>> {
 async fn guard(State(served): State<Served>, mut request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
     let is_asset = request.uri().path().starts_with("/assets/");
-    let is_open = served.door.assertions.is_none();
+    let is_open = served.access_control.assertions.is_none();
     let mut response = if is_open && host.is_none_or(|host| !is_local_name(host)) {
         (StatusCode::MISDIRECTED_REQUEST, FOREIGN_NAME).into_response()
     } else {
-        match served.door.visitor(request.headers()).await {
+        match served.access_control.visitor(request.headers()).await {
             Err(closed) => closed.into_response(),
             Ok(Some(_)) if !is_ours(request.method(), request.headers()) => {
                 (StatusCode::FORBIDDEN, FOREIGN_PAGE).into_response()

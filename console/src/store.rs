@@ -133,7 +133,7 @@ impl Store {
         }
     }
 
-    /// Gives a consistent view to `ask`.
+    /// Gives a consistent view to `query`.
     pub fn view<T>(&self, ask: impl FnOnce(&View<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let kept = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = kept.map_or_else(|| self.connect(), Ok)?;

@@ -27,7 +27,7 @@ pub mod first_sync;
 pub mod guard;
 pub mod parking;
 mod phase;
-pub mod standing;
+pub mod sync_state;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,7 +6,8 @@
 //! - [`json`], `extra`, [`json_position`], [`page`], [`listing`], [`resource`], [`resources`]: from pages to a whole
 //!   listing
 //! - [`raw`], `outcomes`, [`publish`]: from a listing to one transaction
-//! - [`mod@poll`], `progress`: a poll; [`claims`]: whose key it is; `histories` and [`history`]: what earlier polls left
+//! - [`mod@poll`], `progress`: a poll; [`organization_claims`]: whose key it is; `earlier_polls` and [`history`]: what
+//!   earlier polls left
 //! - [`run`], [`assignment`], [`poll_once`], [`check`], [`cli`], `setup`: the commands; [`needs`]: their permissions
 //! - `error_chain`: an error as one line
 
@@ -14,16 +15,16 @@ pub mod admin;
 pub mod assignment;
 pub mod budget;
 pub mod check;
-pub mod claims;
 pub mod cli;
+mod earlier_polls;
 mod error_chain;
 mod extra;
-mod histories;
 pub mod history;
 pub mod json;
 pub mod json_position;
 pub mod listing;
 pub mod needs;
+pub mod organization_claims;
 mod outcomes;
 pub mod page;
 pub mod poll;

@@ -16,9 +16,9 @@ use uuid::Uuid;
 
 use self::round::{Round, write_mark};
 use crate::admin::{self, Admin, Failure, other_organization};
-use crate::claims::Claims;
 use crate::error_chain::chain;
 use crate::listing::{Listing, list};
+use crate::organization_claims::Claims;
 use crate::publish::{self, Publisher};
 use crate::raw;
 

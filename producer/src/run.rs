@@ -22,7 +22,7 @@ use tracing::info;
 use self::schedule::polling;
 use crate::admin::RETRY;
 use crate::assignment::Assignment;
-use crate::histories::Histories;
+use crate::earlier_polls::EarlierPolls;
 use crate::needs::NEEDS;
 use crate::poll::{Context, Source};
 use crate::publish::Publisher;
@@ -41,7 +41,7 @@ pub(crate) struct Running {
     pub(crate) at_once: Semaphore,
     /// Limits the organizations that identify their key at once.
     pub(crate) asking: Semaphore,
-    pub(crate) histories: Histories,
+    pub(crate) histories: EarlierPolls,
     pub(crate) client: ClientConfig,
     pub(crate) group: String,
 }
@@ -73,7 +73,7 @@ pub async fn run(config: Config, options: Options, shutdown: CancellationToken) 
         health,
         at_once: Semaphore::new(MAX_POLLS_AT_ONCE),
         asking: Semaphore::new(MAX_ASKING_AT_ONCE),
-        histories: Histories::new(client.clone(), &group, &Topic::Graph.name(prefix)),
+        histories: EarlierPolls::new(client.clone(), &group, &Topic::Graph.name(prefix)),
         client,
         group,
     });

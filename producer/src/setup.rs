@@ -12,8 +12,8 @@ use service::http::{Clients, Settings};
 use tracing::warn;
 
 use crate::admin::{Admin, REQUEST_TIMEOUT};
-use crate::claims::Claims;
 use crate::history::{self, Known};
+use crate::organization_claims::Claims;
 use crate::poll::Source;
 use crate::publish::group_id;
 

@@ -11,8 +11,8 @@ use service::shell::{self, Program};
 use service::startup::Options;
 use service::stdout;
 
-use crate::configured::{self, Configured};
 use crate::organization::Organization;
+use crate::organizations::{self, Configured};
 use crate::run::{self};
 use crate::setup::Setup;
 use crate::sync_topic::{self, SyncTopic};
@@ -55,7 +55,7 @@ pub async fn approve(config: Config, mut approve: Approve, options: Options) -> 
 fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
     let Some(found) = find(setup, approve)? else {
         let name = &approve.organization;
-        configured::check_asked(&setup.configured, name)?;
+        organizations::check_asked(&setup.configured, name)?;
         bail!("the graph topic does not contain the organization {name} yet")
     };
     show(&found, approve)?;
@@ -84,7 +84,7 @@ fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> 
         let (_, states) = task::restored(setup, partition)?;
         for (id, state) in states.iter() {
             let configured =
-                task::name_of(state).and_then(|name| configured::matching(&setup.configured, id, name));
+                task::name_of(state).and_then(|name| organizations::matching(&setup.configured, id, name));
             let asked = Some(approve.organization.as_str());
             let Some(configured) = configured.filter(|it| is_asked_for(asked, &it.name, Some(id))) else {
                 continue;

@@ -9,14 +9,14 @@ use service::kafka::topics::Wanted;
 use service::schema_registry;
 use service::startup::Options;
 
-use crate::configured::{self, Configured};
 use crate::needs::NEEDS;
+use crate::organizations::{self, Configured};
 use crate::sync_topic;
 use graph::plan;
 
 /// Checks, and prints a line for each thing on stdout; the configuration's own mistakes are errors.
 pub(crate) async fn check(config: Config, options: Options) -> anyhow::Result<Outcome> {
-    let configured = configured::all(&config, &options.environment)?;
+    let configured = organizations::all(&config, &options.environment)?;
     let mut lines = vec![check::configuration(configured.len())];
     let kafka = kafka(&config, &options).await?;
     let syncs = if kafka.iter().all(Line::is_good) { syncs(&config, &options).await? } else { Vec::new() };

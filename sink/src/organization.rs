@@ -7,9 +7,9 @@ use schemas::sync::Sync;
 use service::kafka::transaction;
 use tokio::task::JoinHandle;
 
-use crate::arrivals::Arrivals;
 use crate::batch::Load;
-use crate::configured::Configured;
+use crate::organizations::Configured;
+use crate::unsynced_changes::UnsyncedChanges;
 
 /// How a job ended, with what JupiterOne holds after it. An error: the sync topic cannot be written, since another sink
 /// has the partition, or the brokers are away.
@@ -24,7 +24,7 @@ pub(crate) struct Organization {
     /// Whether the pause was logged, and nothing but retries has followed.
     pub(crate) is_paused: bool,
     /// What the graph has and JupiterOne may not have yet.
-    pub(crate) arrivals: Arrivals,
+    pub(crate) arrivals: UnsyncedChanges,
     /// The job that runs.
     pub(crate) running: Option<JoinHandle<End>>,
     /// What that job uploads.
@@ -60,7 +60,7 @@ impl Organization {
         sync.organization_name.clone_from(&configured.name);
         id.clone_into(&mut sync.organization_id);
         let (phase, is_paused) = carried.map_or((None, false), |carried| (carried.phase, carried.is_paused));
-        let arrivals = Arrivals::after(sync.finished.as_ref().map_or(0, |finished| finished.revision));
+        let arrivals = UnsyncedChanges::after(sync.finished.as_ref().map_or(0, |finished| finished.revision));
         let id = id.to_owned();
         let (running, load) = (None, None);
         Self { configured, id, sync, phase, is_paused, arrivals, running, load, due_ms: i64::MIN }

@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tracing::{debug, info};
 
-use crate::configured;
 use crate::needs::NEEDS;
+use crate::organizations;
 use crate::setup::{JOBS_AT_ONCE, Looks, Setup};
 use crate::sync_topic;
 use crate::target_registry::TargetRegistry;
@@ -94,7 +94,7 @@ async fn set_up(
     options: &Options,
     patience: Option<&CancellationToken>,
 ) -> anyhow::Result<Option<Arc<Setup>>> {
-    let configured = configured::all(config, &options.environment)?;
+    let configured = organizations::all(config, &options.environment)?;
     let prefix = &config.kafka.topic_prefix;
     let (group_id, sync_topic) = (NEEDS.group_id(prefix), Topic::Sync.name(prefix));
     let startup = Startup { needs: &NEEDS, config, options, listen: config.admin_listen.sink, patience };

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore};
 use tracing::error;
 
-use crate::configured::Configured;
+use crate::organizations::Configured;
 use crate::sync_topic::Records;
 use crate::target_registry::TargetRegistry;
 

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use graph::plan::CLOCK_TOLERANCE_MS;
 use schemas::sync::Sync;
 
-use crate::configured::{self, Configured};
+use crate::organizations::{self, Configured};
 
 /// Before every time that a record may have.
 const OLDEST_MS: i64 = i64::MIN;
@@ -46,7 +46,7 @@ impl TargetRegistry {
         let taken = taking.map(|approval| approval.approved_ts_ms);
         let Some(since_ms) = ended.max(started).max(taken) else { return };
         let since_ms = if since_ms - now_ms > CLOCK_TOLERANCE_MS { OLDEST_MS } else { since_ms };
-        let target = configured::one_case(&sync.target);
+        let target = organizations::one_case(&sync.target);
         let mut entries = self.entries();
         let mut is_new = entries.meet(&sync.organization_name, &sync.organization_id);
         let is_newer = entries.holders.get(&target).is_none_or(|holder| holder.since_ms < since_ms);

@@ -1,6 +1,6 @@
 //! One partition's task: it holds the graphs of its organizations, reads on, and keeps JupiterOne equal to them.
 
-mod end;
+mod caught_up;
 mod jobs;
 
 use std::collections::BTreeMap;
@@ -21,10 +21,10 @@ use service::shutdown::CancellationToken;
 use service::tasks::Error;
 use service::wait::Teller;
 
-use self::end::End;
+use self::caught_up::CaughtUp;
 use self::jobs::check_name;
-use crate::configured;
 use crate::organization::{Carried, Organization};
+use crate::organizations;
 use crate::setup::Setup;
 use crate::sync_topic::{Records, SyncTopic};
 use crate::traces::Traces;
@@ -68,7 +68,7 @@ pub(crate) struct Task {
     looked: Instant,
     /// How often the targets had changed when it was last asked.
     target_changes: u64,
-    end: End,
+    caught_up: CaughtUp,
     traces: Traces,
     /// Ends the sync jobs, as the task's own end does.
     stop_jobs: CancellationToken,
@@ -100,7 +100,7 @@ impl Task {
         for sync in records.values() {
             setup.targets.learn(sync, now_ms());
         }
-        let end = End::met(now_ms());
+        let caught_up = CaughtUp::at(now_ms());
         let mut traces = Traces::default();
         let restored = restored_unless(&setup, partition, &mut traces, is_stopped)?;
         let Some((reader, states)) = restored else { return Ok(None) };
@@ -117,7 +117,7 @@ impl Task {
             heartbeat,
             looked: Instant::now(),
             target_changes: 0,
-            end,
+            caught_up,
             traces,
             stop_jobs: shutdown.child_token(),
         };
@@ -149,7 +149,7 @@ impl Task {
                 self.meet();
             }
             // Behind the last record there may be markers, which only the reader's position passes.
-            self.end.read_to(self.reader.position());
+            self.caught_up.read_to(self.reader.position());
             self.ask_end(END_INTERVAL)?;
         }
         Ok(())
@@ -172,7 +172,7 @@ impl Task {
             }
             self.heartbeat.beat();
             self.follow(record.as_message())?;
-            self.end.read_to(self.reader.position());
+            self.caught_up.read_to(self.reader.position());
             self.ask_end(LAG_INTERVAL)?;
             if end.is_none() && Instant::now() >= until {
                 let Ok(named) = self.reader.end_offset() else { return Ok(false) };
@@ -197,7 +197,7 @@ impl Task {
 
     /// Asks for the partition's end, at most once in the interval, and says how far behind it the task is.
     fn ask_end(&mut self, interval: Duration) -> Result<(), Error> {
-        let end = self.end.ask(&self.reader, interval, now_ms());
+        let end = self.caught_up.ask(&self.reader, interval, now_ms());
         if let Some(end) = end.map_err(Error::of_restored)? {
             self.setup.metrics.set_lag(self.partition, (end - self.reader.position()).max(0));
         }
@@ -242,7 +242,7 @@ impl Task {
 
     /// A task that met the end within the compaction lag has read every record since.
     fn check_not_behind(&self) -> Result<(), Error> {
-        if self.end.is_too_long_ago(now_ms()) {
+        if self.caught_up.is_too_long_ago(now_ms()) {
             return Err(Error::Reopen(anyhow!(
                 "the end of the partition was not reached for longer than min.compaction.lag.ms, so records may have been \
                  compacted away unread"
@@ -257,7 +257,7 @@ impl Task {
         for (id, state) in self.states.iter() {
             let Some(name) = name_of(state) else { continue };
             self.setup.targets.meet(name, id);
-            if let Some(configured) = configured::matching(&self.setup.configured, id, name)
+            if let Some(configured) = organizations::matching(&self.setup.configured, id, name)
                 && !self.organizations.contains_key(id)
             {
                 found.push((id.to_owned(), Arc::clone(configured)));

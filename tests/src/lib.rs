@@ -6,14 +6,15 @@
 //!   requests
 //! - [`services`]: the binaries as processes; [`world`]: a broker, both ends and a configuration; [`stub`]: an HTTP server;
 //!   [`collector`]: one that takes spans
-//! - [`kafka`]: topics, read and written without the services' client; [`judge`]: compares topics, JupiterOne and the truth
+//! - [`kafka`]: topics, read and written without the services' client; [`comparison`]: compares topics, JupiterOne and the
+//!   truth
 //! - [`pages`]: the pages of the book, and the code on them
 //! - [`kill`], [`mutations`]: the harnesses that kill the services, and break their sources
 
 pub mod broker;
 pub mod certificates;
 pub mod collector;
-pub mod judge;
+pub mod comparison;
 pub mod kafka;
 pub mod kill;
 pub mod mutations;

@@ -9,7 +9,7 @@ use crate::{
     ends::JupiterOneEnd,
     figures::{Figures, OURS, Unit},
     progress,
-    running::{Running, Usage},
+    running_services::{RunningServices, Usage},
     scenario_name::Scenario,
     world::World,
 };
@@ -56,8 +56,8 @@ impl Deployment {
         Ok(Self { world, _end: end })
     }
 
-    pub(super) fn start(&self, bench: &Bench) -> Running {
-        Running::start(&bench.services, &self.world.config(), self.world.parts())
+    pub(super) fn start(&self, bench: &Bench) -> RunningServices {
+        RunningServices::start(&bench.services, &self.world.config(), self.world.parts())
     }
 }
 

@@ -13,12 +13,12 @@ use schemas::collection::Collection;
 use super::{Answer, Asked, ROWS, html, json};
 use crate::{
     address::Address,
-    ask::{Format, Scope, text},
     calendar::{self, Calendar},
     chrome::{Chrome, PageName},
     diagram::{self, Diagram},
+    display,
+    query::{Format, Scope, text},
     refusal::Refusal,
-    shown,
     store::{Named, NamedType, Timeline, View},
 };
 
@@ -191,11 +191,11 @@ fn answer_page(
     let (keys, people): (Vec<_>, Vec<_>) = paths.iter().partition(|path| path.api_key.is_some());
     let table = |paths: &[&answer::Path<'_>]| table(paths, page, &address, &link);
     let certainty = certainty::line(scope.moment, snapshot, as_of, coverage);
-    let chrome = chrome(asked, scope, &format!("{heading} {}", shown::name(&name)));
+    let chrome = chrome(asked, scope, &format!("{heading} {}", display::name(&name)));
     html(&AnswerPage {
         center: kind.parameter(),
         heading,
-        name: shown::name(&name),
+        name: display::name(&name),
         facts: facts(kind, id, named.as_ref()),
         certainty: certainty.split_inclusive(". ").map(|it| it.trim().to_owned()).collect(),
         diagram: diagram::diagram(paths, Some((kind, id)), &link),
@@ -232,15 +232,15 @@ fn with_question(address: Address, question: &Question) -> Address {
 /// What is known of the center itself.
 fn facts(kind: NamedType, id: &str, named: Option<&Named>) -> Vec<String> {
     let mut facts = vec![match kind {
-        NamedType::Workspace => format!("workspace {}", shown::name(id)),
-        NamedType::User => format!("person {}", shown::name(id)),
-        NamedType::ApiKey => format!("API key {}", shown::name(id)),
+        NamedType::Workspace => format!("workspace {}", display::name(id)),
+        NamedType::User => format!("person {}", display::name(id)),
+        NamedType::ApiKey => format!("API key {}", display::name(id)),
     }];
     let Some(named) = named else { return facts };
-    facts.extend(named.detail.as_deref().map(shown::name));
+    facts.extend(named.detail.as_deref().map(display::name));
     facts.extend(named.state.as_deref().map(|state| match kind {
-        NamedType::User => format!("{} in the organization", shown::role(Some(state))),
-        NamedType::Workspace | NamedType::ApiKey => shown::name(state),
+        NamedType::User => format!("{} in the organization", display::role(Some(state))),
+        NamedType::Workspace | NamedType::ApiKey => display::name(state),
     }));
     if !named.is_there {
         facts.push("not there at this moment".to_owned());
@@ -262,7 +262,7 @@ fn as_of(scope: &Scope, snapshot: &Snapshot) -> Result<AsOf, Refusal> {
         return Err(Refusal::bad(format!(
             "at: the changes topic has nothing about {} before {}, when its first revision, {}, was observed",
             scope.organization.name,
-            shown::time(scope.organization.first_ts_ms),
+            display::time(scope.organization.first_ts_ms),
             scope.organization.first_revision
         )));
     };
@@ -325,7 +325,7 @@ fn shown_moment(moment: Moment) -> String {
     match moment {
         Moment::Now => "now".to_owned(),
         Moment::Revision(revision) => revision.to_string(),
-        Moment::Time(ts_ms) => shown::iso(ts_ms),
+        Moment::Time(ts_ms) => display::iso(ts_ms),
     }
 }
 
@@ -333,28 +333,28 @@ fn shown_moment(moment: Moment) -> String {
 fn valid(timeline: &Timeline, is_now: bool) -> Vec<String> {
     let Some(from) = timeline.from else { return Vec::new() };
     let mut lines = Vec::new();
-    let since = shown::time(from.ts_ms);
+    let since = display::time(from.ts_ms);
     match timeline.to {
         Some(to) => {
             let until = to.not_before_ts_ms.unwrap_or(from.ts_ms);
             lines.push(if until > from.ts_ms {
-                format!("Valid between {since} and {}.", shown::time(until))
+                format!("Valid between {since} and {}.", display::time(until))
             } else {
                 format!("Observed {since}; the next change may have followed at once.")
             });
             lines.push(format!(
                 "Revision {} may have ended it, by {}.",
-                shown::grouped(to.revision),
-                shown::time(to.ts_ms)
+                display::grouped(to.revision),
+                display::time(to.ts_ms)
             ));
         }
         None if is_now => lines.push(format!("Valid since {since}.")),
         None => lines.push(format!("Valid since {since}; no later change concerns it.")),
     }
-    let begun = from.not_before_ts_ms.map(|ts_ms| format!(", which happened after {}", shown::time(ts_ms)));
+    let begun = from.not_before_ts_ms.map(|ts_ms| format!(", which happened after {}", display::time(ts_ms)));
     lines.push(format!(
         "It began with revision {}{}.",
-        shown::grouped(from.revision),
+        display::grouped(from.revision),
         begun.unwrap_or_default()
     ));
     lines
@@ -388,9 +388,9 @@ fn pager(page: usize, pages: usize, total: usize, address: &Address) -> Pager {
     Pager {
         text: format!(
             "{} to {} of {}",
-            shown::count_of(first),
-            shown::count_of(last),
-            shown::count_of(total)
+            display::count_of(first),
+            display::count_of(last),
+            display::count_of(total)
         ),
         previous: (page > 1).then(|| address.clone().with("page", page - 1).to_string()),
         next: (page < pages).then(|| address.clone().with("page", page + 1).to_string()),
@@ -422,20 +422,20 @@ fn row(paths: &[&answer::Path<'_>], link: &dyn Fn(NamedType, &str) -> String) ->
     let person = path.user.map(|user| {
         let name = user.name.unwrap_or(user.id);
         Cell {
-            name: shown::name(name),
-            detail: user.email.filter(|email| *email != name).map(shown::name).unwrap_or_default(),
+            name: display::name(name),
+            detail: user.email.filter(|email| *email != name).map(display::name).unwrap_or_default(),
             href: Some(link(NamedType::User, user.id)),
         }
     });
     let all: Vec<answer::Workspace<'_>> = paths.iter().filter_map(|path| path.workspace).collect();
     let workspaces = all.iter().take(NAMED).map(|place| Cell {
-        name: shown::name(place.name.unwrap_or(place.id)),
+        name: display::name(place.name.unwrap_or(place.id)),
         detail: String::new(),
         href: Some(link(NamedType::Workspace, place.id)),
     });
     let key = path.api_key.map(|key| Cell {
-        name: shown::name(key.name),
-        detail: shown::hint(key.hint),
+        name: display::name(key.name),
+        detail: display::hint(key.hint),
         href: Some(link(NamedType::ApiKey, key.id)),
     });
     Row {
@@ -443,9 +443,9 @@ fn row(paths: &[&answer::Path<'_>], link: &dyn Fn(NamedType, &str) -> String) ->
         workspaces: workspaces.collect(),
         more: all.len().saturating_sub(NAMED),
         key,
-        status: shown::name(path.api_key.and_then(|key| key.status).unwrap_or("unknown")),
-        role: shown::role(path.role),
-        because: shown::name(&path.because),
+        status: display::name(path.api_key.and_then(|key| key.status).unwrap_or("unknown")),
+        role: display::role(path.role),
+        because: display::name(&path.because),
         kind: path.kind,
         usable: path.usable,
         flags: path.flags.iter().map(|flag| (flag.replace('_', " "), explained(flag))).collect(),
@@ -484,9 +484,9 @@ fn start(view: &View<'_>, asked: &Asked, scope: &Scope, searched: Option<&str>) 
             NamedType::ApiKey => "API key",
         }
         .to_owned(),
-        name: shown::name(&named.name),
-        detail: shown::name(named.detail.as_deref().unwrap_or(&named.id)),
-        state: named.state.as_deref().map(|state| shown::role(Some(state))).unwrap_or_default(),
+        name: display::name(&named.name),
+        detail: display::name(named.detail.as_deref().unwrap_or(&named.id)),
+        state: named.state.as_deref().map(|state| display::role(Some(state))).unwrap_or_default(),
         href: scope.address("/access").with(named.kind.parameter(), &named.id).to_string(),
         is_there: named.is_there,
     };
@@ -505,7 +505,7 @@ fn start(view: &View<'_>, asked: &Asked, scope: &Scope, searched: Option<&str>) 
     let as_of = as_of(scope, &snapshot)?;
     html(&StartPage {
         chrome: chrome(asked, scope, "Access"),
-        searched: searched.map(shown::name),
+        searched: searched.map(display::name),
         hits: hits.iter().map(hit).collect(),
         workspaces: workspaces
             .iter()
@@ -513,15 +513,15 @@ fn start(view: &View<'_>, asked: &Asked, scope: &Scope, searched: Option<&str>) 
             .take(ROWS)
             .map(|named| {
                 let (members, keys) = view.inhabitants(&scope.organization, &named.id, scope.moment)?;
-                let kind = format!("{}, {}", shown::count(members, "member"), shown::count(keys, "key"));
+                let kind = format!("{}, {}", display::count(members, "member"), display::count(keys, "key"));
                 Ok(Hit { kind, ..hit(named) })
             })
             .collect::<Result<_, Refusal>>()?,
         total: format!(
             "{}, {} and {}",
-            shown::count(counts[0], "workspace"),
+            display::count(counts[0], "workspace"),
             people(counts[1]),
-            shown::count(counts[2], "API key")
+            display::count(counts[2], "API key")
         ),
         pager: pager(page, pages, workspaces.len(), &address),
         moment: moment_bar(scope, &address, snapshot.revision, as_of, Some(&timeline)),
@@ -530,5 +530,5 @@ fn start(view: &View<'_>, asked: &Asked, scope: &Scope, searched: Option<&str>) 
 }
 
 fn people(number: usize) -> String {
-    if number == 1 { "1 person".to_owned() } else { format!("{} people", shown::count_of(number)) }
+    if number == 1 { "1 person".to_owned() } else { format!("{} people", display::count_of(number)) }
 }

@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::{Answer, Asked, ROWS, html, json};
 use crate::{
     address::Address,
-    ask::{Format, Parameters, Scope, text},
     chrome::{Chrome, PageName},
+    display,
+    query::{Format, Parameters, Scope, text},
     refusal::Refusal,
-    shown,
     store::{
         NamedType, View,
         changes::{Change, Filter, Place},
@@ -251,13 +251,13 @@ fn heading(view: &View<'_>, parameters: &Parameters, scope: &Scope) -> Result<St
     for (kind, parameter) in all {
         if let Some(id) = text(parameter.as_ref()) {
             let found = view.find(&scope.organization, kind, id, scope.moment)?;
-            return Ok(format!(" about {}", shown::name(found.as_ref().map_or(id, |named| &named.name))));
+            return Ok(format!(" about {}", display::name(found.as_ref().map_or(id, |named| &named.name))));
         }
     }
     Ok(match scope.moment {
         Moment::Now => String::new(),
-        Moment::Revision(revision) => format!(" up to revision {}", shown::grouped(revision)),
-        Moment::Time(ts_ms) => format!(" up to {}", shown::time(ts_ms)),
+        Moment::Revision(revision) => format!(" up to revision {}", display::grouped(revision)),
+        Moment::Time(ts_ms) => format!(" up to {}", display::time(ts_ms)),
     })
 }
 
@@ -308,7 +308,7 @@ fn active(parameters: &Parameters, address: &Address) -> Vec<Active> {
         .filter_map(|(name, label, value)| {
             let value = text(value.as_ref())?;
             let remove = address.clone().without(name).to_string();
-            Some(Active { text: format!("{label} {}", shown::name(value)), remove })
+            Some(Active { text: format!("{label} {}", display::name(value)), remove })
         })
         .collect();
     if text(parameters.decided.as_ref()).is_some() {
@@ -341,13 +341,17 @@ fn kind_words(kind: ElementType) -> String {
 
 fn row(change: &Change, scope: &Scope, address: &Address) -> Row {
     let shown_differences = change.differences.iter().take(MOST_DIFFERENCES).map(|(name, before, after)| {
-        (shown::fitted(name, 40), shown::value(name, before.as_ref()), shown::value(name, after.as_ref()))
+        (
+            display::fitted(name, 40),
+            display::value(name, before.as_ref()),
+            display::value(name, after.as_ref()),
+        )
     });
     let page = address.clone().without("before").without("listing").without("decided");
     Row {
-        time: shown::time(change.ts_ms),
-        iso: shown::iso(change.ts_ms),
-        revision: shown::grouped(change.revision),
+        time: display::time(change.ts_ms),
+        iso: display::iso(change.ts_ms),
+        revision: display::grouped(change.revision),
         verb: verb(&change.op),
         op: letter(&change.op),
         kind: change.kind.map_or_else(String::new, kind_words),
@@ -357,9 +361,9 @@ fn row(change: &Change, scope: &Scope, address: &Address) -> Row {
         reason: change.reason.as_ref().map(explained),
         window: window(change),
         listing: change.listing.as_ref().map(|listing| {
-            (shown::fitted(&change.collection, 40), page.with("listing", listing).to_string())
+            (display::fitted(&change.collection, 40), page.with("listing", listing).to_string())
         }),
-        decision: change.decision_by.as_deref().map(shown::name),
+        decision: change.decision_by.as_deref().map(display::name),
         offset: format!("partition {}, offset {}", change.partition, change.place.offset),
     }
 }
@@ -367,7 +371,7 @@ fn row(change: &Change, scope: &Scope, address: &Address) -> Row {
 /// Between which times the change happened.
 fn window(change: &Change) -> String {
     match change.not_before_ts_ms {
-        Some(ts_ms) => format!("happened after {}", shown::time(ts_ms)),
+        Some(ts_ms) => format!("happened after {}", display::time(ts_ms)),
         None => "happened at an unknown earlier time".to_owned(),
     }
 }
@@ -380,7 +384,7 @@ fn explained(reason: &Reason) -> String {
         Reason::Approved => "a person approved the deletion",
         Reason::Forgotten => "a person had the organization forgotten",
         Reason::Held => "its deletion waits for a decision",
-        other @ Reason::Other { .. } => return shown::fitted(&words(other), 60),
+        other @ Reason::Other { .. } => return display::fitted(&words(other), 60),
     }
     .to_owned()
 }
@@ -417,10 +421,10 @@ fn subject(change: &Change, scope: &Scope) -> Vec<Part> {
         let id = key.split_once(':').map_or(key, |(_, id)| id);
         match change.names.get(key) {
             Some(named) => Part {
-                text: shown::name(&named.name),
+                text: display::name(&named.name),
                 href: Some(link(scope, change, named.kind, &named.id)),
             },
-            None => Part { text: shown::name(id), href: None },
+            None => Part { text: display::name(id), href: None },
         }
     };
     let plain = |text: String| Part { text, href: None };
@@ -429,7 +433,7 @@ fn subject(change: &Change, scope: &Scope) -> Vec<Part> {
     let (Some(from), Some(to)) = (ends.next(), ends.next()) else {
         let mut name = part(&change.element_key);
         if name.href.is_none() {
-            name.text = shown::name(&element.display_name);
+            name.text = display::name(&element.display_name);
         }
         return vec![name];
     };
@@ -438,7 +442,7 @@ fn subject(change: &Change, scope: &Scope) -> Vec<Part> {
         "organization".clone_into(&mut parts[0].text);
     }
     if let Content::UserAssignedWorkspace(_, UserAssignedWorkspace { role: Some(role) }) = &element.content {
-        parts.push(plain(format!(" as {}", shown::role(Some(role)))));
+        parts.push(plain(format!(" as {}", display::role(Some(role)))));
     }
     parts
 }

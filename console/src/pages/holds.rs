@@ -13,11 +13,11 @@ use service::shell::{BY, word};
 
 use super::{Answer, Asked, html, json};
 use crate::{
-    ask::{Format, Scope, text},
     chrome::{Chrome, PageName},
-    present::Now,
+    current_state::Now,
+    display,
+    query::{Format, Scope, text},
     refusal::Refusal,
-    shown,
     store::{NamedType, Relationship, View},
 };
 
@@ -132,10 +132,10 @@ fn group(
     let newest = proposed.into_iter().max_by_key(|hold| hold.raw_offset);
     let rows = holds.iter().take(MOST).map(|hold| row(view, scope, hold)).collect::<Result<Vec<_>, _>>()?;
     Ok(Group {
-        collection: shown::name(collection),
-        count: shown::count(holds.len(), "deletion"),
-        since: shown::time(oldest),
-        why: why.map(|why| shown::fitted(&why, 400)),
+        collection: display::name(collection),
+        count: display::count(holds.len(), "deletion"),
+        since: display::time(oldest),
+        why: why.map(|why| display::fitted(&why, 400)),
         rows,
         more: holds.len().saturating_sub(MOST),
         also,
@@ -166,11 +166,11 @@ fn row(view: &View<'_>, scope: &Scope, hold: &Hold) -> Result<Row, Refusal> {
         ElementType::parse(kind).map(type_name).unwrap_or_default()
     };
     Ok(Row {
-        name: shown::name(named.as_ref().map_or(&hold.element_key, |named| &named.name)),
+        name: display::name(named.as_ref().map_or(&hold.element_key, |named| &named.name)),
         kind,
         href: named.map(|named| scope.address("/access").with(named.kind.parameter(), &named.id).to_string()),
         state: if hold.state == HoldState::Rejected { "kept" } else { "to decide" },
-        since: shown::time(hold.proposed_ts_ms),
+        since: display::time(hold.proposed_ts_ms),
         listing: scope.address("/changes").with("listing", &hold.listing_id).to_string(),
     })
 }
@@ -199,10 +199,10 @@ fn also(relationships: &[Relationship], keys: &[&str]) -> Option<String> {
     }
     let listed: Vec<String> = counts
         .into_iter()
-        .map(|(kind, count)| format!("{} {}", shown::count_of(count), type_name(kind)))
+        .map(|(kind, count)| format!("{} {}", display::count_of(count), type_name(kind)))
         .collect();
     (!listed.is_empty())
-        .then(|| format!("{}: {}", shown::count(others.len(), "relationship"), listed.join(", ")))
+        .then(|| format!("{}: {}", display::count(others.len(), "relationship"), listed.join(", ")))
 }
 
 /// A type in words.

@@ -7,7 +7,7 @@ use graph::{
     access::Moment,
     plan::{
         self, Phase,
-        standing::{Standing, behind, would_allow},
+        sync_state::{SyncState, behind, would_allow},
     },
 };
 use schemas::{
@@ -19,10 +19,10 @@ use serde_json::json as object;
 
 use super::{Answer, Asked, html, json};
 use crate::{
-    ask::Format,
     chrome::{Chrome, PageName},
+    display,
+    query::Format,
     refusal::Refusal,
-    shown,
     store::View,
 };
 
@@ -66,7 +66,7 @@ struct WouldAllow {
 struct Told<'a> {
     #[serde(flatten)]
     sync: &'a Sync,
-    standing: Standing,
+    sync_state: SyncState,
     behind: i64,
     /// By type; null if no job waits for a person, or until they are counted.
     approval_would_delete: Option<BTreeMap<String, i64>>,
@@ -95,7 +95,7 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
         .iter()
         .map(|(target, sync)| Told {
             sync,
-            standing: Standing::of(Some(sync), &poll),
+            sync_state: SyncState::of(Some(sync), &poll),
             behind: behind(Some(sync), &poll),
             approval_would_delete: now.deletions(target),
         })
@@ -118,18 +118,18 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
 }
 
 fn target(told: &Told<'_>, poll: &Poll, now_ms: i64) -> Target {
-    let Told { sync, standing, behind, approval_would_delete } = told;
+    let Told { sync, sync_state, behind, approval_would_delete } = told;
     let recorded = plan::told_by_record(sync, poll.revision, now_ms).map(|(phase, _)| phase);
     let (state, phase) = match &recorded {
         Some(phase) => recorded_phase(phase),
-        None => unrecorded_phase(sync, *standing, *behind),
+        None => unrecorded_phase(sync, *sync_state, *behind),
     };
     let finished = sync.finished.as_ref();
     Target {
-        name: shown::name(&sync.target),
+        name: display::name(&sync.target),
         state,
         phase,
-        next: recorded.map(|phase| shown::fitted(&sentence(&phase.then()), 200)),
+        next: recorded.map(|phase| display::fitted(&sentence(&phase.then()), 200)),
         would_allow: approval_would_delete.as_ref().map(|deletions| WouldAllow {
             what: sentence(&would_allow(Some(sync), deletions).replacen("would", "An approval would", 1)),
             command: format!(
@@ -138,48 +138,50 @@ fn target(told: &Told<'_>, poll: &Poll, now_ms: i64) -> Target {
             ),
         }),
         finished: finished.map(|it| Job {
-            id: shown::name(&it.job_id),
-            revision: shown::grouped(it.revision),
-            time: shown::time(it.ended_ts_ms),
+            id: display::name(&it.job_id),
+            revision: display::grouped(it.revision),
+            time: display::time(it.ended_ts_ms),
         }),
         open: sync.intent.as_ref().map(|it| Job {
-            id: if it.job_id.is_empty() { "not known yet".to_owned() } else { shown::name(&it.job_id) },
-            revision: shown::grouped(it.revision),
-            time: shown::time(it.started_ts_ms),
+            id: if it.job_id.is_empty() { "not known yet".to_owned() } else { display::name(&it.job_id) },
+            revision: display::grouped(it.revision),
+            time: display::time(it.started_ts_ms),
         }),
         approval: sync.approval.as_ref().map(|it| {
             let deletions: i64 = it.deletions.values().sum();
-            let why = it.why.as_deref().map(|why| format!(": {}", shown::fitted(why, 200)));
+            let why = it.why.as_deref().map(|why| format!(": {}", display::fitted(why, 200)));
             format!(
                 "{} allowed {} at revision {}{}",
-                shown::name(&it.by),
-                shown::count(usize::try_from(deletions).unwrap_or(0), "deletion"),
-                shown::grouped(it.revision),
+                display::name(&it.by),
+                display::count(usize::try_from(deletions).unwrap_or(0), "deletion"),
+                display::grouped(it.revision),
                 why.unwrap_or_default()
             )
         }),
         counts: finished
-            .map(|it| it.counts.iter().map(|(kind, count)| (kind.clone(), shown::grouped(*count))).collect())
+            .map(|it| {
+                it.counts.iter().map(|(kind, count)| (kind.clone(), display::grouped(*count))).collect()
+            })
             .unwrap_or_default(),
         incomplete: finished
-            .map(|it| it.incomplete.iter().take(MOST).map(|text| shown::fitted(text, 200)).collect())
+            .map(|it| it.incomplete.iter().take(MOST).map(|text| display::fitted(text, 200)).collect())
             .unwrap_or_default(),
         unwritten: finished
             .filter(|it| it.unwritten > 0)
-            .map(|it| shown::count(usize::try_from(it.unwritten).unwrap_or(0), "object")),
+            .map(|it| display::count(usize::try_from(it.unwritten).unwrap_or(0), "object")),
         parked: sync
             .parked
             .iter()
             .take(MOST)
             .map(|it| Parked {
-                key: shown::name(&it.element_key),
+                key: display::name(&it.element_key),
                 state: if it.state == ParkedState::Stripped {
                     "only required properties"
                 } else {
                     "not uploaded"
                 },
-                since: shown::time(it.since_ts_ms),
-                reason: shown::fitted(&it.reason, 200),
+                since: display::time(it.since_ts_ms),
+                reason: display::fitted(&it.reason, 200),
             })
             .collect(),
         more: sync.parked.len().saturating_sub(MOST),
@@ -194,26 +196,26 @@ fn recorded_phase(phase: &Phase) -> (&'static str, String) {
         Phase::Waiting(_) => ("waiting", "Waiting"),
         Phase::Synced { .. } => ("good", "Synced"),
     };
-    (state, format!("{what}: {}", shown::fitted(&phase.reason(), 600)))
+    (state, format!("{what}: {}", display::fitted(&phase.reason(), 600)))
 }
 
-fn unrecorded_phase(sync: &Sync, standing: Standing, behind: i64) -> (&'static str, String) {
-    match standing {
-        Standing::InSync => ("good", "Synced: JupiterOne has the newest revision.".to_owned()),
-        Standing::Behind => {
-            let behind = shown::count(usize::try_from(behind).unwrap_or(0), "revision");
+fn unrecorded_phase(sync: &Sync, sync_state: SyncState, behind: i64) -> (&'static str, String) {
+    match sync_state {
+        SyncState::InSync => ("good", "Synced: JupiterOne has the newest revision.".to_owned()),
+        SyncState::Behind => {
+            let behind = display::count(usize::try_from(behind).unwrap_or(0), "revision");
             ("waiting", format!("Waiting: JupiterOne is {behind} behind."))
         }
-        Standing::Incomplete => {
+        SyncState::Incomplete => {
             ("waiting", "Waiting: JupiterOne did not write all objects of the last sync job.".to_owned())
         }
-        Standing::OtherGraph => {
+        SyncState::OtherGraph => {
             ("bad", "JupiterOne has another graph: the revisions began again after its last job.".to_owned())
         }
-        Standing::Paused => {
-            ("bad", format!("Paused: {}", shown::fitted(sync.paused.as_deref().unwrap_or_default(), 600)))
+        SyncState::Paused => {
+            ("bad", format!("Paused: {}", display::fitted(sync.paused.as_deref().unwrap_or_default(), 600)))
         }
-        Standing::Never => ("unknown", "No sync job has finished yet.".to_owned()),
+        SyncState::Never => ("unknown", "No sync job has finished yet.".to_owned()),
     }
 }
 

@@ -6,8 +6,8 @@ use super::Sources;
 use crate::{
     address::Address,
     chrome::{Chrome, PageName},
+    display,
     refusal::Refusal,
-    shown,
 };
 
 #[derive(Template)]
@@ -28,7 +28,7 @@ pub(crate) fn page(refusal: &Refusal, sources: &Sources, path: &'static str) -> 
         && let Ok(all) = sources.store.organizations()
     {
         let link = |it: &crate::store::Organization| {
-            (shown::name(&it.name), Address::new(path).with("organization", &it.id).to_string())
+            (display::name(&it.name), Address::new(path).with("organization", &it.id).to_string())
         };
         links = all.iter().take(200).map(link).collect();
     }
@@ -41,14 +41,14 @@ pub(crate) fn page(refusal: &Refusal, sources: &Sources, path: &'static str) -> 
 
 pub(crate) fn told(refusal: &Refusal) -> (&'static str, String) {
     match refusal {
-        Refusal::Bad(text) => ("This address cannot be understood", shown::fitted(text, 500)),
-        Refusal::Missing(text) => ("Not found", shown::fitted(text, 500)),
+        Refusal::Bad(text) => ("This address cannot be understood", display::fitted(text, 500)),
+        Refusal::Missing(text) => ("Not found", display::fitted(text, 500)),
         Refusal::Empty => (
             "There is no data yet",
             "The changes topic has no changes. Run the producer and the processor.".to_owned(),
         ),
         Refusal::WhichOrganization => ("Which organization?", String::new()),
-        Refusal::Search(name) => ("Not found", format!("{:?} has no match or several.", shown::name(name))),
+        Refusal::Search(name) => ("Not found", format!("{:?} has no match or several.", display::name(name))),
         Refusal::Gone => (
             "Nothing is decided",
             "These deletions are no longer held, or a newer listing holds them. Reload the page Holds."

@@ -1,18 +1,18 @@
 //! All organizations: how fresh what is known is, what waits, and what JupiterOne has.
 
 use askama::Template;
-use graph::plan::standing::{Standing, behind};
+use graph::plan::sync_state::{SyncState, behind};
 use serde::Serialize;
 use service::config::{self, PollingInterval};
 
 use super::{Answer, Asked, html, json};
 use crate::{
     address::Address,
-    ask::Format,
     chrome::{Chrome, PageName},
-    present::Now,
+    current_state::Now,
+    display,
+    query::Format,
     refusal::Refusal,
-    shown,
     store::{Organization, View},
 };
 
@@ -98,7 +98,7 @@ struct Target {
     name: String,
     revision: Option<i64>,
     behind: Option<i64>,
-    standing: Standing,
+    sync_state: SyncState,
     paused: Option<String>,
 }
 
@@ -162,7 +162,7 @@ fn tell(organization: &Organization, now: &Now, asked: &Asked) -> Told {
                 name: target.clone(),
                 revision: sync.finished.as_ref().map(|finished| finished.revision),
                 behind: sync.finished.as_ref().map(|_| behind(Some(sync), &poll)),
-                standing: Standing::of(Some(sync), &poll),
+                sync_state: SyncState::of(Some(sync), &poll),
                 paused: sync.paused.clone(),
             })
             .collect(),
@@ -189,8 +189,8 @@ fn next_poll(next: Next, now_ms: i64) -> String {
         Next::NotConfigured => "not in this configuration".to_owned(),
         Next::ByHand => "next by `producer poll`".to_owned(),
         Next::Unknown => String::new(),
-        Next::At(ts_ms) if ts_ms >= now_ms => format!("next {}", shown::until(ts_ms, now_ms)),
-        Next::At(ts_ms) => format!("next due {}", shown::ago(ts_ms, now_ms)),
+        Next::At(ts_ms) if ts_ms >= now_ms => format!("next {}", display::until(ts_ms, now_ms)),
+        Next::At(ts_ms) => format!("next due {}", display::ago(ts_ms, now_ms)),
     }
 }
 
@@ -198,15 +198,15 @@ fn row(organization: &Organization, told: &Told, now: &Now, now_ms: i64) -> Row 
     let address = |path| Address::new(path).with("organization", &organization.id).to_string();
     let (poll, poll_state) = poll(told, now_ms);
     Row {
-        name: shown::name(&organization.name),
-        id: shown::name(&organization.id),
+        name: display::name(&organization.name),
+        id: display::name(&organization.id),
         access: address("/access"),
         changes: address("/changes"),
         holds_page: address("/holds"),
         jupiterone_page: address("/jupiterone"),
-        revision: shown::grouped(organization.newest_revision),
-        changed: shown::ago(organization.newest_ts_ms, now_ms),
-        elements: told.element_count.map_or_else(|| "not known".to_owned(), shown::grouped),
+        revision: display::grouped(organization.newest_revision),
+        changed: display::ago(organization.newest_ts_ms, now_ms),
+        elements: told.element_count.map_or_else(|| "not known".to_owned(), display::grouped),
         poll,
         poll_state,
         next_poll: next_poll(told.next, now_ms),
@@ -221,8 +221,8 @@ fn poll(told: &Told, now_ms: i64) -> (String, &'static str) {
     match &told.poll {
         None => ("none that is known".to_owned(), "unknown"),
         Some(poll) => match poll.ended_ts_ms.or(poll.started_ts_ms) {
-            Some(ts_ms) if poll.complete => (shown::ago(ts_ms, now_ms), "good"),
-            Some(ts_ms) => (format!("{}, incomplete", shown::ago(ts_ms, now_ms)), "bad"),
+            Some(ts_ms) if poll.complete => (display::ago(ts_ms, now_ms), "good"),
+            Some(ts_ms) => (format!("{}, incomplete", display::ago(ts_ms, now_ms)), "bad"),
             None => ("none that is known".to_owned(), "unknown"),
         },
     }
@@ -243,19 +243,19 @@ fn fresh(family: &str, now: &Now, now_ms: i64) -> Fresh {
     let name = match (family, count) {
         ("api_keys", _) => "API keys".to_owned(),
         ("members", 0..=1) => "members".to_owned(),
-        ("members", count) => format!("members of {} workspaces", shown::count_of(count)),
+        ("members", count) => format!("members of {} workspaces", display::count_of(count)),
         (family, _) => family.replace('_', " "),
     };
     let age = oldest
         .filter(|it| *it != i64::MAX)
-        .map_or_else(|| "never whole".to_owned(), |ts| shown::ago(ts, now_ms));
+        .map_or_else(|| "never whole".to_owned(), |ts| display::ago(ts, now_ms));
     match failing.as_slice() {
         [] => Fresh { name, text: age, state: if oldest.is_some() { "good" } else { "unknown" } },
         [(collection, reason), rest @ ..] => {
-            let reason = reason.as_deref().map(|reason| format!(": {}", shown::fitted(reason, 160)));
+            let reason = reason.as_deref().map(|reason| format!(": {}", display::fitted(reason, 160)));
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
             let which =
-                if family == "members" { format!(" ({}{more})", shown::name(collection)) } else { more };
+                if family == "members" { format!(" ({}{more})", display::name(collection)) } else { more };
             let text = format!("not whole{which}{}; whole {age}", reason.unwrap_or_default());
             Fresh { name, text, state: "bad" }
         }
@@ -263,16 +263,16 @@ fn fresh(family: &str, now: &Now, now_ms: i64) -> Fresh {
 }
 
 fn target(target: &Target) -> (String, &'static str) {
-    let label = target.standing.label(target.behind.unwrap_or_default());
-    match target.standing {
-        Standing::Paused => {
+    let label = target.sync_state.label(target.behind.unwrap_or_default());
+    match target.sync_state {
+        SyncState::Paused => {
             let reason = target.paused.as_deref().unwrap_or_default();
-            (format!("{label}: {}", shown::fitted(reason, 120)), "bad")
+            (format!("{label}: {}", display::fitted(reason, 120)), "bad")
         }
-        Standing::Never => (label, "unknown"),
-        Standing::InSync => (label, "good"),
-        Standing::Behind | Standing::Incomplete => (label, "waiting"),
-        Standing::OtherGraph => (label, "bad"),
+        SyncState::Never => (label, "unknown"),
+        SyncState::InSync => (label, "good"),
+        SyncState::Behind | SyncState::Incomplete => (label, "waiting"),
+        SyncState::OtherGraph => (label, "bad"),
     }
 }
 

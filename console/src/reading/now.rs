@@ -21,7 +21,7 @@ use super::{
     Reading,
     follow::{Ended, Heard, Place, consumer, follow, watermarks},
 };
-use crate::present::Present;
+use crate::current_state::CurrentState;
 
 /// What is read.
 const TOPICS: [Topic; 3] = [Topic::Graph, Topic::Sync, Topic::DeadLetters];
@@ -33,7 +33,7 @@ const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Reads until the end is asked for. The pages do without what may not be read.
-pub(super) fn read(reading: &Reading, present: &RwLock<Present>) {
+pub(super) fn read(reading: &Reading, present: &RwLock<CurrentState>) {
     let mut is_told = false;
     while !reading.shutdown.is_cancelled() {
         match follow_topics(reading, present) {
@@ -51,9 +51,9 @@ pub(super) fn read(reading: &Reading, present: &RwLock<Present>) {
     }
 }
 
-fn follow_topics(reading: &Reading, present: &RwLock<Present>) -> anyhow::Result<()> {
+fn follow_topics(reading: &Reading, present: &RwLock<CurrentState>) -> anyhow::Result<()> {
     let mut from: BTreeMap<Place, i64> = BTreeMap::new();
-    let mut fresh = Present::default();
+    let mut fresh = CurrentState::default();
     let mut is_missing = false;
     for topic in TOPICS {
         let name = reading.topic(topic);
@@ -100,7 +100,7 @@ fn follow_topics(reading: &Reading, present: &RwLock<Present>) -> anyhow::Result
 
 /// Counts what approvals would allow, where sync jobs wait for a person; whether there were any. The graph is in memory
 /// only while that takes.
-fn count_deletions(reading: &Reading, present: &RwLock<Present>) -> bool {
+fn count_deletions(reading: &Reading, present: &RwLock<CurrentState>) -> bool {
     let uncounted = present.read().unwrap_or_else(PoisonError::into_inner).uncounted();
     for organization_id in &uncounted {
         match graph(reading, organization_id) {

@@ -1,6 +1,6 @@
 //! The pages over HTTP, of an organization that lives and has hostile names.
 
-mod door;
+mod access_control;
 #[expect(dead_code, reason = "the tests of the crate graph use more of it")]
 #[path = "../../../graph/tests/access/elements.rs"]
 mod elements;

@@ -13,9 +13,9 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use console::{
-    door::Door,
+    access_control::AccessControl,
+    current_state::CurrentState,
     pages::Sources,
-    present::Present,
     progress::Progress,
     server,
     store::{Read, Store, Writer},
@@ -74,10 +74,10 @@ impl Page {
 
 impl World {
     pub(crate) fn new() -> Self {
-        Self::behind(Door::default())
+        Self::behind(AccessControl::default())
     }
 
-    pub(crate) fn behind(door: Door) -> Self {
+    pub(crate) fn behind(access_control: AccessControl) -> Self {
         let mut changes = std::thread::spawn(|| lived(5, 38)).join().expect("it lives");
         call_names(&mut changes);
         let folder = tempfile::tempdir().expect("a folder");
@@ -95,7 +95,13 @@ impl World {
             configured: configured(),
             now_ms: || NOW_MS,
         };
-        Self { router: server::router(sources, door, None), writer, progress, changes, _folder: folder }
+        Self {
+            router: server::router(sources, access_control, None),
+            writer,
+            progress,
+            changes,
+            _folder: folder,
+        }
     }
 
     /// Every page, of what is usual and what is hostile, now and before.
@@ -234,8 +240,8 @@ fn configured() -> Arc<[Organization]> {
     config.organizations.into()
 }
 
-fn present(changes: &[Envelope]) -> Present {
-    let mut present = Present::default();
+fn present(changes: &[Envelope]) -> CurrentState {
+    let mut present = CurrentState::default();
     let poll = Poll { started_ts_ms: Some(NOW_MS - 600_000), ended_ts_ms: Some(NOW_MS), ..Poll::default() };
     let coverage = Coverage { poll: Some(poll), ..Coverage::new(ORGANIZATION, "nimbus", POLL) };
     let key = GraphKey::Coverage(POLL.to_owned()).format(ORGANIZATION);

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use producer::claims::Claims;
+use producer::organization_claims::Claims;
 use producer::poll::Error;
 use schemas::raw::{Outcome, RawBody};
 use simulator::anthropic::Settings;

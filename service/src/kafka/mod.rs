@@ -11,7 +11,7 @@ pub mod decision;
 mod framing;
 pub mod headers;
 pub mod member;
-pub mod newer;
+pub mod newer_version;
 pub mod partition;
 pub mod restore;
 pub mod topics;
@@ -22,6 +22,6 @@ pub mod writer;
 
 pub use client::{client_config, set_group_protocol, show_statistics};
 pub use framing::value;
-pub use newer::{NewerRecord, check_known};
+pub use newer_version::{NewerRecord, check_known};
 pub use restore::restore;
 pub use wait_for_commits::wait_for_commits;

@@ -7,7 +7,7 @@ use thiserror::Error;
 use tracing::info;
 
 use super::{
-    newer::{NewerRecord, check_known},
+    newer_version::{NewerRecord, check_known},
     partition::{self, Message, PartitionReader, Record, Start, with_short_fetch_wait},
 };
 use crate::{progress::Progress, wait::Teller};

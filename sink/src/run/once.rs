@@ -15,7 +15,7 @@ use service::{stdout, wording};
 use tokio::runtime::Handle;
 use tracing::warn;
 
-use crate::configured;
+use crate::organizations;
 use crate::setup::Setup;
 use crate::task::{Legacy, STOPPED, Task, now_ms};
 use graph::plan::{self, Phase, Urgency};
@@ -54,7 +54,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Outcome> {
     let (mut report, closed) = all(&setup, urgency, only.as_deref(), &shutdown).await?;
     if let Some(asked) = only.as_deref().filter(|_| report.is_empty() && closed.is_empty()) {
-        configured::check_asked(&setup.configured, asked)?;
+        organizations::check_asked(&setup.configured, asked)?;
     }
     for configured in &setup.configured {
         let name = configured.name.as_str();

@@ -8,8 +8,8 @@ use simulator::jupiterone::{Effect, Fault, Route, Tamper};
 
 use super::{World, keys};
 use crate::check::check;
-use crate::configured;
 use crate::fixture::{Organization, PARTITIONS};
+use crate::organizations;
 use crate::run::run;
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
@@ -119,7 +119,7 @@ async fn an_id_that_another_sink_met_meanwhile_stops_the_first_job_before_its_up
     world.eventually("a sink at work", |world| world.keys(&orbit) == keys(&orbit)).await;
     // The sink of another partition begins with another organization of that name.
     let configured =
-        configured::all(&world.config(), &world.options(false).environment).expect("credentials");
+        organizations::all(&world.config(), &world.options(false).environment).expect("credentials");
     let other = "0d9e8f70-6b5a-4c3d-8e2f-1a0b9c8d7e6f";
     let sync = Sync {
         organization_id: other.to_owned(),
@@ -215,7 +215,7 @@ async fn an_unfinished_job_is_aborted_before_the_next_one_starts() {
     world.write(&nimbus);
     // What a sink leaves that was killed during a job.
     let configured =
-        configured::all(&world.config(), &world.options(false).environment).expect("credentials");
+        organizations::all(&world.config(), &world.options(false).environment).expect("credentials");
     let configured = &configured[0];
     let job = configured.client.start(&configured.destination, NIMBUS).await.expect("a job");
     let sync = Sync {

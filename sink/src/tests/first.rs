@@ -7,8 +7,8 @@ use simulator::jupiterone::{Effect, Fault, Route, Status};
 
 use super::{World, keys};
 use crate::check::check;
-use crate::configured;
 use crate::fixture::Organization;
+use crate::organizations;
 
 const NIMBUS: &str = "3f0b6c1e-9a52-4d0f-8c7e-1d2b3a4c5d6e";
 
@@ -72,7 +72,7 @@ async fn a_sink_killed_before_it_recorded_the_answer_leaves_it_to_its_successor(
     assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
     let asked = world.jupiterone.jobs()[0]["id"].as_str().expect("an id").to_owned();
     let configured =
-        configured::all(&world.config(), &world.options(false).environment).expect("credentials");
+        organizations::all(&world.config(), &world.options(false).environment).expect("credentials");
     let sync = Sync {
         organization_id: NIMBUS.to_owned(),
         organization_name: "nimbus".to_owned(),

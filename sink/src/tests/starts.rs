@@ -54,7 +54,7 @@ async fn goes_on_once_the_job_has_ended(second_open_job: SecondOpenJob) {
     }
     assert_eq!(world.statuses(), ["AWAITING_UPLOADS"], "one job is left open at the most");
     let open = world.jupiterone.jobs()[0]["id"].as_str().expect("an ID").to_owned();
-    let configured = crate::configured::all(&world.config(), &world.options(false).environment);
+    let configured = crate::organizations::all(&world.config(), &world.options(false).environment);
     configured.expect("configured")[0].client.abort(&open, "a person").await.expect("aborted");
     assert_eq!(world.until_end().await.expect("no failure"), Outcome::Done);
     assert_eq!(world.keys(&nimbus), keys(&nimbus));

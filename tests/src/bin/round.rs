@@ -14,7 +14,7 @@ use schemas::topics::Topic;
 use serde_json::json;
 use simulator::anthropic::{ROUND, Settings};
 use tests::{
-    judge::{agree, changes, expected, predicted, seen},
+    comparison::{agree, changes, expected, predicted, seen},
     world::World,
 };
 

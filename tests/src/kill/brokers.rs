@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use schemas::topics::Topic;
 
 use super::dice::Dice;
-use super::tally::Tally;
+use super::statistics::Statistics;
 use crate::broker::cluster::{BROKERS, Cluster, Led};
 use crate::broker::jars::JarBroker;
 use crate::kafka;
@@ -54,7 +54,7 @@ impl Brokers {
     pub(super) fn kill(
         &mut self,
         world: &World,
-        tally: &Tally,
+        statistics: &Statistics,
         kills: u64,
         mut dice: Dice,
         is_over: impl Fn() -> bool,
@@ -69,9 +69,9 @@ impl Brokers {
                     broker.kill()?;
                     broker.start_again()?;
                     kafka::until_it_answers(broker.address(), BROKER_BOUND);
-                    tally.kill("broker");
+                    statistics.kill("broker");
                 }
-                Self::Three(cluster) => kill_leader(cluster, world, tally, &mut dice)?,
+                Self::Three(cluster) => kill_leader(cluster, world, statistics, &mut dice)?,
             }
         }
         Ok(())
@@ -79,7 +79,7 @@ impl Brokers {
 }
 
 /// Kills the leader of some partition: of a topic of the services', or of one of Kafka's own.
-fn kill_leader(cluster: &mut Cluster, world: &World, tally: &Tally, dice: &mut Dice) -> Result<()> {
+fn kill_leader(cluster: &mut Cluster, world: &World, statistics: &Statistics, dice: &mut Dice) -> Result<()> {
     let names = Topic::ALL.map(|topic| world.topic(topic));
     let topics: Vec<&str> = names.iter().map(String::as_str).chain(OF_COORDINATORS).collect();
     // Two dead of three would be an outage, and a topic is not created while a broker is away.
@@ -102,9 +102,9 @@ fn kill_leader(cluster: &mut Cluster, world: &World, tally: &Tally, dice: &mut D
     thread::sleep(dice.milliseconds(AWAY.0, AWAY.1));
     cluster.start_again(id)?;
     until(cluster, "all replicas are in sync again", |partitions| partitions.iter().all(Led::is_in_sync))?;
-    tally.kill("broker");
-    tally.lead(changes as u64);
-    tally.tell(&format!(
+    statistics.kill("broker");
+    statistics.lead(changes as u64);
+    statistics.tell(&format!(
         "broker {id} killed, leader of {topic} {}: {changes} leaders changed in {} s, all in sync after {} s",
         chosen.partition,
         moved.as_secs(),

@@ -11,7 +11,7 @@ use simulator::oracle::{self, Graph};
 use super::evidence::{self, Evidence};
 use super::life::Departures;
 use super::violation::Violation;
-use crate::judge::expected;
+use crate::comparison::expected;
 use crate::world::World;
 
 /// The status of a sync job that nobody has ended.

@@ -3,11 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::arena::Arena;
-use super::deck::{Deck, Target};
 use super::dice::Dice;
+use super::kill_order::{KillOrder, Target};
 use super::places::{WRITES_FAIL, armed};
-use super::tally::Tally;
+use super::statistics::Statistics;
+use super::system::System;
 use super::violation::Violation;
 use crate::services::Service;
 
@@ -29,15 +29,20 @@ enum Ended {
 }
 
 pub(super) struct Killer<'a> {
-    arena: &'a Arena,
+    system: &'a System,
     service: &'static str,
-    deck: Deck,
-    tally: &'a Tally,
+    kill_order: KillOrder,
+    statistics: &'a Statistics,
 }
 
 impl<'a> Killer<'a> {
-    pub(super) fn new(arena: &'a Arena, service: &'static str, tally: &'a Tally, seed: u64) -> Self {
-        Self { arena, service, deck: Deck::of(service, Dice::of(seed, service)), tally }
+    pub(super) fn new(
+        system: &'a System,
+        service: &'static str,
+        statistics: &'a Statistics,
+        seed: u64,
+    ) -> Self {
+        Self { system, service, kill_order: KillOrder::of(service, Dice::of(seed, service)), statistics }
     }
 
     /// Kills the service so many times. Gives up where it is hardly ever where it should be.
@@ -45,48 +50,48 @@ impl<'a> Killer<'a> {
         let (mut done, mut tried) = (0, 0);
         while done < kills && tried < kills * 3 + 5 && Instant::now() < deadline {
             tried += 1;
-            let target = self.deck.draw();
+            let target = self.kill_order.draw();
             match (self.pursue(&target), target) {
                 (Ended::Killed, Target::Place(place, _)) => {
-                    self.deck.reached(place);
-                    self.tally.kill(place);
+                    self.kill_order.reached(place);
+                    self.statistics.kill(place);
                     done += 1;
                 }
                 (Ended::Killed, Target::Moment(_)) => {
-                    self.deck.reached("");
-                    self.tally.kill(&format!("{}::anywhere", self.service));
+                    self.kill_order.reached("");
+                    self.statistics.kill(&format!("{}::anywhere", self.service));
                     done += 1;
                 }
                 (Ended::Missed, target) => {
-                    self.tally.tell(&format!("{target:?} was not reached in time"));
+                    self.statistics.tell(&format!("{target:?} was not reached in time"));
                     if let Target::Place(place, _) = target {
-                        self.deck.missed(place);
+                        self.kill_order.missed(place);
                     }
                 }
                 (Ended::ByItself(log), target) => {
                     let text = format!("{} ended by itself at {target:?}\n{log}", self.service);
-                    self.tally.violate([Violation::new("recovery", text)]);
+                    self.statistics.violate([Violation::new("recovery", text)]);
                 }
             }
         }
         if done < kills && Instant::now() < deadline {
             let text = format!("{} was reached {done} times of {kills}", self.service);
-            self.tally.violate([Violation::new("recovery", text)]);
+            self.statistics.violate([Violation::new("recovery", text)]);
         }
     }
 
     /// Lets the service run without kills, while others are still being killed.
     pub(super) fn keep_running(&self, is_over: impl Fn() -> bool) {
-        let mut running = self.arena.start(self.service, &["run"], self.failing());
+        let mut running = self.system.start(self.service, &["run"], self.failing());
         while !is_over() {
             if running.has_ended() {
                 let text = format!("{} ended by itself, unharmed\n{}", self.service, tail(running));
-                self.tally.violate([Violation::new("recovery", text)]);
+                self.statistics.violate([Violation::new("recovery", text)]);
                 return;
             }
             thread::sleep(LOOK_PERIOD);
         }
-        self.tally.read(self.service, &running.kill());
+        self.statistics.read(self.service, &running.kill());
     }
 
     /// What fails in a process that is not to stop at a place.
@@ -98,23 +103,23 @@ impl<'a> Killer<'a> {
         let (failpoints, bound, marker) = match target {
             Target::Place(place, nth) => (
                 armed(place, *nth),
-                self.arena.patience(PLACE_BOUND),
+                self.system.patience(PLACE_BOUND),
                 Some(format!("failpoint {place} reached")),
             ),
             Target::Moment(after) => (self.failing().to_owned(), *after, None),
         };
-        let mut running = self.arena.start(self.service, &["run"], &failpoints);
+        let mut running = self.system.start(self.service, &["run"], &failpoints);
         let deadline = Instant::now() + bound;
         loop {
             if marker.as_ref().is_some_and(|marker| running.has_logged(marker)) {
-                self.tally.read(self.service, &running.kill());
+                self.statistics.read(self.service, &running.kill());
                 return Ended::Killed;
             }
             if running.has_ended() {
                 return Ended::ByItself(tail(running));
             }
             if Instant::now() >= deadline {
-                self.tally.read(self.service, &running.kill());
+                self.statistics.read(self.service, &running.kill());
                 return if marker.is_some() { Ended::Missed } else { Ended::Killed };
             }
             thread::sleep(LOOK_PERIOD);

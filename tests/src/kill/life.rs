@@ -9,8 +9,8 @@ use std::time::Duration;
 use simulator::anthropic::{Answer, Anthropic, Event, Fault, Object, Op};
 use simulator::jupiterone::{self, Effect, Route};
 
-use super::arena::Arena;
 use super::dice::Dice;
+use super::system::System;
 
 /// Pause between two things that happen: some in each poll.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -39,9 +39,9 @@ impl Departures {
     }
 }
 
-/// Lives until it is stopped, and leaves no fault but the arena's own trouble.
-pub(super) fn live(arena: &Arena, departures: &Departures, mut dice: Dice, stop: &AtomicBool) {
-    let (world, healthy) = (&arena.world, arena.healthy());
+/// Lives until it is stopped, and leaves no fault but the system's own trouble.
+pub(super) fn live(system: &System, departures: &Departures, mut dice: Dice, stop: &AtomicBool) {
+    let (world, healthy) = (&system.world, system.healthy());
     while !stop.load(Ordering::Relaxed) {
         // What changes while JupiterOne refuses an organization adds up, and must stay within the sink's guard.
         let chosen = if dice.percent(IN_TROUBLE) {
@@ -61,7 +61,7 @@ pub(super) fn live(arena: &Arena, departures: &Departures, mut dice: Dice, stop:
     }
     world.anthropic.iter().for_each(Anthropic::clear_faults);
     world.jupiterone.clear_faults();
-    arena.trouble();
+    system.trouble();
 }
 
 fn anthropic_fault(dice: &mut Dice) -> Fault {

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::arena::Arena;
 use super::brokers::Brokers;
 use super::dice::Dice;
 use super::killer::Killer;
 use super::life::{Departures, live};
 use super::options::Options;
 use super::places::{PLACES, service};
+use super::statistics::{Statistics, Summary};
 use super::steady_state::bring_to_steady_state;
-use super::tally::{Summary, Tally};
+use super::system::System;
 use crate::services::binaries::SERVICES;
 
 /// Kills in one world (count): topics stay small enough to be read whole at each rest.
@@ -28,28 +28,28 @@ const BROKER_OF_THREE_EVERY: u64 = 20;
 /// Kills, and judges what is left.
 pub fn run(options: &Options) -> Result<Summary> {
     let began = Instant::now();
-    let tally = Tally::of(options);
+    let statistics = Statistics::of(options);
     let folder = tempfile::tempdir().context("no folder for the brokers")?;
     let mut brokers = Brokers::start(folder.path(), options.is_cluster)?;
     let (mut done, deadline) = (0, began + options.longest);
     while done < options.kills
         && Instant::now() < deadline
-        && !(options.stops_early && tally.violations() > 0)
+        && !(options.stops_early && statistics.violations() > 0)
     {
         let kills = KILLS_OF_A_WORLD.min(options.kills - done);
         let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(done);
-        let arena = Arena::new(&brokers, options.programs.clone(), seed)?;
+        let system = System::new(&brokers, options.programs.clone(), seed)?;
         let options = Options { kills, seed, ..options.clone() };
-        world(&arena, &mut brokers, &tally, &options, deadline)?;
+        world(&system, &mut brokers, &statistics, &options, deadline)?;
         done += kills;
     }
-    Ok(tally.summary())
+    Ok(statistics.summary())
 }
 
 fn world(
-    arena: &Arena,
+    system: &System,
     brokers: &mut Brokers,
-    tally: &Tally,
+    statistics: &Statistics,
     options: &Options,
     deadline: Instant,
 ) -> Result<()> {
@@ -60,9 +60,9 @@ fn world(
         done += stretch;
         let began = Instant::now();
         kill(
-            arena,
+            system,
             brokers,
-            tally,
+            statistics,
             &departures,
             &Stretch {
                 kills: stretch,
@@ -72,16 +72,16 @@ fn world(
             },
         )?;
         let killed = began.elapsed();
-        let stops = options.stops_early && tally.violations() > 0;
+        let stops = options.stops_early && statistics.violations() > 0;
         let is_last = done == options.kills || stops || Instant::now() >= deadline;
-        bring_to_steady_state(arena, &departures, tally, is_last);
-        tally.tell(&format!(
+        bring_to_steady_state(system, &departures, statistics, is_last);
+        statistics.tell(&format!(
             "at rest: {stretch} kills took {} s and the rest {} s, {} violations so far",
             killed.as_secs(),
             began.elapsed().saturating_sub(killed).as_secs(),
-            tally.violations()
+            statistics.violations()
         ));
-        if is_last || options.stops_early && tally.violations() > 0 {
+        if is_last || options.stops_early && statistics.violations() > 0 {
             return Ok(());
         }
     }
@@ -102,22 +102,22 @@ fn of_brokers(options: &Options, kills: u64) -> u64 {
 
 /// Three killers at once, while organizations change, ends fail, and brokers are killed.
 fn kill(
-    arena: &Arena,
+    system: &System,
     brokers: &mut Brokers,
-    tally: &Tally,
+    statistics: &Statistics,
     departures: &Departures,
     stretch: &Stretch,
 ) -> Result<()> {
     let Stretch { kills, of_brokers, seed, deadline } = *stretch;
     let (stop, at_work) = (AtomicBool::new(false), AtomicUsize::new(SERVICES.len()));
-    arena.trouble();
+    system.trouble();
     let shares = shares(kills - of_brokers);
     thread::scope(|scope| {
-        scope.spawn(|| live(arena, departures, Dice::of(seed, "life"), &stop));
+        scope.spawn(|| live(system, departures, Dice::of(seed, "life"), &stop));
         for (service, share) in SERVICES.into_iter().zip(shares) {
             let at_work = &at_work;
             scope.spawn(move || {
-                let mut killer = Killer::new(arena, service, tally, seed);
+                let mut killer = Killer::new(system, service, statistics, seed);
                 killer.kill(share, deadline);
                 at_work.fetch_sub(1, Ordering::Relaxed);
                 // What is killed longer needs something to do.
@@ -125,7 +125,7 @@ fn kill(
             });
         }
         let dice = Dice::of(seed, "broker");
-        let result = brokers.kill(&arena.world, tally, of_brokers, dice, || Instant::now() >= deadline);
+        let result = brokers.kill(&system.world, statistics, of_brokers, dice, || Instant::now() >= deadline);
         while at_work.load(Ordering::Relaxed) > 0 {
             thread::sleep(Duration::from_millis(20));
         }

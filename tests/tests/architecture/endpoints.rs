@@ -17,7 +17,7 @@ fn the_page_has_the_routes_and_statuses_of_the_servers() {
     let page = text(Path::new("docs/endpoints.md"));
     for (title, sources) in [
         ("\n## Services\n", ["service/src/admin.rs"].as_slice()),
-        ("\n## Console\n", ["console/src/server.rs", "console/src/door.rs"].as_slice()),
+        ("\n## Console\n", ["console/src/server.rs", "console/src/access_control.rs"].as_slice()),
     ] {
         let (_, section) = page.split_once(title).expect("the page has the section");
         let section = section.split("\n## ").next().unwrap_or_default();

@@ -66,7 +66,7 @@ fn a_leader_that_is_killed_and_starts_again_is_survived_without_a_hand() {
         service.terminate().expect(0);
     }
     world.round();
-    tests::judge::agree(&world, 0);
+    tests::comparison::agree(&world, 0);
     world.ask(&["verify"]).expect(0);
     assert!(world.read(Topic::DeadLetters).is_empty());
 }

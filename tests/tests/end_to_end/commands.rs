@@ -6,7 +6,7 @@ use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
 use tests::{kafka, services::Service, world::World};
 
-use tests::judge::changes;
+use tests::comparison::changes;
 
 #[test]
 fn check_is_content_before_the_first_run_and_changes_nothing() {
@@ -131,7 +131,7 @@ fn status_tells_whether_jupiterone_is_in_sync_or_how_far_behind() {
     let id = world.anthropic[0].organization_id();
     let synced = one(&["--organization", &id]);
     assert_eq!(
-        (&synced["jupiterone"]["standing"], &synced["jupiterone"]["behind"]),
+        (&synced["jupiterone"]["sync_state"], &synced["jupiterone"]["behind"]),
         (&"in_sync".into(), &0.into())
     );
     assert_eq!(
@@ -146,7 +146,7 @@ fn status_tells_whether_jupiterone_is_in_sync_or_how_far_behind() {
     let lacks =
         behind["revision"].as_i64().expect("a revision") - synced["revision"].as_i64().expect("a revision");
     assert!(lacks > 0, "{behind}");
-    assert_eq!(behind["jupiterone"]["standing"], "behind");
+    assert_eq!(behind["jupiterone"]["sync_state"], "behind");
     assert_eq!(behind["jupiterone"]["behind"], lacks);
     let told = world.ask(&["status"]);
     assert!(told.expect(0).stdout.contains(&format!("{lacks} behind")), "{}", told.stdout);

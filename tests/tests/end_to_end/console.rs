@@ -13,7 +13,7 @@ use std::{
 use serde_json::Value;
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::{
-    judge::{agree, changes},
+    comparison::{agree, changes},
     services::{PATIENCE, Service, get, request},
     stub::Stub,
     tokens::{ISSUER, TokenServer},
@@ -174,7 +174,7 @@ fn the_page_jupiterone_says_what_an_approval_would_allow_as_the_command_does() {
             let shown = page(&address, "/jupiterone").expect("it is known");
             let target = &shown["targets"][0];
             if target["approval_would_delete"] == command["approval_would_delete"] {
-                assert_eq!(target["standing"], command["standing"]);
+                assert_eq!(target["sync_state"], command["sync_state"]);
                 assert_eq!(target["behind"], command["behind"]);
                 break;
             }

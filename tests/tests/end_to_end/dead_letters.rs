@@ -14,7 +14,7 @@ use tests::{
     world::{PARTITIONS, World},
 };
 
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 #[test]
 fn a_record_that_cannot_be_decoded_becomes_a_dead_letter_and_its_listing_deletes_nothing() {

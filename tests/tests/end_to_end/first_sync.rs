@@ -6,7 +6,7 @@ use schemas::change::Op;
 use schemas::topics::{Topic, partition};
 use tests::world::{PARTITIONS, World};
 
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 #[test]
 fn a_first_round_only_reads_and_everything_agrees_with_the_truth() {

@@ -9,7 +9,7 @@ use schemas::{
 use simulator::anthropic::{IncludeDefault, Settings, UnknownVersion};
 use tests::world::World;
 
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 #[test]
 fn every_generation_leads_to_the_graph_of_its_fields() {

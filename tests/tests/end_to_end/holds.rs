@@ -14,7 +14,7 @@ use schemas::{
 };
 use simulator::anthropic::{Mutation, Settings};
 use tests::{
-    judge::{agree, changes},
+    comparison::{agree, changes},
     kafka,
     services::Service,
     world::{PARTITIONS, World},

@@ -1,7 +1,7 @@
 //! What is never listed, and what JupiterOne keeps because of it.
 
 use simulator::anthropic::{Answer, DefaultMembers, Fault, Mutation, Settings};
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::world::World;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use simulator::anthropic::Mutation;
 use tests::{
-    judge::{agree, agree_with_nhi},
+    comparison::{agree, agree_with_nhi},
     world::World,
 };
 

@@ -4,7 +4,7 @@ use schemas::element::ElementType;
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::world::World;
 
-use tests::judge::{agree, changes, expected, predicted, seen};
+use tests::comparison::{agree, changes, expected, predicted, seen};
 
 /// Runs one round after `happen`, and holds its changes to what the two truths predict.
 fn check(world: &World, what: &str, happen: impl FnOnce()) {

@@ -3,7 +3,7 @@
 use simulator::anthropic::{ROUND, Settings};
 use tests::world::World;
 
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 #[test]
 fn two_organizations_share_topics_and_an_account_and_do_not_touch_each_other() {

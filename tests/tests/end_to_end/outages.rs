@@ -4,7 +4,7 @@ use simulator::anthropic::{Answer, Fault, Mutation, Truth};
 use tests::world::World;
 
 use schemas::change::Op;
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 /// Two workspaces with members, neither archived nor the default one, each with one of its members.
 fn two_workspaces(truth: &Truth) -> [(String, String); 2] {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::{Effect, Fault, Route, Tamper};
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::services::Finished;
 use tests::world::World;
 

@@ -4,7 +4,7 @@ use simulator::anthropic::ROUND;
 use tests::{services::Service, world::World};
 
 use schemas::change::Op;
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 
 fn start(world: &World) -> [Service; 3] {
     let mut services = ["producer", "processor", "sink"].map(|service| world.spawn(service, &["run"]));

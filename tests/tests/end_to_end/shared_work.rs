@@ -15,7 +15,7 @@ use simulator::{
     jupiterone::{Effect, Fault, Route},
 };
 use tests::{
-    judge::{agree, changes},
+    comparison::{agree, changes},
     kafka,
     proxy::{Fate, Proxy, Request},
     services::Service,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::GraphView;
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::services::{Finished, PATIENCE, Service};
 use tests::world::World;
 

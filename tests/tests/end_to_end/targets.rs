@@ -7,7 +7,7 @@ use std::fs;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
 use simulator::jupiterone::GraphView;
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::kafka;
 use tests::world::World;
 

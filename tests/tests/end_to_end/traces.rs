@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use schemas::topics::Topic;
 use simulator::anthropic::{Answer, Fault};
 use tests::collector::{Collector, Span};
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::kafka;
 use tests::world::World;
 

@@ -12,7 +12,7 @@ use tests::collector::Collector;
 use tests::services::Service;
 use tests::stub::Stub;
 use tests::world::World;
-use tests::{judge, kafka};
+use tests::{comparison, kafka};
 
 use self::marks::Marks;
 use schemas::topics::Topic;
@@ -123,7 +123,7 @@ fn the_admin_api_s_failures_show_no_key() {
     }
     assert_eq!(elsewhere.requests(), Vec::<String>::new(), "no redirect is followed");
     watched.round("all is well again", &[]);
-    judge::agree(&watched.world, 0);
+    comparison::agree(&watched.world, 0);
     watched.look_into_topics();
     assert!(watched.collector.spans().iter().any(|span| span.has_failed), "the failures are in spans too");
 }

@@ -3,7 +3,7 @@
 use schemas::change::Op;
 use simulator::anthropic::{Mutation, Settings};
 use simulator::jupiterone::Route;
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::world::World;
 
 /// A name that is a book (bytes), and one that no message holds; librdkafka's bound is 1,000,000.

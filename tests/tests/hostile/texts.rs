@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use simulator::anthropic::{Actor, Mutation};
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::world::World;
 
 /// Right to left, combining, beyond the basic plane, a zero, and what keys and paths are made of.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use simulator::anthropic::Settings;
 use tests::broker::secured::{PASSWORD, SecuredBroker, USER};
 use tests::certificates::Authority;
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::kafka;
 use tests::tokens::TokenServer;
 use tests::world::World;

@@ -10,7 +10,7 @@ use schemas::topics::Topic;
 use simulator::anthropic::Settings;
 use tests::broker::acls::{Acl, create, parse};
 use tests::broker::guarded::GuardedBroker;
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::kafka;
 use tests::services::Service;
 use tests::services::binaries::SERVICES;

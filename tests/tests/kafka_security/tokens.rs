@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use simulator::anthropic::{ROUND, Settings};
 use tests::broker::secured::SecuredBroker;
 use tests::certificates::Authority;
-use tests::judge::agree;
+use tests::comparison::agree;
 use tests::kafka;
 use tests::services::Service;
 use tests::services::binaries::SERVICES;

@@ -9,7 +9,7 @@ use schemas::{
     topics::Topic,
 };
 use simulator::anthropic::{Mutation, Settings};
-use tests::{judge::changes, kafka, services::Service, world::World};
+use tests::{comparison::changes, kafka, services::Service, world::World};
 
 /// Keys of the elements that the graph topic leaves.
 fn known(world: &World) -> BTreeSet<String> {

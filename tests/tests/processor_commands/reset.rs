@@ -9,7 +9,7 @@ use crate::said;
 use serde_json::Value;
 use simulator::anthropic::ROUND;
 use tests::{
-    judge::agree,
+    comparison::agree,
     kafka,
     proxy::{Fate, Proxy, Request},
     services::Service,

@@ -10,7 +10,7 @@ use schemas::{
 use simulator::anthropic::{ROUND, Settings};
 use simulator::jupiterone::{Effect, Fault, Route};
 use tests::{
-    judge::{agree, changes},
+    comparison::{agree, changes},
     kafka,
     services::Finished,
     world::{PARTITIONS, World},

@@ -5,7 +5,7 @@ use schemas::coverage::Coverage;
 use schemas::graph_value::GraphValue;
 use schemas::topics::Topic;
 use simulator::anthropic::{Answer, Fault, Mutation, Truth};
-use tests::judge::changes;
+use tests::comparison::changes;
 use tests::kafka;
 use tests::world::World;
 

@@ -2,7 +2,7 @@
 
 use schemas::topics::{Topic, partition};
 use simulator::anthropic::{ROUND, Settings};
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::kafka;
 use tests::world::{PARTITIONS, World};
 

@@ -2,7 +2,7 @@
 
 use schemas::change::{Op, Reason};
 use simulator::anthropic::{Actor, Answer, Fault, IncludeDefault, Mutation, Settings, Truth};
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::world::World;
 
 use super::content;

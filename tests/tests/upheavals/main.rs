@@ -39,6 +39,6 @@ fn caught_up(world: &World, processor: &mut Service) {
 
 /// Holds the first organization to its truth, and all that was written to the laws of the auditor.
 fn content(world: &World) {
-    tests::judge::agree(world, 0);
+    tests::comparison::agree(world, 0);
     world.ask(&["verify"]).expect(0);
 }

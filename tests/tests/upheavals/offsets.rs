@@ -3,7 +3,7 @@
 use schemas::raw::DecisionKind;
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::kafka;
 use tests::world::{PARTITIONS, World};
 

@@ -15,7 +15,7 @@ use schemas::topics::{Topic, partition};
 use service::kafka::partition::{PartitionReader, Start};
 use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
 use simulator::anthropic::{ROUND, Settings};
-use tests::judge::changes;
+use tests::comparison::changes;
 use tests::kafka::{self, Record};
 use tests::world::{PARTITIONS, World};
 
@@ -145,7 +145,7 @@ fn a_sink_looks_after_its_jobs_while_transactions_keep_coming() {
         is_over.store(true, Ordering::Relaxed);
         sink.terminate().expect(0);
     });
-    tests::judge::agree(&world, 0);
+    tests::comparison::agree(&world, 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use schemas::topics::Topic;
 use simulator::anthropic::ROUND;
-use tests::judge::changes;
+use tests::comparison::changes;
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::world::{PARTITIONS, World};

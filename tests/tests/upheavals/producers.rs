@@ -12,7 +12,7 @@ use schemas::raw::RawRecord;
 use schemas::raw::{MarkKind, RawBody};
 use schemas::topics::Topic;
 use simulator::anthropic::{ROUND, Settings};
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::kafka;
 use tests::proxy::{Fate, Proxy, Request};
 use tests::services::Service;

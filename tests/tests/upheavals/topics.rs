@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemas::change::Op;
 use schemas::topics::{Retention, Topic};
 use simulator::anthropic::{Mutation, ROUND, Settings};
-use tests::judge::{agree, changes};
+use tests::comparison::{agree, changes};
 use tests::kafka::{self, Record};
 use tests::services::Service;
 use tests::world::{PARTITIONS, World};
@@ -266,7 +266,7 @@ fn a_raw_topic_cut_below_the_committed_offset_loses_nothing_and_above_it_a_perso
     let processed = world.run("processor", &["run", "--until-end"]);
     assert!(matches!(processed.code, Some(0 | 3)), "{}", processed.stderr);
     for change in changes(&world, 0).split_off(known).iter().filter(|it| it.op == Op::Delete) {
-        let truth = tests::judge::expected(&world.anthropic[0].truth(), 0);
+        let truth = tests::comparison::expected(&world.anthropic[0].truth(), 0);
         let key = &change.element_key;
         let is_there = truth.entities.contains_key(key) || truth.relationships.contains_key(key);
         assert!(!is_there, "{key} is deleted for want of a record");

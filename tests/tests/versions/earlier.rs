@@ -2,7 +2,7 @@
 
 use simulator::anthropic::{Mutation, Settings};
 use tests::{
-    judge::{agree, changes},
+    comparison::{agree, changes},
     services::Finished,
     world::World,
 };

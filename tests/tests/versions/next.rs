@@ -2,7 +2,7 @@
 
 use schemas::topics::Topic;
 use simulator::anthropic::{Mutation, ROUND};
-use tests::{judge::agree, services::Finished, world::World};
+use tests::{comparison::agree, services::Finished, world::World};
 
 use crate::Version;
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tests::stub::Stub;
-use tests::{judge, prefix};
+use tests::{comparison, prefix};
 
 use super::Watched;
 
@@ -26,7 +26,7 @@ fn what_people_ask_for_shows_no_key() {
     watched.round("it was decided about nothing", &[]);
     ask(&["verify"]);
     watched.world.ask(&["verify"]).expect(0);
-    judge::agree(&watched.world, 0);
+    comparison::agree(&watched.world, 0);
     watched.look_into_topics();
 }
 

@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use console::door::{Assertions, Door, Write};
+use console::access_control::{AccessControl, Assertions, Write};
 use ring::{
     hmac,
     rand::SystemRandom,
@@ -83,7 +83,7 @@ impl Proxy {
         self.published.fetches.load(Ordering::Relaxed)
     }
 
-    fn door(&self, written: &Arc<Mutex<Vec<RawRecord>>>) -> Door {
+    fn access_control(&self, written: &Arc<Mutex<Vec<RawRecord>>>) -> AccessControl {
         let auth = Auth {
             header: HEADER.to_owned(),
             jwks_url: check_document_url(&format!("http://{}/keys", self.address)).expect("a URL"),
@@ -99,7 +99,7 @@ impl Proxy {
             written.lock().expect("not poisoned").push(record.clone());
             Ok(Written { topic: "raw".to_owned(), partition: 0, offset: 77 })
         });
-        Door {
+        AccessControl {
             assertions: Some(Arc::new(Assertions::new(auth, None).expect("a client"))),
             write: Arc::new(OnceLock::from(write)),
         }
@@ -197,7 +197,7 @@ async fn answered(world: &World, what: &str, assertion: Option<&str>, status: St
 #[tokio::test]
 async fn a_forged_assertion_opens_nothing() {
     let (proxy, other) = (Proxy::start().await, Proxy::start().await);
-    let world = World::behind(proxy.door(&Arc::default()));
+    let world = World::behind(proxy.access_control(&Arc::default()));
     let good = claims("ada@example.com", &json!(["staff"]));
     answered(&world, "nothing", None, StatusCode::UNAUTHORIZED).await;
     answered(&world, "the proxy's", Some(&proxy.assertion(&good)), StatusCode::OK).await;
@@ -240,7 +240,7 @@ fn owned((left, right): (&str, &str)) -> (String, String) {
 #[tokio::test]
 async fn what_the_proxy_signs_for_another_place_time_or_person_opens_nothing() {
     let proxy = Proxy::start().await;
-    let world = World::behind(proxy.door(&Arc::default()));
+    let world = World::behind(proxy.access_control(&Arc::default()));
     let good = claims("ada@example.com", &json!(["staff"]));
     let now = good["iat"].as_u64().expect("a time");
     for (what, name, value, status) in [
@@ -279,7 +279,7 @@ async fn what_the_proxy_signs_for_another_place_time_or_person_opens_nothing() {
 async fn a_decision_is_a_decider_s_from_our_own_page_and_carries_the_subject() {
     let proxy = Proxy::start().await;
     let written = Arc::<Mutex<Vec<RawRecord>>>::default();
-    let world = World::behind(proxy.door(&written));
+    let world = World::behind(proxy.access_control(&written));
     let viewer = proxy.assertion(&claims("ada@example.com", &json!(["staff"])));
     let decider = proxy.assertion(&claims("grace@example.com", &json!(["staff", "security"])));
     let own = [("sec-fetch-site", "same-origin"), ("origin", "https://console.example")];
@@ -333,7 +333,7 @@ async fn a_decision_is_a_decider_s_from_our_own_page_and_carries_the_subject() {
 #[tokio::test]
 async fn a_hostile_name_is_text_for_a_decider_too() {
     let proxy = Proxy::start().await;
-    let world = World::behind(proxy.door(&Arc::default()));
+    let world = World::behind(proxy.access_control(&Arc::default()));
     let decider = proxy.assertion(&claims(HOSTILE[0], &json!(["security"])));
     for address in world.addresses() {
         let page = get_as(&world, &address, Some(&decider)).await;
@@ -347,7 +347,7 @@ async fn a_hostile_name_is_text_for_a_decider_too() {
 #[tokio::test]
 async fn keys_that_are_rotated_are_fetched_and_old_ones_outlive_a_proxy_that_is_down() {
     let mut proxy = Proxy::start().await;
-    let world = World::behind(proxy.door(&Arc::default()));
+    let world = World::behind(proxy.access_control(&Arc::default()));
     let staff = || claims("ada@example.com", &json!(["staff"]));
     let first = proxy.assertion(&staff());
     assert_eq!(get_as(&world, "/holds", Some(&first)).await.status, StatusCode::OK);
@@ -389,7 +389,7 @@ async fn a_key_is_taken_by_its_id_and_only_to_check() {
         ("a published secret", &all[..], symmetric(&secret, "secret", &staff), StatusCode::UNAUTHORIZED),
     ] {
         proxy.publish(published);
-        let world = World::behind(proxy.door(&Arc::default()));
+        let world = World::behind(proxy.access_control(&Arc::default()));
         assert_eq!(get_as(&world, "/holds", Some(&assertion)).await.status, status, "{what}");
     }
 }
@@ -397,7 +397,7 @@ async fn a_key_is_taken_by_its_id_and_only_to_check() {
 #[tokio::test]
 async fn strangers_cause_one_fetch_and_nobody_whose_key_is_known_waits_for_it() {
     let proxy = Proxy::start().await;
-    let world = World::behind(proxy.door(&Arc::default()));
+    let world = World::behind(proxy.access_control(&Arc::default()));
     let staff = claims("ada@example.com", &json!(["staff"]));
     let good = proxy.assertion(&staff);
     let stranger = |id: String| proxy.signed(&json!({ "alg": "ES256", "kid": id }), &staff);

@@ -11,7 +11,7 @@ use super::is_recreated;
 /// Whether JupiterOne is in sync with an organization's graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum SyncState {
     /// JupiterOne holds the graph's revision.
     InSync,
     /// JupiterOne holds an earlier revision.
@@ -26,7 +26,7 @@ pub enum Standing {
     Never,
 }
 
-impl Standing {
+impl SyncState {
     /// From the newest record of the sync topic, if there is one.
     pub fn of(sync: Option<&Sync>, poll: &Poll) -> Self {
         let Some(sync) = sync else { return Self::Never };
@@ -78,7 +78,7 @@ mod tests {
         sync::{Finished, Sync},
     };
 
-    use super::{Standing, behind, would_allow};
+    use super::{SyncState, behind, would_allow};
 
     #[test]
     fn the_standing_follows_from_the_two_topics() {
@@ -92,18 +92,18 @@ mod tests {
         };
         let paused = Sync { paused: Some("403".to_owned()), ..finished(9, 2, 0) };
         for (sync, expected, label, revisions) in [
-            (None, Standing::Never, "never synced", 9),
-            (Some(Sync::default()), Standing::Never, "never synced", 9),
-            (Some(finished(9, 2, 0)), Standing::InSync, "in sync", 0),
-            (Some(finished(6, 1, 0)), Standing::Behind, "3 behind", 3),
-            (Some(finished(9, 2, 1)), Standing::Incomplete, "incomplete", 0),
-            (Some(finished(9, 3, 0)), Standing::OtherGraph, "other graph", 0),
-            (Some(finished(12, 2, 0)), Standing::OtherGraph, "other graph", 0),
-            (Some(paused), Standing::Paused, "paused", 0),
+            (None, SyncState::Never, "never synced", 9),
+            (Some(Sync::default()), SyncState::Never, "never synced", 9),
+            (Some(finished(9, 2, 0)), SyncState::InSync, "in sync", 0),
+            (Some(finished(6, 1, 0)), SyncState::Behind, "3 behind", 3),
+            (Some(finished(9, 2, 1)), SyncState::Incomplete, "incomplete", 0),
+            (Some(finished(9, 3, 0)), SyncState::OtherGraph, "other graph", 0),
+            (Some(finished(12, 2, 0)), SyncState::OtherGraph, "other graph", 0),
+            (Some(paused), SyncState::Paused, "paused", 0),
         ] {
-            let standing = Standing::of(sync.as_ref(), &poll);
-            assert_eq!(standing, expected);
-            assert_eq!(standing.label(behind(sync.as_ref(), &poll)), label);
+            let state = SyncState::of(sync.as_ref(), &poll);
+            assert_eq!(state, expected);
+            assert_eq!(state.label(behind(sync.as_ref(), &poll)), label);
             assert_eq!(behind(sync.as_ref(), &poll), revisions);
         }
     }

@@ -22,7 +22,7 @@ const ORDER: [(&str, &str); 3] = [
     ("producer", "\"the organization is polled by this instance\""),
 ];
 
-pub(crate) struct Running {
+pub(crate) struct RunningServices {
     services: Vec<Service>,
     /// From the start of each one's process until it is ready (s), in their order.
     pub(crate) until_ready: Vec<f64>,
@@ -37,7 +37,7 @@ pub(crate) struct Usage {
     pub(crate) mib: f64,
 }
 
-impl Running {
+impl RunningServices {
     /// Starts one after the other, with the partitions of the processor, those of them that have organizations, and the
     /// organizations.
     pub(crate) fn start(services: &Services, config: &Path, parts: [usize; 3]) -> Self {

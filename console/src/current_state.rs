@@ -18,7 +18,7 @@ use schemas::{
 
 /// Of all organizations, by their IDs.
 #[derive(Debug, Clone, Default)]
-pub struct Present {
+pub struct CurrentState {
     organizations: BTreeMap<String, Now>,
     nothing: Now,
 }
@@ -45,7 +45,7 @@ struct Counted {
     deletions: BTreeMap<String, i64>,
 }
 
-impl Present {
+impl CurrentState {
     /// What is known of an organization.
     pub fn organization(&self, id: &str) -> &Now {
         self.organizations.get(id).unwrap_or(&self.nothing)
@@ -184,7 +184,7 @@ mod tests {
         topics::Topic,
     };
 
-    use super::Present;
+    use super::CurrentState;
 
     const ID: &str = "o-1";
     const TARGET: &str = "acme:scope";
@@ -198,7 +198,7 @@ mod tests {
     }
 
     /// Writes what a poll leaves, with so many users.
-    fn poll(present: &mut Present, states: &mut States, revision: i64, users: usize) {
+    fn poll(present: &mut CurrentState, states: &mut States, revision: i64, users: usize) {
         let collections = Collection::SINGLE.iter().map(|it| coverage(&it.to_string(), None));
         let poll = Poll { revision, ..Poll::default() };
         for coverage in collections.chain([coverage(POLL, Some(poll))]) {
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    fn record(present: &mut Present, finished: Option<Finished>, until_ts_ms: Option<i64>) {
+    fn record(present: &mut CurrentState, finished: Option<Finished>, until_ts_ms: Option<i64>) {
         let wait =
             Wait { reason: "much".to_owned(), since_ts_ms: 3, until_ts_ms, revision: None, failures: 0 };
         let sync = Sync {
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn what_an_approval_would_allow_is_counted_again_once_the_graph_or_the_record_changes() {
-        let (mut present, mut states) = (Present::default(), States::default());
-        let told = |present: &Present| present.organization(ID).deletions(TARGET);
+        let (mut present, mut states) = (CurrentState::default(), States::default());
+        let told = |present: &CurrentState| present.organization(ID).deletions(TARGET);
         let deletions = |count: i64| Some(BTreeMap::from([("anthropic_user".to_owned(), count)]));
         let finished = |users| {
             let counts = [("anthropic_user".to_owned(), users)].into();

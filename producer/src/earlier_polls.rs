@@ -19,7 +19,7 @@ type Read = Result<Known, String>;
 type Cell = Arc<OnceCell<Read>>;
 
 /// The newest polls by partition. A partition is read once per assignment, for all of its organizations.
-pub(crate) struct Histories {
+pub(crate) struct EarlierPolls {
     client: ClientConfig,
     group: String,
     graph: String,
@@ -31,7 +31,7 @@ pub(crate) struct Histories {
 /// What a partition has, for one of its organizations.
 pub(crate) struct History(Cell);
 
-impl Histories {
+impl EarlierPolls {
     pub(crate) fn new(client: ClientConfig, group: &str, graph: &str) -> Self {
         Self {
             client,

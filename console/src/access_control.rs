@@ -21,9 +21,9 @@ use tracing::{info, warn};
 pub use crate::assertions::{Assertions, Visitor};
 use crate::{
     address::Address,
-    ask::{ask, text},
     assertions::NotLetIn,
     pages::Sources,
+    query::{ask, text},
     refusal::Refusal,
 };
 
@@ -32,23 +32,23 @@ pub type Write = dyn Fn(&RawRecord) -> anyhow::Result<Written> + Send + Sync;
 
 /// Who may see the pages, and who may decide on them.
 #[derive(Clone, Default)]
-pub struct Door {
+pub struct AccessControl {
     /// How visitors are authenticated. Without it, the pages are served on loopback to everyone, and nobody can decide.
     pub assertions: Option<Arc<Assertions>>,
     /// How a decision is written. Nobody can decide while it is empty.
     pub write: Arc<OnceLock<Arc<Write>>>,
 }
 
-impl fmt::Debug for Door {
+impl fmt::Debug for AccessControl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Door").field("assertions", &self.assertions).finish_non_exhaustive()
+        formatter.debug_struct("AccessControl").field("assertions", &self.assertions).finish_non_exhaustive()
     }
 }
 
 /// The answer to somebody who has no access.
 pub(crate) type Closed = (StatusCode, &'static str);
 
-impl Door {
+impl AccessControl {
     /// Who asks; nobody is known where nothing says it.
     pub(crate) async fn visitor(&self, headers: &HeaderMap) -> Result<Option<Visitor>, Closed> {
         let Some(assertions) = &self.assertions else { return Ok(None) };

@@ -39,7 +39,7 @@ const SLOWER_ON_THREE: u32 = 3;
 /// open in a broker that was killed too.
 const COMMAND_BOUND: Duration = Duration::from_mins(2);
 
-pub(super) struct Arena {
+pub(super) struct System {
     pub(super) world: World,
     /// Where the services' programs are.
     programs: PathBuf,
@@ -51,7 +51,7 @@ pub(super) struct Arena {
     started: AtomicUsize,
 }
 
-impl Arena {
+impl System {
     /// On the brokers, with organizations made from the seed.
     pub(super) fn new(brokers: &Brokers, programs: PathBuf, seed: u64) -> Result<Self> {
         let organizations = (0..ORGANIZATIONS).map(|number| anthropic::Settings {

@@ -20,7 +20,7 @@ pub(super) enum Target {
 }
 
 /// One service's places in the order of their turns.
-pub(super) struct Deck {
+pub(super) struct KillOrder {
     dice: Dice,
     places: Vec<&'static str>,
     waiting: VecDeque<&'static str>,
@@ -28,7 +28,7 @@ pub(super) struct Deck {
     has_intent: bool,
 }
 
-impl Deck {
+impl KillOrder {
     pub(super) fn of(of: &str, dice: Dice) -> Self {
         let places: Vec<_> = PLACES.into_iter().filter(|place| service(place) == of).collect();
         Self { dice, places, waiting: VecDeque::new(), is_first_round: true, has_intent: false }

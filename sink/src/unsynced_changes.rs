@@ -8,13 +8,13 @@ const MOST_WAITING: usize = 1_000;
 
 /// Revisions of an organization's graph that were seen, and when the listings that brought them ended.
 #[derive(Debug)]
-pub(crate) struct Arrivals {
+pub(crate) struct UnsyncedChanges {
     revision: i64,
     /// Revision and time (ms).
     waiting: Vec<(i64, i64)>,
 }
 
-impl Arrivals {
+impl UnsyncedChanges {
     /// JupiterOne has all up to this revision.
     pub(crate) fn after(revision: i64) -> Self {
         Self { revision, waiting: Vec::new() }

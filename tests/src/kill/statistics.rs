@@ -28,7 +28,7 @@ const TOLD_EVERY: u64 = 20;
 
 /// The counts of a run; threads share it.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(super) struct Statistics {
     options: Options,
     began: Instant,
     counts: Mutex<Counts>,
@@ -81,7 +81,7 @@ pub struct Summary {
     pub seed: u64,
 }
 
-impl Tally {
+impl Statistics {
     pub(super) fn of(options: &Options) -> Self {
         Self { options: options.clone(), began: Instant::now(), counts: Mutex::default() }
     }
