@@ -3,7 +3,7 @@
 use anyhow::Result;
 use rdkafka::producer::{BaseRecord, Producer as _};
 use schemas::{
-    change::{Envelope, Kind, Op, Source},
+    change::{Envelope, Kind, Op, SnapshotRecord, Source},
     codec::encode,
     element::{ApiKey, Content, Element, ElementType, Ends, User, UserAssignedWorkspace, Workspace},
 };
@@ -93,7 +93,7 @@ impl Log<'_> {
                 connector: "anthropic-graph".to_owned(),
                 name: self.organization.1.to_owned(),
                 ts_ms,
-                snapshot: "false".to_owned(),
+                snapshot: SnapshotRecord::False,
                 organization_id: self.organization.0.to_owned(),
                 collection: after.collection.clone(),
                 listing_id: Some(format!("7d8576b3-c7e1-4fa0-838d-{:012x}", self.revision / 300)),

@@ -48,6 +48,22 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// Whether a change belongs to an initial snapshot, in Debezium's words.
+    pub enum SnapshotRecord {
+        /// It belongs to a collection's first whole listing.
+        True = "true",
+        /// It does not.
+        False = "false",
+    }
+}
+
+impl From<bool> for SnapshotRecord {
+    fn from(is_snapshot: bool) -> Self {
+        if is_snapshot { Self::True } else { Self::False }
+    }
+}
+
 /// An element created, updated or deleted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the .avsc documents the fields")]
@@ -83,7 +99,7 @@ pub struct Source {
     pub connector: String,
     pub name: String,
     pub ts_ms: i64,
-    pub snapshot: String,
+    pub snapshot: SnapshotRecord,
     pub organization_id: String,
     pub collection: String,
     pub listing_id: Option<String>,

@@ -275,8 +275,8 @@ fn read_source(rest: &mut FieldReader<'_>) -> Option<Source> {
     let [version, connector, name] =
         [rest.text()?.to_owned(), rest.text()?.to_owned(), rest.text()?.to_owned()];
     let ts_ms = rest.long()?;
-    let [snapshot, organization_id, collection] =
-        [rest.text()?.to_owned(), rest.text()?.to_owned(), rest.text()?.to_owned()];
+    let snapshot = rest.text()?.into();
+    let [organization_id, collection] = [rest.text()?.to_owned(), rest.text()?.to_owned()];
     let [listing_id, decision_by] = [rest.optional(FieldReader::text)?, rest.optional(FieldReader::text)?]
         .map(|text| text.map(str::to_owned));
     Some(Source {
@@ -357,7 +357,7 @@ fn put_source(bytes: &mut Vec<u8>, source: &Source) {
     put_text(bytes, connector);
     put_text(bytes, name);
     put_long(bytes, *ts_ms);
-    put_text(bytes, snapshot);
+    put_text(bytes, snapshot.as_str());
     put_text(bytes, organization_id);
     put_text(bytes, collection);
     put_optional(bytes, listing_id.as_deref(), put_text);

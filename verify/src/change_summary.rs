@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use schemas::{
-    change::{self, Reason},
+    change::{self, Reason, SnapshotRecord},
     encoded::{EncodedChange, EncodedElement},
 };
 
@@ -49,7 +49,7 @@ impl ChangeSummary {
         let source = Source {
             reason: envelope.reason.clone(),
             is_read: envelope.op == change::Op::Read,
-            is_snapshot: envelope.source.snapshot == "true",
+            is_snapshot: envelope.source.snapshot == SnapshotRecord::True,
             ts_ms: envelope.ts_ms,
             not_before_ts_ms: envelope.not_before_ts_ms,
             not_after_ts_ms: envelope.not_after_ts_ms,

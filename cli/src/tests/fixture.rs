@@ -2,7 +2,7 @@
 
 use graph::access::{Fold, Moment, Snapshot};
 use schemas::{
-    change::{Envelope, Kind, Op, Source},
+    change::{Envelope, Kind, Op, SnapshotRecord, Source},
     element::{ApiKey, Content, Element, ElementType, Ends, User, UserAssignedWorkspace, Workspace},
 };
 
@@ -103,7 +103,7 @@ impl Log {
                 connector: "anthropic-graph".to_owned(),
                 name: "larkspur".to_owned(),
                 ts_ms,
-                snapshot: "false".to_owned(),
+                snapshot: SnapshotRecord::False,
                 organization_id: ORGANIZATION.to_owned(),
                 collection: element.collection.clone(),
                 listing_id: None,

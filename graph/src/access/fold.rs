@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use schemas::{
-    change::{Envelope, Op, Reason},
+    change::{Envelope, Op, Reason, SnapshotRecord},
     element::ElementType,
     encoded::{EncodedChange, EncodedElement},
 };
@@ -216,8 +216,8 @@ impl Fold {
 /// The newest time at which the change proves a whole listing of its collection (ms since 1970). A partial listing
 /// creates and updates too, so these prove the listing before them only.
 pub fn proved_whole(change: &Envelope) -> Option<i64> {
-    let is_whole =
-        change.source.snapshot == "true" || matches!(change.reason, Some(Reason::Absent | Reason::Held));
+    let is_whole = change.source.snapshot == SnapshotRecord::True
+        || matches!(change.reason, Some(Reason::Absent | Reason::Held));
     if is_whole { Some(change.ts_ms) } else { change.not_before_ts_ms }
 }
 

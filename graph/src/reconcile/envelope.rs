@@ -47,7 +47,7 @@ impl Origin<'_> {
             connector: CONNECTOR.to_owned(),
             name: self.organization_name.to_owned(),
             ts_ms: self.ts_ms,
-            snapshot: self.is_first.to_string(),
+            snapshot: self.is_first.into(),
             organization_id: self.organization_id.to_owned(),
             collection: self.collection.to_owned(),
             listing_id: self.listing_id.map(str::to_owned),

@@ -8,7 +8,7 @@ use graph::{
     mapping::{self, Context},
 };
 use schemas::{
-    change::{Envelope, Kind, Op, Source},
+    change::{Envelope, Kind, Op, SnapshotRecord, Source},
     collection::Collection,
     element::Element,
     raw::{self, Configuration, Resource},
@@ -152,7 +152,7 @@ pub(crate) fn envelope(Images { before, after }: Images, revision: i64, ts_ms: i
             connector: String::new(),
             name: "nimbus".to_owned(),
             ts_ms,
-            snapshot: "false".to_owned(),
+            snapshot: SnapshotRecord::False,
             organization_id: ORGANIZATION.to_owned(),
             collection: element.collection.clone(),
             listing_id: None,

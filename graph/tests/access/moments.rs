@@ -5,7 +5,7 @@ use graph::{
     change::Images,
 };
 use schemas::{
-    change::{Envelope, Op, Reason},
+    change::{Envelope, Op, Reason, SnapshotRecord},
     element::{Content, Element, Workspace},
 };
 use simulator::anthropic::User;
@@ -27,7 +27,7 @@ fn ada(role: &str) -> Element {
 fn changes() -> Vec<Envelope> {
     let mut read = envelope(Images { before: None, after: Some(ada("user").into()) }, 1, 10_000);
     Op::Read.clone_into(&mut read.op);
-    "true".clone_into(&mut read.source.snapshot);
+    read.source.snapshot = SnapshotRecord::True;
     read.not_before_ts_ms = None;
     let updated = Images { before: Some(ada("user").into()), after: Some(ada("admin").into()) };
     let gone = Images { before: Some(ada("admin").into()), after: None };

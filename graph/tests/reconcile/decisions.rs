@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use graph::reconcile::{Ending, Reconciled, reconcile_decision};
 use schemas::{
-    change::{Op, Reason},
+    change::{Op, Reason, SnapshotRecord},
     collection::{Collection, POLL},
     coverage::HoldState,
     raw::{Decision, DecisionKind},
@@ -38,7 +38,7 @@ fn an_approval_deletes_what_is_held_and_says_who_approved_what() {
         assert_eq!(change.source.collection, "users");
         assert_eq!(change.source.listing_id.as_ref(), Some(&hold.listing_id));
         assert_eq!(change.source.decision_by.as_deref(), Some("grace"));
-        assert_eq!((change.ts_ms, change.source.snapshot.as_str()), (approve.decided_ts_ms, "false"));
+        assert_eq!((change.ts_ms, &change.source.snapshot), (approve.decided_ts_ms, &SnapshotRecord::False));
         assert_eq!(change.not_after_ts_ms, Some(hold.proposed_ts_ms));
         assert_eq!(change.revision, revision + position);
     }

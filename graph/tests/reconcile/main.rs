@@ -16,7 +16,7 @@ use graph::{
     resources::Resources,
 };
 use schemas::{
-    change::{Op, Reason},
+    change::{Op, Reason, SnapshotRecord},
     collection::Collection,
     element::{Content, Element},
     raw::{ListingOutcome, Mark, MarkKind, Outcome, Resource, Scope, Trigger},
@@ -28,7 +28,11 @@ fn a_first_poll_only_reads() {
     let book = Book::of(&World::small());
     // One account, two users, two workspaces, one key; two and two HAS, three ASSIGNED, CREATED and HAS of the key.
     assert_eq!(book.changes.len(), 15);
-    assert!(book.changes.iter().all(|change| change.op == Op::Read && change.source.snapshot == "true"));
+    assert!(
+        book.changes
+            .iter()
+            .all(|change| change.op == Op::Read && change.source.snapshot == SnapshotRecord::True)
+    );
     assert_eq!(book.state.graph().len(), 15);
     assert!(book.state.withheld().is_empty());
 }

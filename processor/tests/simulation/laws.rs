@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use graph::{partition_state::PartitionState, state::State};
 use schemas::{
-    change::{Envelope, Kind, Op, Reason},
+    change::{Envelope, Kind, Op, Reason, SnapshotRecord},
     coverage::Coverage,
     element::Element,
     encoded::EncodedElement,
@@ -211,7 +211,7 @@ fn check_envelope(happening: &Happening, change: &Envelope) {
     assert_eq!(change.op == Op::Update, !change.changed.is_empty(), "what changed of {}", image.key);
     let source = &change.source;
     let Event::Listing(listed) = &happening.event else {
-        assert_eq!((&change.op, source.snapshot.as_str()), (&Op::Delete, "false"));
+        assert_eq!((&change.op, &source.snapshot), (&Op::Delete, &SnapshotRecord::False));
         assert!(source.decision_by.is_some() && change.not_before_ts_ms.is_none());
         return;
     };
@@ -222,7 +222,7 @@ fn check_envelope(happening: &Happening, change: &Envelope) {
     assert_eq!((source.listing_id.as_ref(), &source.decision_by), (Some(&listed.listing_id), &None));
     assert_eq!((change.ts_ms, source.ts_ms, change.not_after_ts_ms), (ended, ended, Some(ended)));
     assert_eq!(change.not_before_ts_ms, whole.map(|whole| whole.started_ts_ms), "since when {}", image.key);
-    assert_eq!(source.snapshot, whole.is_none().to_string());
+    assert_eq!(source.snapshot, whole.is_none().into());
     if change.before.is_none() {
         assert_eq!(change.op, if whole.is_none() { Op::Read } else { Op::Create }, "how {} came", image.key);
     }

@@ -2,7 +2,7 @@
 //! of themselves, notices, polls and dead letters.
 
 use schemas::{
-    change::{Envelope, Kind, Op, Reason},
+    change::{Envelope, Kind, Op, Reason, SnapshotRecord},
     codec::{decode, encode},
     coverage::{Coverage, Poll},
     element::{Content, Element},
@@ -113,7 +113,7 @@ fn what_a_change_says_of_itself_is_held_to_its_listing() {
         ("no not_after", |it| it.not_after_ts_ms = None),
         ("ts_ms", |it| (it.ts_ms, it.source.ts_ms) = (it.ts_ms + 1, it.ts_ms + 1)),
         ("source.ts_ms", |it| it.source.ts_ms += 1),
-        ("snapshot", |it| it.source.snapshot = "true".to_owned()),
+        ("snapshot", |it| it.source.snapshot = SnapshotRecord::True),
         ("source.name", |it| it.source.name.push('2')),
         ("source.collection", |it| it.source.collection = "api_keys".to_owned()),
         ("source.connector", |it| it.source.connector.push('2')),
@@ -144,7 +144,7 @@ fn members_of_a_new_workspace_that_come_as_a_snapshot_are_found() {
         |it| {
             assert_eq!(it.op, Op::Create);
             it.op = Op::Read;
-            it.source.snapshot = "true".to_owned();
+            it.source.snapshot = SnapshotRecord::True;
             it.not_before_ts_ms = None;
         },
     );

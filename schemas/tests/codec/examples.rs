@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemas::{
-    change::{Envelope, Kind, Op, Source},
+    change::{Envelope, Kind, Op, SnapshotRecord, Source},
     coverage::{Coverage, Hold, HoldState, Latest, Poll, WholeListing, Withheld},
     element::{ApiKey, Content, Element, ElementType, Other, User, UserAssignedWorkspace, Workspace},
     raw::{
@@ -207,7 +207,7 @@ pub(crate) fn envelope() -> Envelope {
             connector: "anthropic-graph".to_owned(),
             name: "nimbus".to_owned(),
             ts_ms: 7,
-            snapshot: "false".to_owned(),
+            snapshot: SnapshotRecord::False,
             organization_id: ORGANIZATION.to_owned(),
             collection: "users".to_owned(),
             listing_id: some("l-1"),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use schemas::change::Op;
+use schemas::change::{Op, SnapshotRecord};
 use schemas::topics::{Topic, partition};
 use tests::world::{PARTITIONS, World};
 
@@ -14,7 +14,9 @@ fn a_first_round_only_reads_and_everything_agrees_with_the_truth() {
     world.round();
     agree(&world, 0);
     let changes = changes(&world, 0);
-    assert!(changes.iter().all(|change| change.op == Op::Read && change.source.snapshot == "true"));
+    assert!(
+        changes.iter().all(|change| change.op == Op::Read && change.source.snapshot == SnapshotRecord::True)
+    );
     let types: BTreeSet<&str> = changes.iter().map(|change| change.element_type.as_str()).collect();
     assert_eq!(types.len(), 9, "every element type: {types:?}");
     let ids: BTreeSet<&str> = changes.iter().map(|change| change.id.as_str()).collect();
