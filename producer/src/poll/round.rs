@@ -48,6 +48,16 @@ enum NotWritten {
 }
 
 impl NotWritten {
+    /// Why the collection no longer exists, if the Admin API says that and `may_be_gone`.
+    fn gone(&self, may_be_gone: bool) -> Option<&Failure> {
+        match self {
+            Self::Listing(admin::Error::FailListing(failure)) => {
+                Some(failure).filter(|it| may_be_gone && matches!(it.status, Some(400 | 404)))
+            }
+            Self::Left | Self::Listing(_) | Self::Writing(_) => None,
+        }
+    }
+
     fn mark(&self, span: &Span) {
         match self {
             Self::Left => span.fail("left", LEFT),
@@ -153,22 +163,25 @@ impl<'a> Round<'a> {
         may_be_gone: bool,
     ) -> Result<Option<Vec<Workspace>>, Early> {
         for tried in 1..=WRITE_TRIES {
-            let error = match self.list_and_write_traced(collection, listed.take()).await {
+            let not_written = match self.list_and_write_traced(collection, listed.take(), may_be_gone).await {
                 Ok(workspaces) => return Ok(Some(workspaces)),
-                Err(NotWritten::Left) => return Err(Early::Left),
-                Err(NotWritten::Listing(admin::Error::StopOrganization(failure))) => {
+                Err(not_written) => not_written,
+            };
+            if let Some(failure) = not_written.gone(may_be_gone) {
+                self.gone(collection, failure);
+                return Ok(None);
+            }
+            let error = match not_written {
+                NotWritten::Left => return Err(Early::Left),
+                NotWritten::Listing(admin::Error::StopOrganization(failure)) => {
                     self.failed(collection, &failure);
                     return Err(Early::Stopped(failure));
                 }
-                Err(NotWritten::Listing(admin::Error::FailListing(failure))) => {
-                    if may_be_gone && matches!(failure.status, Some(400 | 404)) {
-                        self.gone(collection, &failure);
-                    } else {
-                        self.failed(collection, &failure);
-                    }
+                NotWritten::Listing(admin::Error::FailListing(failure)) => {
+                    self.failed(collection, &failure);
                     return Ok(None);
                 }
-                Err(NotWritten::Writing(error)) => error,
+                NotWritten::Writing(error) => error,
             };
             match error {
                 publish::Error::Again(cause) if tried < WRITE_TRIES && !self.leave.is_cancelled() => {
@@ -197,11 +210,14 @@ impl<'a> Round<'a> {
         &mut self,
         collection: &Collection,
         listed: Option<Result<Listing, admin::Error>>,
+        may_be_gone: bool,
     ) -> Result<Vec<Workspace>, NotWritten> {
         let span = Span::child(format!("list {}", collection.family().name()), SpanKind::Internal);
         let result = span.around(self.list_and_write(collection, listed)).await;
         span.set("collection", &collection.to_string());
-        if let Err(not_written) = &result {
+        if let Err(not_written) = &result
+            && not_written.gone(may_be_gone).is_none()
+        {
             not_written.mark(&span);
         }
         result

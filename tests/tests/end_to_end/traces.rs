@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 
 use schemas::topics::Topic;
-use simulator::anthropic::{Answer, Fault};
+use simulator::anthropic::{Answer, ArchivedMembers, DefaultMembers, Fault, Settings};
 use tests::collector::{Collector, Span};
 use tests::comparison::agree;
 use tests::kafka;
@@ -90,6 +90,25 @@ fn one_trace_goes_from_an_api_page_to_the_sync_job() {
     }
     let failed: Vec<&Span> = spans.iter().filter(|span| span.has_failed).collect();
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn a_listing_of_a_workspace_that_is_gone_has_not_failed() {
+    let collector = Collector::start();
+    let settings = Settings {
+        archived_members: ArchivedMembers::NotFound,
+        default_members: DefaultMembers::NotFound,
+        ..Settings::default()
+    };
+    let mut world = World::of(vec![settings]);
+    world.environment = collector.environment(TOKEN);
+    world.run("producer", &["poll"]).expect(0);
+    let spans = collector.spans();
+    let gone: Vec<&Span> = named(&spans, "list members")
+        .filter(|listing| children(&spans, listing).any(|page| page.has_failed))
+        .collect();
+    assert!(!gone.is_empty(), "the default workspace has no members");
+    assert!(gone.iter().all(|listing| !listing.has_failed), "{gone:#?}");
 }
 
 #[test]
