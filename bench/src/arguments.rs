@@ -10,8 +10,8 @@ pub(crate) struct Arguments {
     /// What to measure; everything where nothing is named.
     #[arg(value_name = "SCENARIO")]
     scenarios: Vec<Scenario>,
-    /// API keys of the organization, which has a twentieth as many users; 100,000 where nothing is said, 1,000,000 for
-    /// `million`, and 10,000 with --short. Changes of `history`; 1,000,000 where nothing is said.
+    /// API keys of the organization, which has a twentieth as many users; 100,000 where nothing is said, 380,000 for `takeover`,
+    /// 1,000,000 for `million`, and 10,000 with --short. Changes of `history`; 1,000,000 where nothing is said.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(100..))]
     resources: Option<u32>,
     /// Organizations of `organizations`.
@@ -42,6 +42,8 @@ pub(crate) struct Sizes {
     pub(crate) api_keys: u32,
     /// Of the organization of `million`.
     pub(crate) most_api_keys: u32,
+    /// Of the organization of `takeover`: a million elements.
+    pub(crate) takeover_api_keys: u32,
     /// In the changes topic of `history`.
     pub(crate) changes: u64,
     /// Of `organizations`.
@@ -71,6 +73,7 @@ impl Arguments {
         Sizes {
             api_keys: self.resources.unwrap_or(api_keys),
             most_api_keys: self.resources.unwrap_or(most_api_keys),
+            takeover_api_keys: self.resources.unwrap_or(380_000),
             changes: self.resources.unwrap_or(most_api_keys).into(),
             organizations: self.organizations,
             large_organizations: self.large_organizations,

@@ -10,11 +10,11 @@ use schemas::{
 
 use crate::peers::bare;
 
-/// Of each element type (count): 218,600 elements with their relationships.
+/// Of each element type (count): 264,401 elements with their relationships.
 const USERS: usize = 20_000;
 const WORKSPACES: usize = 600;
 const KEYS: usize = 45_000;
-const MEMBERSHIPS: usize = 108_000;
+const MEMBERSHIPS: usize = 153_801;
 const ELEMENTS: usize = USERS + WORKSPACES + 2 * KEYS + MEMBERSHIPS;
 /// Changes of one transaction (count).
 const BATCH: u64 = 10_000;

@@ -127,6 +127,7 @@ impl From<&Samples> for SavedSamples {
 fn size(figure: &str, sizes: &Sizes) -> String {
     match Scenario::of(figure) {
         Some(Scenario::Million) => format!("{} API keys", sizes.most_api_keys),
+        Some(Scenario::Takeover) => format!("{} API keys", sizes.takeover_api_keys),
         Some(Scenario::Large) => {
             format!("{} organizations of {} API keys", sizes.large_organizations, sizes.api_keys)
         }
@@ -148,6 +149,7 @@ mod tests {
     const SIZES: Sizes = Sizes {
         api_keys: 100,
         most_api_keys: 1_000,
+        takeover_api_keys: 1_000,
         changes: 1_000,
         organizations: 10,
         large_organizations: 2,

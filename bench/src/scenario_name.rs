@@ -23,6 +23,8 @@ pub(crate) enum Scenario {
     Verify,
     /// The first listing of a million API keys.
     Million,
+    /// A processor is killed, and another one takes over a million elements.
+    Takeover,
     /// Five million elements: first sync, restore, replay and verify.
     Large,
     /// A million changes, read into the console's store and asked.
@@ -37,7 +39,7 @@ pub(crate) enum Scenario {
 
 impl Scenario {
     /// In the order in which they are shown.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::FirstSync,
         Self::NoChange,
         Self::Restore,
@@ -47,6 +49,7 @@ impl Scenario {
         Self::Poll,
         Self::Verify,
         Self::Million,
+        Self::Takeover,
         Self::Large,
         Self::History,
         Self::Idle,
@@ -66,6 +69,7 @@ impl Scenario {
             Self::Poll => "poll",
             Self::Verify => "verify",
             Self::Million => "million",
+            Self::Takeover => "takeover",
             Self::Large => "large",
             Self::History => "history",
             Self::Idle => "idle",

@@ -50,8 +50,8 @@ impl Services {
 pub(crate) struct Log(Vec<Value>);
 
 impl Log {
-    pub(crate) fn of(ended: &Ended) -> Self {
-        Self(ended.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    pub(crate) fn of(log: &str) -> Self {
+        Self(log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// When a message that begins so was logged first, in the lines that a test picks.
@@ -73,11 +73,14 @@ impl Log {
         let lines = self.0.iter().filter(move |line| {
             line["message"].as_str().is_some_and(|it| it.starts_with(message)) && test(line)
         });
-        lines.map(|line| {
-            let time = line["timestamp"].as_str().context("a line without a time")?;
-            time.parse().with_context(|| format!("no time: {time}"))
-        })
+        lines.map(time)
     }
+}
+
+/// When a line was logged.
+pub(crate) fn time(line: &Value) -> Result<Timestamp> {
+    let time = line["timestamp"].as_str().context("a line without a time")?;
+    time.parse().with_context(|| format!("no time: {time}"))
 }
 
 /// How long it was from one time to another.

@@ -25,7 +25,7 @@ pub(super) fn run(bench: &Bench, figures: &mut Figures) -> Result<()> {
 
     progress("large: restore");
     let ended = services.run("processor", &config, &["run", "--until-end"])?;
-    let log = Log::of(&ended);
+    let log = Log::of(&ended.stderr);
     ensure!(log.count("reconciled ") == 0, "a listing was reconciled again:\n{}", ended.stderr);
     let restored = between(log.first("partitions assigned", |_| true)?, log.last("opened the task of")?)?;
     add("large-restore", Unit::Seconds, restored.as_secs_f64());

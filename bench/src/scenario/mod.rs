@@ -10,6 +10,7 @@ mod processor;
 mod settled;
 mod sink;
 mod start;
+mod takeover;
 mod work;
 
 use anyhow::Result;
@@ -73,6 +74,9 @@ impl Bench {
         }
         if wants(Scenario::Million) {
             each_run(runs, |_| million::run(self, figures))?;
+        }
+        if wants(Scenario::Takeover) {
+            each_run(runs, |_| takeover::run(self, figures))?;
         }
         if wants(Scenario::Large) {
             each_run(runs, |_| large::run(self, figures))?;

@@ -165,7 +165,7 @@ impl Turn<'_> {
                         &self.world.config(),
                         &["run", "--until-end"],
                     )?;
-                    let log = Log::of(&ended);
+                    let log = Log::of(&ended.stderr);
                     let assigned = log.first("partitions assigned", |_| true)?;
                     let restored = between(assigned, opened(&log, &self.world)?)?;
                     self.tell(Scenario::Restore, RECORDS, OURS, records, restored);

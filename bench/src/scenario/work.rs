@@ -20,7 +20,7 @@ pub(super) struct Work {
 /// Has the processor work on so many polls of the one organization.
 pub(super) fn work(services: &Services, world: &World, polls: u32) -> Result<Work> {
     let ended = services.run("processor", &world.config(), &["run", "--until-end"])?;
-    let log = Log::of(&ended);
+    let log = Log::of(&ended.stderr);
     let listings = world.organization().collections().len() * polls as usize;
     let reconciled = log.count("reconciled ");
     ensure!(reconciled == listings, "{reconciled} of {listings} listings were reconciled:\n{}", ended.stderr);
