@@ -94,7 +94,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
-/// What came of the bounds.
+/// The result of checking the bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Judgment {
     /// How many were held.

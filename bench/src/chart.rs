@@ -17,7 +17,7 @@ const DECADE: f64 = 100.0;
 /// Longest bar to either side of 1 (decades).
 const MOST: f64 = 2.0;
 
-/// Compared with another figure of ours, with nobody's else.
+/// Compared with another figure of ours, never with a peer's.
 const WITH_OURSELVES: [&str; 2] = ["memory-peak", "verify-peak"];
 
 const BETTER: &str = "#2a7f62";

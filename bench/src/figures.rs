@@ -156,7 +156,7 @@ impl Figures {
 }
 
 /// How many a second that are.
-#[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^53")]
+#[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
 pub(crate) fn per_second(count: u64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64()
 }

@@ -54,7 +54,7 @@ fn main() -> Result<ExitCode> {
     Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Holds the figures to the bounds and says what came of it. What is beyond one is measured once more: other work on the
+/// Checks the figures against the bounds and prints the result. What is beyond one is measured once more: other work on the
 /// machine passes, a regression stays.
 fn judge(bench: &Bench, figures: &mut Figures, began: Instant) -> Result<bool> {
     let mut judgment = bounds::judge(figures);

@@ -48,7 +48,7 @@ impl Organization {
         1 + self.users() + self.workspaces() + self.api_keys
     }
 
-    /// Its collections in the order of a poll, each with how many resources it has. Nobody is a workspace's member.
+    /// Its collections in the order of a poll, each with how many resources it has. Workspaces have no members.
     pub(crate) fn collections(&self) -> [(Collection, u32); 4] {
         [
             (Collection::Organization, 1),

@@ -47,7 +47,7 @@ impl World {
         let folder = tempfile::tempdir()?;
         let bootstrap_servers = bootstrap_servers.to_owned();
         let world = Self { bootstrap_servers, prefix, organizations, raw, folder };
-        // The processor asks nobody but Kafka.
+        // The processor contacts only Kafka.
         world.configure("", None)?;
         Ok(world)
     }
@@ -136,5 +136,5 @@ impl World {
     }
 }
 
-/// Where nobody listens: asked by nobody but a producer that polls.
+/// A port without a server: only a producer that polls would contact it.
 const NOWHERE: &str = "http://127.0.0.1:9";

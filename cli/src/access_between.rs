@@ -60,7 +60,7 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
     let before = paths_of(&earlier.organization, from.ts_ms, &scene.question);
     let after = paths_of(&later.organization, to.ts_ms, &scene.question);
     let found = difference(&before, &after);
-    let (gained, lost) = (answer::told(&found.gained), answer::told(&found.lost));
+    let (gained, lost) = (answer::paths(&found.gained), answer::paths(&found.lost));
     let changed =
         found.changed.iter().map(|(before, after)| Changed { before: before.into(), after: after.into() });
     let changed: Vec<Changed<'_>> = changed.collect();

@@ -153,7 +153,7 @@ pub(crate) enum Holds {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Sync {
-    /// Show the phase of each organization: why no sync job was started, and what comes next.
+    /// Show the phase of each organization: why no sync job was started, and what follows.
     ///
     /// A phase is `synced`, `waiting`, `uploading`, `retrying` or `paused`. The command applies the sink's own rules to the
     /// topics `sync` and `graph`, and needs Read on both. No sink has to run. The number of running sinks is shown if the

@@ -156,7 +156,7 @@ fn follow(config: &Config, arguments: &Arguments, shutdown: &CancellationToken) 
             Some(Err(error)) if is_permanent(&error) => {
                 return Err(error).with_context(|| format!("failed to read {topic}"));
             }
-            // A broker that went away, of which librdkafka tells while it looks for it.
+            // A broker that went away, which librdkafka reports while it looks for it.
             Some(Err(error)) => debug!(topic, %error, "librdkafka tries again"),
             None => {}
         }
@@ -342,7 +342,7 @@ fn places(
     Ok(list)
 }
 
-/// What became of a change.
+/// The result of writing a change.
 enum Printed {
     /// It belongs to another organization.
     Left,
@@ -369,7 +369,7 @@ fn names(config: &Config, client: &ClientConfig, partitions: &[i32]) -> Names {
         Ok(())
     });
     if let Err(error) = read {
-        debug!("changes are told by IDs: {error:#}");
+        debug!("changes are shown by IDs: {error:#}");
     }
     names
 }

@@ -26,7 +26,7 @@ pub(crate) struct Reached {
 
 impl Reached {
     /// One sentence.
-    pub(crate) fn told(self) -> String {
+    pub(crate) fn describe(self) -> String {
         format!("The store has reached revision {}, observed {}.", self.revision, time(self.changed_ts_ms))
     }
 }

@@ -231,7 +231,7 @@ impl Successor {
         }
     }
 
-    fn told(&self, collection: &str) -> String {
+    fn describe(&self, collection: &str) -> String {
         match self {
             Self::Listing { ended_ts_ms } => format!(
                 "nothing to do: {} was listed whole again, which ended {}",
@@ -299,16 +299,16 @@ impl Letter {
 
     fn redriven(&self, successor: &Successor) -> String {
         let Self { partition, offset, key, .. } = self;
-        let told = successor.told(self.collection().unwrap_or_default());
-        format!("{partition}:{offset}  {}  redriven, it would change nothing; {told}", clean(key))
+        let text = successor.describe(self.collection().unwrap_or_default());
+        format!("{partition}:{offset}  {}  redriven, it would change nothing; {text}", clean(key))
     }
 
     fn redriven_json(&self, successor: &Successor) -> String {
-        let mut told = self.as_json();
-        told["redriven"] = false.into();
-        told["would_change"] = false.into();
-        told["successor"] = successor.name().into();
-        told.to_string()
+        let mut json = self.as_json();
+        json["redriven"] = false.into();
+        json["would_change"] = false.into();
+        json["successor"] = successor.name().into();
+        json.to_string()
     }
 
     fn header(&self, name: &str) -> &str {

@@ -62,7 +62,7 @@ pub async fn status(config: Config, program: Program, arguments: Selection) -> a
         if all.is_empty() {
             return stdout::print(["the graph topic has no organization yet"]);
         }
-        stdout::print(all.iter().flat_map(|it| it.told(&program)))
+        stdout::print(all.iter().flat_map(|it| it.lines(&program)))
     })
     .await
     .context("the reading thread ended")?
@@ -119,7 +119,7 @@ impl Recorded {
         };
         let known =
             sync.clone().unwrap_or_else(|| Sync { organization_name: name.clone(), ..Sync::default() });
-        let (phase, since_ms) = plan::told_by_topics(&Situation {
+        let (phase, since_ms) = plan::phase_from_topics(&Situation {
             organization_id: id,
             state,
             sync: &known,
@@ -149,7 +149,7 @@ impl Recorded {
         self.sync.iter().flat_map(|sync| &sync.parked).filter(|parked| parked.state == *state).count()
     }
 
-    fn told(&self, program: &Program) -> Vec<String> {
+    fn lines(&self, program: &Program) -> Vec<String> {
         let Self { id, name, poll, sync, phase, .. } = self;
         let since = self.since_ms.map_or_else(String::new, |since_ms| format!(" since {}", time(since_ms)));
         let mut lines = vec![format!("{} ({}): {}{since}", clean(name), clean(id), phase.name())];
@@ -173,12 +173,12 @@ impl Recorded {
             line("approval", format!("{would}; to see and allow it: {approve}"));
         }
         if let Some(sync) = sync {
-            self.tell_record(sync, line);
+            self.record_lines(sync, line);
         }
         lines
     }
 
-    fn tell_record(&self, sync: &Sync, mut line: impl FnMut(&str, String)) {
+    fn record_lines(&self, sync: &Sync, mut line: impl FnMut(&str, String)) {
         line("target", sync.target.clone());
         if let Some(finished) = &sync.finished {
             let objects: i64 = finished.counts.values().sum();

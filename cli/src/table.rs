@@ -119,7 +119,7 @@ fn key_cells(path: &Path<'_>) -> Vec<String> {
     // Keys differ in their last characters.
     let hint = hint.rsplit_once("...").map_or_else(|| clean(hint), |(_, end)| format!("…{}", clean(end)));
     let status = path.api_key.and_then(|key| key.status).unwrap_or("unknown");
-    let person = path.user.map_or_else(|| "nobody known".to_owned(), |user| person(&user));
+    let person = path.user.map_or_else(|| "unknown person".to_owned(), |user| person(&user));
     vec![name, hint, clean(status), person, clean(&path.because)]
 }
 

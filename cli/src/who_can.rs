@@ -84,7 +84,7 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
     let mut scene = Scene::read(config, names, organization.as_deref(), origin, &[moment])?;
     let snapshot = scene.snapshots.pop().expect("one moment gives one snapshot");
     let as_of = as_of(moment, &snapshot, now_ms, "--at")?;
-    let paths = answer::told(&access(&snapshot.organization, as_of.ts_ms, &scene.question));
+    let paths = answer::paths(&access(&snapshot.organization, as_of.ts_ms, &scene.question));
     let coverage = scene.coverage(moment, &snapshot);
     let organization = answer::Organization { id: &snapshot.organization_id, name: &snapshot.name };
     if arguments.form.json {
@@ -105,7 +105,7 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
 pub(crate) fn text(title: &str, certainty: &str, paths: &[answer::Path<'_>], layout: Layout) -> Vec<String> {
     let mut lines = vec![title.to_owned(), certainty.to_owned(), String::new()];
     if paths.is_empty() {
-        lines.push("no paths: nobody, and no API key, has this access".to_owned());
+        lines.push("no paths: no person and no API key has this access".to_owned());
     } else {
         lines.extend(table::paths(paths, layout));
     }
@@ -191,7 +191,7 @@ impl Scene {
     /// The line that states the moment, and how far the store is.
     pub(crate) fn certainty(&self, line: String) -> String {
         match self.reached {
-            Some(reached) => format!("{line} {}", reached.told()),
+            Some(reached) => format!("{line} {}", reached.describe()),
             None => line,
         }
     }

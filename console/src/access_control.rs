@@ -33,9 +33,9 @@ pub type Write = dyn Fn(&RawRecord) -> anyhow::Result<Written> + Send + Sync;
 /// Who may see the pages, and who may decide on them.
 #[derive(Clone, Default)]
 pub struct AccessControl {
-    /// How visitors are authenticated. Without it, the pages are served on loopback to everyone, and nobody can decide.
+    /// How visitors are authenticated. Without it, the pages are served on loopback to everyone, without decisions.
     pub assertions: Option<Arc<Assertions>>,
-    /// How a decision is written. Nobody can decide while it is empty.
+    /// How a decision is written. While it is empty, decisions are not possible.
     pub write: Arc<OnceLock<Arc<Write>>>,
 }
 
@@ -49,7 +49,7 @@ impl fmt::Debug for AccessControl {
 pub(crate) type Closed = (StatusCode, &'static str);
 
 impl AccessControl {
-    /// Who asks; nobody is known where nothing says it.
+    /// Who asks; `None` without an assertion.
     pub(crate) async fn visitor(&self, headers: &HeaderMap) -> Result<Option<Visitor>, Closed> {
         let Some(assertions) = &self.assertions else { return Ok(None) };
         match assertions.visitor(headers).await {

@@ -101,7 +101,7 @@ impl Assertions {
         let claims = self.claims(token).await?;
         let subject = claims.get(&self.auth.subject_claim).and_then(Value::as_str).unwrap_or_default();
         if subject.trim().is_empty() || subject.len() > MOST_SUBJECT {
-            return Err(NotLetIn::Invalid(format!("{} names nobody", self.auth.subject_claim)));
+            return Err(NotLetIn::Invalid(format!("{} has no subject", self.auth.subject_claim)));
         }
         let roles = texts(claims.get(&self.auth.roles_claim));
         let has_one_of = |names: &[String]| roles.iter().any(|role| names.iter().any(|name| name == role));

@@ -102,13 +102,13 @@ mod tests {
             (calendar.first.as_str(), calendar.last.as_str(), calendar.days_a_bar),
             ("1970-04-11", "1970-04-14", 1)
         );
-        let told: Vec<_> = calendar
+        let texts: Vec<_> = calendar
             .bars
             .iter()
             .map(|bar| (bar.label.as_str(), bar.is_selected, bar.href.as_str()))
             .collect();
         assert_eq!(
-            told,
+            texts,
             [("1970-04-11: 1 change", false, "r1000"), ("1970-04-13: 1,000 changes", true, "r1020")]
         );
         assert_eq!(calendar.bars[1].height, "44.0");

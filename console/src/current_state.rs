@@ -153,8 +153,8 @@ impl Now {
         waits_for_person(sync) && sync.finished.is_some() && !self.counted.get(target).is_some_and(is_current)
     }
 
-    /// Coverage as answers tell it.
-    pub(crate) fn told(&self) -> impl Iterator<Item = answer::Coverage> {
+    /// Coverage as answers show it.
+    pub(crate) fn coverage(&self) -> impl Iterator<Item = answer::Coverage> {
         self.coverage.iter().filter(|(collection, _)| *collection != POLL).map(|(collection, coverage)| {
             answer::Coverage {
                 collection: collection.clone(),
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn what_an_approval_would_allow_is_counted_again_once_the_graph_or_the_record_changes() {
         let (mut present, mut states) = (CurrentState::default(), States::default());
-        let told = |present: &CurrentState| present.organization(ID).deletions(TARGET);
+        let deletions_now = |present: &CurrentState| present.organization(ID).deletions(TARGET);
         let deletions = |count: i64| Some(BTreeMap::from([("anthropic_user".to_owned(), count)]));
         let finished = |users| {
             let counts = [("anthropic_user".to_owned(), users)].into();
@@ -239,21 +239,21 @@ mod tests {
         };
         poll(&mut present, &mut states, 8, 3);
         record(&mut present, finished(10), None);
-        assert_eq!((told(&present), present.uncounted()), (None, vec![ID.to_owned()]));
+        assert_eq!((deletions_now(&present), present.uncounted()), (None, vec![ID.to_owned()]));
         present.count(ID, states.get(ID).expect("known"));
-        assert_eq!((told(&present), present.uncounted()), (deletions(7), Vec::new()));
+        assert_eq!((deletions_now(&present), present.uncounted()), (deletions(7), Vec::new()));
 
         poll(&mut present, &mut states, 9, 5);
-        assert_eq!((told(&present), present.uncounted().len()), (deletions(7), 1));
+        assert_eq!((deletions_now(&present), present.uncounted().len()), (deletions(7), 1));
         present.count(ID, states.get(ID).expect("known"));
-        assert_eq!((told(&present), present.uncounted().len()), (deletions(5), 0));
+        assert_eq!((deletions_now(&present), present.uncounted().len()), (deletions(5), 0));
         record(&mut present, finished(11), None);
-        assert_eq!((told(&present), present.uncounted().len()), (None, 1));
+        assert_eq!((deletions_now(&present), present.uncounted().len()), (None, 1));
 
         // A first job needs no count, and one that is tried again at a time needs no person.
         record(&mut present, None, None);
-        assert_eq!((told(&present), present.uncounted().len()), (Some(BTreeMap::new()), 0));
+        assert_eq!((deletions_now(&present), present.uncounted().len()), (Some(BTreeMap::new()), 0));
         record(&mut present, finished(11), Some(4));
-        assert_eq!((told(&present), present.uncounted().len()), (None, 0));
+        assert_eq!((deletions_now(&present), present.uncounted().len()), (None, 0));
     }
 }

@@ -390,7 +390,7 @@ mod tests {
         }
     }
 
-    fn told(diagram: &Diagram) -> String {
+    fn texts(diagram: &Diagram) -> String {
         let boxes = diagram.nodes.iter().map(|it| {
             let href = it.href.as_deref().unwrap_or_default();
             format!("{:>4} {:>4} [{}] {} | {} -> {href}", it.x, it.y, it.class, it.name, it.detail)
@@ -422,7 +422,7 @@ mod tests {
             through("old", None, "Production", false, &["creator_unknown"]),
         ];
         let drawn = diagram(&paths, Some((NamedType::Workspace, "Production")), &link);
-        insta::assert_snapshot!("workspace", told(&drawn));
+        insta::assert_snapshot!("workspace", texts(&drawn));
         let legend: Vec<&str> = drawn.legend.iter().map(|(class, _)| *class).collect();
         assert_eq!(legend, ["member", "implicit", "key", "unusual", "unusable"]);
     }

@@ -80,7 +80,7 @@ pub(crate) fn role(role: Option<&str>) -> String {
     fitted(&role.strip_prefix("workspace_").unwrap_or(role).replace('_', " "), 40)
 }
 
-/// The end of a key's hint, which tells keys apart.
+/// The end of a key's hint, which distinguishes keys.
 pub(crate) fn hint(hint: Option<&str>) -> String {
     let hint = hint.unwrap_or_default();
     fitted(&hint.rsplit_once("...").map_or_else(|| hint.to_owned(), |(_, end)| format!("…{end}")), 16)

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 pub struct Progress {
     newest_change: watch::Sender<i64>,
     state: Mutex<State>,
-    /// Why nobody can decide yet.
+    /// Why decisions are not possible yet.
     pub decisions: Health,
 }
 
@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Changes what pages say.
-    pub fn tell(&self, change: impl FnOnce(&mut State)) {
+    pub fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -61,7 +61,7 @@ impl Progress {
             notices.push(format!("Nothing new is read at the moment: {trouble}"));
         }
         if let Err(reason) = self.decisions.readiness() {
-            notices.push(format!("Nobody can decide at the moment. {reason}"));
+            notices.push(format!("Decisions are not possible at the moment. {reason}"));
         }
         notices
     }

@@ -38,7 +38,7 @@ use crate::{
 #[derive(Debug, Clone)]
 struct Reading {
     client: ClientConfig,
-    /// The consumer group that is named. Nothing is committed, and nobody is its member.
+    /// The consumer group that is named. Nothing is committed, and the group has no members.
     group_id: String,
     topic_prefix: String,
     shutdown: CancellationToken,

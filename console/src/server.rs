@@ -187,7 +187,7 @@ fn refused(refusal: &Refusal, format: Format, sources: &Sources, path: &'static 
         let page = notice::page(refusal, sources, path);
         return (status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response();
     }
-    let (heading, text) = notice::told(refusal);
+    let (heading, text) = notice::text(refusal);
     let error = serde_json::json!({ "error": heading, "detail": text });
     (status, [(header::CONTENT_TYPE, "application/json")], error.to_string()).into_response()
 }

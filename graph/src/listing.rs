@@ -30,7 +30,7 @@ pub struct Listing {
     /// Offset of the manifest.
     pub offset: i64,
     pub resources: Resources,
-    /// Why it is not whole, as far as its records tell.
+    /// Why it is not whole, as far as its records show.
     pub damage: Option<String>,
 }
 

@@ -97,7 +97,7 @@ impl CollectionId {
 
 /// A key's hash, kept next to what it leads to: a table then grows without a look at the keys.
 ///
-/// IDs are Anthropic's, and keys are made of them, so that nobody chooses them to have one hash.
+/// Keys contain Anthropic's IDs, so an attacker cannot choose keys that have one hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyHash(u32);
 

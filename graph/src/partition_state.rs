@@ -208,7 +208,7 @@ impl PartitionState {
     }
 
     /// The offset between what was read of raw and its beginning, where there is one. It held a marker of the last
-    /// transaction, or a decision that nobody read.
+    /// transaction, or a decision that was never read.
     pub fn maybe_unread(&self, beginning: i64) -> Option<i64> {
         let read = self.states.iter().filter_map(|(_, state)| state.read_offset()).max()?;
         (beginning == read + 2).then_some(read + 1)
@@ -224,7 +224,7 @@ impl PartitionState {
         Ok(())
     }
 
-    /// Where the newest whole listing ended, its id and organization: what the raw topic has there tells whether it is
+    /// Where the newest whole listing ended, its id and organization: what the raw topic has there shows whether it is
     /// the topic that was read.
     pub fn newest_whole(&self) -> Option<(i64, String, String)> {
         let whole = self.states.iter().flat_map(|(organization_id, state)| {

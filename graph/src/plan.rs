@@ -39,7 +39,7 @@ use schemas::sync::{Finished, Parked, Sync};
 use schemas::topics::murmur2;
 
 use self::guard::Snapshot;
-pub use self::phase::{Outcome, Phase, Retry, WaitsFor, ended, told_by_record, told_by_topics};
+pub use self::phase::{Outcome, Phase, Retry, WaitsFor, ended, phase_from_record, phase_from_topics};
 
 /// How long a change waits for its poll to end (ms): within it all changes of a small organization's poll go in one
 /// sync job, and none is in JupiterOne later than a person would notice.

@@ -305,7 +305,7 @@ impl<'a> Replay<'a> {
             self.replayed.changes += changes;
         }
         let report = self.pipeline.take_report();
-        self.dead_letters += report.tell(&self.metrics, self.partition, self.pipeline.state().states());
+        self.dead_letters += report.publish(&self.metrics, self.partition, self.pipeline.state().states());
         Ok(())
     }
 

@@ -109,7 +109,7 @@ impl Report {
     }
 
     /// Writes logs and metrics, now that the states have the records. Returns the number of dead letters.
-    pub(crate) fn tell(self, metrics: &Metrics, partition: i32, states: &States) -> u64 {
+    pub(crate) fn publish(self, metrics: &Metrics, partition: i32, states: &States) -> u64 {
         self.touched.show(metrics, states);
         for listed in &self.listings {
             listed.count(metrics);

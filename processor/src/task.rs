@@ -21,7 +21,7 @@ use service::{
     metrics::Metrics,
     shutdown::CancellationToken,
     tasks::{Assigned, Ended, Error, Membership},
-    wait::Teller,
+    wait::WaitReporter,
 };
 use tracing::{info, warn};
 
@@ -113,7 +113,7 @@ impl<'a> Task<'a> {
         let began = Instant::now();
         let heartbeat = shared.health.heartbeat(format!("partition {partition}"), SILENCE_BOUND);
         let transactional_id = format!("{}-{partition}", shared.group_id);
-        let teller = Teller::new(&shared.health, format!("partition {partition}, writing"));
+        let reporter = WaitReporter::new(&shared.health, format!("partition {partition}, writing"));
         let is_stopped = || {
             heartbeat.beat();
             stop.is_cancelled()
@@ -122,7 +122,7 @@ impl<'a> Task<'a> {
             &shared.client,
             &transactional_id,
             TRANSACTION_TIMEOUT,
-            teller,
+            reporter,
             is_stopped,
         )?;
         let Some(mut producer) = opened else { return Ok(None) };
@@ -231,7 +231,7 @@ impl<'a> Task<'a> {
         service::failpoint!("processor::after_commit");
         let report = self.pipeline.take_report();
         let states = self.pipeline.state().states();
-        self.dead_letters += report.tell(&self.shared.metrics, self.partition, states);
+        self.dead_letters += report.publish(&self.shared.metrics, self.partition, states);
         Ok(())
     }
 

@@ -59,7 +59,7 @@ impl EarlierPolls {
     async fn read(&self, partition: i32, hold: &Hold) -> Read {
         let leave = hold.leave().clone();
         let _turn = tokio::select! {
-            turn = self.at_once.acquire() => turn.expect("nobody closes it"),
+            turn = self.at_once.acquire() => turn.expect("it is never closed"),
             () = leave.cancelled() => return Err(LEFT.to_owned()),
         };
         let (client, group, graph) = (self.client.clone(), self.group.clone(), self.graph.clone());

@@ -64,7 +64,7 @@ async fn poll_all(
     for mut source in sources {
         let (context, shutdown, at_once) = (context.clone(), shutdown.clone(), Arc::clone(&at_once));
         polls.spawn(async move {
-            let _turn = at_once.acquire().await.expect("nobody closes it");
+            let _turn = at_once.acquire().await.expect("it is never closed");
             let result = source.poll(&context, Trigger::Manual, &shutdown).await;
             (source.organization().name.clone(), result)
         });

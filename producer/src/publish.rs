@@ -15,7 +15,7 @@ use service::admin::Health;
 use service::kafka::headers::{of_raw, traced};
 use service::kafka::transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer};
 use service::traces::{Span, SpanKind};
-use service::wait::Teller;
+use service::wait::WaitReporter;
 use thiserror::Error;
 use tracing::warn;
 
@@ -118,7 +118,7 @@ impl Publisher {
 
     /// Also shows in `/readyz` what the producers wait for. Without this, only the log does.
     #[must_use]
-    pub fn telling(mut self, health: &Arc<Health>) -> Self {
+    pub fn reporting_to(mut self, health: &Arc<Health>) -> Self {
         self.health = Some(Arc::clone(health));
         self
     }
@@ -224,10 +224,13 @@ impl Publisher {
         if producer.open.is_none() {
             let id = format!("{}-{partition}", self.group);
             let name = format!("{} partition {partition}, writing", self.topic);
-            let teller = self.health.as_ref().map_or_else(Teller::default, |it| Teller::new(it, name));
+            let reporter =
+                self.health.as_ref().map_or_else(WaitReporter::default, |it| WaitReporter::new(it, name));
             let opened =
-                TransactionalProducer::open_unless(&self.client, &id, TRANSACTION_TIMEOUT, teller, || false)?
-                    .expect("nobody stops it");
+                TransactionalProducer::open_unless(&self.client, &id, TRANSACTION_TIMEOUT, reporter, || {
+                    false
+                })?
+                .expect("it is never stopped");
             service::failpoint!("producer::after_init_transactions");
             producer.open = Some(opened);
             producer.openings += 1;

@@ -66,7 +66,7 @@ pub async fn run(config: Config, options: Options, shutdown: CancellationToken) 
     let Started { client, group_id: group, partition_count, health, metrics, admin: _admin } = started;
     let running = Arc::new(Running {
         context: Context {
-            publisher: Publisher::new(client.clone(), prefix, partition_count).telling(&health),
+            publisher: Publisher::new(client.clone(), prefix, partition_count).reporting_to(&health),
             metrics,
         },
         assignment: Assignment::default(),

@@ -20,7 +20,7 @@ use crate::world::{World, scope};
 /// How long an answer from this process may take.
 const ANSWER_BOUND: Duration = Duration::from_secs(10);
 
-/// What came of comparing.
+/// The result of a comparison.
 #[derive(Debug, Clone)]
 pub(crate) struct Verdict {
     /// Polls that had ended.

@@ -39,7 +39,7 @@ impl Kafka {
         })
     }
 
-    /// A real one, under a prefix that nobody else has.
+    /// A real one, under a prefix of its own.
     pub(crate) fn real(bootstrap_servers: &str) -> Self {
         Self {
             broker: Broker::Kafka,

@@ -108,7 +108,7 @@ async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
         return Ok(());
     }
     if sizes::is_full(broker, &session.view) {
-        // Of one's own organization nobody knew the size.
+        // The size of a user's own organization was unknown.
         return Err(UsageError(sizes::full(&session.view)).into());
     }
     if is_simulated {

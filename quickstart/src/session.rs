@@ -64,7 +64,7 @@ impl Session {
         Ok(Waited::Reached)
     }
 
-    /// Compares, and remembers what came of it.
+    /// Compares, and remembers the result.
     pub(crate) async fn compare(&mut self) -> anyhow::Result<bool> {
         let verdict = compare(&self.world, &self.view).await?;
         let is_equal = verdict.is_equal();

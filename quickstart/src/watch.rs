@@ -54,7 +54,7 @@ impl Watch {
         let (sender, news) = mpsc::channel(QUEUE);
         let consumer: BaseConsumer<Counter> = ClientConfig::new()
             .set("bootstrap.servers", &kafka.bootstrap_servers)
-            // Needed by librdkafka, joined by nobody: nothing is committed.
+            // Needed by librdkafka. The group is never joined, and nothing is committed.
             .set("group.id", format!("{}.quickstart", kafka.prefix))
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")

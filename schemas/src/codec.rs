@@ -245,7 +245,7 @@ fn fingerprint(text: &str) -> u64 {
 
 /// The schema's text without its logical types, which the Parsing Canonical Form has not: apache-avro 0.22 takes the
 /// attribute away but leaves `{"type":"long"}` where the form wants `"long"`, so its own fingerprint of a schema with
-/// logical types is nobody else's.
+/// logical types is used nowhere else.
 fn without_logical_types(text: &str) -> String {
     fn strip(schema: &mut serde_json::Value) {
         match schema {

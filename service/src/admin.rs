@@ -117,15 +117,15 @@ fn router(health: Arc<Health>, registry: Arc<Registry>) -> Router {
         )
         .route(
             "/readyz",
-            get(async |State(health): State<Arc<Health>>| answer(health.readiness(), &health.told())),
+            get(async |State(health): State<Arc<Health>>| answer(health.readiness(), &health.reports())),
         )
         .with_state(health)
         .merge(Router::new().route("/metrics", get(metrics)).with_state(registry))
 }
 
-fn answer(result: Result<(), String>, told: &str) -> Response {
+fn answer(result: Result<(), String>, reports: &str) -> Response {
     match result {
-        Ok(()) => (StatusCode::OK, format!("ok\n{told}")).into_response(),
+        Ok(()) => (StatusCode::OK, format!("ok\n{reports}")).into_response(),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
     }
 }
@@ -165,7 +165,7 @@ impl Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it");
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("it is never closed");
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let end = Box::pin(tokio::time::sleep(MAX_LIFE));
         (Connection { stream, end, _place: place }, address)

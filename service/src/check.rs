@@ -106,7 +106,7 @@ mod tests {
         Finding { is_good, is_missing, is_weak: false, line: line.to_owned() }
     }
 
-    fn told(creator: Option<&str>) -> Vec<String> {
+    fn printed(creator: Option<&str>) -> Vec<String> {
         let findings = vec![
             finding(true, false, "a.raw: 12 partitions"),
             finding(true, false, "a.raw: cleanup.policy=delete"),
@@ -122,9 +122,9 @@ mod tests {
         let wrong = "failed  topic a.raw: retention.ms=1, should be at least 2: kafka-configs.sh";
         let right = "ok      topic a.raw: 12 partitions, cleanup.policy=delete";
         let noted = "note    topic a.graph: does not exist yet; `sink run` creates it";
-        assert_eq!(told(Some("sink")), [right, wrong, noted]);
+        assert_eq!(printed(Some("sink")), [right, wrong, noted]);
         let failed = "failed  topic a.graph: missing; create it: kafka-topics.sh --config a=b";
-        assert_eq!(told(None), [right, wrong, failed]);
+        assert_eq!(printed(None), [right, wrong, failed]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn fails(name: &str) -> bool {
 }
 
 /// The rack that all clients are in, where `kafka::client_rack=return(RACK)` is armed. Readers fetch from the followers in
-/// it then, whose ends lag, although the configuration lets nobody ask for that.
+/// it then, whose ends lag, although the configuration does not allow that.
 pub fn client_rack() -> Option<String> {
     fail::fail_point!("kafka::client_rack", |rack| rack);
     None

@@ -33,11 +33,11 @@ pub struct Heartbeat {
 impl Health {
     /// Says of a named check that it holds, or why it does not: not ready while any does not.
     pub fn set(&self, name: impl Into<String>, result: Result<(), String>) {
-        self.tell(name, result.map(|()| String::new()));
+        self.report(name, result.map(|()| String::new()));
     }
 
     /// The same, with what there is to say where it holds.
-    pub fn tell(&self, name: impl Into<String>, result: Result<String, String>) {
+    pub fn report(&self, name: impl Into<String>, result: Result<String, String>) {
         self.state().checks.insert(name.into(), result);
     }
 
@@ -76,11 +76,12 @@ impl Health {
     }
 
     /// What the checks that hold have to say, one line each.
-    pub fn told(&self) -> String {
+    pub fn reports(&self) -> String {
         let state = self.state();
-        let told = state.checks.iter().filter_map(|(name, result)| Some((name, result.as_ref().ok()?)));
-        told.filter(|(_, text)| !text.is_empty())
-            .fold(String::new(), |told, (name, text)| told + name + ": " + text + "\n")
+        let holding = state.checks.iter().filter_map(|(name, result)| Some((name, result.as_ref().ok()?)));
+        holding
+            .filter(|(_, text)| !text.is_empty())
+            .fold(String::new(), |lines, (name, text)| lines + name + ": " + text + "\n")
     }
 
     /// Alive at `now`, or one line per loop that is not.
@@ -153,10 +154,10 @@ mod tests {
         health.set("kafka", Ok(()));
         assert!(health.holds("kafka") && !health.holds("sink"));
         health.clear("nimbus");
-        assert_eq!((health.readiness(), health.told()), (Ok(()), String::new()));
-        health.tell("organization nimbus", Ok("synced".to_owned()));
+        assert_eq!((health.readiness(), health.reports()), (Ok(()), String::new()));
+        health.report("organization nimbus", Ok("synced".to_owned()));
         assert_eq!(health.readiness(), Ok(()));
-        assert_eq!(health.told(), "organization nimbus: synced\n");
+        assert_eq!(health.reports(), "organization nimbus: synced\n");
     }
 
     #[test]

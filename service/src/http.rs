@@ -1,7 +1,7 @@
 //! The HTTP client of both ends.
 //!
 //! - [`client`]: proxy, certificates, timeouts, no redirects
-//! - [`exchange()`]: one request, its response bounded, the key hidden in what is told of a failure
+//! - [`exchange()`]: one request, its response bounded, the key hidden in the text of a failure
 //! - [`crate::api`]: the key, read again after a 401, and the retries
 //!
 //! An end says what its requests are and what each response means.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// How long work is done without a bar: most partitions are read in less, and a bar that flashes tells nothing.
+/// How long work is done without a bar: most partitions are read in less, and a bar that flashes shows nothing.
 const UNNOTICED: Duration = Duration::from_millis(500);
 /// How often a bar's elapsed time moves while nothing else does.
 const TICK: Duration = Duration::from_millis(200);

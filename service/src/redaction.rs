@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::{PoisonError, RwLock};
 
-/// This many consecutive characters of a secret are never shown (bytes): fewer identify no key. People tell keys apart
+/// This many consecutive characters of a secret are never shown (bytes): fewer identify no key. People distinguish keys
 /// by their last four.
 const PART: usize = 8;
 /// Every key of Anthropic's begins with this and a kind, such as `sk-ant-admin01-`. The beginning is public, and the

@@ -81,7 +81,7 @@ pub async fn register(
     Ok(())
 }
 
-/// As [`register`]. With patience, a registry that does not answer is waited for, which `/readyz` tells, and `false` is
+/// As [`register`]. With patience, a registry that does not answer is waited for, which `/readyz` shows, and `false` is
 /// the shutdown.
 pub async fn register_unless(
     config: &Config,

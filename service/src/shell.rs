@@ -24,7 +24,7 @@ impl Program {
     }
 
     /// Another program of the same folder, with the same configuration. A program that goes by another name than its own
-    /// does not tell where the others are.
+    /// does not show where the others are.
     #[must_use]
     pub fn beside(&self, own: &str, other: &str) -> Self {
         let path =

@@ -138,8 +138,8 @@ impl Assigned {
         if self.stop.is_cancelled() {
             return;
         }
-        let told = |more: &str| format!("{}{more}", state.name());
-        self.health.tell(check_name(self.partition), more.map(told).map_err(told));
+        let text = |more: &str| format!("{}{more}", state.name());
+        self.health.report(check_name(self.partition), more.map(text).map_err(text));
         self.metrics.set_task_state(self.partition, state.name(), &State::NAMES);
     }
 }
@@ -486,7 +486,7 @@ mod tests {
         }
         let is_told = |text: &str| said.iter().any(|said| said.contains(text));
         assert!(is_told("partition 1: suspended until 2") && is_told("Z: away"), "{said:?}");
-        assert_eq!(health.told(), "partition 1: running\npartition 2: running\n");
+        assert_eq!(health.reports(), "partition 1: running\npartition 2: running\n");
         let mut text = String::new();
         encode(&mut text, &registry).expect("text");
         for (partition, state) in [(0, "closed"), (1, "running"), (2, "running")] {

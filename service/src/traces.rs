@@ -256,7 +256,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn tell(&self, failure: Option<&str>) {
+    fn log_outcome(&self, failure: Option<&str>) {
         match failure {
             Some(failure) if !self.is_lost.swap(true, Ordering::Relaxed) => {
                 warn!(
@@ -277,10 +277,10 @@ impl HttpClient for Collector {
         let request = RequestBuilder::from_parts(self.client.clone(), request.try_into()?);
         // A part of a header in a failure is hidden in the log.
         let sent = self.runtime.spawn(async move { exchange(request, MAX_ANSWER_BYTES, "").await }).await?;
-        let received = sent.inspect_err(|lost| self.tell(Some(&lost.to_string())))?;
+        let received = sent.inspect_err(|lost| self.log_outcome(Some(&lost.to_string())))?;
         let status = received.status;
         let refusal = format!("answered {status}; check {} and {}", ENDPOINT[1], HEADERS[1]);
-        self.tell((!status.is_success()).then_some(&refusal));
+        self.log_outcome((!status.is_success()).then_some(&refusal));
         let mut response = Response::new(received.body.into());
         (*response.status_mut(), *response.headers_mut()) = (status, received.headers);
         Ok(response)

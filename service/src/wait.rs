@@ -8,22 +8,22 @@ use tracing::{info, warn};
 
 use crate::admin::Health;
 
-/// How long a wait stays untold. A leader election on a healthy cluster may take as long.
+/// How long a wait is not reported. A leader election on a healthy cluster may take as long.
 pub const LONG: Duration = Duration::from_secs(10);
 /// How often the log repeats it while it goes on.
 const LINE_INTERVAL: Duration = Duration::from_mins(1);
 /// How often `/readyz` learns what the last try was answered.
 const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Tells of one thing's waits, one at a time, under a name of its own. The default tells the log alone.
+/// Reports the waits of one thing, one at a time, under a name of its own. The default reports to the log alone.
 #[derive(Debug, Clone, Default)]
-pub struct Teller {
+pub struct WaitReporter {
     health: Option<Arc<Health>>,
     name: String,
 }
 
-impl Teller {
-    /// Tells the log, and `/readyz` under that name, which no other check has.
+impl WaitReporter {
+    /// Reports to the log, and to `/readyz` under that name, which no other check has.
     pub fn new(health: &Arc<Health>, name: impl Into<String>) -> Self {
         Self { health: Some(Arc::clone(health)), name: name.into() }
     }
@@ -31,12 +31,12 @@ impl Teller {
     /// Begins a wait for something, which that ends.
     pub fn wait(&self, what: impl Into<String>, ends: &'static str) -> Wait {
         Wait {
-            teller: self.clone(),
+            reporter: self.clone(),
             what: what.into(),
             ends,
             began: Instant::now(),
             since: Timestamp::now(),
-            told: None,
+            logged: None,
             answered: None,
         }
     }
@@ -45,13 +45,13 @@ impl Teller {
 /// A wait. Dropping it gives it up.
 #[derive(Debug)]
 pub struct Wait {
-    teller: Teller,
+    reporter: WaitReporter,
     what: String,
     ends: &'static str,
     began: Instant,
     since: Timestamp,
     /// When it was last logged.
-    told: Option<Instant>,
+    logged: Option<Instant>,
     /// When anything was last logged.
     answered: Option<Instant>,
 }
@@ -59,16 +59,16 @@ pub struct Wait {
 impl Wait {
     /// To be called every few seconds or more often, with what the last try was answered, if it was.
     pub fn goes_on(&mut self, answer: &str) {
-        let is_told = self.answered.is_some_and(|at| at.elapsed() < ANSWER_INTERVAL);
-        if self.began.elapsed() < LONG || is_told {
+        let is_reported = self.answered.is_some_and(|at| at.elapsed() < ANSWER_INTERVAL);
+        if self.began.elapsed() < LONG || is_reported {
             return;
         }
         self.answered = Some(Instant::now());
         let answer = if answer.is_empty() { String::new() } else { format!(" ({answer})") };
-        let Self { teller: Teller { health, name }, what, ends, since, .. } = self;
+        let Self { reporter: WaitReporter { health, name }, what, ends, since, .. } = self;
         let text = format!("waiting since {since:.0} for {what}{answer}; {ends}");
-        if self.told.is_none_or(|told| told.elapsed() >= LINE_INTERVAL) {
-            self.told = Some(Instant::now());
+        if self.logged.is_none_or(|logged| logged.elapsed() >= LINE_INTERVAL) {
+            self.logged = Some(Instant::now());
             warn!(name, "{text}");
         }
         if let Some(health) = health {
@@ -78,10 +78,10 @@ impl Wait {
 
     /// It came, and is waited for again from now on.
     pub fn comes(&mut self) {
-        if self.told.is_some() {
-            let Self { teller, what, began, .. } = self;
+        if self.logged.is_some() {
+            let Self { reporter, what, began, .. } = self;
             info!(
-                name = teller.name,
+                name = reporter.name,
                 seconds = began.elapsed().as_secs(),
                 "waited for {what}, which is over"
             );
@@ -93,8 +93,8 @@ impl Wait {
 
     fn clear(&mut self) {
         self.answered = None;
-        if self.told.take().is_some()
-            && let Teller { health: Some(health), name } = &self.teller
+        if self.logged.take().is_some()
+            && let WaitReporter { health: Some(health), name } = &self.reporter
         {
             health.clear(name);
         }
@@ -114,15 +114,15 @@ mod tests {
     use std::sync::{Arc, Mutex};
     use std::time::Instant;
 
-    use super::{ANSWER_INTERVAL, LONG, Teller};
+    use super::{ANSWER_INTERVAL, LONG, WaitReporter};
     use crate::admin::Health;
 
     #[test]
-    fn a_wait_is_told_once_it_is_long_until_it_is_over() {
+    fn a_wait_is_reported_once_it_is_long_until_it_is_over() {
         let health = Arc::<Health>::default();
         health.set("kafka", Ok(()));
         let mut wait =
-            Teller::new(&health, "partition 2").wait("its leader", "it ends once a leader answers");
+            WaitReporter::new(&health, "partition 2").wait("its leader", "it ends once a leader answers");
         wait.goes_on("no answer");
         assert_eq!(health.readiness(), Ok(()), "it is young");
         wait.began = Instant::now().checked_sub(LONG).expect("the machine runs for longer");
@@ -130,16 +130,16 @@ mod tests {
         let said = health.readiness().expect_err("it is long");
         assert!(said.starts_with("partition 2: waiting since 2"), "{said}");
         assert!(said.ends_with(" for its leader (no answer); it ends once a leader answers"), "{said}");
-        let told = wait.told.expect("the log tells it");
+        let logged = wait.logged.expect("it is logged");
         wait.goes_on("");
-        assert!(health.readiness().expect_err("it is long").contains("no answer"), "told once a second");
+        assert!(health.readiness().expect_err("it is long").contains("no answer"), "reported once a second");
         wait.answered = Instant::now().checked_sub(ANSWER_INTERVAL);
         wait.goes_on("refused");
         assert!(health.readiness().expect_err("it is long").contains("(refused)"));
-        assert_eq!(wait.told, Some(told), "the log tells it once a minute");
+        assert_eq!(wait.logged, Some(logged), "logged once a minute");
         wait.comes();
         wait.goes_on("");
-        assert_eq!((health.readiness(), wait.told), (Ok(()), None));
+        assert_eq!((health.readiness(), wait.logged), (Ok(()), None));
 
         wait.began = Instant::now().checked_sub(LONG).expect("the machine runs for longer");
         wait.goes_on("");
@@ -156,7 +156,7 @@ mod tests {
             tracing_subscriber::fmt().with_ansi(false).with_writer(move || written.clone()).finish();
         tracing::subscriber::with_default(subscriber, || {
             for what in ["the first", "the second"] {
-                let mut wait = Teller::default().wait(what, "it ends");
+                let mut wait = WaitReporter::default().wait(what, "it ends");
                 wait.began = Instant::now().checked_sub(LONG).expect("the machine runs for longer");
                 wait.goes_on("");
                 if what == "the second" {
@@ -164,7 +164,7 @@ mod tests {
                 }
             }
         });
-        let text = String::from_utf8(log.0.lock().expect("nobody panicked").clone()).expect("text");
+        let text = String::from_utf8(log.0.lock().expect("not poisoned").clone()).expect("text");
         assert!(text.contains("for the first; it ends"), "{text}");
         assert!(!text.contains("waited for the first"), "{text}");
         assert!(text.contains("waited for the second, which is over"), "{text}");
@@ -175,7 +175,7 @@ mod tests {
 
     impl Write for Log {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("nobody panicked").write(bytes)
+            self.0.lock().expect("not poisoned").write(bytes)
         }
 
         fn flush(&mut self) -> io::Result<()> {

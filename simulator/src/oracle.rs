@@ -268,7 +268,7 @@ fn put_nhi(truth: &Truth, key: &ApiKey, entity: &mut Map<String, Value>) {
     }
 }
 
-/// Generation 1 named a former member where nobody is recorded.
+/// Generation 1 named a former member if no person is recorded.
 fn creator(truth: &Truth, key: &ApiKey) -> Option<Actor> {
     let legacy = || Actor { id: truth.legacy_creator_id.clone(), kind: "user".to_owned() };
     key.created_by.clone().or_else(|| (truth.switches.generation == 1).then(legacy))

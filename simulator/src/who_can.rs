@@ -144,7 +144,7 @@ fn reaches(truth: &Truth, key: &ApiKey, place: Option<&str>) -> bool {
     }
 }
 
-/// Whether nobody can say which workspaces a key of the organization reaches: that is not known of service accounts, and an
+/// Whether it is unknown which workspaces a key of the organization reaches: so it is for service accounts, and an
 /// active key of somebody who left is unexpected.
 fn is_reach_unknown(truth: &Truth, key: &ApiKey) -> bool {
     let user = key.principal.as_ref().filter(|actor| actor.kind == "user");

@@ -120,7 +120,7 @@ struct Snapshot {
 }
 
 impl Snapshot {
-    /// What became of an element that JupiterOne refused.
+    /// The state of an element that JupiterOne refused.
     fn refused(&self, element: &EncodedElement) -> Option<&ParkedState> {
         if self.refused.is_empty() { None } else { self.refused.get(element.key()) }
     }
@@ -205,7 +205,7 @@ impl Load {
     }
 }
 
-/// What comes of a load, made as it is asked for.
+/// The bodies of a load, made one at a time.
 #[derive(Debug)]
 pub(crate) struct Parts {
     load: Load,

@@ -24,7 +24,7 @@ pub(crate) async fn check(config: Config, options: Options) -> anyhow::Result<Ou
     lines.extend(schema_registry::check(&config, &options.environment, NEEDS.writes, "sink").await);
     for organization in &configured {
         lines.push(jupiterone(organization).await);
-        // Of another id it tells what was before the organization was pinned to its own.
+        // With another ID it shows what was before the organization was pinned to its own.
         let is_its = |sync: &&Sync| {
             let Sync { organization_id, organization_name, target, .. } = sync;
             *organization_name == organization.name

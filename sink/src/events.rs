@@ -1,4 +1,4 @@
-//! What an integration's job tells the people who look at it in JupiterOne. Pure.
+//! What an integration's job shows the people who look at it in JupiterOne. Pure.
 
 use std::collections::BTreeMap;
 

@@ -163,7 +163,7 @@ async fn look_for_others(work: &Work) -> Result<(), Halt> {
             }
             Ok::<_, RestoreError<DecodeError>>(())
         });
-        looked.await.expect("reading records does not panic, and nobody cancels it")
+        looked.await.expect("reading records does not panic and is never canceled")
     };
     match work.setup.looks.share(look).await {
         Ok(()) => {
@@ -206,8 +206,8 @@ async fn attempt(work: &Work, sync: &mut Sync, open: &mut Open) -> Result<(), Ha
     service::failpoint!("sink::before_record");
     work.sync_topic.write(sync.clone()).await?;
     service::failpoint!("sink::after_record");
-    tell(work, &done, without_end);
-    tell_refused(work, &before, &sync.parked);
+    log_finished(work, &done, without_end);
+    log_refused(work, &before, &sync.parked);
     Ok(())
 }
 
@@ -281,7 +281,7 @@ fn judge(done: &Job) -> Result<(), Halt> {
     }
 }
 
-fn tell(work: &Work, done: &Job, relationships_of_parked: u64) {
+fn log_finished(work: &Work, done: &Job, relationships_of_parked: u64) {
     let plan::Job { revision, cause, snapshot, partial_types, incomplete, .. } = &work.job;
     let objects: i64 = snapshot.all.counts.values().sum();
     info!(
@@ -310,7 +310,7 @@ fn tell(work: &Work, done: &Job, relationships_of_parked: u64) {
 }
 
 /// Names each object once that JupiterOne refuses, and says when it takes all again.
-fn tell_refused(work: &Work, before: &[Parked], parked: &[Parked]) {
+fn log_refused(work: &Work, before: &[Parked], parked: &[Parked]) {
     let is_known =
         |now: &&Parked| before.iter().any(|it| it.element_key == now.element_key && it.state == now.state);
     for parked in parked.iter().filter(|now| !is_known(now)) {

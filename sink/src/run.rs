@@ -85,7 +85,7 @@ pub async fn resync(
 
 /// What a command needs, which waits for nothing that does not answer.
 pub(crate) async fn set_up_to_decide(config: &Config, options: &Options) -> anyhow::Result<Arc<Setup>> {
-    Ok(set_up(config, options, None).await?.expect("nobody stops it"))
+    Ok(set_up(config, options, None).await?.expect("it is never stopped"))
 }
 
 /// Everything that the tasks share. `None` if it was stopped.

@@ -70,7 +70,7 @@ impl Looks {
 impl Setup {
     /// Counts a takeover that was none: the records are what the task before had written, although it found others in
     /// their place.
-    pub(crate) fn tell_whether_overwritten(&self, partition: i32, before: Option<&Records>, now: &Records) {
+    pub(crate) fn count_false_takeover(&self, partition: i32, before: Option<&Records>, now: &Records) {
         if before.is_some_and(|before| before == now) {
             self.metrics.count_false_takeover(partition);
             error!(partition, "false takeover: no other sink had written to the partition; please report it");

@@ -17,7 +17,7 @@ use service::kafka::transaction::{Error, TRANSACTION_TIMEOUT, TransactionalProdu
 use service::kafka::wait_for_commits;
 use service::shutdown::CancellationToken;
 use service::startup::Options;
-use service::wait::Teller;
+use service::wait::WaitReporter;
 
 use crate::needs::NEEDS;
 
@@ -43,17 +43,17 @@ impl SyncTopic {
         topic: &str,
         partition: i32,
     ) -> Result<Self, Error> {
-        let opened = Self::open_unless(base, group_id, topic, partition, Teller::default(), || false)?;
-        Ok(opened.expect("nobody stops it"))
+        let opened = Self::open_unless(base, group_id, topic, partition, WaitReporter::default(), || false)?;
+        Ok(opened.expect("it is never stopped"))
     }
 
-    /// The same, given up with `None` as soon as it `is_stopped`. What the writer waits for, the `teller` tells.
+    /// The same, given up with `None` as soon as it `is_stopped`. The `reporter` reports what the writer waits for.
     pub(crate) fn open_unless(
         base: &ClientConfig,
         group_id: &str,
         topic: &str,
         partition: i32,
-        teller: Teller,
+        reporter: WaitReporter,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let transactional_id = format!("{group_id}-{partition}");
@@ -61,7 +61,7 @@ impl SyncTopic {
             base,
             &transactional_id,
             TRANSACTION_TIMEOUT,
-            teller,
+            reporter,
             is_stopped,
         )?;
         Ok(opened.map(|producer| Self {
@@ -79,7 +79,7 @@ impl SyncTopic {
         self.producer.lock().unwrap_or_else(PoisonError::into_inner).give_up_when(lost);
     }
 
-    /// Reads the records that the predecessors left; `None` where it `is_stopped`. Nobody else writes between this and
+    /// Reads the records that the predecessors left; `None` where it `is_stopped`. No other writer writes between this and
     /// the first record of this writer.
     pub(crate) fn restore(
         &self,
@@ -128,7 +128,7 @@ impl SyncTopic {
         let this = Arc::clone(self);
         tokio::task::spawn_blocking(move || this.write_now(&sync))
             .await
-            .expect("writing a record does not panic, and nobody cancels it")
+            .expect("writing a record does not panic and is never canceled")
     }
 
     /// Writes the record in a transaction of its own, unless that is what the topic has.
@@ -184,7 +184,7 @@ pub(crate) fn read(
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<Records, RestoreError<DecodeError>> {
-    Ok(read_unless(base, group_id, topic, partitions, || false)?.expect("nobody stops it"))
+    Ok(read_unless(base, group_id, topic, partitions, || false)?.expect("it is never stopped"))
 }
 
 /// The same, given up with `None` as soon as it `is_stopped`.

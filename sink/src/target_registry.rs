@@ -27,7 +27,7 @@ struct Entries {
 }
 
 /// The organization whose job began last, by the clocks of the machines that wrote the records: partitions have no
-/// common order. A clock that is an hour ahead or more counts as the oldest one. It keeps the target where nobody else
+/// common order. A clock that is an hour ahead or more counts as the oldest one. It keeps the target if no other organization
 /// holds it, and a person can give the target to another organization. Until then the other one is refused, so nothing is
 /// deleted.
 #[derive(Debug, Clone)]
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_clock_far_ahead_keeps_a_target_only_until_a_person_gives_it_away() {
         let ahead = job("ahead", NOW_MS + CLOCK_TOLERANCE_MS + 1);
-        assert_eq!(holder(std::slice::from_ref(&ahead)), "ahead", "nobody else holds the target");
+        assert_eq!(holder(std::slice::from_ref(&ahead)), "ahead", "no other organization holds the target");
         let approval = Approval {
             revision: 1,
             finished_job_id: None,

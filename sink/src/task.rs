@@ -19,7 +19,7 @@ use service::kafka::restore::restore_to;
 use service::metrics::Metrics;
 use service::shutdown::CancellationToken;
 use service::tasks::Error;
-use service::wait::Teller;
+use service::wait::WaitReporter;
 
 use self::caught_up::CaughtUp;
 use self::jobs::check_name;
@@ -91,12 +91,13 @@ impl Task {
             shutdown.is_cancelled()
         };
         let Setup { kafka, group_id, sync_topic, .. } = setup.as_ref();
-        let teller = Teller::new(&setup.health, format!("{sync_topic} partition {partition}, writing"));
-        let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, teller, is_stopped);
+        let reporter =
+            WaitReporter::new(&setup.health, format!("{sync_topic} partition {partition}, writing"));
+        let opened = SyncTopic::open_unless(kafka, group_id, sync_topic, partition, reporter, is_stopped);
         let Some(topic) = opened? else { return Ok(None) };
         service::failpoint!("sink::after_fencing");
         let Some(records) = topic.restore(is_stopped)? else { return Ok(None) };
-        setup.tell_whether_overwritten(partition, legacy.overwritten.take().as_ref(), &records);
+        setup.count_false_takeover(partition, legacy.overwritten.take().as_ref(), &records);
         for sync in records.values() {
             setup.targets.learn(sync, now_ms());
         }
@@ -284,7 +285,7 @@ impl Task {
 /// The states of the partition's organizations at its end, and the reader that goes on from there.
 pub(crate) fn restored(setup: &Setup, partition: i32) -> Result<(PartitionReader, States), Error> {
     let restored = restored_unless(setup, partition, &mut Traces::default(), || false)?;
-    Ok(restored.expect("nobody stops it"))
+    Ok(restored.expect("it is never stopped"))
 }
 
 /// The same, given up with `None` as soon as it `is_stopped`.

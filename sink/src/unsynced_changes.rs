@@ -2,8 +2,8 @@
 
 use graph::state::State;
 
-/// Most changes that are waited for separately (count): those of a week in which each poll brings some. What comes later
-/// is not measured.
+/// Most changes that are waited for separately (count): those of a week in which each poll brings some. Later ones
+/// are not measured.
 const MOST_WAITING: usize = 1_000;
 
 /// Revisions of an organization's graph that were seen, and when the listings that brought them ended.

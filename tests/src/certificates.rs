@@ -14,7 +14,7 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// One of that name, which nobody trusts yet.
+    /// One of that name, which is not trusted yet.
     pub fn new(name: &str) -> Result<Self> {
         let mut params = named(name)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

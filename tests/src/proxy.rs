@@ -269,7 +269,7 @@ fn told(address: &SocketAddr) -> Vec<u8> {
     [b"127.0.0.1".as_slice(), &u32::from(address.port()).to_be_bytes()].concat()
 }
 
-/// A request or an answer, without its length. One that is too short to have a header is padded: nobody sends such.
+/// A request or an answer, without its length. One that is too short to have a header is padded: no client sends one.
 fn read(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;

@@ -76,7 +76,7 @@ impl TokenServer {
         }))
     }
 
-    /// From now on it gives nobody a token.
+    /// From now on it gives no token.
     pub fn refuse(&self) {
         self.is_refusing.store(true, Ordering::Relaxed);
     }

@@ -224,7 +224,7 @@ impl Audit {
     /// The verdicts, in the order of the organizations' ids.
     pub(super) fn finish(mut self, reach: Reach) -> Vec<Verdict> {
         let (number, count, is_log_cut) = (self.partition, self.partition_count, self.is_log_cut);
-        // Of the partition: a record that nobody can read may be of any organization.
+        // Of the partition: an unreadable record may be of any organization.
         let read = self.files.values().map(|file| horizon(&file.graph_topic)).max().unwrap_or(-1);
         if let Some(file) = self.files.values_mut().next() {
             self.letters.judge(read, &mut file.verdict);

@@ -29,7 +29,7 @@ impl ChangeIds {
         self.halves.push(half(id));
     }
 
-    /// Whether the log has to be read once more to tell.
+    /// Whether the log has to be read once more to decide.
     pub(super) fn are_suspect(&mut self) -> bool {
         let mut halves = std::mem::take(&mut self.halves);
         halves.sort_unstable();

@@ -80,7 +80,7 @@ impl ChangesTopic {
         self.revision = self.revision.max(Some(change.revision));
     }
 
-    /// `None`: the change that would tell is cut off.
+    /// `None`: the change that would show it is cut off.
     fn judge_images(
         &self,
         EncodedChange { envelope, before, after }: &EncodedChange,

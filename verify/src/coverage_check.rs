@@ -98,7 +98,7 @@ impl CoverageCheck {
 
     /// Judges what was missed up to the graph's horizon.
     ///
-    /// `begun`, where the log is cut: the members collections of which it tells when they could begin.
+    /// `begun`, where the log is cut: the members collections for which it shows when they could begin.
     pub(super) fn judge(
         &self,
         graph_topic: &GraphTopic,
@@ -133,7 +133,7 @@ impl PollMark {
         lines.filter(|line| line.outcome != Outcome::Whole).map(|line| line.collection.as_str())
     }
 
-    /// Members collections of which it says nothing, since their workspace is held and so nobody lists it.
+    /// Members collections of which it says nothing, since their workspace is held and so they are not listed.
     fn leaves_held<'a>(&'a self, graph_topic: &'a GraphTopic, offset: i64) -> impl Iterator<Item = String> {
         let is_silent = self.mark.kind == MarkKind::End && !self.is_about_all();
         let holds = graph_topic.holds.iter().filter(move |(_, hold)| is_silent && hold.raw_offset < offset);
@@ -152,10 +152,10 @@ impl PollMark {
     }
 
     /// Whether it says of a collection what the coverage has as its newest try.
-    pub(super) fn tells(&self, collection: &str, latest: &Latest) -> bool {
+    pub(super) fn explains(&self, collection: &str, latest: &Latest) -> bool {
         let is_its =
             |name: &str| name == collection || name == ALL_MEMBERS && collection.starts_with(MEMBERS);
-        // Nobody names the members of a workspace whose deletion is held.
+        // The members of a workspace whose deletion is held are not named.
         let is_left = collection.starts_with(MEMBERS)
             && latest.outcome == Outcome::Skipped
             && latest.reason.is_some()
@@ -186,7 +186,7 @@ impl PollMark {
     }
 }
 
-/// Whether nothing tells from when on members were listed of a workspace in the graph: before, that counts for nothing.
+/// Whether it is unknown when a workspace in the graph first had members: listings before that do not count.
 pub(super) fn is_of_unknown_beginning(collection: &str, begun: Option<&BTreeSet<String>>) -> bool {
     collection.starts_with(MEMBERS) && begun.is_some_and(|begun| !begun.contains(collection))
 }

@@ -9,7 +9,7 @@ use super::{
     verdict::{Law, Verdict, Violation},
 };
 
-/// Holds the coverage of members that nobody has listed yet to the listing that did not have their workspace: by then
+/// Holds the coverage of members that were not listed yet to the listing that did not have their workspace: by then
 /// there were none. Names the collections of which the coverage speaks of this listing.
 pub(super) fn judge_nobody(
     listing: &Listing,

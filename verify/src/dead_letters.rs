@@ -1,4 +1,4 @@
-//! The dead letters: each raw record that tells nothing has one.
+//! The dead letters: each raw record that cannot be used has one.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ pub(super) struct DeadLetters {
     is_cut: bool,
     /// Offsets and keys of raw records without one.
     missing: Vec<(i64, String)>,
-    /// How many raw records tell nothing (count).
+    /// Raw records that cannot be used (count).
     unusable: usize,
 }
 
@@ -38,7 +38,7 @@ impl DeadLetters {
         }
     }
 
-    /// Takes a raw record that tells nothing.
+    /// Takes a raw record that cannot be used.
     pub(super) fn ask(&mut self, key: &str, offset: i64) {
         self.unusable += 1;
         if !self.offsets.contains(&offset) {

@@ -18,7 +18,7 @@ use super::{
     verdict::{Law, Verdict, Violation},
 };
 
-/// Below a raw topic's cut, clocks of several machines tell what was before it: this far apart at most (ms).
+/// Below a raw topic's cut, clocks of several machines show what was before it: this far apart at most (ms).
 pub(super) const CLOCKS: i64 = 60 * 60 * 1000;
 
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ pub(super) struct Deletions {
     born: BTreeMap<String, BTreeSet<String>>,
     /// When the organization's first raw record was observed.
     begins: Option<i64>,
-    /// Deletions from before all that raw tells (count).
+    /// Deletions from before all raw records (count).
     lost: usize,
 }
 
@@ -81,7 +81,7 @@ enum Standing {
     Licensed,
     /// What was met does not license it.
     Refused(String),
-    /// What would tell is cut off.
+    /// What would show it is cut off.
     Lost,
 }
 
@@ -97,7 +97,7 @@ impl Rest {
 }
 
 impl Deletions {
-    /// Notes a change of the log, before it is folded. `is_lost`: it is older than all that raw tells, and need not be
+    /// Notes a change of the log, before it is folded. `is_lost`: it is older than all raw records, and need not be
     /// remembered.
     pub(super) fn note(
         &mut self,

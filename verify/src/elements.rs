@@ -84,7 +84,7 @@ pub(super) fn workspace(element: &EncodedElement) -> Option<Box<Workspace>> {
     (element.kind() == "anthropic_workspace").then(|| element.decode().content.workspace()).flatten()
 }
 
-/// Whether it is the workspace that every organization has; nothing but its name tells.
+/// Whether it is the workspace that every organization has; only its name shows it.
 pub(super) fn is_default(element: &EncodedElement) -> bool {
     workspace(element).is_some_and(|workspace| workspace.name == "Default" && workspace.active)
 }

@@ -32,7 +32,7 @@ pub(super) struct ExpectedGraph {
     met_latest: BTreeSet<String>,
     /// What their coverage should have and does not.
     coverage_check: CoverageCheck,
-    /// Members collections of which the log tells when their workspace began.
+    /// Members collections for which the log shows when their workspace began.
     begun: BTreeSet<String>,
 }
 
@@ -43,7 +43,7 @@ struct Collection {
     offset: i64,
     /// Parameters of the last whole listing.
     parameters: Option<BTreeMap<String, String>>,
-    /// Retention has cut into the last whole listing, or off what would tell that it was whole.
+    /// Retention has cut into the last whole listing, or off what would show that it was whole.
     is_cut: bool,
 }
 
@@ -102,7 +102,7 @@ impl ExpectedGraph {
             self.met_latest.insert(listing.collection.clone());
         }
         collection.offset = offset;
-        // Nothing tells whether it was whole, unless the coverage does.
+        // It is unknown whether it was whole, unless the coverage shows it.
         let is_unsure = listing.is_cut || is_unmeasured && partial.is_none() && offset < whole;
         if partial.is_some() && !listing.is_cut || offset > whole {
             Rc::make_mut(&mut collection.elements).extend(listing.elements.iter().cloned());
@@ -129,7 +129,7 @@ impl ExpectedGraph {
     pub(super) fn take_mark(&mut self, mark: &PollMark, offset: i64, graph_topic: &GraphTopic) {
         for (name, coverage) in &graph_topic.coverage {
             if let Some(latest) = coverage.latest.as_ref().filter(|latest| latest.raw_offset == offset)
-                && mark.tells(name, latest)
+                && mark.explains(name, latest)
             {
                 self.met_latest.insert(name.clone());
             }
@@ -206,13 +206,13 @@ struct Comparison<'a> {
     known: &'a ExpectedGraph,
     graph_topic: &'a GraphTopic,
     reach: Reach,
-    /// Where the log is cut: the members collections of which it tells when they could begin.
+    /// Where the log is cut: the members collections for which it shows when they could begin.
     begun: Option<&'a BTreeSet<String>>,
     nothing: Elements,
 }
 
 impl Comparison<'_> {
-    /// What is known of a collection; `None` where retention has cut what would tell, or nothing covers it.
+    /// What is known of a collection; `None` where retention has cut what would show it, or nothing covers it.
     fn checkable(&self, collection: &str) -> Option<&Elements> {
         let coverage = self.graph_topic.coverage.get(collection)?;
         if is_of_unknown_beginning(collection, self.begun) {
@@ -265,7 +265,7 @@ impl Comparison<'_> {
             let found = if there.or(elsewhere).is_some() { "the other of the two" } else { "nothing" };
             return verdict.judge(Law::Mapping, Err(violation(found.to_owned())));
         };
-        // The digest tells what an element came from, not what it is; how is the processor's own affair.
+        // The digest shows what an element came from, not what it is; how is the processor's own affair.
         let is_known = !found.digest().is_empty();
         if is_known && expected.same_as(found) {
             return verdict.judge(Law::Mapping, Ok(()));

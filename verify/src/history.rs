@@ -51,7 +51,7 @@ pub(super) struct History {
 struct Unit {
     rest: Rest,
     notes: Vec<ChangeSummary>,
-    /// It is older than all that raw tells.
+    /// It is older than all raw records.
     is_lost: bool,
 }
 
@@ -64,7 +64,7 @@ impl History {
         self.notices.begin(is_whole);
     }
 
-    /// Notes the next change of the log. `is_lost`: it is older than all that raw tells.
+    /// Notes the next change of the log. `is_lost`: it is older than all raw records.
     pub(super) fn note(&mut self, change: &EncodedChange, rest: Rest, is_lost: bool) {
         let last = self.units.back_mut().and_then(Option::as_mut);
         let last_note = last.as_ref().and_then(|unit| unit.notes.last());
@@ -101,7 +101,7 @@ impl History {
             return true;
         }
         if self.is_void(listing, unit.as_ref()) {
-            // Of a cut log nothing tells whether the workspace was there.
+            // In a cut log it is unknown whether the workspace was there.
             if is_cut {
                 self.windows.doubt(&listing.collection);
             }
@@ -118,7 +118,7 @@ impl History {
             }
             if note.op == Op::Notice && !listing.is_cut {
                 let judgement = self.notices.judge(note, listing, partial.as_deref());
-                self.notices.tell(note.image.collection(), note.key());
+                self.notices.add(note.image.collection(), note.key());
                 verdict.judge(Law::Notices, judgement.map_err(|it| it.at_revision(note.revision)));
             }
         }
@@ -131,7 +131,7 @@ impl History {
             let held = self.judge_behind(listing, is_whole, verdict);
             // Told together with its entity, a relationship stays held though the entity may return.
             for key in held {
-                self.notices.tell(&listing.collection, &key);
+                self.notices.add(&listing.collection, &key);
             }
         }
         self.windows.take(listing, partial.is_none());
@@ -184,7 +184,7 @@ impl History {
         Some(unit)
     }
 
-    /// Applies the next unit, of which raw does not tell.
+    /// Applies the next unit, of which the raw topic has no record.
     fn pass(&mut self, verdict: &mut Verdict) {
         let unit = self.units[self.next].take();
         self.next += 1;
@@ -234,26 +234,26 @@ impl History {
                         self.windows.end_members(&id);
                     }
                 }
-                Op::Notice => self.notices.tell(collection, key),
+                Op::Notice => self.notices.add(collection, key),
             }
         }
-        self.tell_relationships(unit);
+        self.add_relationships(unit);
     }
 
-    /// The notice of an entity also tells that its relationships of the same collection are held. They stay held when the
-    /// entity is listed again without them. Where the listing that held them is cut off, only this notice tells so.
-    fn tell_relationships(&mut self, unit: &Unit) {
-        let mut told: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    /// The notice of an entity also stands for its relationships of the same collection. They stay held when the
+    /// entity is listed again without them. Where the listing that held them is cut off, only this notice shows it.
+    fn add_relationships(&mut self, unit: &Unit) {
+        let mut noticed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for note in unit.notes.iter().filter(|note| note.op == Op::Notice) {
-            told.entry(note.image.collection()).or_default().insert(note.key());
+            noticed.entry(note.image.collection()).or_default().insert(note.key());
         }
         // One pass for all notices of a listing: there may be as many as there are elements.
-        for (collection, entities) in told {
+        for (collection, entities) in noticed {
             for key in
                 self.images.get(collection).into_iter().flat_map(Elements::iter).map(EncodedElement::key)
             {
                 if ends(key).any(|end| entities.contains(end)) {
-                    self.notices.tell(collection, key);
+                    self.notices.add(collection, key);
                 }
             }
         }

@@ -102,7 +102,7 @@ impl Proposals {
         else {
             return;
         };
-        // Of a listing that is cut off nothing tells which ones it came before.
+        // Of a listing that is cut off, it is unknown which ones it came before.
         let seen = self.offset(listing_id).unwrap_or(offset);
         for (key, hold) in &graph_topic.holds {
             let is_of_another = decision.collection.as_ref().is_some_and(|it| *it != hold.collection);

@@ -1,4 +1,4 @@
-//! Whether the log tells each hold once.
+//! Whether the log has one notice for each hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use super::{
     verdict::{Law, Verdict, Violation},
 };
 
-/// One organization's held elements, as the notices and the listings tell them.
+/// One organization's held elements, as the notices and the listings show them.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    told: BTreeMap<String, BTreeSet<Box<str>>>,
+    noticed: BTreeMap<String, BTreeSet<Box<str>>>,
     /// No record about a hold, or about its end, is deleted by retention.
     is_complete: bool,
 }
@@ -31,14 +31,15 @@ impl Notices {
         listing: &Listing,
         partial: Option<&str>,
     ) -> Result<(), Violation> {
-        let is_told = || self.told.get(&listing.collection).is_some_and(|told| told.contains(note.key()));
+        let is_noticed =
+            || self.noticed.get(&listing.collection).is_some_and(|noticed| noticed.contains(note.key()));
         let found = if note.source.reason != Some(Reason::Held) {
             "another reason"
         } else if listing.elements.contains_key(note.key()) {
             "a listing that has it"
         } else if partial.is_some() {
             "a listing that is not whole"
-        } else if self.is_complete && is_told() {
+        } else if self.is_complete && is_noticed() {
             "a second one, though it was held since the first"
         } else {
             return Ok(());
@@ -48,27 +49,27 @@ impl Notices {
 
     /// What is listed again is no longer held.
     pub(super) fn end(&mut self, listing: &Listing) {
-        if let Some(told) = self.told.get_mut(&listing.collection) {
-            told.retain(|key| !listing.elements.contains_key(key));
+        if let Some(noticed) = self.noticed.get_mut(&listing.collection) {
+            noticed.retain(|key| !listing.elements.contains_key(key));
         }
     }
 
-    pub(super) fn tell(&mut self, collection: &str, key: &str) {
-        self.told.entry(collection.to_owned()).or_default().insert(key.into());
+    pub(super) fn add(&mut self, collection: &str, key: &str) {
+        self.noticed.entry(collection.to_owned()).or_default().insert(key.into());
     }
 
     pub(super) fn forget(&mut self, collection: &str, key: &str) {
-        if let Some(told) = self.told.get_mut(collection) {
-            told.remove(key);
+        if let Some(noticed) = self.noticed.get_mut(collection) {
+            noticed.remove(key);
         }
     }
 
     /// Whether a notice reports that the element is held. A relationship is reported with its entity; an older version
     /// reported no relationship of the entities' collections, but some entity of the collection.
     pub(super) fn is_held(&self, collection: &str, key: &str) -> bool {
-        let Some(told) = self.told.get(collection) else { return false };
-        let is_told_with_another = ends(key).next().is_some() && !collection.starts_with("members/");
-        told.contains(key) || is_told_with_another && !told.is_empty()
+        let Some(noticed) = self.noticed.get(collection) else { return false };
+        let is_noticed_with_another = ends(key).next().is_some() && !collection.starts_with("members/");
+        noticed.contains(key) || is_noticed_with_another && !noticed.is_empty()
     }
 
     /// Each hold of the graph topic has a notice.

@@ -56,7 +56,7 @@ impl Organization {
         }
     }
 
-    /// Takes the next change; whether it counts. `is_lost`: it is older than all that raw tells.
+    /// Takes the next change; whether it counts. `is_lost`: it is older than all raw records.
     pub(super) fn take_change(
         &mut self,
         mut change: EncodedChange,
@@ -75,7 +75,7 @@ impl Organization {
         revision <= self.graph_topic.revision()
     }
 
-    /// Takes what one raw record, or several together, tell.
+    /// Takes what one raw record, or several together, show.
     pub(super) fn take_evidence(&mut self, evidence: Evidence, scene: Scene) {
         let Self { graph_topic, log, proposals, history, verdict, deletions, known, polls, .. } = self;
         let Scene { offset, is_cut, is_log_cut } = scene;

@@ -25,7 +25,7 @@ use super::{
 /// Parameters that widen a listing: one without them does not show what one with them did.
 const WIDENING: [&str; 2] = ["include_archived", "include_default"];
 
-/// What one raw record, or several together, tell.
+/// What one raw record, or several together, show.
 #[derive(Debug)]
 pub(super) enum Evidence {
     Listing(Box<Listing>),
@@ -49,7 +49,7 @@ pub(super) struct Listing {
     pub(super) collection: String,
     pub(super) id: String,
     pub(super) manifest: Manifest,
-    /// Their digests tell only what they are mapped by, unless they are those of the graph topic.
+    /// Their digests show only what they are mapped by, unless they are those of the graph topic.
     pub(super) elements: Rc<Elements>,
     /// Keys of the API keys of which it does not say where they belong.
     pub(super) unscoped: BTreeSet<String>,
@@ -111,7 +111,7 @@ struct Mapped {
 }
 
 impl Witness {
-    /// Takes the next record; what it tells about which organization. `is_cut`: the partition has lost its beginning.
+    /// Takes the next record; what it shows, and of which organization. `is_cut`: the partition has lost its beginning.
     /// `graph`: what the graph topic has of an organization.
     pub(super) fn take<'a>(
         &mut self,
@@ -129,7 +129,7 @@ impl Witness {
         let size = value.map_or(0, <[u8]>::len);
         let record = value.and_then(|value| decode::<RawRecord>(value).ok());
         let Some(record) = record.filter(|record| is_usable(record, size)) else {
-            // It damages the listing in which it stands; before its first record or at its end, the count tells.
+            // It damages the listing in which it stands; before its first record or at its end, the count shows it.
             if let Some(open) = self.open.as_mut().filter(|open| open.has(key)) {
                 open.damage
                     .get_or_insert_with(|| format!("the raw record at offset {offset} cannot be used"));

@@ -164,8 +164,8 @@ fn of_api_key(place: Place<'_>, api_key: &raw::ApiKey) -> Vec<Element> {
     let (created_by, creator_type) = who(api_key, "created_by", api_key.created_by.as_ref());
     let (principal_id, principal_type) = who(api_key, "principal", api_key.principal.as_ref());
     let workspace_id = workspace_of(api_key).cloned();
-    let told = api_key.scope.as_ref().and_then(|scope| scope.kind.clone());
-    let scope = if told.is_none() && workspace_id.is_some() { Some("workspace".to_owned()) } else { told };
+    let given = api_key.scope.as_ref().and_then(|scope| scope.kind.clone());
+    let scope = if given.is_none() && workspace_id.is_some() { Some("workspace".to_owned()) } else { given };
     let columns = ApiKey {
         id: api_key.id.clone(),
         name: name.clone(),

@@ -1,4 +1,4 @@
-//! Which raw records tell anything: the others are dead letters.
+//! Which raw records can be used: the others are dead letters.
 
 use schemas::{
     codec::encode,
@@ -18,8 +18,8 @@ const MAX_KEY: usize = 4_096;
 /// A raw record no larger than this (bytes) has no element that could be too large.
 const SAFE_RECORD: usize = 600;
 
-/// Whether it is one of the things that a raw record can be. One that is not tells nothing, and whatever it was to say
-/// is missing.
+/// Whether it is one of the things that a raw record can be. One that is not cannot be used, and its content is
+/// missing.
 pub(super) fn is_usable(record: &RawRecord, size: usize) -> bool {
     let RawRecord { organization_id, collection, listing_id, body, .. } = record;
     if organization_id.is_empty()

@@ -107,7 +107,7 @@ pub struct Tally {
     pub checked: u64,
     /// Violations (count).
     pub violated: u64,
-    /// Things that could not be held to it, since retention has cut the records that would tell, or another version of the
+    /// Things that could not be held to it, since retention has cut the records that would show it, or another version of the
     /// mapping made them (count).
     pub uncheckable: u64,
     pub violations: Vec<Violation>,
@@ -117,7 +117,7 @@ pub struct Tally {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     pub organization_id: String,
-    /// Its name in the configuration when it was last read; empty where nothing tells it.
+    /// Its name in the configuration when it was last read; empty if it is unknown.
     pub organization_name: String,
     /// By law; each is there.
     pub tallies: BTreeMap<Law, Tally>,

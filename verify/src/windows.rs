@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{change_summary::ChangeSummary, raw_topic::Listing, verdict::Violation};
 
-/// One organization's last whole listings, as the raw records tell them.
+/// One organization's last whole listings, as the raw records show them.
 #[derive(Debug, Default)]
 pub(super) struct Windows {
     wholes: BTreeMap<String, Whole>,
     /// Collections without one above have none: nothing that was before is cut off.
     is_complete: bool,
-    /// Collections of which nothing tells: members of workspaces that another version of the processor created, or of
-    /// which a cut log does not tell when they were there.
+    /// Collections that are unknown: members of workspaces that another version of the processor created, or of
+    /// which a cut log does not show when they were there.
     unknown: BTreeSet<String>,
 }
 
@@ -40,7 +40,7 @@ impl Windows {
         listing.damage.clone().or_else(|| listing.narrower(before))
     }
 
-    /// Whether nothing tells how wide the last whole listing was, and so whether this one is whole.
+    /// Whether it is unknown how wide the last whole listing was, and so whether this one is whole.
     pub(super) fn is_unsure(&self, listing: &Listing) -> bool {
         let is_widened = listing.collection == "workspaces" && !listing.is_widest();
         is_widened && matches!(self.before(&listing.collection), Before::Unknown)
@@ -71,7 +71,7 @@ impl Windows {
         }
     }
 
-    /// Nothing tells whether a listing of that collection counted.
+    /// It is unknown whether a listing of that collection counted.
     pub(super) fn doubt(&mut self, collection: &str) {
         self.wholes.remove(collection);
         self.unknown.insert(collection.to_owned());

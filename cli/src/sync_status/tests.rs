@@ -70,8 +70,8 @@ fn each_phase_is_shown_as_the_documentation_has_it() {
     let names = each().map(|it| it.phase.name());
     assert_eq!(names, Phase::NAMES, "each phase once");
     for recorded in each() {
-        let told = recorded.told(&program).join("\n");
-        assert!(OPERATIONS.contains(&told), "docs/operations.md does not show:\n{told}");
+        let printed = recorded.lines(&program).join("\n");
+        assert!(OPERATIONS.contains(&printed), "docs/operations.md does not show:\n{printed}");
     }
 }
 
@@ -91,17 +91,17 @@ fn a_phase_in_json_has_its_reason_its_times_and_what_comes_next() {
 
 #[test]
 fn what_keeps_every_job_from_being_started_is_said_and_names_are_safe_to_show() {
-    let told = |recorded: &Recorded| recorded.told(&Program::new("anthropic-graph", None)).join("\n");
+    let printed = |recorded: &Recorded| recorded.lines(&Program::new("anthropic-graph", None)).join("\n");
     let mut recorded = recorded(Phase::Waiting(WaitsFor::Turn { cause: "changes" }));
-    assert!(!told(&recorded).contains("\n  sink "), "one runs");
+    assert!(!printed(&recorded).contains("\n  sink "), "one runs");
     recorded.sinks = Some(0);
-    assert!(told(&recorded).contains("  sink         none runs"), "{}", told(&recorded));
+    assert!(printed(&recorded).contains("  sink         none runs"), "{}", printed(&recorded));
     recorded.sinks = None;
-    assert!(!told(&recorded).contains("none runs"), "not known");
+    assert!(!printed(&recorded).contains("none runs"), "not known");
     recorded.is_configured = false;
-    assert!(told(&recorded).contains("does not list the organization"), "{}", told(&recorded));
+    assert!(printed(&recorded).contains("does not list the organization"), "{}", printed(&recorded));
     recorded.name = "nimbus\u{1b}[2J".to_owned();
-    assert!(told(&recorded).starts_with("nimbus\\u{1b}[2J (3f0b6c1e): waiting"), "{}", told(&recorded));
+    assert!(printed(&recorded).starts_with("nimbus\\u{1b}[2J (3f0b6c1e): waiting"), "{}", printed(&recorded));
     recorded.sync = None;
-    assert!(!told(&recorded).contains("target"), "nothing is recorded");
+    assert!(!printed(&recorded).contains("target"), "nothing is recorded");
 }

@@ -20,7 +20,7 @@ fn question(workspace: Option<&str>) -> Question {
 }
 
 fn answered<'a>(snapshot: &'a Snapshot, question: &Question) -> Vec<answer::Path<'a>> {
-    answer::told(&access(&snapshot.organization, NOON, question))
+    answer::paths(&access(&snapshot.organization, NOON, question))
 }
 
 fn coverage(times: &[(&str, Option<i64>, Option<i64>)]) -> Vec<Coverage> {
@@ -117,7 +117,7 @@ fn a_difference_for_people() {
     let was = access(&before.organization, NOON, &question);
     let is = access(&after.organization, NOON, &question);
     let found = difference(&was, &is);
-    let (gained, lost) = (answer::told(&found.gained), answer::told(&found.lost));
+    let (gained, lost) = (answer::paths(&found.gained), answer::paths(&found.lost));
     let changed = found.changed.iter();
     let changed: Vec<Changed<'_>> =
         changed.map(|(before, after)| Changed { before: before.into(), after: after.into() }).collect();

@@ -146,7 +146,7 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
         if scope.moment == Moment::Now {
             now.holds.keys().for_each(|key| snapshot.organization.hold(key));
         }
-        coverage(&snapshot, &question, now.told().filter(|_| scope.moment == Moment::Now))
+        coverage(&snapshot, &question, now.coverage().filter(|_| scope.moment == Moment::Now))
     });
     let paths = access(&snapshot.organization, as_of.ts_ms, &question);
     let paths: Vec<answer::Path<'_>> = paths.iter().map(answer::Path::from).collect();

@@ -88,7 +88,7 @@ struct Part {
 
 /// A change in JSON.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ChangeJson<'a> {
     revision: i64,
     ts_ms: i64,
     op: &'a str,
@@ -125,7 +125,7 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     changes.truncate(most);
     let address = address(parameters, &scope);
     match asked.format {
-        Format::Json => json(&changes.iter().map(told).collect::<Vec<_>>()),
+        Format::Json => json(&changes.iter().map(change_json).collect::<Vec<_>>()),
         Format::Csv => Ok(Answer::Csv {
             name: format!("changes-{}.csv", scope.organization.newest_revision),
             text: csv(&changes),
@@ -453,10 +453,10 @@ fn link(scope: &Scope, change: &Change, kind: NamedType, id: &str) -> String {
     address.with("at", change.revision).to_string()
 }
 
-fn told(change: &Change) -> Told<'_> {
+fn change_json(change: &Change) -> ChangeJson<'_> {
     let element: Option<&Element> = change.element.as_ref();
     let [from_key, to_key] = element.map_or([None; 2], |element| element.content.ends());
-    Told {
+    ChangeJson {
         revision: change.revision,
         ts_ms: change.ts_ms,
         op: change.op.as_str(),
@@ -501,7 +501,7 @@ fn csv(changes: &[Change]) -> String {
     ];
     let mut lines = vec![header.join(",")];
     for change in changes {
-        let it = told(change);
+        let it = change_json(change);
         let number = |number: Option<i64>| number.map(|it| it.to_string()).unwrap_or_default();
         let names: Vec<&str> = it.changed.iter().map(|difference| difference.name).collect();
         let values = [

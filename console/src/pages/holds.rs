@@ -69,7 +69,7 @@ struct Row {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct HoldJson<'a> {
     element_key: &'a str,
     collection: &'a str,
     state: &'a str,
@@ -86,9 +86,9 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     scope.moment = Moment::Now;
     let now = asked.sources.now(|present| present.organization(&scope.organization.id).clone());
     match asked.format {
-        Format::Json => json(&tell(view, &scope, &now)?),
+        Format::Json => json(&holds_json(view, &scope, &now)?),
         Format::Csv => {
-            Ok(Answer::Csv { name: "holds.csv".to_owned(), text: csv(&tell(view, &scope, &now)?) })
+            Ok(Answer::Csv { name: "holds.csv".to_owned(), text: csv(&holds_json(view, &scope, &now)?) })
         }
         Format::Html => {
             let mut by_collection: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
@@ -210,13 +210,13 @@ fn type_name(kind: ElementType) -> String {
     kind.name().trim_start_matches("anthropic_").replace("api_key", "API key").replace('_', " ")
 }
 
-fn tell<'a>(view: &View<'_>, scope: &Scope, now: &'a Now) -> Result<Vec<Told<'a>>, Refusal> {
+fn holds_json<'a>(view: &View<'_>, scope: &Scope, now: &'a Now) -> Result<Vec<HoldJson<'a>>, Refusal> {
     let keys: Vec<&str> = now.holds.keys().map(String::as_str).collect();
     let mut relationships: BTreeMap<String, BTreeMap<&'static str, usize>> = BTreeMap::new();
     for Relationship { end, kind, .. } in view.relationships(&scope.organization, &keys)? {
         *relationships.entry(end).or_default().entry(kind.name()).or_default() += 1;
     }
-    let told = now.holds.values().map(|hold| Told {
+    let holds = now.holds.values().map(|hold| HoldJson {
         element_key: &hold.element_key,
         collection: &hold.collection,
         state: hold.state.as_str(),
@@ -225,13 +225,13 @@ fn tell<'a>(view: &View<'_>, scope: &Scope, now: &'a Now) -> Result<Vec<Told<'a>
         raw_offset: hold.raw_offset,
         relationships: relationships.remove(&hold.element_key).unwrap_or_default(),
     });
-    Ok(told.collect())
+    Ok(holds.collect())
 }
 
-fn csv(told: &[Told<'_>]) -> String {
+fn csv(holds: &[HoldJson<'_>]) -> String {
     let header = "collection,element_key,state,proposed_ts_ms,listing_id,raw_offset,relationships";
     let mut lines = vec![header.to_owned()];
-    for hold in told {
+    for hold in holds {
         let values = [
             hold.collection.to_owned(),
             hold.element_key.to_owned(),

@@ -63,7 +63,7 @@ struct WouldAllow {
 
 /// A target in JSON: its record, and what follows from it.
 #[derive(Serialize)]
-struct Told<'a> {
+struct TargetJson<'a> {
     #[serde(flatten)]
     sync: &'a Sync,
     sync_state: SyncState,
@@ -90,10 +90,10 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     scope.moment = Moment::Now;
     let now = asked.sources.now(|present| present.organization(&scope.organization.id).clone());
     let poll = now.poll.clone().unwrap_or_default();
-    let told: Vec<Told<'_>> = now
+    let targets: Vec<TargetJson<'_>> = now
         .syncs
         .iter()
-        .map(|(target, sync)| Told {
+        .map(|(target, sync)| TargetJson {
             sync,
             sync_state: SyncState::of(Some(sync), &poll),
             behind: behind(Some(sync), &poll),
@@ -101,15 +101,15 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
         })
         .collect();
     match asked.format {
-        Format::Json => json(&object!({ "graph_revision": poll.revision, "targets": told })),
-        Format::Csv => Ok(Answer::Csv { name: "jupiterone.csv".to_owned(), text: csv(&told) }),
+        Format::Json => json(&object!({ "graph_revision": poll.revision, "targets": targets })),
+        Format::Csv => Ok(Answer::Csv { name: "jupiterone.csv".to_owned(), text: csv(&targets) }),
         Format::Html => {
             let holds = asked.sources.proposed(&scope.organization.id);
             let notices = asked.sources.progress.notices();
             let now_ms = (asked.sources.now_ms)();
             html(&JupiterOnePage {
                 chrome: Chrome::new("JupiterOne", PageName::JupiterOne, Some(&scope), holds, notices),
-                targets: told.iter().map(|it| target(it, &poll, now_ms)).collect(),
+                targets: targets.iter().map(|it| target(it, &poll, now_ms)).collect(),
                 json: scope.address("/jupiterone").with("format", "json").to_string(),
                 csv: scope.address("/jupiterone").with("format", "csv").to_string(),
             })
@@ -117,9 +117,9 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     }
 }
 
-fn target(told: &Told<'_>, poll: &Poll, now_ms: i64) -> Target {
-    let Told { sync, sync_state, behind, approval_would_delete } = told;
-    let recorded = plan::told_by_record(sync, poll.revision, now_ms).map(|(phase, _)| phase);
+fn target(target: &TargetJson<'_>, poll: &Poll, now_ms: i64) -> Target {
+    let TargetJson { sync, sync_state, behind, approval_would_delete } = target;
+    let recorded = plan::phase_from_record(sync, poll.revision, now_ms).map(|(phase, _)| phase);
     let (state, phase) = match &recorded {
         Some(phase) => recorded_phase(phase),
         None => unrecorded_phase(sync, *sync_state, *behind),
@@ -227,10 +227,10 @@ fn sentence(text: &str) -> String {
 }
 
 /// Of the refused objects, and of the deletions that an approval would allow.
-fn csv(all: &[Told<'_>]) -> String {
+fn csv(all: &[TargetJson<'_>]) -> String {
     let mut lines = vec!["target,element_key,element_type,state,since_ts_ms,reason,count".to_owned()];
     let mut row = |values: [&str; 7]| lines.push(values.map(graph::access::csv::value).join(","));
-    for Told { sync, approval_would_delete, .. } in all {
+    for TargetJson { sync, approval_would_delete, .. } in all {
         for it in &sync.parked {
             let (state, since) = (it.state.to_string(), it.since_ts_ms.to_string());
             row([&sync.target, &it.element_key, &it.element_type, &state, &since, &it.reason, "1"]);

@@ -21,7 +21,7 @@ struct NoticePage {
 
 /// The page about a refusal.
 pub(crate) fn page(refusal: &Refusal, sources: &Sources, path: &'static str) -> String {
-    let (heading, text) = told(refusal);
+    let (heading, text) = text(refusal);
     let chrome = Chrome::new(heading, PageName::Organizations, None, 0, sources.progress.notices());
     let mut links = Vec::new();
     if matches!(refusal, Refusal::WhichOrganization)
@@ -39,7 +39,7 @@ pub(crate) fn page(refusal: &Refusal, sources: &Sources, path: &'static str) -> 
     })
 }
 
-pub(crate) fn told(refusal: &Refusal) -> (&'static str, String) {
+pub(crate) fn text(refusal: &Refusal) -> (&'static str, String) {
     match refusal {
         Refusal::Bad(text) => ("This address cannot be understood", display::fitted(text, 500)),
         Refusal::Missing(text) => ("Not found", display::fitted(text, 500)),

@@ -68,7 +68,7 @@ struct Fresh {
 
 /// An organization in JSON.
 #[derive(Debug, Serialize)]
-pub(crate) struct Told {
+pub(crate) struct OrganizationJson {
     id: String,
     name: String,
     revision: i64,
@@ -104,17 +104,19 @@ struct Target {
 
 pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     let organizations = view.organizations()?;
-    let told: Vec<Told> = asked.sources.now(|present| {
-        organizations.iter().map(|it| tell(it, present.organization(&it.id), asked)).collect()
+    let organizations_json: Vec<OrganizationJson> = asked.sources.now(|present| {
+        organizations.iter().map(|it| organization_json(it, present.organization(&it.id), asked)).collect()
     });
     match asked.format {
-        Format::Json => json(&told),
-        Format::Csv => Ok(Answer::Csv { name: "organizations.csv".to_owned(), text: csv(&told) }),
+        Format::Json => json(&organizations_json),
+        Format::Csv => {
+            Ok(Answer::Csv { name: "organizations.csv".to_owned(), text: csv(&organizations_json) })
+        }
         Format::Html => {
             let now_ms = (asked.sources.now_ms)();
             let rows = asked.sources.now(|present| {
-                let rows = organizations.iter().zip(&told).take(MOST);
-                rows.map(|(it, told)| row(it, told, present.organization(&it.id), now_ms)).collect()
+                let rows = organizations.iter().zip(&organizations_json).take(MOST);
+                rows.map(|(it, shown)| row(it, shown, present.organization(&it.id), now_ms)).collect()
             });
             let chrome = Chrome::new(
                 "Organizations",
@@ -128,14 +130,14 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
     }
 }
 
-fn tell(organization: &Organization, now: &Now, asked: &Asked) -> Told {
+fn organization_json(organization: &Organization, now: &Now, asked: &Asked) -> OrganizationJson {
     let next = next(organization, now, &asked.sources.configured);
     let next_poll_ts_ms = match next {
         Next::At(ts_ms) => Some(ts_ms),
         Next::NotConfigured | Next::ByHand | Next::Unknown => None,
     };
     let poll = now.poll.clone().unwrap_or_default();
-    Told {
+    OrganizationJson {
         id: organization.id.clone(),
         name: organization.name.clone(),
         revision: organization.newest_revision,
@@ -149,7 +151,7 @@ fn tell(organization: &Organization, now: &Now, asked: &Asked) -> Told {
         }),
         next,
         next_poll_ts_ms,
-        coverage: now.told().collect(),
+        coverage: now.coverage().collect(),
         proposed_holds: now
             .holds
             .values()
@@ -194,9 +196,9 @@ fn next_poll(next: Next, now_ms: i64) -> String {
     }
 }
 
-fn row(organization: &Organization, told: &Told, now: &Now, now_ms: i64) -> Row {
+fn row(organization: &Organization, shown: &OrganizationJson, now: &Now, now_ms: i64) -> Row {
     let address = |path| Address::new(path).with("organization", &organization.id).to_string();
-    let (poll, poll_state) = poll(told, now_ms);
+    let (poll, poll_state) = poll(shown, now_ms);
     Row {
         name: display::name(&organization.name),
         id: display::name(&organization.id),
@@ -206,19 +208,19 @@ fn row(organization: &Organization, told: &Told, now: &Now, now_ms: i64) -> Row 
         jupiterone_page: address("/jupiterone"),
         revision: display::grouped(organization.newest_revision),
         changed: display::ago(organization.newest_ts_ms, now_ms),
-        elements: told.element_count.map_or_else(|| "not known".to_owned(), display::grouped),
+        elements: shown.element_count.map_or_else(|| "not known".to_owned(), display::grouped),
         poll,
         poll_state,
-        next_poll: next_poll(told.next, now_ms),
+        next_poll: next_poll(shown.next, now_ms),
         collections: now.families().into_iter().map(|family| fresh(family, now, now_ms)).collect(),
-        holds: told.proposed_holds,
-        jupiterone: told.jupiterone.iter().map(target).collect(),
-        dead_letters: told.dead_letters,
+        holds: shown.proposed_holds,
+        jupiterone: shown.jupiterone.iter().map(target).collect(),
+        dead_letters: shown.dead_letters,
     }
 }
 
-fn poll(told: &Told, now_ms: i64) -> (String, &'static str) {
-    match &told.poll {
+fn poll(shown: &OrganizationJson, now_ms: i64) -> (String, &'static str) {
+    match &shown.poll {
         None => ("none that is known".to_owned(), "unknown"),
         Some(poll) => match poll.ended_ts_ms.or(poll.started_ts_ms) {
             Some(ts_ms) if poll.complete => (display::ago(ts_ms, now_ms), "good"),
@@ -276,13 +278,13 @@ fn target(target: &Target) -> (String, &'static str) {
     }
 }
 
-fn csv(told: &[Told]) -> String {
+fn csv(shown: &[OrganizationJson]) -> String {
     let mut lines = vec![
         "organization_id,organization_name,revision,changed_ts_ms,element_count,poll_ended_ts_ms,poll_complete,\
          proposed_holds,jupiterone_behind,next_poll_ts_ms,dead_letters"
             .to_owned(),
     ];
-    for it in told {
+    for it in shown {
         let behind = it.jupiterone.iter().filter_map(|target| target.behind).max();
         let number = |number: Option<i64>| number.map(|it| it.to_string()).unwrap_or_default();
         let values = [
@@ -309,7 +311,7 @@ mod tests {
 
     #[test]
     fn the_next_poll_is_told_in_words() {
-        for (next, told) in [
+        for (next, shown) in [
             (Next::NotConfigured, "not in this configuration"),
             (Next::ByHand, "next by `producer poll`"),
             (Next::Unknown, ""),
@@ -317,7 +319,7 @@ mod tests {
             (Next::At(1_900_000), "next in 15 min"),
             (Next::At(0), "next due 16 min ago"),
         ] {
-            assert_eq!(next_poll(next, 1_000_000), told, "{next:?}");
+            assert_eq!(next_poll(next, 1_000_000), shown, "{next:?}");
         }
     }
 }

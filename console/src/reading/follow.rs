@@ -155,7 +155,7 @@ fn ask_again(
     match consumer.fetch_watermarks(topic, *partition, Duration::from_secs(2)) {
         Ok(_) => calm(reading, trouble),
         Err(error) => {
-            reading.progress.tell(|state| state.trouble = Some(format!("Kafka does not answer ({error})")));
+            reading.progress.update(|state| state.trouble = Some(format!("Kafka does not answer ({error})")));
             Some(Instant::now())
         }
     }
@@ -163,7 +163,7 @@ fn ask_again(
 
 fn calm(reading: &Reading, trouble: Option<Instant>) -> Option<Instant> {
     if trouble.is_some() {
-        reading.progress.tell(|state| state.trouble = None);
+        reading.progress.update(|state| state.trouble = None);
     }
     None
 }

@@ -154,11 +154,11 @@ impl<'a> History<'a> {
             retention: now,
             is_restored: false,
         };
-        history.tell();
+        history.report();
         history
     }
 
-    /// Takes what comes; `false`: what was read has to be read again.
+    /// Takes an event. `false`: the history has to be read again.
     fn hear(&mut self, heard: Heard<'_>) -> anyhow::Result<bool> {
         match heard {
             Heard::Record { partition, offset, value, .. } => {
@@ -172,7 +172,7 @@ impl<'a> History<'a> {
                 if is_at_end && !self.is_restored {
                     self.is_restored = true;
                     info!(topic = self.topic, "read the history of changes to its end");
-                    self.tell();
+                    self.report();
                 }
                 if self.retention.elapsed() >= RETENTION_INTERVAL {
                     self.retention = Instant::now();
@@ -219,18 +219,18 @@ impl<'a> History<'a> {
             newest = self.writer.take(partition, place.first, place.next, &changes)?;
         }
         self.reading.progress.advance(newest);
-        self.tell();
+        self.report();
         Ok(())
     }
 
-    fn tell(&mut self) {
+    fn report(&mut self) {
         let read = self.partitions.values().map(|it| it.next.min(it.end) - it.first).sum();
         let all = self.partitions.values().map(|it| it.end - it.first).sum();
         let restoring = (!self.is_restored).then_some((read, all));
-        self.reading.progress.tell(|state| state.restoring = restoring);
+        self.reading.progress.update(|state| state.restoring = restoring);
     }
 
-    /// Whether retention has deleted changes since they were read. A question that nobody answers waits for the next time.
+    /// Whether retention has deleted changes since they were read. A question without an answer is repeated the next time.
     fn is_cut(&self) -> bool {
         self.partitions.iter().any(|(partition, place)| {
             watermarks(self.consumer, self.topic, *partition).is_ok_and(|(first, _)| first != place.first)

@@ -453,7 +453,7 @@ impl<'a> Subgraph<'a> {
                 self.snapshot.organization.doubt(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?);
             }
         }
-        // Nobody knows how long before they were observed these happened.
+        // It is unknown how long before their observation these happened.
         let mut statement = self.view.connection.prepare_cached(
             "SELECT count(*) FROM change
              WHERE organization = ?1 AND about_access = 1 AND id > ?2 AND not_before_ts_ms IS NULL AND op <> 'm'",

@@ -36,7 +36,7 @@ pub struct Neighbor {
     pub revision: i64,
     /// When it was observed (ms since 1970).
     pub ts_ms: i64,
-    /// It happened at that time or later; `None`: nobody knows how much earlier (ms since 1970).
+    /// It happened at that time or later; `None`: it is unknown how much earlier (ms since 1970).
     pub not_before_ts_ms: Option<i64>,
 }
 

@@ -108,7 +108,7 @@ pub struct ApiKey<'a> {
 }
 
 /// Paths as the answer shows them.
-pub fn told<'a>(paths: &[path::Path<'a>]) -> Vec<Path<'a>> {
+pub fn paths<'a>(paths: &[path::Path<'a>]) -> Vec<Path<'a>> {
     paths.iter().map(Path::from).collect()
 }
 

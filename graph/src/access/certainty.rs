@@ -48,14 +48,14 @@ fn seen(coverage: &[Coverage], near_ms: i64) -> Vec<String> {
             None => seen.push((collection.family().name(), covered.whole_ts_ms)),
         }
     }
-    let told = |(family, whole): (&str, Option<i64>)| {
+    let line = |(family, whole): (&str, Option<i64>)| {
         let family = family.replace("api_keys", "API keys");
         format!(
             "{family} {}",
             whole.map_or_else(|| "not known".to_owned(), |whole| time_near(whole, near_ms))
         )
     };
-    seen.into_iter().map(told).collect()
+    seen.into_iter().map(line).collect()
 }
 
 fn not_whole(coverage: &[Coverage], near_ms: i64) -> Option<String> {

@@ -235,7 +235,7 @@ impl<'a> Place<'a> {
 pub struct Path<'a> {
     /// How access is granted.
     pub kind: Kind,
-    /// Who has it; `None`: nobody is known to use the key.
+    /// Who has it; `None`: the key has no known user.
     pub user: Option<Person<'a>>,
     /// What is reached; `None`: the key reaches no workspace that is known.
     pub workspace: Option<Place<'a>>,

@@ -41,7 +41,7 @@ impl Question {
 pub struct Candidate {
     /// Its ID, which always means it alone.
     pub id: String,
-    /// What tells it from others: name, e-mail address, hint, status.
+    /// What distinguishes it from others: name, e-mail address, hint, status.
     pub label: String,
 }
 

@@ -65,7 +65,7 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether only the mapping or the configuration made the difference between two elements. The digest does not tell where
+/// Whether only the mapping or the configuration made the difference between two elements. The digest does not show where
 /// fields that are not mapped have changed since it was taken, so a difference in the tag alone counts by itself.
 pub fn is_configured(before: &Element, after: &Element) -> bool {
     let resource = |element: &Element| element.digest.split_once('.').map(|(own, _)| own.to_owned());

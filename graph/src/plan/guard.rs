@@ -37,7 +37,7 @@ impl Sampled {
     }
 }
 
-/// What is remembered of a finished job's objects to tell later how many of them are gone.
+/// What is remembered of a finished job's objects, to count later how many of them are gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
     pub all: Sampled,

@@ -30,7 +30,7 @@ pub enum Phase {
         /// When a job follows although nothing changes (ms).
         until_ms: i64,
     },
-    /// A job is wanted, and something has to come first that needs nobody.
+    /// A job is due, but must wait for something that needs no person.
     Waiting(WaitsFor),
     Uploading {
         revision: i64,
@@ -111,7 +111,7 @@ impl Outcome {
 }
 
 impl Retry {
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let earlier = if self.ends_with_change { ", or as soon as the graph changes" } else { "" };
         format!("the next try is at {}{earlier}", time(self.at_ms))
     }
@@ -171,7 +171,7 @@ impl Phase {
                 "a running sink starts the sync job when one of its running jobs ends".to_owned()
             }
             Self::Uploading { .. } => "the phase ends with the job".to_owned(),
-            Self::Retrying { retry, .. } | Self::Paused { retry: Some(retry), .. } => retry.told(),
+            Self::Retrying { retry, .. } | Self::Paused { retry: Some(retry), .. } => retry.describe(),
             Self::Paused { retry: None, .. } => {
                 "take the step that the reason names; the sink then continues without a restart".to_owned()
             }
@@ -179,10 +179,10 @@ impl Phase {
     }
 
     /// Reason and, where a try follows, its time.
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Retrying { retry, .. } | Self::Paused { retry: Some(retry), .. } => {
-                format!("{}; {}", self.reason(), retry.told())
+                format!("{}; {}", self.reason(), retry.describe())
             }
             Self::Synced { .. } | Self::Waiting(_) | Self::Uploading { .. } | Self::Paused { .. } => {
                 self.reason()
@@ -252,9 +252,9 @@ pub(super) fn recorded(sync: &Sync, revision: i64, now_ms: i64) -> Option<Phase>
 
 /// The phase as far as the topics show it to other programs, and since when, if that is recorded (ms). It is
 /// what a sink that starts would enter, unless the record says what one is doing.
-pub fn told_by_topics(situation: &Situation<'_>) -> (Phase, Option<i64>) {
+pub fn phase_from_topics(situation: &Situation<'_>) -> (Phase, Option<i64>) {
     let Situation { state, sync, now_ms, .. } = *situation;
-    if let Some((phase, since_ms)) = told_by_record(sync, state.revision(), now_ms) {
+    if let Some((phase, since_ms)) = phase_from_record(sync, state.revision(), now_ms) {
         return (phase, Some(since_ms));
     }
     let phase = next(None, situation).phase;
@@ -263,13 +263,13 @@ pub fn told_by_topics(situation: &Situation<'_>) -> (Phase, Option<i64>) {
     (phase, since_ms)
 }
 
-/// The phase that the record alone tells, if the graph is at that revision, and since when (ms).
-pub fn told_by_record(sync: &Sync, revision: i64, now_ms: i64) -> Option<(Phase, i64)> {
+/// The phase that follows from the record alone, if the graph is at that revision, and since when (ms).
+pub fn phase_from_record(sync: &Sync, revision: i64, now_ms: i64) -> Option<(Phase, i64)> {
     let wait = sync.wait.as_ref();
     if let Some((phase, wait)) = recorded(sync, revision, now_ms).zip(wait) {
         return Some((phase, wait.since_ts_ms));
     }
-    // An intent from before a job's end is left where nobody knows what became of the job.
+    // An intent from before a job's end is left if the outcome of the job is unknown.
     let is_open = |intent: &&Intent| {
         !intent.job_id.is_empty() && wait.is_none_or(|wait| wait.since_ts_ms < intent.started_ts_ms)
     };

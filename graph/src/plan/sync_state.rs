@@ -65,10 +65,10 @@ pub fn would_allow(sync: Option<&Sync>, deletions: &BTreeMap<String, i64>) -> St
         return "would let the first sync job delete whatever else the target holds".to_owned();
     };
     let before = |kind: &str| finished.counts.get(kind).copied().unwrap_or_default();
-    let told: Vec<String> =
+    let text: Vec<String> =
         deletions.iter().map(|(kind, deleted)| format!("{deleted} of {} {kind}", before(kind))).collect();
-    let told = if told.is_empty() { "nothing".to_owned() } else { told.join(", ") };
-    format!("would let the next sync job delete {told}")
+    let text = if text.is_empty() { "nothing".to_owned() } else { text.join(", ") };
+    format!("would let the next sync job delete {text}")
 }
 
 #[cfg(test)]
@@ -114,13 +114,13 @@ mod tests {
         let synced = Sync { finished: Some(Finished { counts, ..Finished::default() }), ..Sync::default() };
         let users = [("anthropic_user".to_owned(), 30)].into();
         let none = [].into();
-        for (sync, deletions, told) in [
+        for (sync, deletions, text) in [
             (Some(&synced), &users, "the next sync job delete 30 of 62 anthropic_user"),
             (Some(&synced), &none, "the next sync job delete nothing"),
             (None, &none, "the first sync job delete whatever else the target holds"),
             (Some(&Sync::default()), &none, "the first sync job delete whatever else the target holds"),
         ] {
-            assert_eq!(would_allow(sync, deletions), format!("would let {told}"));
+            assert_eq!(would_allow(sync, deletions), format!("would let {text}"));
         }
     }
 }

@@ -27,7 +27,7 @@ impl Guarded {
     /// Judges the deletion of these elements, the keys of all that the listing, with what it has, may delete.
     pub(super) fn of(state: &State, listing: &Listing, desired: &Desired, absent: BTreeSet<String>) -> Self {
         let over = over(state, listing, desired, &absent);
-        // What is withheld nobody sees: its collection drops it without a hold.
+        // A withheld element is not visible: its collection drops it without a hold.
         let (shown, withheld): (BTreeSet<_>, BTreeSet<_>) =
             absent.into_iter().partition(|key| state.graph().contains(key));
         let undecided = shown.into_iter().filter(|key| !state.holds().contains_key(key));
@@ -49,9 +49,9 @@ impl Guarded {
     }
 }
 
-/// Keys of those among these elements, newly held, that a notice tells: each but the relationships that are held together
+/// Keys of those among these elements, newly held, that have a notice: each but the relationships that are held together
 /// with an entity of the same collection, whose notice stands for all of them.
-pub(super) fn told<'a>(
+pub(super) fn with_notice<'a>(
     state: &'a State,
     listing: &'a Listing,
     desired: &'a Desired,
@@ -63,8 +63,8 @@ pub(super) fn told<'a>(
         let held_before = || state.holds().get(key).is_some_and(|hold| hold.collection == collection);
         new.contains(key) || !desired.contains(state.nodes(), key) && held_before()
     };
-    let is_told = |key: &&&str| state.known(key).is_some_and(|element| !element.ends().any(is_held));
-    new.iter().filter(is_told).map(|key| (*key).to_owned()).collect()
+    let has_notice = |key: &&&str| state.known(key).is_some_and(|element| !element.ends().any(is_held));
+    new.iter().filter(has_notice).map(|key| (*key).to_owned()).collect()
 }
 
 /// Whether the element is one of those that a person counts: an entity, or of members the relationship.
@@ -86,9 +86,9 @@ fn proposed(listing: &Listing, element_key: String) -> Hold {
 }
 
 /// What the listing would do against the guard's limits, which each type of the collection's elements is held to: an API
-/// that tells its relationships in another way would end all of them while it lists every entity. Elements that are held
+/// that lists its relationships in another way would end all of them while it lists every entity. Elements that are held
 /// already count. Those that a person keeps count neither as deleted nor among all, unless the listing has them again:
-/// nobody waits for their deletion, and they do not count as elements that remain.
+/// their deletion needs no decision, and they do not count as elements that remain.
 fn over(state: &State, listing: &Listing, desired: &Desired, absent: &BTreeSet<String>) -> Option<String> {
     if absent.is_empty() {
         return None;

@@ -10,7 +10,7 @@ use crate::{listing::Listing, state::State};
 /// A parameter that widens a listing: without it, what it had brought is absent for no reason of its own.
 const WIDENING_PARAMETERS: [&str; 2] = ["include_archived", INCLUDE_DEFAULT];
 const INCLUDE_DEFAULT: &str = "include_default";
-/// The name of the workspace that every organization has, which nobody can rename.
+/// The name of the workspace that every organization has. It cannot be renamed.
 const DEFAULT_WORKSPACE: &str = "Default";
 
 /// Whether and what a listing may delete.
@@ -68,7 +68,7 @@ impl License {
 }
 
 /// The key of the default workspace if the listing was made without it: it may be known from one that was not whole, or
-/// from before the API forgot it. Nothing but the name tells which one it is.
+/// from before the API forgot it. Only the name shows which one it is.
 fn unasked_default(state: &State, listing: &Listing) -> Vec<String> {
     if listing.collection != Collection::Workspaces || is_on(&listing.manifest.parameters, INCLUDE_DEFAULT) {
         return Vec::new();

@@ -14,7 +14,7 @@ use crate::state::{GraphKey, State};
 
 use super::{Position, Reconciled, coverage_record, is_applied, poll_record, workspace};
 
-/// Most collections that the coverage of the polls names (count). Of each one its own coverage tells.
+/// Most collections that the coverage of the polls names (count). Each one has a coverage of its own.
 const MAX_INCOMPLETE: usize = 100;
 /// Longest string about one of them (characters): an id may be of any length.
 const MAX_DESCRIPTION: usize = 1_000;
@@ -95,9 +95,9 @@ fn members_line(
     incomplete: &mut Vec<String>,
 ) {
     let Some(line) = mark.outcomes.iter().find(|line| line.collection == MEMBERS) else { return };
-    let told: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
+    let listed: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
     let members = state.coverage().iter().filter(|(name, _)| {
-        matches!(Collection::parse(name), Some(Collection::Members(_))) && !told.contains(name.as_str())
+        matches!(Collection::parse(name), Some(Collection::Members(_))) && !listed.contains(name.as_str())
     });
     for (name, coverage) in members {
         let latest = coverage.latest.as_ref();
@@ -124,12 +124,12 @@ fn held_workspaces(state: &State, mark: &Mark, position: Position, reconciled: &
     if mark.outcomes.iter().any(|line| line.collection == MEMBERS && line.outcome != Outcome::Whole) {
         return;
     }
-    let told: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
+    let listed: BTreeSet<&str> = mark.outcomes.iter().map(|line| line.collection.as_str()).collect();
     let held = state.holds().keys().filter_map(|key| workspace(&state.known(key)?));
     let members = held.map(|workspace| Collection::Members(workspace.id).to_string());
     for name in members {
         let Some(coverage) = state.coverage().get(&name) else { continue };
-        if !told.contains(name.as_str()) && !is_listed(coverage, position) {
+        if !listed.contains(name.as_str()) && !is_listed(coverage, position) {
             let line = ListingOutcome {
                 collection: name.clone(),
                 outcome: Outcome::Skipped,
@@ -150,7 +150,7 @@ fn is_listed(coverage: &Coverage, position: Position) -> bool {
     })
 }
 
-/// Coverage of a collection of which an end mark's line tells.
+/// Coverage of a collection that an end mark's line names.
 fn covered(
     collection: &str,
     known: Option<&Coverage>,

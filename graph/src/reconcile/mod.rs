@@ -162,7 +162,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
     let license = License::of(state, coverage, listing, &desired);
     let absent = license.absent(state, &collection, &desired);
     let mut guarded = Guarded::of(state, listing, &desired, absent);
-    let told = guard::told(state, listing, &desired, &guarded.proposed);
+    let with_notice = guard::with_notice(state, listing, &desired, &guarded.proposed);
     let remembered = std::mem::take(&mut desired.remembered);
     let targets = Targets::of(state, desired.elements, std::mem::take(&mut guarded.deleted));
     let holds = targets.proposed_left(&collection) + guarded.proposed.len();
@@ -172,7 +172,7 @@ pub fn reconcile(state: &State, listing: &Listing, partition_count: i32) -> Reco
         None => (Ending::Whole, None),
     };
     let reconciliation = Reconciliation { state, listing, collection: &collection, coverage };
-    let mut reconciled = reconciliation.write(targets, guarded.proposed, &told);
+    let mut reconciled = reconciliation.write(targets, guarded.proposed, &with_notice);
     (reconciled.outcome, reconciled.reason, reconciled.holds) = (outcome, reason, holds);
     reconciled.mapped = remembered;
     reconciliation.begin_members(&mut reconciled);
@@ -195,7 +195,7 @@ struct Reconciliation<'a> {
 }
 
 impl Reconciliation<'_> {
-    fn write(&self, targets: Targets, proposed: Vec<Hold>, told: &BTreeSet<String>) -> Reconciled {
+    fn write(&self, targets: Targets, proposed: Vec<Hold>, with_notice: &BTreeSet<String>) -> Reconciled {
         let origin = self.origin().shared();
         let mut reconciled = written(self.state, targets, |targets, images, revision| {
             let key = images.key();
@@ -209,7 +209,7 @@ impl Reconciliation<'_> {
         });
         let revision = reconciled.changes.last().map_or(self.state.revision(), |it| it.revision);
         for hold in proposed {
-            if told.contains(&hold.element_key) {
+            if with_notice.contains(&hold.element_key) {
                 let element = self.state.graph().get(&hold.element_key).expect("only what is shown is held");
                 reconciled.changes.push(origin.notice(element, revision));
             }

@@ -107,7 +107,7 @@ async fn identify(
 }
 
 async fn identify_in_turn(source: &mut Source, running: &Running) -> Result<(), Error> {
-    let _turn = running.asking.acquire().await.expect("nobody closes it");
+    let _turn = running.asking.acquire().await.expect("it is never closed");
     source.identify().await
 }
 
@@ -122,11 +122,11 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, hold:
             () = leave.cancelled() => return Ok(()),
         }
         let turn = tokio::select! {
-            turn = running.at_once.acquire() => turn.expect("nobody closes it"),
+            turn = running.at_once.acquire() => turn.expect("it is never closed"),
             () = leave.cancelled() => return Ok(()),
         };
         let started = Instant::now();
-        tell_late(source, started.saturating_duration_since(due), interval, running);
+        record_delay(source, started.saturating_duration_since(due), interval, running);
         let result = source.poll(&running.context, Trigger::Interval, leave).await;
         if let Some(id) = source.organization_id() {
             running.context.publisher.release(id).await;
@@ -141,7 +141,7 @@ async fn polls(source: &mut Source, interval: Duration, running: &Running, hold:
                 let outcome = if report.is_complete() { "complete" } else { "incomplete" };
                 running.context.metrics.count_poll(&source.organization().name, outcome);
                 running.health.set(name, report.stopped.map_or(Ok(()), Err));
-                tell_long(source, started.elapsed(), interval, running);
+                record_duration(source, started.elapsed(), interval, running);
                 jittered(interval).saturating_sub(started.elapsed())
             }
             Err(Error::Kafka(denied)) if denied.is_denied() => return Err(denied.into()),
@@ -164,7 +164,7 @@ fn not_polled(source: &Source, problem: &Error, interval: Duration, running: &Ru
 }
 
 /// Logs a poll that begins late because other organizations' polls take all turns.
-fn tell_late(source: &Source, late: Duration, interval: Duration, running: &Running) {
+fn record_delay(source: &Source, late: Duration, interval: Duration, running: &Running) {
     let organization = &source.organization().name;
     running.context.metrics.poll_was_late(organization, late);
     if late > interval.mul_f64(LATE) {
@@ -178,7 +178,7 @@ fn tell_late(source: &Source, late: Duration, interval: Duration, running: &Runn
 }
 
 /// Records how long a poll took, and warns if that is more than its interval.
-fn tell_long(source: &Source, took: Duration, interval: Duration, running: &Running) {
+fn record_duration(source: &Source, took: Duration, interval: Duration, running: &Running) {
     let organization = &source.organization().name;
     running.context.metrics.poll_took(organization, took);
     if took > interval {

@@ -40,7 +40,7 @@ pub struct Auth {
     pub roles_claim: String,
     /// Its values that may see the pages; none: everyone whom the proxy lets through.
     pub viewers: Vec<String>,
-    /// Its values that may decide too; none: nobody.
+    /// Its values that may decide too. If it is empty, no visitor may.
     pub deciders: Vec<String>,
 }
 

@@ -8,7 +8,7 @@ use toml::Value;
 use super::secret::SecretOrText;
 use super::table_reader::{TableReader, kind};
 
-/// librdkafka properties that carry a promise or choose a way of working; the services set them and nobody else.
+/// librdkafka properties that carry a promise or choose a way of working; only the services set them.
 pub(crate) const RESERVED: [&str; 17] = [
     "acks",
     "auto.offset.reset",

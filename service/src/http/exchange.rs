@@ -77,7 +77,7 @@ impl Lost {
     }
 }
 
-/// Sends the request once, and reads the response up to the bound. `secret` is hidden in what is told of a failure.
+/// Sends the request once, and reads the response up to the bound. `secret` is hidden in the text of a failure.
 pub async fn exchange(request: RequestBuilder, max_bytes: usize, secret: &str) -> Result<Received, Lost> {
     let lost = |error: reqwest::Error| Lost::of(&error, secret);
     let mut response = request.send().await.map_err(lost)?;

@@ -293,7 +293,7 @@ fn needs_tls(name: &str, value: &str) -> bool {
     }
 }
 
-/// A client's configuration: what the user may say otherwise, then what nobody may.
+/// A client's configuration: what the user may override, then what the user may not.
 pub(super) fn with(
     base: &ClientConfig,
     defaults: &[(&str, &str)],

@@ -148,7 +148,7 @@ impl ClusterAdmin {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         loop {
             let Err(error) = consumer.committed_offsets(list.clone(), LOOK_PERIOD) else { return Ok(()) };
-            // A coordinator that may not be asked for is told in an event.
+            // A coordinator that may not be asked for is reported in an event.
             let events = std::iter::from_fn(|| consumer.poll(Duration::ZERO)).take(EVENTS_READ);
             let error = events.filter_map(Result::err).find(|it| denial(it).is_some()).unwrap_or(error);
             if denial(&error) == Some(Denial::Group) {

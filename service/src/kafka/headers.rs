@@ -109,7 +109,7 @@ pub fn traced(headers: OwnedHeaders, traceparent: Option<&str>) -> OwnedHeaders 
     }
 }
 
-/// Who wrote a record, for people: the version of anthropic-graph where the headers tell it. The first version
+/// Who wrote a record, for people: the version of anthropic-graph if the headers name it. The first version
 /// wrote no such header.
 pub fn writer(headers: &[(String, Option<Vec<u8>>)]) -> String {
     let version = headers.iter().find(|(name, _)| name == WRITER).and_then(|(_, value)| value.as_deref());

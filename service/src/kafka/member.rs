@@ -59,7 +59,7 @@ const PROMISES: [(&str, &str); 4] = [
     ("isolation.level", "read_committed"),
 ];
 
-/// What became of the member's partitions.
+/// A change of the member's partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// These are the member's from now on: open their tasks.
@@ -185,13 +185,13 @@ impl Member {
         self.watch =
             Some(Watch::start(Arc::clone(&self.consumer), &self.topic, made, trouble, Arc::clone(health)));
         self.health = Some(Arc::clone(health));
-        self.tell();
+        self.report();
         self
     }
 
     /// What the last events mean for the process: they have been handled when the next ones are asked for, so that each
     /// assigned partition has a check of its own by then.
-    fn tell(&self) {
+    fn report(&self) {
         let Some(health) = &self.health else { return };
         let is_spare =
             |since: Instant| self.protocol == GroupProtocol::Consumer && since.elapsed() >= SPARE_AFTER;
@@ -205,12 +205,12 @@ impl Member {
         health.set(CHECK, result);
     }
 
-    /// What became of the partitions, as soon as something did; empty where the timeout is over.
+    /// Changes of the partitions, as soon as there are any; empty after the timeout.
     pub fn poll(&self, timeout: Duration) -> Result<Vec<Event>, Error> {
         if self.watch.as_ref().is_some_and(Watch::is_rotated) {
             return Err(Error::Rotated { group_id: self.group_id.clone() });
         }
-        self.tell();
+        self.report();
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -264,7 +264,7 @@ impl PartitionReader {
     }
 
     /// librdkafka that is to fetch from a topic of which it knows nothing asks for it with its next tick, up to a second
-    /// later. Every question about the topic's offsets has told it.
+    /// later. Every question about the topic's offsets has learned it.
     fn learn_topic(&self) {
         if let Err(error) = self.consumer.fetch_metadata(Some(&self.topic), QUERY_TIMEOUT) {
             debug!(topic = self.topic, partition = self.partition, %error, "nothing is known of the topic yet");
@@ -370,7 +370,7 @@ fn failed(topic: &str, partition: i32, source: KafkaError) -> Error {
     }
 }
 
-/// Says that one offset of a raw partition is gone that may have had a record nobody read.
+/// Says that one offset of a raw partition is gone that may have had an unread record.
 pub fn warn_of_unread(topic: &str, partition: i32, offset: i64) {
     warn!(
         topic,

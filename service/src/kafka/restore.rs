@@ -10,7 +10,7 @@ use super::{
     newer_version::{NewerRecord, check_known},
     partition::{self, Message, PartitionReader, Record, Start, with_short_fetch_wait},
 };
-use crate::{progress::Progress, wait::Teller};
+use crate::{progress::Progress, wait::WaitReporter};
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -63,7 +63,7 @@ impl<E> From<partition::Error> for RestoreError<E> {
     }
 }
 
-/// What came of a record.
+/// The result of reading a record.
 enum Visited<E> {
     /// It is after the end.
     Beyond(Record),
@@ -137,7 +137,7 @@ pub fn restore_to<E>(
     let mut last_line = Instant::now();
     let (topic, partition) = (reader.topic().to_owned(), reader.partition());
     let what = format!("records of {topic} partition {partition} up to offset {end}");
-    let mut wait = Teller::default().wait(what, COMES);
+    let mut wait = WaitReporter::default().wait(what, COMES);
     let beginning = reader.position();
     let done = |position: i64| u64::try_from(position - beginning).unwrap_or(0);
     let mut progress =

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::acls::{Needs, missing};
 use super::client::{Log, fresh};
 use crate::config::Config;
-use crate::wait::Teller;
+use crate::wait::WaitReporter;
 
 mod durability;
 mod finding;
@@ -138,7 +138,7 @@ pub enum Error {
 /// use: topics that exist may have another than the configured.
 pub fn ensure(config: &ClientConfig, wanted: &Wanted<'_>) -> Result<i32, Error> {
     let ensured = ensure_unless(config, wanted, &|| false)?;
-    Ok(ensured.expect("nobody stops it"))
+    Ok(ensured.expect("it is never stopped"))
 }
 
 /// The same, given up with `None` as soon as it `is_stopped` while brokers learn of the topics.
@@ -199,7 +199,7 @@ fn fit(cluster: &Cluster<'_>, wanted: &Wanted<'_>, found: &BTreeMap<Topic, Found
     if problems.is_empty() { Ok(()) } else { Err(Error::Unfit { problems }) }
 }
 
-/// Whether nobody refused anything: a broker went away in the midst of it, or is busy.
+/// Whether nothing was refused: a broker became unreachable during the call, or is busy.
 fn is_passing(error: &KafkaError) -> bool {
     let code = match error {
         KafkaError::AdminOp(code) => Some(*code),
@@ -288,7 +288,7 @@ impl<'a> Cluster<'a> {
             let refused = |source| self.refused(SEE_SETTINGS, &name, source);
             let what = format!("the settings of the topic {name}");
             let ends = "it ends once all brokers know the topic and DescribeConfigs is granted";
-            let (mut wait, mut is_told) = (Teller::default().wait(what, ends), false);
+            let (mut wait, mut is_told) = (WaitReporter::default().wait(what, ends), false);
             let described = loop {
                 let resources =
                     block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));

@@ -24,7 +24,7 @@ use super::framing::Framing;
 use crate::backoff::pauses;
 use crate::metrics::transaction_ended;
 use crate::shutdown::CancellationToken;
-use crate::wait::{Teller, Wait};
+use crate::wait::{Wait, WaitReporter};
 
 mod barrier;
 mod producer_thread;
@@ -113,7 +113,7 @@ pub enum Error {
         /// Its key and value together.
         bytes: usize,
     },
-    /// The transaction is committed or not: nobody knows. Never abort; drop the producer, open another (which
+    /// It is unknown whether the transaction is committed. Never abort; drop the producer, open another (which
     /// settles it), restore.
     #[error("no answer to the commit within {} s; its outcome is determined when the producer is reopened", .waited.as_secs())]
     OutcomeUnknown {
@@ -156,12 +156,12 @@ pub struct TransactionalProducer {
     transactional_id: String,
     bootstrap_servers: String,
     framing: Framing,
-    teller: Teller,
+    reporter: WaitReporter,
     /// When the open transaction began.
     began: Mutex<Option<Instant>>,
     /// Its records so far (count).
     records: AtomicU64,
-    /// Canceled where nobody waits for a transaction's end.
+    /// Canceled when the end of a transaction is no longer awaited.
     given_up: CancellationToken,
 }
 
@@ -174,17 +174,19 @@ impl TransactionalProducer {
         transaction_timeout: Duration,
     ) -> Result<Self, Error> {
         let opened =
-            Self::open_unless(base, transactional_id, transaction_timeout, Teller::default(), || false)?;
-        Ok(opened.expect("nobody stops it"))
+            Self::open_unless(base, transactional_id, transaction_timeout, WaitReporter::default(), || {
+                false
+            })?;
+        Ok(opened.expect("it is never stopped"))
     }
 
-    /// The same, given up with `None` as soon as it `is_stopped`. The predecessor may have been fenced by then. What the
-    /// producer waits for, now and later, the `teller` tells.
+    /// The same, given up with `None` as soon as it `is_stopped`. The predecessor may have been fenced by then. The
+    /// `reporter` reports what the producer waits for, now and later.
     pub fn open_unless(
         base: &ClientConfig,
         transactional_id: &str,
         transaction_timeout: Duration,
-        teller: Teller,
+        reporter: WaitReporter,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Self>, Error> {
         let timeout_ms = transaction_timeout.as_millis().to_string();
@@ -199,7 +201,7 @@ impl TransactionalProducer {
             transactional_id: transactional_id.to_owned(),
             bootstrap_servers: config.get("bootstrap.servers").unwrap_or_default().to_owned(),
             framing,
-            teller,
+            reporter,
             began: Mutex::default(),
             records: AtomicU64::new(0),
             given_up: CancellationToken::new(),
@@ -454,7 +456,7 @@ impl TransactionalProducer {
     }
 
     fn wait_for(&self, what: &str, ends: &'static str) -> Wait {
-        self.teller.wait(format!("{what} (transactional.id {})", self.transactional_id), ends)
+        self.reporter.wait(format!("{what} (transactional.id {})", self.transactional_id), ends)
     }
 
     fn named(&self, call: &'static str, source: KafkaError) -> Error {

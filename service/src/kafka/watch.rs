@@ -21,7 +21,7 @@ use super::client::{changed_secret, is_rejection, log};
 use super::partition::is_permanent;
 use crate::admin::Health;
 use crate::redaction::redact;
-use crate::wait::{Teller, Wait};
+use crate::wait::{Wait, WaitReporter};
 
 /// The check that the watch sets.
 const CHECK: &str = "kafka";
@@ -95,7 +95,7 @@ struct Parts {
 
 impl Parts {
     fn new(topic: &str, group_id: &str, health: &Arc<Health>) -> Self {
-        let coordinator = Teller::new(health, "consumer group coordinator").wait(
+        let coordinator = WaitReporter::new(health, "consumer group coordinator").wait(
             format!("the coordinator of the consumer group {group_id}"),
             "it ends once its partition of __consumer_offsets has a leader that answers; check that the brokers are up and \
              reachable",
@@ -114,7 +114,7 @@ impl Parts {
         let deadline = Instant::now() + PARTS_BOUND;
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.topic, NO_PARTITION);
-        if told(&mut self.coordinator, consumer.committed_offsets(list, PARTS_BOUND)) && !is_stopping() {
+        if reported(&mut self.coordinator, consumer.committed_offsets(list, PARTS_BOUND)) && !is_stopping() {
             self.ask_leaders(consumer, deadline, is_stopping);
         }
     }
@@ -132,7 +132,7 @@ impl Parts {
         for partition in &partitions {
             self.leaders.entry(*partition).or_insert_with(|| {
                 let name = format!("{} partition {partition}, reading", self.topic);
-                Teller::new(&self.health, name).wait(
+                WaitReporter::new(&self.health, name).wait(
                     "the partition's leader",
                     "it ends once one is elected and answers; check that the brokers are up and reachable",
                 )
@@ -156,14 +156,14 @@ impl Parts {
             }
             self.asked_last = partition;
             if let Some(wait) = self.leaders.get_mut(&partition) {
-                told(wait, consumer.fetch_watermarks(&self.topic, partition, LEADER_BOUND.min(left())));
+                reported(wait, consumer.fetch_watermarks(&self.topic, partition, LEADER_BOUND.min(left())));
             }
         }
     }
 }
 
 /// Whether there was an answer: who refuses has answered.
-fn told<T>(wait: &mut Wait, answer: Result<T, KafkaError>) -> bool {
+fn reported<T>(wait: &mut Wait, answer: Result<T, KafkaError>) -> bool {
     match answer {
         Err(error) if !is_permanent(&error) => {
             wait.goes_on(&error.to_string());
@@ -189,7 +189,7 @@ struct Shared {
 }
 
 impl Watch {
-    /// Begins to ask with that consumer about its topic, and says in `health` what comes of it.
+    /// Begins to ask with that consumer about its topic, and reports the results in `health`.
     pub(super) fn start<C: ConsumerContext + 'static>(
         consumer: Arc<BaseConsumer<C>>,
         topic: &str,
@@ -205,7 +205,7 @@ impl Watch {
                 let group_id = made.used.get("group.id").unwrap_or_default();
                 let mut parts = Parts::new(&topic, group_id, &health);
                 let mut watching =
-                    Watching { made, trouble, last_answer: Timestamp::now(), told: Told::Nothing };
+                    Watching { made, trouble, last_answer: Timestamp::now(), reported: Reported::Nothing };
                 let is_stopping = || seen.is_stopping.load(Ordering::Acquire);
                 while !is_stopping() {
                     let answer = consumer.fetch_metadata(Some(&topic), ANSWER_BOUND).map(drop);
@@ -250,19 +250,19 @@ struct Watching {
     made: Made,
     trouble: Trouble,
     last_answer: Timestamp,
-    told: Told,
+    reported: Reported,
 }
 
 /// What the log has said since a broker last answered. Later ones say more: that credentials are rejected is often
 /// learned only after a broker has not answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Told {
+enum Reported {
     Nothing,
     NoAnswer,
     Rejection,
 }
 
-impl Told {
+impl Reported {
     /// Whether that says more than what was said before, which it then replaces.
     fn is_raised_to(&mut self, other: Self) -> bool {
         let is_news = other > *self;
@@ -296,7 +296,7 @@ impl Watching {
         let Err(error) = answer else {
             self.trouble.forget();
             self.last_answer = Timestamp::now();
-            if std::mem::replace(&mut self.told, Told::Nothing) != Told::Nothing {
+            if std::mem::replace(&mut self.reported, Reported::Nothing) != Reported::Nothing {
                 info!("Kafka answers again");
             }
             return Ok(());
@@ -319,8 +319,8 @@ impl Watching {
                 "no broker has answered since {since:.0} ({reason}); check that the brokers are up and reachable"
             )
         };
-        let now = if failure.is_rejection { Told::Rejection } else { Told::NoAnswer };
-        if self.told.is_raised_to(now) {
+        let now = if failure.is_rejection { Reported::Rejection } else { Reported::NoAnswer };
+        if self.reported.is_raised_to(now) {
             error!("{text}");
         }
         Err(text)
@@ -357,26 +357,39 @@ mod tests {
     use rdkafka::config::ClientConfig;
     use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-    use super::{Made, Shared, Told, Trouble, Watching};
+    use super::{Made, Reported, Shared, Trouble, Watching};
 
     #[test]
     fn rejected_credentials_are_logged_once_although_no_answer_was_logged_before() {
         let made = Made { base: ClientConfig::new(), used: ClientConfig::new() };
         let (trouble, shared) = (Trouble::default(), Shared::default());
-        let mut watching =
-            Watching { made, trouble: trouble.clone(), last_answer: Timestamp::now(), told: Told::Nothing };
+        let mut watching = Watching {
+            made,
+            trouble: trouble.clone(),
+            last_answer: Timestamp::now(),
+            reported: Reported::Nothing,
+        };
         let timeout = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
         let says = watching.judge(Err(&timeout), &shared).unwrap_err();
-        assert!(says.starts_with("no broker has answered") && watching.told == Told::NoAnswer, "{says}");
+        assert!(
+            says.starts_with("no broker has answered") && watching.reported == Reported::NoAnswer,
+            "{says}"
+        );
         let rejection = KafkaError::Global(RDKafkaErrorCode::Authentication);
         trouble.note(&rejection, "SASL authentication failed");
         let says = watching.judge(Err(&timeout), &shared).unwrap_err();
-        assert!(says.starts_with("Kafka rejects") && watching.told == Told::Rejection, "{says}");
+        assert!(says.starts_with("Kafka rejects") && watching.reported == Reported::Rejection, "{says}");
 
-        let mut told = Told::Nothing;
-        let lines = [Told::NoAnswer, Told::NoAnswer, Told::Rejection, Told::Rejection, Told::NoAnswer]
-            .map(|it| told.is_raised_to(it));
+        let mut reported = Reported::Nothing;
+        let lines = [
+            Reported::NoAnswer,
+            Reported::NoAnswer,
+            Reported::Rejection,
+            Reported::Rejection,
+            Reported::NoAnswer,
+        ]
+        .map(|it| reported.is_raised_to(it));
         assert_eq!(lines, [true, false, true, false, false]);
-        assert!(watching.judge(Ok(&()), &shared).is_ok() && watching.told == Told::Nothing);
+        assert!(watching.judge(Ok(&()), &shared).is_ok() && watching.reported == Reported::Nothing);
     }
 }

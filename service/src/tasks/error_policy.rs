@@ -225,8 +225,8 @@ mod tests {
         };
         let error = Error::from(stalled);
         assert!(matches!(error, Error::Reopen(_)), "{error:?}");
-        let told = format!("{:#}", anyhow::Error::from(error));
-        assert!(told.contains("anthropic.graph partition 7 has made no progress at offset 3 of 9"), "{told}");
-        assert!(told.contains("leader is up") && told.contains("find-hanging"), "{told}");
+        let text = format!("{:#}", anyhow::Error::from(error));
+        assert!(text.contains("anthropic.graph partition 7 has made no progress at offset 3 of 9"), "{text}");
+        assert!(text.contains("leader is up") && text.contains("find-hanging"), "{text}");
     }
 }

@@ -87,7 +87,7 @@ pub enum Answer {
         /// How many rows it has at most.
         rows: usize,
     },
-    /// After a page with more to come, its last object goes away: the next cursor is of nobody.
+    /// After a page with more to come, its last object goes away: the next cursor refers to no object.
     CursorRemoved,
     /// After a page with more to come, its first object is deleted after it was listed.
     ListedRemoved,
@@ -95,9 +95,9 @@ pub enum Answer {
     InsertedAtHead,
     /// The page's last row comes a second time, with another name or role.
     ContradictoryDuplicate,
-    /// Roles, statuses and types that nobody has heard of.
+    /// Roles, statuses and types that no documentation mentions.
     UnknownEnums,
-    /// Fields that nobody has heard of.
+    /// Fields that no documentation mentions.
     ExtraFields,
 }
 

@@ -21,17 +21,17 @@ pub(super) enum Open {
     /// Nothing, or a job that JupiterOne finishes alone.
     #[default]
     Nothing,
-    /// A start that is not answered yet. It continues even if nobody waits for it, because its response has the job's ID.
+    /// A start that is not answered yet. It continues even if it is not awaited, because its response has the job's ID.
     Starting(JoinHandle<Result<Job, Error>>, Intent),
     /// A job that takes uploads.
     Job(String),
 }
 
-/// What became of what was open.
+/// The outcome of what was open.
 pub(super) enum GivenUp {
     /// Nothing is open, as far as the record says.
     Ended,
-    /// The record keeps its intent. The next attempt asks JupiterOne what became of the job.
+    /// The record keeps its intent. The next attempt asks JupiterOne for the outcome of the job.
     Unknown,
     /// A job may be open whose ID is not known, or was not recorded.
     Left(Intent),
@@ -52,7 +52,7 @@ pub(super) async fn start(work: &Work, asks: bool, sync: &mut Sync, open: &mut O
     let starting = tokio::spawn(traces::inherit(starting));
     *open = Open::Starting(starting, intent.clone());
     let Open::Starting(starting, _) = open else { unreachable!("it was just set") };
-    let started = starting.await.expect("starting a job does not panic, and nobody cancels it");
+    let started = starting.await.expect("starting a job does not panic and is never canceled");
     *open = Open::Nothing;
     intent.job_id = match started {
         Ok(job) => job.id,

@@ -1,4 +1,4 @@
-//! Asking a target whether it holds the organization: JupiterOne tells it in a job's counts only.
+//! Asking a target whether it holds the organization: only a job's counts show it.
 
 use schemas::element::ElementType;
 use schemas::sync::{Found, Sync};
@@ -10,7 +10,7 @@ use super::{FINALIZE_BOUND, Halt, Work, judge};
 use crate::batch::Load;
 use crate::jupiterone::Job;
 
-/// Uploads the account alone, with every type partial, and notes what its counts tell.
+/// Uploads the account alone, with every type partial, and notes what its counts show.
 pub(super) async fn probe(work: &Work, account: &Load, sync: &mut Sync, open: &mut Open) -> Result<(), Halt> {
     let job_id = start(work, true, sync, open).await?;
     upload(&work.client, &job_id, account, 1).await?;
@@ -40,7 +40,7 @@ pub(super) async fn probe(work: &Work, account: &Load, sync: &mut Sync, open: &m
     Ok(())
 }
 
-/// What an ended job that uploaded the account alone tells; `None`: nothing, so that it has to be asked again.
+/// What an ended job that uploaded the account alone shows; `None`: nothing, so that it has to be asked again.
 pub(super) fn answer(ended: &Job) -> Option<Found> {
     match ended.num_entities_created {
         // Whatever became of the job afterward: this was not there before.

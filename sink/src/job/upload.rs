@@ -17,7 +17,7 @@ use graph::plan::Outcome;
 /// Uploads of one job at a time (count): as many as keep a line busy; JupiterOne's own uploader has six.
 const UPLOADS_AT_ONCE: usize = 4;
 
-/// What became of an upload.
+/// The result of an upload.
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) refused: Vec<Parked>,
@@ -28,10 +28,11 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// How many objects fewer the job has than JupiterOne took, where it tells. More may be a batch that was counted
+    /// How many objects fewer the job has than JupiterOne took, if the job counts them. More may be a batch that was counted
     /// twice.
     pub(crate) fn missing(&self, job: &Job) -> u64 {
-        let missing = |sent: u64, told: Option<u64>| told.map_or(0, |told| sent.saturating_sub(told));
+        let missing =
+            |sent: u64, counted: Option<u64>| counted.map_or(0, |counted| sent.saturating_sub(counted));
         missing(self.entities, job.num_entities_uploaded)
             + missing(self.relationships, job.num_relationships_uploaded)
     }
@@ -52,7 +53,7 @@ pub(crate) async fn upload(
     Ok(upload.sent.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// The parts, encoded on their own thread while others are uploaded. It ends when nobody receives them.
+/// The parts, encoded on their own thread while others are uploaded. It ends when the receiver is dropped.
 fn made(parts: Parts) -> mpsc::Receiver<Part> {
     let (sender, made) = mpsc::channel(1);
     tokio::task::spawn_blocking(move || parts.map(|part| sender.blocking_send(part)).find(Result::is_err));

@@ -21,11 +21,11 @@ pub(crate) struct Job {
     pub(crate) id: String,
     pub(crate) status: Status,
     done: bool,
-    /// How many entities it made, where JupiterOne tells.
+    /// How many entities it made, if JupiterOne says.
     pub(crate) num_entities_created: Option<u64>,
-    /// How many entities it was given, where JupiterOne tells.
+    /// How many entities it was given, if JupiterOne says.
     pub(crate) num_entities_uploaded: Option<u64>,
-    /// How many relationships it was given, where JupiterOne tells.
+    /// How many relationships it was given, if JupiterOne says.
     pub(crate) num_relationships_uploaded: Option<u64>,
     num_other_errors: u64,
     num_relationship_create_errors: u64,
@@ -42,7 +42,7 @@ const OTHER_ERRORS: [&str; 5] = [
 
 impl Job {
     /// Reads what the sink needs. No schema of it is public, so only the ID and the status are required; a count of
-    /// another form is as one that is not told.
+    /// another form is as one that is absent.
     fn of(job: &Value) -> Option<Self> {
         let count = |name: &str| count(&job[name]);
         // Uploads that were streamed are counted apart.
@@ -242,7 +242,7 @@ impl Failure {
     }
 }
 
-/// What became of a request that was sent with that key.
+/// The outcome of a request that was sent with that key.
 pub(super) fn of(received: Result<Received, Lost>, key: &str) -> Result<Answer, Failure> {
     match received {
         Ok(Received { status, headers, body }) => {

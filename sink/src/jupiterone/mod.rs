@@ -57,13 +57,13 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// An answer about another job tells nothing of this one.
+    /// An answer about another job says nothing about this one.
     fn is_about(&self, job: &Job) -> bool {
         self.job_id.is_none_or(|job_id| job_id.eq_ignore_ascii_case(&job.id))
     }
 }
 
-/// Something that an integration's job tells the people who look at it.
+/// Something that an integration's job shows the people who look at it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Event {
     /// JupiterOne's name for its kind. A name with "error" in it marks the job as failed.
@@ -116,7 +116,7 @@ impl JupiterOne {
     pub(crate) async fn finalize(&self, job_id: &str, partial_types: &[String]) -> Result<Job, Error> {
         let body = json!({"partialDatasets": {"types": partial_types}});
         match self.post(job_id, "finalize", &body).await {
-            // The answer to a first try may have been lost; the job itself says what became of it.
+            // The answer to a first try may have been lost; the job itself has the outcome.
             Err(refusal @ (Error::JobEnded { .. } | Error::Refused { .. })) => {
                 match self.status(job_id).await {
                     Ok(job) if job.status.is_awaiting_uploads() => Err(refusal),
@@ -208,7 +208,7 @@ impl JupiterOne {
         answer::of(self.api.exchange(template, request, MAX_ANSWER_BYTES, key).await, key)
     }
 
-    /// Sends a request until it is answered for good, within a bound of tries. `request` is told whether an earlier
+    /// Sends a request until it is answered for good, within a bound of tries. `request` is given whether an earlier
     /// try may have been carried out.
     async fn send(
         &self,

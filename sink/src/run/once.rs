@@ -75,7 +75,7 @@ pub(super) async fn run(
     Ok(outcome)
 }
 
-/// What became of the organizations, where all of them are synchronized.
+/// The results of the organizations, if all of them are synchronized.
 fn done(report: &Report) -> String {
     if report.is_empty() {
         return "nothing to do: the graph topic has no configured organization yet".to_owned();
@@ -116,7 +116,7 @@ fn ending(report: &Report, closed: &[String]) -> anyhow::Result<Outcome> {
     anyhow::bail!(errors.join("\n"))
 }
 
-/// What became of the organizations, and why partitions are closed. An error ends no other partition's work.
+/// The results of the organizations, and why partitions are closed. An error ends no other partition's work.
 async fn all(
     setup: &Arc<Setup>,
     urgency: Urgency,
@@ -209,7 +209,7 @@ fn synchronize(
                 Some(Phase::Retrying { error, retry }) => {
                     let rest = Duration::from_millis(u64::try_from(retry.at_ms - now_ms()).unwrap_or(0));
                     if rest > LONGEST_REST {
-                        Verdict::Failed(format!("{error}; {}", retry.told()))
+                        Verdict::Failed(format!("{error}; {}", retry.describe()))
                     } else {
                         longest = longest.max(rest);
                         again.push(id);

@@ -267,27 +267,27 @@ fn work(
 /// Enters a phase, and reports a new one in the log, in the metrics and in `/readyz`.
 fn enter(setup: &Setup, organization: &mut Organization, phase: Phase) {
     let (name, id) = (&organization.configured.name, &organization.id);
-    let (is, told) = (phase.name(), pasteable(&phase.told(), &setup.program));
+    let (is, text) = (phase.name(), pasteable(&phase.describe(), &setup.program));
     let before = organization.phase.as_ref();
     let is_new = before.map(Phase::name) != Some(is);
     match &phase {
         Phase::Paused { .. } if !organization.is_paused => {
-            error!(organization.name = name, organization.id = id, phase = is, "{name} is paused: {told}");
+            error!(organization.name = name, organization.id = id, phase = is, "{name} is paused: {text}");
         }
-        // The reason names the revision, so each change of the graph makes another one: nobody is called again.
+        // The reason names the revision, so each change of the graph makes another one: no person is alerted again.
         Phase::Paused { .. } if before != Some(&phase) => {
             info!(
                 organization.name = name,
                 organization.id = id,
                 phase = is,
-                "{name} is still paused: {told}"
+                "{name} is still paused: {text}"
             );
         }
         Phase::Retrying { .. } if is_new => {
-            warn!(organization.name = name, organization.id = id, phase = is, "{name} is retrying: {told}");
+            warn!(organization.name = name, organization.id = id, phase = is, "{name} is retrying: {text}");
         }
         Phase::Synced { .. } | Phase::Waiting(_) | Phase::Uploading { .. } if is_new => {
-            info!(organization.name = name, organization.id = id, phase = is, "{name} is {is}: {told}");
+            info!(organization.name = name, organization.id = id, phase = is, "{name} is {is}: {text}");
         }
         Phase::Paused { .. }
         | Phase::Retrying { .. }
@@ -312,17 +312,17 @@ fn enter(setup: &Setup, organization: &mut Organization, phase: Phase) {
 /// Shows the phase in `/readyz`.
 fn show(setup: &Setup, organization: &Organization) {
     let Some(phase) = &organization.phase else { return };
-    let mut told = format!("{}: {}", phase.name(), pasteable(&phase.told(), &setup.program));
+    let mut text = format!("{}: {}", phase.name(), pasteable(&phase.describe(), &setup.program));
     if let Some(Progress { done, objects }) = organization.load.as_ref().map(Load::progress) {
-        write!(told, "; {done} of {objects} objects are uploaded").expect("writing to a String cannot fail");
+        write!(text, "; {done} of {objects} objects are uploaded").expect("writing to a String cannot fail");
     }
     let readiness = match &organization.sync.wait {
-        None => Ok(told),
-        Some(_) if matches!(phase, Phase::Retrying { .. } | Phase::Paused { .. }) => Err(told),
+        None => Ok(text),
+        Some(_) if matches!(phase, Phase::Retrying { .. } | Phase::Paused { .. }) => Err(text),
         // Not ready before that has come to an end.
-        Some(wait) => Err(format!("{told}; before: {}", pasteable(&wait.reason, &setup.program))),
+        Some(wait) => Err(format!("{text}; before: {}", pasteable(&wait.reason, &setup.program))),
     };
-    setup.health.tell(check_name(&organization.configured.name), readiness);
+    setup.health.report(check_name(&organization.configured.name), readiness);
 }
 
 /// Waits until no job runs.

@@ -175,7 +175,7 @@ async fn a_task_counts_on_from_the_failures_of_the_one_before_unless_somebody_el
     block_in_place(|| {
         let open = |legacy: &mut Legacy| {
             let task = Task::open(setup.clone(), 0, legacy, &shutdown).expect("a task");
-            task.expect("nobody stops it")
+            task.expect("it is never stopped")
         };
         let decide = |task: &mut Task| {
             task.decide(&id, Urgency::Patient, true).expect("decided");

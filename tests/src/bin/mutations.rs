@@ -1,6 +1,6 @@
 //! Breaks the rules on purpose, one source patch of `tests/mutations` at a time, and runs each broken build through the
 //! kill harness: `cargo run --release -p tests --bin mutations`. Its checker has to catch each, by one of the laws that
-//! the patch names (`caught by: LAW, LAW…`, above the diff), and be content with the build that nobody broke, under the
+//! the patch names (`caught by: LAW, LAW…`, above the diff), and pass on the unbroken build, under the
 //! same seed.
 //!
 //! The last line is `{"mutations":…,"caught":…}`. Exit code 0 only if all were caught and the clean build was not.

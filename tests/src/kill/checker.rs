@@ -14,7 +14,7 @@ use super::violation::Violation;
 use crate::comparison::expected;
 use crate::world::World;
 
-/// The status of a sync job that nobody has ended.
+/// The status of a sync job that has not ended.
 const OPEN: &str = "AWAITING_UPLOADS";
 /// How many violations of one law are reported for an organization (count): the rest is alike.
 const TOLD: usize = 5;
@@ -48,10 +48,10 @@ pub(super) fn check(world: &World, departures: &Departures) -> Findings {
         world_wide("data-model", broken);
     }
     if dead_letters > 0 {
-        world_wide("dead-letters", format!("{dead_letters} records, and nobody wrote an unusable one"));
+        world_wide("dead-letters", format!("{dead_letters} records, and no unusable one was written"));
     }
     for id in all.keys() {
-        world_wide("organizations", format!("{id} is nobody's"));
+        world_wide("organizations", format!("{id} belongs to no organization of the run"));
     }
     found
 }

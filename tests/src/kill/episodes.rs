@@ -82,7 +82,7 @@ pub(super) fn mass_deletion(system: &System, statistics: &Statistics) -> Option<
     told(&gone[0]).first().cloned()
 }
 
-/// A person approves what that listing misses: it goes, from JupiterOne too, and nobody has to help the sink.
+/// A person approves what that listing misses: it is deleted, from JupiterOne too, and the sink needs no help.
 pub(super) fn approval(system: &System, statistics: &Statistics, listing_id: &str) {
     let end = &system.world.anthropic[1];
     let id = end.organization_id();

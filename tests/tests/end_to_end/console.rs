@@ -343,7 +343,7 @@ fn the_pages_are_served_while_the_schema_registry_is_down_and_deciding_begins_on
     });
     let lines = format!("[schema_registry]\nurl = \"{}\"\n", registry.url());
     let (running, address) = held.console(&lines);
-    let notice = "Nobody can decide at the moment.";
+    let notice = "Decisions are not possible at the moment.";
     says(&running, &address, &held.decider(), "anthropic-graph holds approve");
     let page = says(&running, &address, &held.decider(), notice);
     assert!(page.contains("is not available: HTTP 503"), "{page}");

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use schemas::topics::Topic;
 use simulator::anthropic::Settings;
@@ -20,7 +20,9 @@ use tests::world::World;
 const BOUND: Duration = Duration::from_mins(1);
 /// How long a program may take to say what is missing: `DescribeConfigs` is waited for for half a minute.
 const REFUSAL_BOUND: Duration = Duration::from_secs(45);
-/// The same for the console, which goes on.
+/// How often it is looked whether it has.
+const LOOK_PERIOD: Duration = Duration::from_millis(100);
+/// How long the console is watched that goes on.
 const CONSOLE_BOUND: Duration = Duration::from_secs(5);
 /// How much is shown of what a program said last (characters).
 const NEWEST: usize = 2_000;
@@ -251,14 +253,20 @@ impl Site {
         let mut said = String::new();
         for command in &trial.commands {
             let mut service = self.spawn(&trial.user, &trial.prefix, trial.program, command);
-            let bound = if command[0] == "console" { CONSOLE_BOUND } else { REFUSAL_BOUND };
-            let has_ended = service.ends_within(bound);
-            let ended = service.kill();
-            let lines = [ended.stdout, ended.stderr].join("\n");
-            let is_named = lines.lines().any(|line| {
+            let names = |line: &str| {
                 let says = |text: &str| line.contains(text);
                 says(operation) && says(name) && (says("is not granted") || says("is needed"))
-            });
+            };
+            // The console goes on.
+            let deadline = Instant::now() + REFUSAL_BOUND;
+            let goes_on = |service: &Service| command[0] == "console" && service.log().lines().any(names);
+            let mut has_ended = false;
+            while !has_ended && !goes_on(&service) && Instant::now() < deadline {
+                has_ended = service.ends_within(LOOK_PERIOD);
+            }
+            let ended = service.kill();
+            let lines = [ended.stdout, ended.stderr].join("\n");
+            let is_named = lines.lines().any(names);
             // They show what they may see, and say why the rest is unknown.
             let shows = matches!(command[0].as_str(), "console" | "status");
             if is_named && (shows || has_ended && ended.code != Some(0)) {

@@ -17,9 +17,8 @@ use service::kafka::transaction::{TRANSACTION_TIMEOUT, TransactionalProducer};
 use simulator::anthropic::{ROUND, Settings};
 use tests::comparison::changes;
 use tests::kafka::{self, Record};
+use tests::services::Service;
 use tests::world::{PARTITIONS, World};
-
-use super::caught_up;
 
 /// More than a processor of any build works off within its commit interval, and few enough outputs for one transaction.
 const LISTINGS: usize = 4_000;
@@ -31,8 +30,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// needs less even on a busy machine.
 const IDLE_WAIT: Duration = Duration::from_millis(150);
 
-/// How long a processor is given to read two small listings.
-const READ: Duration = Duration::from_millis(400);
+/// How long a processor is given to read two small listings (ms), in turn: a busy machine may need longer. Each is too short
+/// for the commit that comes once a second.
+const READ_MS: [u64; 5] = [400, 500, 600, 700, 800];
 
 fn polled() -> World {
     let world = World::of(vec![Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() }]);
@@ -70,13 +70,19 @@ fn write(world: &World, records: &[RawRecord]) {
     kafka::write_all(&world.bootstrap_servers, &raw, &records);
 }
 
-/// Writes a listing with a change, and after it one that stays open. Returns the offset between the two.
-fn write_whole_and_open(world: &World) -> i64 {
+/// Waits until the processor reads the raw records.
+fn open(world: &World, processor: &mut Service) {
+    processor.logged(&format!("opened the task of partition {}\"", home(world)));
+}
+
+/// Writes a listing with a change, which is another one in each round, and after it one that stays open. Returns the
+/// offset between the two.
+fn write_whole_and_open(world: &World, round: usize) -> i64 {
     let listing = users(world, "");
-    write(world, &changed(&listing, 0));
+    write(world, &changed(&listing, round));
     let between = end(world);
     let open = listing.into_iter().filter(|record| !matches!(record.body, RawBody::Manifest(_)));
-    let open = open.map(|record| RawRecord { listing_id: Some("open".to_owned()), ..record });
+    let open = open.map(|record| RawRecord { listing_id: Some(format!("open-{round}")), ..record });
     write(world, &open.collect::<Vec<_>>());
     between
 }
@@ -153,8 +159,8 @@ fn a_listing_is_committed_although_the_next_one_stays_open() {
     let world = polled();
     let known = changes(&world, 0).len();
     let mut processor = world.spawn("processor", &["run"]);
-    caught_up(&world, &mut processor);
-    let between = write_whole_and_open(&world);
+    open(&world, &mut processor);
+    let between = write_whole_and_open(&world, 0);
     processor.until("commit the listing", |_| committed(&world) == between);
     assert_eq!(changes(&world, 0).len(), known + 1);
     processor.terminate().expect(0);
@@ -165,21 +171,23 @@ fn a_listing_is_committed_although_the_next_one_stays_open() {
 fn a_processor_that_stops_in_an_open_listing_commits_what_came_before_it() {
     let world = polled();
     let known = changes(&world, 0).len();
-    let mut processor = world.spawn("processor", &["run"]);
-    caught_up(&world, &mut processor);
-    let between = write_whole_and_open(&world);
-    // Long enough to read both, and on most machines too short for the commit that comes once a second.
-    thread::sleep(READ);
-    processor.terminate().expect(0);
-    assert_eq!(committed(&world), between);
-    assert_eq!(changes(&world, 0).len(), known + 1);
+    let committing = READ_MS.into_iter().enumerate().find(|(round, read)| {
+        let mut processor = world.spawn("processor", &["run"]);
+        open(&world, &mut processor);
+        let between = write_whole_and_open(&world, *round);
+        thread::sleep(Duration::from_millis(*read));
+        processor.terminate().expect(0);
+        committed(&world) == between
+    });
+    let (round, _) = committing.expect("the listing before the open one is committed at the stop");
+    assert_eq!(changes(&world, 0).len(), known + round + 1);
 }
 
 #[test]
 fn a_change_is_visible_soon_after_its_manifest() {
     let world = polled();
     let mut processor = world.spawn("processor", &["run"]);
-    caught_up(&world, &mut processor);
+    open(&world, &mut processor);
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &world.bootstrap_servers);
     let (raw, changes) = (world.topic(Topic::Raw), world.topic(Topic::Changes));

@@ -4,7 +4,7 @@ use schemas::sync::{Intent, Sync, Wait};
 
 use super::{Case, ID, NOW_MS, Urgency};
 use crate::fixture::Organization;
-use crate::plan::{DEBOUNCE_MS, Outcome, Phase, Retry, WaitsFor, ended, told_by_topics};
+use crate::plan::{DEBOUNCE_MS, Outcome, Phase, Retry, WaitsFor, ended, phase_from_topics};
 
 const SECOND_MS: i64 = 1_000;
 const HOUR_MS: i64 = 60 * 60 * SECOND_MS;
@@ -76,7 +76,7 @@ fn each_phase_follows_from_what_is_known_and_says_why_and_what_ends_it() {
     ] {
         let phase = case.phase();
         assert_eq!(phase, expected);
-        assert!(!phase.reason().is_empty() && phase.told().starts_with(&phase.reason()), "{phase:?}");
+        assert!(!phase.reason().is_empty() && phase.describe().starts_with(&phase.reason()), "{phase:?}");
         assert!(phase.then().contains(then), "{}", phase.then());
         assert!(Phase::NAMES.contains(&phase.name()));
     }
@@ -190,7 +190,7 @@ fn each_phase_is_decided_again_in_time() {
 
 #[test]
 fn the_phase_can_be_read_from_the_topics() {
-    let told = |case: &Case| case.with(told_by_topics);
+    let shown = |case: &Case| case.with(phase_from_topics);
     let with = |sync: Sync| {
         let mut case = Case { has_turn: false, ..changed() };
         case.organization.end_poll();
@@ -198,22 +198,26 @@ fn the_phase_can_be_read_from_the_topics() {
         case
     };
     let due = with(Sync::default());
-    assert_eq!(told(&due), (Phase::Waiting(WaitsFor::Turn { cause: "changes" }), None), "no sink started it");
-    let (phase, since_ms) = told(&Case::whole().finished_ago(7));
+    assert_eq!(
+        shown(&due),
+        (Phase::Waiting(WaitsFor::Turn { cause: "changes" }), None),
+        "no sink started it"
+    );
+    let (phase, since_ms) = shown(&Case::whole().finished_ago(7));
     assert_eq!((phase.name(), since_ms), ("synced", Some(NOW_MS - 7)));
     let intent = Intent { job_id: "job".to_owned(), revision: 3, started_ts_ms: NOW_MS - 5, asks: false };
-    let (phase, since_ms) = told(&with(Sync { intent: Some(intent.clone()), ..Sync::default() }));
+    let (phase, since_ms) = shown(&with(Sync { intent: Some(intent.clone()), ..Sync::default() }));
     assert_eq!((phase.name(), since_ms), ("uploading", Some(NOW_MS - 5)));
     let mut failed = after(with(Sync { intent: Some(intent.clone()), ..Sync::default() }), &failed("503"));
-    let (phase, since_ms) = told(&failed);
+    let (phase, since_ms) = shown(&failed);
     assert_eq!((phase.name(), since_ms), ("retrying", Some(NOW_MS)));
     failed.sync.wait.as_mut().expect("it waits").until_ts_ms = Some(NOW_MS);
-    assert_eq!(told(&failed).0.name(), "waiting", "the open job is an earlier one");
+    assert_eq!(shown(&failed).0.name(), "waiting", "the open job is an earlier one");
     failed.sync.intent = Some(Intent { started_ts_ms: NOW_MS + 1, ..intent });
-    assert_eq!(told(&failed).0.name(), "uploading");
+    assert_eq!(shown(&failed).0.name(), "uploading");
     let mut paused = Case { conflict: Some("its target holds another"), ..due };
     paused.sync = paused.next().record;
     paused.conflict = None;
-    let (phase, since_ms) = told(&paused);
+    let (phase, since_ms) = shown(&paused);
     assert_eq!((phase.reason().as_str(), since_ms), ("its target holds another", Some(NOW_MS)));
 }

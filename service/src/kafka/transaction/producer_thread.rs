@@ -60,7 +60,7 @@ impl ProducerThread {
         let (sender, result) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("kafka call".to_owned())
-            // Nobody waits for a late one.
+            // A late one is not awaited.
             .spawn(move || drop(sender.send(call(&shared.producer))))
             .map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
         result.recv_timeout(bound).unwrap_or(Err(KafkaError::Global(RDKafkaErrorCode::OperationTimedOut)))
@@ -84,7 +84,7 @@ impl Drop for ProducerThread {
         self.shared.is_stopping.store(true, Ordering::Release);
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // A panic in the thread was printed, and affects only deliveries that nobody waits for.
+            // A panic in the thread was printed, and affects only deliveries that are not awaited.
             drop(thread.join());
         }
     }

@@ -1,4 +1,4 @@
-//! JupiterOne's answers, as nobody should send them (`fuzz/src/lib.rs` says how to run it longer).
+//! Malformed answers of JupiterOne (`fuzz/src/lib.rs` says how to run it longer).
 
 use std::path::Path;
 
