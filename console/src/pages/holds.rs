@@ -18,7 +18,7 @@ use crate::{
     display,
     query::{Format, Scope, text},
     refusal::Refusal,
-    store::{NamedType, Relationship, View},
+    store::{Named, NamedType, Relationship, View},
 };
 
 /// Elements of a group that a page names (count); JSON has them all.
@@ -92,7 +92,9 @@ pub(crate) fn page(view: &View<'_>, asked: &Asked) -> Result<Answer, Refusal> {
         }
         Format::Html => {
             let mut by_collection: BTreeMap<&str, Vec<&Hold>> = BTreeMap::new();
-            for hold in now.holds.values() {
+            let (relationships, entities): (Vec<_>, Vec<_>) =
+                now.holds.values().partition(|hold| hold.element_key.contains('|'));
+            for hold in entities.into_iter().chain(relationships) {
                 by_collection.entry(&hold.collection).or_default().push(hold);
             }
             let more = by_collection.len().saturating_sub(MOST_GROUPS);
@@ -149,30 +151,47 @@ fn group(
 }
 
 fn row(view: &View<'_>, scope: &Scope, hold: &Hold) -> Result<Row, Refusal> {
-    let kinds = [NamedType::Workspace, NamedType::User, NamedType::ApiKey];
-    let found = kinds.into_iter().find_map(|kind| {
-        let prefix = format!("{}:", kind.element_type().name());
-        let id = hold.element_key.strip_prefix(&prefix).filter(|id| !id.contains('|'))?;
-        Some((kind, id.to_owned()))
-    });
-    let named = match &found {
-        Some((kind, id)) => view.find(&scope.organization, *kind, id, Moment::Now)?,
-        None => None,
-    };
-    let kind = if hold.element_key.contains('|') {
-        "relationship".to_owned()
+    let key = &hold.element_key;
+    let (name, kind, named) = if let [from, class, to] = key.split('|').collect::<Vec<_>>()[..] {
+        let ends = [find(view, scope, from)?, find(view, scope, to)?];
+        let [from, to] =
+            [(from, &ends[0]), (to, &ends[1])].map(|(key, end)| end_name(scope, key, end.as_ref()));
+        let named = ends.into_iter().flatten().next();
+        (format!("{from} {class} {to}"), "relationship".to_owned(), named)
     } else {
-        let kind = hold.element_key.split(':').next().unwrap_or_default();
-        ElementType::parse(kind).map(type_name).unwrap_or_default()
+        let named = find(view, scope, key)?;
+        let kind = key.split(':').next().and_then(ElementType::parse).map(type_name);
+        let name = named.as_ref().map_or(key, |named| &named.name);
+        (display::name(name), kind.unwrap_or_default(), named)
     };
     Ok(Row {
-        name: display::name(named.as_ref().map_or(&hold.element_key, |named| &named.name)),
+        name,
         kind,
         href: named.map(|named| scope.address("/access").with(named.kind.parameter(), &named.id).to_string()),
         state: if hold.state == HoldState::Rejected { "kept" } else { "to decide" },
         since: display::time(hold.proposed_ts_ms),
         listing: scope.address("/changes").with("listing", &hold.listing_id).to_string(),
     })
+}
+
+/// The workspace, person or API key with that element key, if the store has it.
+fn find(view: &View<'_>, scope: &Scope, key: &str) -> Result<Option<Named>, Refusal> {
+    let kinds = [NamedType::Workspace, NamedType::User, NamedType::ApiKey];
+    let found = kinds.into_iter().find_map(|kind| {
+        let id = key.strip_prefix(kind.element_type().name())?.strip_prefix(':')?;
+        Some((kind, id))
+    });
+    match found {
+        Some((kind, id)) => Ok(view.find(&scope.organization, kind, id, Moment::Now)?),
+        None => Ok(None),
+    }
+}
+
+/// An end of a relationship: its name, or its key if the store does not have it.
+fn end_name(scope: &Scope, key: &str, named: Option<&Named>) -> String {
+    let is_account = key.split(':').next() == Some(ElementType::Account.name());
+    let account = is_account.then_some(scope.organization.name.as_str());
+    display::name(named.map(|named| named.name.as_str()).or(account).unwrap_or(key))
 }
 
 /// The command that decides about a collection, as a shell takes it.

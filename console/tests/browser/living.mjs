@@ -221,6 +221,8 @@ const tests = {
 
         const grace = proxy.says("grace@nimbus.example", ["security"]);
         const { page, close } = await open({ extraHTTPHeaders: grace });
+        const newest = await reached(base);
+        await until("the names", async () => (await get(address, "/", grace))[0]?.revision >= newest);
         await until("the form", async () => {
             await page.goto(`${address}/holds`);
             return page.getByRole("button", { name: "Delete them" }).first().isVisible();
@@ -230,7 +232,8 @@ const tests = {
         assert.ok(late.length > 20, `${late.length} are held`);
         const kept = await uploaded();
         assert.ok(late.every((key) => kept.has(key)), "JupiterOne keeps what is held");
-        assert.ok((await page.locator("#main").innerText()).includes(HOSTILE), "a hostile name is text");
+        const holds = await page.locator("#main").innerText();
+        assert.ok(holds.includes(HOSTILE), `a hostile name is text: ${holds}`);
         for (const colorScheme of THEMES) {
             await page.emulateMedia({ colorScheme });
             await inspect(page, `the form in ${colorScheme}`);
@@ -265,7 +268,8 @@ const tests = {
         await page.goto(`${address}/changes?decided=1&type=user`);
         const decided = page.locator(".change", { hasText: "grace@nimbus.example" });
         await decided.first().waitFor();
-        assert.ok((await page.locator("#main").innerText()).includes(HOSTILE), "a hostile name is text");
+        const changes = await page.locator("#main").innerText();
+        assert.ok(changes.includes(HOSTILE), `a hostile name is text: ${changes}`);
         assert.equal(await page.locator("#main img").count(), 0);
         await close();
         assert.equal(await program.end("SIGTERM"), 0);

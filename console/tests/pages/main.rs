@@ -206,6 +206,17 @@ async fn a_hold_says_which_relationships_go_with_it() {
 }
 
 #[tokio::test]
+async fn a_held_relationship_comes_after_the_entities_and_names_its_ends() {
+    let page = World::new().get("/holds").await.text;
+    let (_, users) = page.split_once(">users <span").expect("the collection has holds");
+    let (users, _) = users.split_once("</section>").expect("a section ends");
+    let first = users.find("<td>relationship</td>").expect("a relationship is held");
+    let last = users.rfind("<td>user</td>").expect("a user is held");
+    assert!(last < first, "{users}");
+    assert!(users.contains(">nimbus has ") && !users.contains("|has|"), "{users}");
+}
+
+#[tokio::test]
 async fn an_organization_says_when_it_is_polled_and_counts_its_dead_letters() {
     let world = World::new();
     let told = world.get("/?format=json").await.json();

@@ -249,7 +249,9 @@ fn present(changes: &[Envelope]) -> CurrentState {
     for key in [format!("{ORGANIZATION}/users/user_1"), "other/users/user_1".to_owned()] {
         present.take(Topic::DeadLetters, key.as_bytes(), None).expect("it is taken");
     }
-    for change in changes.iter().filter(|change| change.kind == Kind::Entity).take(30) {
+    let entities = changes.iter().filter(|change| change.kind == Kind::Entity).take(30);
+    let relationships = changes.iter().filter(|it| it.element_type == "anthropic_account_has_user").take(3);
+    for change in entities.chain(relationships) {
         let hold = Hold {
             organization_id: ORGANIZATION.to_owned(),
             element_key: change.element_key.clone(),
