@@ -25,8 +25,8 @@ use super::{
 use crate::store::{Bookmark, Read, Writer};
 
 /// Changes of one transaction of the store (count).
-const BATCH: usize = 5_000;
-/// Longest time that a change waits for its transaction.
+const BATCH: usize = 20_000;
+/// Longest time that a change waits for its transaction, once the history was read.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// How often retention is looked at: what it has deleted leaves the store too.
 const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
@@ -163,7 +163,8 @@ impl<'a> History<'a> {
         match heard {
             Heard::Record { partition, offset, value, .. } => {
                 self.take(partition, offset, value.unwrap_or_default())?;
-                if self.count >= BATCH || self.flushed.elapsed() >= FLUSH_INTERVAL {
+                let is_due = self.is_restored && self.flushed.elapsed() >= FLUSH_INTERVAL;
+                if self.count >= BATCH || is_due {
                     self.flush()?;
                 }
             }

@@ -155,7 +155,7 @@ impl View<'_> {
     ) -> Result<usize, StoreError> {
         let position = self.position(organization, moment)?;
         let mut statement = self.connection.prepare_cached(
-            "SELECT count(*) FROM element e JOIN version v ON v.element = e.id
+            "SELECT count(*) FROM element e JOIN validity v ON v.element = e.id
              WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
         )?;
         let kind = type_number(kind.element_type());
@@ -176,7 +176,7 @@ impl View<'_> {
         };
         let position = self.position(organization, moment)?;
         let mut statement = self.connection.prepare_cached(
-            "SELECT count(*) FROM mention m JOIN element e ON e.id = m.element JOIN version v ON v.element = m.element
+            "SELECT count(*) FROM mention m JOIN element e ON e.id = m.element JOIN validity v ON v.element = m.element
              WHERE m.target = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
         )?;
         let mut count = |kind| -> Result<usize, StoreError> {

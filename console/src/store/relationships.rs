@@ -33,7 +33,7 @@ impl View<'_> {
              FROM element t JOIN mention m ON m.target = t.id JOIN element e ON e.id = m.element
              WHERE t.organization = ?1 AND t.key IN (SELECT value FROM json_each(?2))
              AND e.type IN (SELECT value FROM json_each(?3))
-             AND EXISTS (SELECT 1 FROM version v WHERE v.element = e.id AND v.to_change = ?4)
+             AND EXISTS (SELECT 1 FROM validity v WHERE v.element = e.id AND v.to_change = ?4)
              ORDER BY t.key, e.key",
         )?;
         let parameters =

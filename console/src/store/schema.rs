@@ -7,7 +7,7 @@ use schemas::element::ElementType;
 use super::Organization;
 
 /// Of the tables below and of what is derived when a change is read; another one is read from scratch.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// `to_change` of what is valid still.
 pub(super) const OPEN: i64 = i64::MAX;
@@ -80,14 +80,21 @@ CREATE INDEX change_by_time ON change (organization, high_ts_ms);
 CREATE INDEX change_by_element ON change (element);
 CREATE INDEX change_forgotten ON change (organization) WHERE reason = 'forgotten';
 CREATE INDEX change_undated ON change (organization, about_access) WHERE not_before_ts_ms IS NULL AND op <> 'm';
--- Valid from a change on, and before another.
-CREATE TABLE version (
+-- From which change on, and before which other one, an element is as the first one says. It is written at random places, so
+-- it is small: the values are apart, in the order in which they are written.
+CREATE TABLE validity (
     element INTEGER NOT NULL,
     from_change INTEGER NOT NULL,
     to_change INTEGER NOT NULL,
-    value BLOB NOT NULL,
     PRIMARY KEY (element, from_change)
 ) STRICT, WITHOUT ROWID;
+-- What an element is after a change.
+CREATE TABLE image (
+    change INTEGER PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT;
+CREATE VIEW version AS
+    SELECT element, from_change, to_change, value FROM validity JOIN image ON image.change = validity.from_change;
 -- What an element was before a change, where retention has cut the change that says since when.
 CREATE TABLE cut_version (
     change INTEGER PRIMARY KEY,

@@ -425,7 +425,7 @@ impl<'a> Subgraph<'a> {
     /// IDs of all workspaces.
     fn workspace_ids(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self.view.connection.prepare_cached(
-            "SELECT e.key FROM element e JOIN version v ON v.element = e.id
+            "SELECT e.key FROM element e JOIN validity v ON v.element = e.id
              WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
         )?;
         let kind = type_number(ElementType::Workspace);

@@ -78,6 +78,8 @@ impl Writer {
         // A crash of the system loses the end of it, never its consistency.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -64_000)?;
+        // In pages: 64 MiB. Changes are written at random places, so most pages are written again and again.
+        connection.pragma_update(None, "wal_autocheckpoint", 16_000)?;
         if schema::origin(&connection)?.as_deref() != Some(topic) {
             empty(&mut connection, topic)?;
         }
@@ -142,12 +144,12 @@ fn delete(path: &Path) -> Result<(), StoreError> {
 
 fn empty(connection: &mut Connection, topic: &str) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    let tables: Vec<String> = transaction
-        .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?
-        .query_map([], |row| row.get(0))?
+    let tables: Vec<(String, String)> = transaction
+        .prepare("SELECT type, name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    for table in tables {
-        transaction.execute_batch(&format!("DROP TABLE \"{}\"", table.replace('"', "\"\"")))?;
+    for (kind, name) in tables {
+        transaction.execute_batch(&format!("DROP {kind} \"{}\"", name.replace('"', "\"\"")))?;
     }
     transaction.execute_batch(TABLES)?;
     transaction.execute("INSERT INTO origin VALUES (?1)", [topic])?;
@@ -383,7 +385,7 @@ impl OneChange<'_> {
     fn replace(&mut self, element: i64) -> rusqlite::Result<()> {
         let mut statement = self
             .transaction
-            .prepare_cached("UPDATE version SET to_change = ?1 WHERE element = ?2 AND to_change = ?3")?;
+            .prepare_cached("UPDATE validity SET to_change = ?1 WHERE element = ?2 AND to_change = ?3")?;
         let ended = statement.execute((self.id, element, OPEN))?;
         if let Some(before) = self.change.before.as_ref().filter(|_| ended == 0) {
             let mut statement = self.transaction.prepare_cached("INSERT INTO cut_version VALUES (?1, ?2)")?;
@@ -391,8 +393,10 @@ impl OneChange<'_> {
             self.describe(element, before)?;
         }
         let Some(after) = &self.change.after else { return Ok(()) };
-        let mut statement = self.transaction.prepare_cached("INSERT INTO version VALUES (?1, ?2, ?3, ?4)")?;
-        statement.execute((element, self.id, OPEN, encode(after)))?;
+        let mut statement = self.transaction.prepare_cached("INSERT INTO validity VALUES (?1, ?2, ?3)")?;
+        statement.execute((element, self.id, OPEN))?;
+        let mut statement = self.transaction.prepare_cached("INSERT INTO image VALUES (?1, ?2)")?;
+        statement.execute((self.id, encode(after)))?;
         match &self.change.before {
             // Most updates change nothing of it.
             Some(before) if ended > 0 && is_described_alike(before, after) => Ok(()),
