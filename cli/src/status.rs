@@ -123,7 +123,7 @@ pub async fn status(config: Config, program: Program, arguments: Selection) -> a
         if arguments.organization.is_some() {
             lines.extend(all.iter().flat_map(|status| collections(status, now_ms)));
         } else {
-            lines.extend(known.of_nobody(&all, &program));
+            lines.extend(known.of_other_organizations(&all, &program));
         }
         stdout::print(lines.into_iter().map(|line| line.replace(NOT_WHOLE, &mark)))
     })
@@ -203,7 +203,7 @@ impl Known {
     }
 
     /// Dead letters of other organizations.
-    fn of_nobody(&self, all: &[Status], program: &Program) -> Option<String> {
+    fn of_other_organizations(&self, all: &[Status], program: &Program) -> Option<String> {
         let is_shown = |id: &String| all.iter().any(|status| status.organization.id.as_ref() == Some(id));
         let counts = self.dead_letters.iter().flatten().filter(|(id, _)| !is_shown(id));
         let count = counts.map(|(_, count)| count).sum();

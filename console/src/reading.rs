@@ -202,7 +202,7 @@ impl Reading {
         topic.name(&self.topic_prefix)
     }
 
-    /// How many partitions a topic has; `None`: there is no such topic.
+    /// How many partitions a topic has; `None`: the topic does not exist.
     fn partition_count(&self, topic: &str) -> anyhow::Result<Option<i32>> {
         Ok(ClusterAdmin::new(&self.client)?.partition_count(topic)?)
     }

@@ -1,5 +1,5 @@
-//! The pages over HTTP. On loopback they are for every user of the machine; elsewhere a proxy authenticates people. Nothing but a
-//! decision is POST.
+//! The pages over HTTP. On loopback they are for every user of the machine; elsewhere a proxy authenticates people. Only a
+//! decision uses POST.
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc, time::Duration};
 

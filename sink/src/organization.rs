@@ -43,8 +43,8 @@ pub(crate) struct Carried {
 }
 
 impl Organization {
-    /// As its record says. What a job's end made it wait for goes on only where this process was waiting, and nobody else
-    /// has written since: a person, another sink, and a process that starts are reasons to try at once.
+    /// As its record says. A wait that a job's end began continues only if this process was waiting, and if no other
+    /// process has written since. A person, another sink and a process that starts are reasons to try at once.
     pub(crate) fn new(
         configured: Arc<Configured>,
         id: &str,

@@ -96,7 +96,7 @@ fn each_organization_has_a_row_and_each_problem_a_line() {
     let (known, config) = (known(), config());
     let all = known.statuses(&config);
     let mut lines = text(&all, NOW, &program(), &|name| config.organization(name).is_ok());
-    lines.extend(known.of_nobody(&all, &program()));
+    lines.extend(known.of_other_organizations(&all, &program()));
     assert_eq!(
         lines[1..],
         [

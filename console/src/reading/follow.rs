@@ -52,7 +52,7 @@ pub(super) enum Heard<'a> {
 pub(super) enum Ended {
     /// It was asked to.
     Asked,
-    /// An offset is no longer there: what was read has to be read again.
+    /// An offset was deleted: the topic has to be read again.
     Gone,
 }
 
