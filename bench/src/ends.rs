@@ -39,7 +39,7 @@ impl JupiterOneEnd {
         let count = |name: &str| job[name].as_u64().unwrap_or_default();
         let taken = count("numEntitiesUploaded") + count("numRelationshipsUploaded");
         ensure!(taken == objects, "the sync job has {taken} of {objects} objects; nothing is compared");
-        let milliseconds = job["durationMs"].as_f64().context("a finished job tells how long it was")?;
+        let milliseconds = job["durationMs"].as_f64().context("a finished job has its duration")?;
         Ok(milliseconds / 1_000.0)
     }
 }

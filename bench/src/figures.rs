@@ -181,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn the_middle_is_told_and_not_the_mean() {
-        let told = |values: &[f64]| {
+    fn the_median_is_shown_and_not_the_mean() {
+        let summary = |values: &[f64]| {
             let samples = samples(values);
             (samples.median(), samples.minimum(), samples.maximum())
         };
-        assert_eq!(told(&[9.0, 1.0, 2.0]), (2.0, 1.0, 9.0));
-        assert_eq!(told(&[4.0, 1.0, 3.0, 100.0]), (3.5, 1.0, 100.0));
+        assert_eq!(summary(&[9.0, 1.0, 2.0]), (2.0, 1.0, 9.0));
+        assert_eq!(summary(&[4.0, 1.0, 3.0, 100.0]), (3.5, 1.0, 100.0));
         let hundred: Vec<_> = (1..=100).map(f64::from).collect();
         assert_eq!(samples(&hundred).percentile(0.99).to_string(), "99");
     }

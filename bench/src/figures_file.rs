@@ -174,9 +174,9 @@ mod tests {
             saved.write(&file).expect("it is written");
         }
         let saved = Saved::read(&file).expect("what lies there");
-        let told = saved.in_order();
-        let told: Vec<_> =
-            told.iter().map(|(name, figure)| (*name, figure.size.as_str(), figure.ours.median)).collect();
-        assert_eq!(told, [("verify", "100 API keys", 8.0), ("million", "1000 API keys", 30.0)]);
+        let figures = saved.in_order();
+        let figures: Vec<_> =
+            figures.iter().map(|(name, figure)| (*name, figure.size.as_str(), figure.ours.median)).collect();
+        assert_eq!(figures, [("verify", "100 API keys", 8.0), ("million", "1000 API keys", 30.0)]);
     }
 }

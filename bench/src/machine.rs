@@ -99,7 +99,7 @@ mod tests {
     use super::{JUPITERONE_SDK, KAFKA_STREAMS, memory};
 
     #[test]
-    fn the_peers_have_the_versions_that_are_told() {
+    fn the_peers_have_the_versions_that_are_shown() {
         for (file, line) in [
             ("kafka-streams/pom.xml", format!("<version>{KAFKA_STREAMS}</version>")),
             (
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_told_in_gibibytes() {
+    fn memory_is_shown_in_gibibytes() {
         assert_eq!(memory("24689000 kB"), "24 GiB");
         assert_eq!(memory("unknown"), "unknown");
     }

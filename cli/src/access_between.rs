@@ -9,6 +9,7 @@ use graph::access::{
 use service::{config::Config, exit::Outcome, stdout};
 
 use crate::{
+    cell::wrapped,
     color::marked,
     name_lookup::Names,
     table,
@@ -16,6 +17,8 @@ use crate::{
 };
 
 const OPTION: &str = "--between";
+/// Indents the lines of a head after its first one (columns).
+const HANGING: usize = 2;
 
 /// What to compare.
 #[derive(Debug, Clone, clap::Args)]
@@ -29,7 +32,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     organization: Option<String>,
     #[command(flatten)]
-    origin: Origin,
+    pub(crate) origin: Origin,
     #[command(flatten)]
     form: Form,
 }
@@ -46,7 +49,7 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
     let moments =
         arguments.between.iter().map(|moment| at(*moment, now_ms, OPTION)).collect::<Result<Vec<_>, _>>()?;
     let Arguments { names, organization, origin, .. } = arguments;
-    let scene = Scene::read(config, names, organization.as_deref(), origin, &moments)?;
+    let scene = Scene::read(config, names, organization.as_deref(), origin, &moments, OPTION)?;
     let [earlier, later] = scene.snapshots.as_slice() else { unreachable!("two moments give two snapshots") };
     let from = as_of(moments[0], earlier, now_ms, OPTION)?;
     let to = as_of(moments[1], later, now_ms, OPTION)?;
@@ -79,13 +82,16 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
         }
         stdout::print(lines)?;
     } else {
-        let mut lines = vec![
+        let layout = layout(&scene.question);
+        let head = [
             title(organization, &later.organization, &scene.question),
             format!("From: {}", certainty::line(moments[0], earlier, from, &[])),
             scene.certainty(format!("To: {}", certainty::line(moments[1], later, to, &coverage))),
             String::new(),
         ];
-        let rows = table::difference(&gained, &lost, &changed, layout(&scene.question));
+        let mut lines: Vec<String> =
+            head.iter().flat_map(|line| wrapped(line, layout.columns, HANGING)).collect();
+        let rows = table::difference(&gained, &lost, &changed, layout);
         lines.extend(if rows.is_empty() { vec!["no difference".to_owned()] } else { rows });
         stdout::print(lines.into_iter().map(marked))?;
     }

@@ -127,7 +127,7 @@ pub(crate) enum DeadLetters {
     /// Redriven, a record would go through the raw topic, where its offset defines its order. A listing's resources count
     /// only between its beginning and its manifest, so a resource that comes later changes nothing. The next whole
     /// listing of the collection replaces it. Needs Read on the dead letter topic and on the graph topic. Exit code 3 if
-    /// nothing replaces a dead letter yet.
+    /// a dead letter needs a replacement and has none yet.
     Redrive(Selection),
 }
 
@@ -227,7 +227,13 @@ pub async fn main(arguments: Arguments) -> anyhow::Result<Outcome> {
         _ => {}
     }
     let program = Program::running(arguments.config.as_deref());
-    let config = Config::load(arguments.config.as_deref(), &environment())?;
+    let asks_brokers = match &arguments.command {
+        Command::WhoCan(of) => of.origin.asks_brokers(),
+        Command::Access(of) => of.origin.asks_brokers(),
+        _ => true,
+    };
+    let load = if asks_brokers { Config::load } else { Config::load_without_brokers };
+    let config = load(arguments.config.as_deref(), &environment())?;
     match arguments.command {
         Command::WhoCan(arguments) => who_can::who_can(config, arguments).await,
         Command::Access(arguments) => access_between::access(config, arguments).await,

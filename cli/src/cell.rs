@@ -1,4 +1,4 @@
-//! Fits clean text to one cell of a table.
+//! Fits clean text to one cell of a table, or to the lines of a terminal.
 
 use unicode_width::UnicodeWidthChar as _;
 
@@ -30,9 +30,35 @@ pub(crate) fn fitted(text: &str, columns: usize) -> String {
     fitted
 }
 
+/// The text in lines of at most that many columns, broken at blanks; those after the first are indented by `indent`. A
+/// longer word has a line of its own.
+pub(crate) fn wrapped(text: &str, columns: Option<usize>, indent: usize) -> Vec<String> {
+    let Some(columns) = columns else { return vec![text.to_owned()] };
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in text.split_inclusive(' ') {
+        if !line.trim().is_empty() && width(&line) + width(word.trim_end()) > columns {
+            lines.push(line.trim_end().to_owned());
+            line = " ".repeat(indent);
+        }
+        line.push_str(word);
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fitted, width};
+    use super::{fitted, width, wrapped};
+
+    #[test]
+    fn a_long_text_is_broken_at_blanks() {
+        let text = "  reason  one two three";
+        assert_eq!(wrapped(text, None, 4), [text]);
+        assert_eq!(wrapped(text, Some(13), 10), ["  reason  one", "          two", "          three"]);
+        assert_eq!(wrapped("longer-than-that x", Some(5), 0), ["longer-than-that", "x"]);
+        assert_eq!(wrapped("", Some(5), 0), [""]);
+    }
 
     #[test]
     fn a_cell_has_exactly_its_columns() {

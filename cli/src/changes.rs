@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io::Write, time::Duration};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use graph::{describe::describe, state::GraphKey};
 use jiff::Timestamp;
 use rdkafka::{
@@ -18,12 +18,12 @@ use schemas::{
 };
 use service::{
     config::{Config, environment, is_asked_for},
-    exit::{Outcome, UsageError},
+    exit::{Outcome, UsageError, not_in_future},
     kafka::{
         client::fresh,
         client_config,
         partition::{EndOffset, is_permanent},
-        value,
+        topics, value,
         wait_for_commits::wait_for_all_commits,
     },
     shutdown::CancellationToken,
@@ -31,12 +31,19 @@ use service::{
 };
 use tracing::{debug, error, warn};
 
-use crate::topic_reader::{self, group_id};
+use crate::{
+    cell::wrapped,
+    columns, freshness,
+    topic_reader::{self, group_id},
+};
 
 /// Timeout of a poll: decides how soon the end is noticed.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 /// Timeout of a request to the brokers: less than the ten seconds that people wait for an answer.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// Indents the lines of a change after its first one (columns).
+const HANGING: usize = 4;
 
 /// How often a group's place is committed (ms): so much is printed again after a crash.
 const COMMIT_INTERVAL_MS: &str = "1000";
@@ -88,12 +95,23 @@ pub struct Arguments {
     until_end: bool,
 }
 
+impl Since {
+    /// Refuses a time in the future: nothing would be printed.
+    fn check(self, now: Timestamp) -> Result<(), UsageError> {
+        match self {
+            Self::Time(time) => not_in_future("--from", time, now, "latest"),
+            Self::Earliest | Self::Latest => Ok(()),
+        }
+    }
+}
+
 /// Prints changes until it is stopped or reaches the end.
 pub async fn changes(
     config: Config,
     arguments: Arguments,
     shutdown: CancellationToken,
 ) -> anyhow::Result<Outcome> {
+    arguments.from.check(Timestamp::now())?;
     tokio::task::spawn_blocking(move || follow(&config, &arguments, &shutdown))
         .await
         .context("the reading thread ended")?
@@ -101,10 +119,11 @@ pub async fn changes(
 
 fn follow(config: &Config, arguments: &Arguments, shutdown: &CancellationToken) -> anyhow::Result<Outcome> {
     let client = client(config, arguments)?;
+    check_organization(config, &client, arguments.organization.as_deref())?;
     let consumer: BaseConsumer<EndOffset> =
         client.create_with_context(EndOffset::default()).context("failed to make a consumer")?;
     let topic = Topic::Changes.name(&config.kafka.topic_prefix);
-    let partitions = partitions(&consumer, &topic)?;
+    let partitions = partitions(config, &consumer, &topic)?;
     let mut open = if arguments.until_end {
         wait_for_all_commits(&client, &topic, partitions.iter().copied())?;
         Ends::ask(&consumer, &topic, &partitions)?
@@ -173,6 +192,23 @@ fn follow(config: &Config, arguments: &Arguments, shutdown: &CancellationToken) 
     Ok(Outcome::Done)
 }
 
+/// Refuses an organization that is neither configured nor in the graph topic, if that can be read. What was forgotten
+/// stays there.
+fn check_organization(config: &Config, client: &ClientConfig, asked: Option<&str>) -> anyhow::Result<()> {
+    let Some(asked) = asked else { return Ok(()) };
+    let Err(unknown) = config.organization(asked) else { return Ok(()) };
+    match freshness::read(config, client) {
+        Ok(all) if !all.iter().any(|(id, it)| is_asked_for(Some(asked), &it.name, Some(id))) => {
+            Err(unknown.into())
+        }
+        Ok(_) => Ok(()),
+        Err(error) => {
+            debug!("the organizations cannot be read: {error:#}");
+            Ok(())
+        }
+    }
+}
+
 fn client(config: &Config, arguments: &Arguments) -> anyhow::Result<ClientConfig> {
     let mut client: ClientConfig = fresh(&client_config(&config.kafka, &environment())?);
     // Without a group of its own nothing is committed, and every reader sees everything.
@@ -209,7 +245,7 @@ impl Ends {
     }
 }
 
-fn partitions(consumer: &BaseConsumer<EndOffset>, topic: &str) -> anyhow::Result<Vec<i32>> {
+fn partitions(config: &Config, consumer: &BaseConsumer<EndOffset>, topic: &str) -> anyhow::Result<Vec<i32>> {
     let metadata = consumer
         .fetch_metadata(Some(topic), QUERY_TIMEOUT)
         .with_context(|| format!("failed to reach a broker that knows {topic}"))?;
@@ -229,7 +265,7 @@ fn partitions(consumer: &BaseConsumer<EndOffset>, topic: &str) -> anyhow::Result
         .map(rdkafka::metadata::MetadataPartition::id)
         .collect();
     if partitions.is_empty() {
-        bail!("the topic {topic} does not exist; the processor creates it when it first runs");
+        return Err(topics::does_not_exist(Topic::Changes, &config.kafka.topic_prefix));
     }
     Ok(partitions)
 }
@@ -387,9 +423,10 @@ fn print(change: &Envelope, arguments: &Arguments, names: &mut Names) -> anyhow:
     let line = if arguments.json {
         serde_json::to_string(change).context("failed to write a change as JSON")?
     } else {
-        let time = wording::time(change.ts_ms);
+        let time = wording::time_to_the_millisecond(change.ts_ms);
         let name = |key: &str| names.get(&in_graph(key)).cloned();
-        format!("{time:<24} {} #{} {}", source.name, change.revision, describe(change, name))
+        let line = format!("{time} {} #{} {}", source.name, change.revision, describe(change, name));
+        wrapped(&line, columns::of_terminal(), HANGING).join("\n")
     };
     let is_read = stdout::write(|stdout| writeln!(stdout, "{line}"))?;
     Ok(if is_read { Printed::Line } else { Printed::Nowhere })
@@ -399,7 +436,16 @@ fn print(change: &Envelope, arguments: &Arguments, names: &mut Names) -> anyhow:
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::Ends;
+    use super::{Ends, Since};
+
+    #[test]
+    fn a_beginning_in_the_future_is_refused() {
+        let now = "2026-11-24T09:00:00Z".parse().expect("a time");
+        let since = |text: &str| text.parse::<Since>().expect("a place").check(now);
+        assert!(since("2026-11-24T09:00:00Z").is_ok() && since("latest").is_ok());
+        let refusal = since("2027-01-01T00:00:00Z").expect_err("it is in the future").to_string();
+        assert!(refusal.starts_with("--from: 2027-01-01T00:00:00Z is in the future; "), "{refusal}");
+    }
 
     #[test]
     fn an_end_before_the_leader_s_end_is_ignored() {

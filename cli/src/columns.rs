@@ -1,20 +1,46 @@
 //! A table for a terminal: each column is as wide as its widest cell.
 
+use std::io::{IsTerminal as _, stdout};
+
 use crate::cell::{fitted, width};
 
 const GAP: &str = "  ";
 
-/// The lines of the table: headings, then rows. The cells must be clean.
-pub(crate) fn lines<const N: usize>(headings: [&str; N], rows: Vec<[String; N]>) -> Vec<String> {
+/// Columns of the terminal on stdout; `None` if there is none.
+pub(crate) fn of_terminal() -> Option<usize> {
+    let size = terminal_size::terminal_size().filter(|_| stdout().is_terminal());
+    size.map(|(width, _)| width.0.into())
+}
+
+/// The lines of the table: headings, then rows. The cells must be clean. Columns that are beyond the `available` ones
+/// follow as a table of their own, which begins with the first column too.
+pub(crate) fn lines<const N: usize>(
+    headings: [&str; N],
+    rows: Vec<[String; N]>,
+    available: Option<usize>,
+) -> Vec<String> {
     let mut all = vec![headings.map(str::to_owned)];
     all.extend(rows);
     let widest = |column: usize| all.iter().map(|row| width(&row[column])).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(widest).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, columns)| fitted(cell, *columns));
+    let mut tables: Vec<Vec<usize>> = vec![vec![0]];
+    let mut taken = widths[0];
+    for column in 1..N {
+        let needed = GAP.len() + widths[column];
+        let table = tables.last_mut().expect("there is one");
+        if table.len() > 1 && available.is_some_and(|available| taken + needed > available) {
+            tables.push(vec![0, column]);
+            taken = widths[0] + needed;
+        } else {
+            table.push(column);
+            taken += needed;
+        }
+    }
+    let line = |row: &[String; N], table: &[usize]| {
+        let cells = table.iter().map(|column| fitted(&row[*column], widths[*column]));
         cells.collect::<Vec<_>>().join(GAP).trim_end().to_owned()
     };
-    all.iter().map(line).collect()
+    tables.iter().flat_map(|table| all.iter().map(|row| line(row, table))).collect()
 }
 
 /// The age of a timestamp: `12s`, `3m`, `5h`, `2d`.
@@ -36,7 +62,19 @@ mod tests {
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let rows = vec![["nimbus".to_owned(), "1".to_owned()], ["佐藤".to_owned(), "22".to_owned()]];
-        assert_eq!(lines(["NAME", "N"], rows), ["NAME    N", "nimbus  1", "佐藤    22"]);
+        assert_eq!(lines(["NAME", "N"], rows, None), ["NAME    N", "nimbus  1", "佐藤    22"]);
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_a_table_of_their_own() {
+        let rows = vec![["nimbus".to_owned(), "1".to_owned(), "2".to_owned(), "3".to_owned()]];
+        let headings = ["NAME", "ONE", "TWO", "THREE"];
+        assert_eq!(
+            lines(headings, rows.clone(), Some(23)),
+            ["NAME    ONE  TWO  THREE", "nimbus  1    2    3"]
+        );
+        let two = ["NAME    ONE  TWO", "nimbus  1    2", "NAME    THREE", "nimbus  3"];
+        assert_eq!(lines(headings, rows, Some(22)), two);
     }
 
     #[test]

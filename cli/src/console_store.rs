@@ -14,7 +14,7 @@ use service::{
     exit::UsageError,
 };
 
-use crate::name_lookup::{self, Named, Names};
+use crate::name_lookup::{self, Named, Names, nothing_known};
 
 /// Up to where the store has an organization's changes.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -52,6 +52,26 @@ impl Named for Organization<'_> {
     }
 }
 
+/// Refuses a moment of which nothing is known in any organization: no name would be found in it.
+fn check_known(
+    organizations: &[store::Organization],
+    moments: &[Moment],
+    option: &str,
+) -> Result<(), UsageError> {
+    let is_before = |moment: &Moment, it: &store::Organization| match moment {
+        Moment::Now => false,
+        Moment::Revision(revision) => *revision < it.first_revision,
+        Moment::Time(ts_ms) => *ts_ms < it.first_ts_ms,
+    };
+    let is_unknown = |it: &store::Organization| moments.iter().any(|moment| is_before(moment, it));
+    match organizations.first() {
+        Some(first) if organizations.iter().all(is_unknown) => {
+            Err(nothing_known(&first.name, (first.first_revision, first.first_ts_ms), option))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The organization's snapshots as far as the question depends on them, the question with IDs for names, and how far the
 /// store is.
 pub(crate) type Stored = (Vec<Snapshot>, Question, Reached);
@@ -63,6 +83,7 @@ pub(crate) fn read(
     names: &Names,
     organization: Option<&str>,
     moments: &[Moment],
+    option: &str,
 ) -> anyhow::Result<Stored> {
     let topic = Topic::Changes.name(&config.kafka.topic_prefix);
     let store = Store::read(path, &topic).map_err(|error| match error {
@@ -73,7 +94,7 @@ pub(crate) fn read(
     })?;
     let source = format!("the store {}", clean(&path.display().to_string()));
     // One view: the console may be writing.
-    store.view(|view| Ok(ask(view, &source, names, organization, moments)))?
+    store.view(|view| Ok(ask(view, &source, names, organization, moments, option)))?
 }
 
 fn ask(
@@ -82,9 +103,11 @@ fn ask(
     names: &Names,
     asked: Option<&str>,
     moments: &[Moment],
+    option: &str,
 ) -> anyhow::Result<Stored> {
     let mut organizations = view.organizations()?;
     organizations.retain(|it| is_asked_for(asked, &it.name, Some(&it.id)));
+    check_known(&organizations, moments, option)?;
     let organizations: Vec<_> =
         organizations.into_iter().map(|stored| Organization { view, stored, moments }).collect();
     let (Organization { stored, .. }, question) = name_lookup::resolve(organizations, asked, names, source)?;

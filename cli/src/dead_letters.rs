@@ -169,7 +169,7 @@ pub async fn redrive(config: Config, arguments: Selection) -> anyhow::Result<Out
             lines.push(if lines.is_empty() { nothing } else { NOTHING_REDRIVEN }.to_owned());
         }
         stdout::print(lines)?;
-        let open = judged.iter().filter(|(_, successor)| !successor.is_there()).count();
+        let open = judged.iter().filter(|(_, successor)| successor.is_awaited()).count();
         Ok(if open == 0 {
             Outcome::Done
         } else {
@@ -217,8 +217,9 @@ fn organization_id(config: &Config, name: &str) -> Result<String, UsageError> {
 }
 
 impl Successor {
-    fn is_there(&self) -> bool {
-        matches!(self, Self::Listing { .. } | Self::Poll { .. })
+    /// Whether somebody has to do something. Nothing ever replaces a record that is not one of the producer's.
+    fn is_awaited(&self) -> bool {
+        matches!(self, Self::NextPoll | Self::Decision)
     }
 
     fn name(&self) -> &'static str {
@@ -245,7 +246,11 @@ impl Successor {
             Self::Decision => {
                 "a decision: decide again with `anthropic-graph holds` or `anthropic-graph forget`".to_owned()
             }
-            Self::Unknown => "its key does not say what it was: see `dead-letters show`".to_owned(),
+            Self::Unknown => {
+                "nothing replaces it: another program wrote it, since its key is not one of a raw \
+                              record; it stays until its retention ends"
+                    .to_owned()
+            }
         }
     }
 }
@@ -435,5 +440,8 @@ mod tests {
         ] {
             assert_eq!(successor(key, known), expected, "{key}");
         }
+        let awaited = [Successor::NextPoll, Successor::Decision];
+        assert!(awaited.iter().all(Successor::is_awaited));
+        assert!(![Successor::Unknown, Successor::Poll { ended_ts_ms: 9 }].iter().any(Successor::is_awaited));
     }
 }

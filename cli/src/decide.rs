@@ -1,25 +1,34 @@
 //! `anthropic-graph holds approve`, `holds reject` and `forget`: writes a decision as a raw record of its organization.
 //!
-//! Deciding needs Write on the raw topic and nothing else: no topic is read or created, and no group is joined.
+//! Deciding needs Write on the raw topic and nothing else: no topic is created, and no group is joined. If the graph topic
+//! can be read, a decision about nothing is refused.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context as _;
+use graph::state::GraphKey;
 use jiff::Timestamp;
+use processor::graph_snapshot::GraphSnapshot;
+use rdkafka::ClientConfig;
 use schemas::{
     collection::Collection,
+    coverage::Hold,
+    graph_value::GraphValue,
     raw::{Decision, DecisionKind},
-    topics::Topic,
+    topics::{Topic, partition},
 };
 use serde_json::json;
 use service::{
     config::{Config, environment},
     exit::{Outcome, UsageError, filled},
     kafka::{
-        client_config,
+        client_config, cluster_admin,
         decision::{self, Written},
     },
     schema_registry::register,
     stdout,
 };
+use tracing::debug;
 
 use graph::bounds::{self, MAX_TEXT_BYTES, TooLong};
 
@@ -72,13 +81,108 @@ pub async fn decide(config: Config, kind: DecisionKind, arguments: Arguments) ->
     let decision = Decision {
         kind,
         collection: arguments.collection,
-        element_key: arguments.key.map(|key| filled("--key", key)).transpose()?,
-        listing_id: Some(filled("--listing", arguments.listing)?),
+        element_key: arguments.key.map(element_key).transpose()?,
+        listing_id: Some(listing_id(arguments.listing)?),
         by: filled("--by", arguments.by)?,
         why: arguments.why,
         decided_ts_ms: Timestamp::now().as_millisecond(),
     };
+    let (asked, of, by) = (config.clone(), organization_id.clone(), decision.clone());
+    tokio::task::spawn_blocking(move || check_holds(&asked, &of, &by))
+        .await
+        .context("the reading thread ended")??;
     write(config, organization_id, decision, arguments.json).await
+}
+
+/// A listing has a UUID.
+fn listing_id(text: String) -> Result<String, UsageError> {
+    let mut parts = text.split('-').map(str::len);
+    let is_uuid = [8, 4, 4, 4, 12].into_iter().all(|length| parts.next() == Some(length))
+        && parts.next().is_none()
+        && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    if is_uuid {
+        return Ok(text);
+    }
+    Err(UsageError(format!(
+        "--listing: {text:?} is not a listing's ID; `anthropic-graph holds list` shows it"
+    )))
+}
+
+fn element_key(text: String) -> Result<String, UsageError> {
+    if text.starts_with("anthropic_") && text.contains(':') {
+        return Ok(text);
+    }
+    Err(UsageError(format!(
+        "--key: {text:?} is not the key of an element, such as anthropic_user:user_01…; `anthropic-graph holds list` \
+         shows it"
+    )))
+}
+
+/// Refuses a decision about nothing, if the graph topic can be read. Deciding does not need that.
+fn check_holds(config: &Config, organization_id: &str, decision: &Decision) -> anyhow::Result<()> {
+    let client = client_config(&config.kafka, &environment())?;
+    match Held::read(config, &client, organization_id) {
+        Ok(held) => Ok(held.check(decision)?),
+        // The record cannot be written either.
+        Err(error) if matches!(error.downcast_ref(), Some(cluster_admin::Error::Unreachable { .. })) => {
+            Err(error)
+        }
+        Err(error) => {
+            debug!("the holds cannot be read: {error:#}");
+            Ok(())
+        }
+    }
+}
+
+/// The holds of an organization, and the listings that a decision can name.
+#[derive(Debug, Default)]
+struct Held {
+    holds: BTreeMap<String, Hold>,
+    /// The newest whole listing of each collection.
+    listings: BTreeMap<String, String>,
+}
+
+impl Held {
+    fn read(config: &Config, client: &ClientConfig, organization_id: &str) -> anyhow::Result<Self> {
+        let mut graph = GraphSnapshot::open(config, client)?;
+        let mut held = Self::default();
+        graph.read(partition(organization_id, graph.partition_count()), |id, key, value| {
+            if id == organization_id {
+                held.take(key, value);
+            }
+        })?;
+        Ok(held)
+    }
+
+    fn take(&mut self, key: GraphKey, value: Option<GraphValue>) {
+        match (key, value) {
+            (GraphKey::Hold(key), Some(GraphValue::Hold(hold))) => drop(self.holds.insert(key, *hold)),
+            (GraphKey::Hold(key), _) => drop(self.holds.remove(&key)),
+            (GraphKey::Coverage(collection), Some(GraphValue::Coverage(coverage))) => {
+                if let Some(whole) = coverage.whole {
+                    self.listings.insert(collection, whole.listing_id);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&self, decision: &Decision) -> Result<(), UsageError> {
+        let Decision { collection, element_key, listing_id, .. } = decision;
+        let is_named = |hold: &&Hold| {
+            collection.as_ref().is_none_or(|asked| *asked == hold.collection)
+                && element_key.as_ref().is_none_or(|asked| *asked == hold.element_key)
+        };
+        let held = self.holds.values().map(|hold| &hold.listing_id);
+        let problem = if !self.holds.values().any(|hold| is_named(&hold)) {
+            "nothing that the decision names is held: it was decided before, or the element returned"
+        } else if !held.chain(self.listings.values()).any(|known| Some(known) == listing_id.as_ref()) {
+            "no hold is from the listing that the decision names"
+        } else {
+            return Ok(());
+        };
+        Err(UsageError(format!("{problem}; `anthropic-graph holds list` shows what is held")))
+    }
 }
 
 /// Writes the decision to the organization's partition, and prints its position.
@@ -112,7 +216,7 @@ pub(crate) async fn write(
             let Written { topic, partition, offset } = written;
             let place = format!("{topic} partition {partition} offset {offset}");
             format!(
-                "wrote {} to {place}; the processor applies it when it reads it{next}",
+                "recorded {} ({place}); the processor applies it when it reads it{next}",
                 summary(&organization_id, &decision)
             )
         };
@@ -149,14 +253,19 @@ fn summary(organization_id: &str, decision: &Decision) -> String {
     let part = |what: &str, text: &Option<String>| {
         text.as_ref().map(|text| format!(", {what} {text}")).unwrap_or_default()
     };
-    format!(
-        "{} of organization {organization_id}{}{}{} by {}",
-        decision.kind,
+    let by = &decision.by;
+    let of_holds = format!(
+        "by {by} of the held deletions of organization {organization_id}{}{}{}",
         part("collection", &decision.collection),
         part("element", &decision.element_key),
         part("up to listing", &decision.listing_id),
-        decision.by
-    )
+    );
+    match decision.kind {
+        DecisionKind::Approve => format!("the approval {of_holds}"),
+        DecisionKind::Reject => format!("the rejection {of_holds}"),
+        DecisionKind::Forget => format!("the decision by {by} to forget organization {organization_id}"),
+        DecisionKind::Other { .. } => format!("the decision {of_holds}"),
+    }
 }
 
 fn as_json(organization_id: &str, decision: &Decision, written: &Written) -> anyhow::Result<String> {
@@ -177,7 +286,72 @@ mod tests {
 
     use service::config::Config;
 
-    use super::{Whose, organization_id};
+    use schemas::{
+        coverage::{Hold, HoldState},
+        raw::{Decision, DecisionKind},
+    };
+
+    use super::{Held, Whose, element_key, listing_id, organization_id, summary};
+
+    const LISTING: &str = "7d8576b3-c7e1-4fa0-838d-3b8667c7d519";
+
+    fn decision(collection: &str, key: Option<&str>, listing: &str) -> Decision {
+        Decision {
+            kind: DecisionKind::Approve,
+            collection: Some(collection.to_owned()),
+            element_key: key.map(str::to_owned),
+            listing_id: Some(listing.to_owned()),
+            by: "ada".to_owned(),
+            why: None,
+            decided_ts_ms: 1,
+        }
+    }
+
+    #[test]
+    fn a_decision_is_about_what_is_held() {
+        let hold = Hold {
+            organization_id: "o-1".to_owned(),
+            element_key: "anthropic_user:1".to_owned(),
+            collection: "users".to_owned(),
+            listing_id: LISTING.to_owned(),
+            raw_offset: 1,
+            proposed_ts_ms: 1,
+            state: HoldState::Proposed,
+            agreeing: 1,
+        };
+        let known = Held { holds: [(hold.element_key.clone(), hold)].into(), ..Held::default() };
+        assert!(known.check(&decision("users", None, LISTING)).is_ok());
+        assert!(known.check(&decision("users", Some("anthropic_user:1"), LISTING)).is_ok());
+        for (decision, text) in [
+            (decision("workspaces", None, LISTING), "nothing that the decision names is held"),
+            (decision("users", Some("anthropic_user:2"), LISTING), "nothing that the decision names is held"),
+            (decision("users", None, "another"), "no hold is from the listing"),
+        ] {
+            let refusal = known.check(&decision).expect_err(text).to_string();
+            assert!(refusal.starts_with(text) && refusal.contains("holds list"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_listing_is_a_uuid_and_a_key_names_its_type() {
+        assert!(listing_id(LISTING.to_owned()).is_ok());
+        for wrong in ["", "abc", &LISTING[1..], &format!("{LISTING}-0"), &LISTING.replace('7', "x")] {
+            assert!(listing_id(wrong.to_owned()).is_err(), "{wrong}");
+        }
+        assert!(element_key("anthropic_user:1".to_owned()).is_ok());
+        assert!(
+            ["", "user_1", "anthropic_user"].iter().all(|wrong| element_key((*wrong).to_owned()).is_err())
+        );
+    }
+
+    #[test]
+    fn a_decision_is_said_in_words() {
+        let approval = decision("users", None, "l");
+        let expected = "the approval by ada of the held deletions of organization o-1, collection users, up to listing l";
+        assert_eq!(summary("o-1", &approval), expected);
+        let forget = Decision { kind: DecisionKind::Forget, ..approval };
+        assert_eq!(summary("o-1", &forget), "the decision by ada to forget organization o-1");
+    }
 
     fn config() -> Config {
         let text = "[kafka]\nbootstrap_servers = \"127.0.0.1:9092\"\n\

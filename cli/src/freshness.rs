@@ -13,7 +13,7 @@ use schemas::{
 };
 use service::{
     config::Config,
-    kafka::{cluster_admin::ClusterAdmin, partition::Message},
+    kafka::{cluster_admin::ClusterAdmin, partition::Message, topics},
 };
 
 use crate::topic_reader;
@@ -34,7 +34,7 @@ pub(crate) struct Freshness {
 pub(crate) fn read(config: &Config, client: &ClientConfig) -> anyhow::Result<BTreeMap<String, Freshness>> {
     let name = Topic::Graph.name(&config.kafka.topic_prefix);
     let Some(partitions) = ClusterAdmin::new(client)?.partition_count(&name)? else {
-        anyhow::bail!("the topic {name} does not exist; the processor creates it when it first runs");
+        return Err(topics::does_not_exist(Topic::Graph, &config.kafka.topic_prefix));
     };
     let mut all: BTreeMap<String, Freshness> = BTreeMap::new();
     topic_reader::read(config, client, Topic::Graph, 0..partitions, |record| fold(&mut all, record))?;

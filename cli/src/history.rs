@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::anyhow;
 use graph::access::{Fold, Moment, Snapshot};
 use rdkafka::ClientConfig;
 use schemas::{
@@ -11,7 +10,7 @@ use schemas::{
 };
 use service::{
     config::{Config, is_asked_for},
-    kafka::cluster_admin::ClusterAdmin,
+    kafka::{cluster_admin::ClusterAdmin, topics},
 };
 
 use crate::topic_reader;
@@ -23,9 +22,7 @@ pub(crate) type History = BTreeMap<String, Vec<Snapshot>>;
 pub(crate) fn partition_count(config: &Config, client: &ClientConfig) -> anyhow::Result<i32> {
     let topic = Topic::Changes.name(&config.kafka.topic_prefix);
     let count = ClusterAdmin::new(client)?.partition_count(&topic)?;
-    count.ok_or_else(|| {
-        anyhow!("the topic {topic} does not exist; the processor creates it when it first runs")
-    })
+    count.ok_or_else(|| topics::does_not_exist(Topic::Changes, &config.kafka.topic_prefix))
 }
 
 /// Reads the committed records of the changes topic, to the leaders' ends: of one partition, if the configuration says
@@ -46,7 +43,7 @@ pub(crate) fn read(
     topic_reader::read(config, client, Topic::Changes, partitions, |record| {
         let change = EncodedChange::read(record.value.unwrap_or_default())?;
         if pinned.is_none_or(|id| change.envelope.source.organization_id == id) {
-            folds.take(change);
+            folds.take(&change);
         }
         Ok(())
     })?;
@@ -65,18 +62,14 @@ impl<'a> Folds<'a> {
         Self { moments, organizations: BTreeMap::new() }
     }
 
-    fn take(&mut self, change: EncodedChange) {
-        let id = &change.envelope.source.organization_id;
+    fn take<Text: AsRef<str>>(&mut self, change: &EncodedChange<Text>) {
+        let id = change.envelope.source.organization_id.as_ref();
         if !self.organizations.contains_key(id) {
             let folds = self.moments.iter().map(|moment| Fold::new(*moment)).collect();
-            self.organizations.insert(id.clone(), folds);
+            self.organizations.insert(id.to_owned(), folds);
         }
-        let folds = self.organizations.get_mut(id).expect("it was inserted");
-        if let Some((last, rest)) = folds.split_last_mut() {
-            for fold in rest {
-                fold.take(change.clone());
-            }
-            last.take(change);
+        for fold in self.organizations.get_mut(id).expect("it was inserted") {
+            fold.take(change);
         }
     }
 
@@ -93,6 +86,7 @@ impl<'a> Folds<'a> {
 #[cfg(test)]
 mod tests {
     use graph::access::Moment;
+    use schemas::encoded::EncodedChange;
 
     use super::Folds;
     use crate::tests::fixture::{Log, ORGANIZATION};
@@ -107,7 +101,7 @@ mod tests {
         }
         let read = |asked| {
             let mut folds = Folds::new(&[Moment::Now]);
-            log.changes.iter().cloned().for_each(|change| folds.take(change.into()));
+            log.changes.iter().cloned().for_each(|change| folds.take(&EncodedChange::from(change)));
             folds.finish(asked)
         };
         for asked in [None, Some("skylark"), Some(ORGANIZATION)] {

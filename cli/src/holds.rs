@@ -184,7 +184,9 @@ fn goes_with_an_end(held: &Held, group: &[Held]) -> bool {
 fn line(one: &Held, oldest: &Hold) -> String {
     let hold = &one.hold;
     let key = hold.element_key.escape_debug();
-    let line = format!("  {:<8}  {:?}  {key}", hold.state, one.display_name);
+    // The words of the console.
+    let state = if hold.state == HoldState::Rejected { "kept" } else { "to decide" };
+    let line = format!("  {state:<9}  {:?}  {key}", one.display_name);
     if hold.listing_id == oldest.listing_id {
         line
     } else {

@@ -2,13 +2,15 @@
 
 use console::store::NamedType;
 use graph::{
-    access::{Candidate, NotOne, Question, Snapshot},
+    access::{Candidate, NotOne, Organization, Question, Snapshot, certainty},
     text::clean,
 };
 use service::exit::UsageError;
 
 /// Candidates that an error lists (count); the rest are counted.
 const LISTED: usize = 10;
+/// Lowest similarity (0 to 1, Jaro-Winkler) at which a name is suggested for an unknown one.
+const SIMILAR: f64 = 0.85;
 
 /// What a question is about. Each option takes an ID or an unambiguous name.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -51,12 +53,46 @@ impl Named for Vec<Snapshot> {
     }
 
     fn find(&self, thing: NamedType, name: &str) -> anyhow::Result<Vec<Result<String, NotOne>>> {
-        Ok(self.iter().rev().map(|snapshot| thing.find(&snapshot.organization, name)).collect())
+        let at = |snapshot: &Snapshot| match thing.find(&snapshot.organization, name) {
+            Err(NotOne::Unknown(similar)) if similar.is_empty() => {
+                Err(NotOne::Unknown(nearest(&snapshot.organization, thing, name)))
+            }
+            found => found,
+        };
+        Ok(self.iter().rev().map(at).collect())
     }
+}
+
+/// What a mistyped name may mean.
+fn nearest(organization: &Organization, thing: NamedType, name: &str) -> Vec<Candidate> {
+    let users = || organization.users().values().map(AsRef::as_ref).chain(organization.former_users());
+    let all: Vec<(&String, &String)> = match thing {
+        NamedType::Workspace => organization.workspaces().values().map(|it| (&it.id, &it.name)).collect(),
+        NamedType::User => users().map(|it| (&it.id, &it.name)).collect(),
+        NamedType::ApiKey => organization.api_keys().values().map(|it| (&it.id, &it.name)).collect(),
+    };
+    let folded = name.trim().to_lowercase();
+    let is_near =
+        |(_, other): &(&String, &String)| strsim::jaro_winkler(&other.to_lowercase(), &folded) >= SIMILAR;
+    let near = all.into_iter().filter(is_near);
+    let mut near: Vec<_> = near.map(|(id, name)| Candidate { id: id.clone(), label: name.clone() }).collect();
+    near.sort();
+    near
 }
 
 pub(crate) fn called(name: &str, id: &str) -> String {
     format!("{} ({})", clean(name), clean(id))
+}
+
+/// The error of a moment before the first change, whose revision and time (ms since 1970) are given.
+pub(crate) fn nothing_known(name: &str, (revision, ts_ms): (i64, i64), option: &str) -> UsageError {
+    let now = if option == "--between" { " now" } else { "" };
+    UsageError(format!(
+        "{option}: nothing is known about {} before {}: the first change in the topic is revision {revision}, observed \
+         then; ask from there: {option} {revision}{now}",
+        clean(name),
+        certainty::time(ts_ms)
+    ))
 }
 
 /// The organization that is meant, and the question with IDs instead of names. A name is looked up at the last moment
@@ -100,7 +136,7 @@ fn question(organization: &impl Named, names: &Names) -> anyhow::Result<Result<Q
     let mut question = Question::default();
     for (thing, name) in names.all() {
         let mut found = Err(NotOne::Unknown(Vec::new()));
-        for then in organization.find(thing, name)? {
+        for then in organization.find(thing, id_of_key(thing, name))? {
             if !matches!(then, Err(NotOne::Unknown(_))) {
                 found = then;
                 break;
@@ -120,6 +156,11 @@ fn question(organization: &impl Named, names: &Names) -> anyhow::Result<Result<Q
         }
     }
     Ok(Ok(question))
+}
+
+/// The ID in an element's key, which other commands print; anything else stays as it is.
+fn id_of_key(thing: NamedType, name: &str) -> &str {
+    name.trim().strip_prefix(&thing.element_type().entity_key("")).unwrap_or(name)
 }
 
 /// Why a name is unknown or ambiguous, with candidates.

@@ -175,7 +175,7 @@ impl Reset {
             "topics": self.topics,
             "raw_begins": self.cut,
             "lost_until_next_poll": self.lost.as_ref().ok(),
-            "cannot_be_told": self.lost.as_ref().err(),
+            "lost_unknown": self.lost.as_ref().err(),
             "active": self.members.active,
             "members_unknown": self.members.unknown,
             "deleted": is_done,

@@ -25,6 +25,7 @@ use service::{
 use tracing::warn;
 
 use crate::{
+    cell::wrapped,
     columns::{self, age},
     dead_letters,
     freshness::{self, Freshness},
@@ -32,10 +33,12 @@ use crate::{
     sync_topic,
 };
 
-/// Most collections of an organization that are explained (count); the rest are counted.
+/// Most causes of an organization that are explained (count); the collections of the others are counted.
 const EXPLAINED: usize = 5;
 /// Marks the age of a collection that is not whole.
 const NOT_WHOLE: &str = " !";
+/// Indents the lines of a note after its first one (columns).
+const HANGING: usize = 2;
 
 /// An organization, as `--json` has it.
 #[derive(Debug, Serialize)]
@@ -119,9 +122,10 @@ pub async fn status(config: Config, program: Program, arguments: Selection) -> a
         }
         let now_ms = jiff::Timestamp::now().as_millisecond();
         let mark = stdout::styled(stdout::UNUSUAL, NOT_WHOLE);
-        let mut lines = text(&all, now_ms, &program, &|name| config.organization(name).is_ok());
+        let width = columns::of_terminal();
+        let mut lines = text(&all, now_ms, &program, &|name| config.organization(name).is_ok(), width);
         if arguments.organization.is_some() {
-            lines.extend(all.iter().flat_map(|status| collections(status, now_ms)));
+            lines.extend(all.iter().flat_map(|status| collections(status, now_ms, width)));
         } else {
             lines.extend(known.of_other_organizations(&all, &program));
         }
@@ -242,8 +246,14 @@ impl Listed {
     }
 }
 
-/// The table and its notes; `is_configured` says whether a command accepts a name.
-fn text(all: &[Status], now_ms: i64, program: &Program, is_configured: &dyn Fn(&str) -> bool) -> Vec<String> {
+/// The table and its notes; `is_configured` says whether a command accepts a name, `width` how many columns there are.
+fn text(
+    all: &[Status],
+    now_ms: i64,
+    program: &Program,
+    is_configured: &dyn Fn(&str) -> bool,
+    width: Option<usize>,
+) -> Vec<String> {
     if all.is_empty() {
         return vec!["no organization is configured or in the graph topic".to_owned()];
     }
@@ -273,20 +283,15 @@ fn text(all: &[Status], now_ms: i64, program: &Program, is_configured: &dyn Fn(&
             status.dead_letters.map_or_else(unknown, |count| count.to_string()),
         ]
     };
-    let mut lines = vec![format!(
-        "{}: time since the last poll ended, and since the last whole listing of each collection (!: newer listings \
-         are not whole)",
-        time(now_ms)
-    )];
-    lines.extend(columns::lines(headings, all.iter().map(row).collect()));
-    lines.extend(
-        all.iter().flat_map(|status| status.notes(program, is_configured(&status.organization.name))),
-    );
+    let mut lines = vec![format!("Ages as of {}. ! = the newest listing was incomplete", time(now_ms))];
+    lines.extend(columns::lines(headings, all.iter().map(row).collect(), width));
+    let notes = all.iter().flat_map(|status| status.notes(program, is_configured(&status.organization.name)));
+    lines.extend(notes.flat_map(|note| wrapped(&note, width, HANGING)));
     lines
 }
 
 /// The collections of an organization, one per line.
-fn collections(status: &Status, now_ms: i64) -> Vec<String> {
+fn collections(status: &Status, now_ms: i64, width: Option<usize>) -> Vec<String> {
     let row = |listed: &Listed| {
         [
             clean(&listed.collection),
@@ -296,7 +301,7 @@ fn collections(status: &Status, now_ms: i64) -> Vec<String> {
         ]
     };
     let rows: Vec<_> = status.collections.iter().map(row).collect();
-    columns::lines(["COLLECTION", "LAST WHOLE", "AGE", "LAST ATTEMPT"], rows)
+    columns::lines(["COLLECTION", "LAST WHOLE", "AGE", "LAST ATTEMPT"], rows, width)
 }
 
 impl Status {
@@ -312,6 +317,25 @@ impl Status {
         if is_whole { oldest.age(now_ms) } else { age(oldest.whole_ts_ms, now_ms) + NOT_WHOLE }
     }
 
+    /// The collections without a whole listing, by cause: what was tried and failed first, then what was skipped.
+    fn failing(&self) -> Vec<Failing<'_>> {
+        let mut causes: Vec<Failing<'_>> = Vec::new();
+        for listed in &self.collections {
+            let Some(since_ts_ms) = listed.not_whole_since_ts_ms else { continue };
+            let outcome = listed.outcome.as_deref().unwrap_or("not listed");
+            let reason = listed.reason.as_deref().unwrap_or(NO_REASON);
+            let same = causes.iter_mut().find(|cause| (cause.outcome, cause.reason) == (outcome, reason));
+            if let Some(cause) = same {
+                cause.collections.push(&listed.collection);
+                cause.since_ts_ms = cause.since_ts_ms.min(since_ts_ms);
+            } else {
+                causes.push(Failing { outcome, reason, since_ts_ms, collections: vec![&listed.collection] });
+            }
+        }
+        causes.sort_by_key(|cause| cause.outcome == raw::Outcome::Skipped.as_str());
+        causes
+    }
+
     /// What needs attention, and the commands that show more.
     fn notes(&self, program: &Program, is_configured: bool) -> Vec<String> {
         let name = &self.organization.name;
@@ -322,23 +346,23 @@ impl Status {
         if self.revision.is_none() {
             notes.push("not polled yet, or its first poll is not processed yet".to_owned());
         }
-        let failing: Vec<_> =
-            self.collections.iter().filter_map(|it| Some((it, it.not_whole_since_ts_ms?))).collect();
-        notes.extend(failing.iter().take(EXPLAINED).map(|(listed, since)| {
-            let outcome = listed.outcome.as_deref().unwrap_or("not listed");
-            let reason = listed.reason.as_deref().unwrap_or(NO_REASON);
-            format!("{} has no whole listing since {}, {outcome}: {reason}", listed.collection, time(*since))
-        }));
-        if failing.len() > EXPLAINED {
-            let (more, all) = (failing.len() - EXPLAINED, command("status"));
-            notes.push(format!("{more} more collections without a whole listing; to list them: {all}"));
+        let failing = self.failing();
+        notes.extend(failing.iter().take(EXPLAINED).map(Failing::describe));
+        let more: usize = failing.iter().skip(EXPLAINED).map(|cause| cause.collections.len()).sum();
+        if more > 0 {
+            let (more, all) = (wording::count(more, "more collection"), command("status"));
+            notes.push(format!("{more} without a whole listing; to list them: {all}"));
         }
         if self.holds.open > 0 {
             let held = wording::count(self.holds.open, "deletion");
             notes.push(format!("{held} held; to list and decide: {}", command("holds list")));
         }
         if let Some(jupiterone) = &self.jupiterone {
-            notes.extend(jupiterone.paused.iter().map(|reason| format!("JupiterOne is paused: {reason}")));
+            notes.extend(
+                jupiterone.paused.iter().map(|reason| {
+                    format!("JupiterOne is paused: {}", shell::pasteable_later(reason, program))
+                }),
+            );
             if jupiterone.parked > 0 {
                 let refused = wording::count(jupiterone.parked, "object");
                 notes.push(format!("JupiterOne refuses {refused}; to list them: {}", command("sync parked")));
@@ -351,6 +375,27 @@ impl Status {
             notes.push(format!("{}; to list them: {list}", wording::count(letters, "dead letter")));
         }
         notes.into_iter().map(|note| format!("{}: {}", clean(name), clean(&note))).collect()
+    }
+}
+
+/// Collections without a whole listing for one cause.
+struct Failing<'a> {
+    outcome: &'a str,
+    reason: &'a str,
+    /// Since when the first of them has none (ms since 1970).
+    since_ts_ms: i64,
+    collections: Vec<&'a str>,
+}
+
+impl Failing<'_> {
+    fn describe(&self) -> String {
+        let Self { outcome, reason, since_ts_ms, collections } = self;
+        let more = match collections.len() - 1 {
+            0 => " has".to_owned(),
+            more => format!(" and {} have", wording::count(more, "more collection")),
+        };
+        let since = time(*since_ts_ms);
+        format!("{}{more} no whole listing since {since}, {outcome}: {reason}", collections[0])
     }
 }
 

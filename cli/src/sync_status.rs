@@ -23,13 +23,16 @@ use serde_json::{Value, json};
 use service::{
     config::{Config, Organization, environment, is_asked_for},
     exit::Outcome,
-    kafka::{client_config, cluster_admin::ClusterAdmin},
-    shell::{self, Program, pasteable},
+    kafka::{client_config, cluster_admin::ClusterAdmin, topics},
+    shell::{self, Program, pasteable_later},
     stdout,
     wording::time,
 };
 
-use crate::{selection::Selection, sync_topic, topic_reader};
+use crate::{cell::wrapped, columns, selection::Selection, sync_topic, topic_reader};
+
+/// Where the values of the lines begin (columns).
+const VALUES_AT: usize = 15;
 
 /// An organization in both topics.
 struct Recorded {
@@ -41,6 +44,8 @@ struct Recorded {
     since_ms: Option<i64>,
     /// What the next job would delete, by type, where it waits for a person.
     deletions: Option<BTreeMap<String, i64>>,
+    /// Whether what it waits for has been approved, and no job has started since.
+    is_approved: bool,
     is_configured: bool,
     /// Members of the sinks' group (count); none: the group cannot be seen.
     sinks: Option<usize>,
@@ -62,7 +67,9 @@ pub async fn status(config: Config, program: Program, arguments: Selection) -> a
         if all.is_empty() {
             return stdout::print(["the graph topic has no organization yet"]);
         }
-        stdout::print(all.iter().flat_map(|it| it.lines(&program)))
+        let width = columns::of_terminal();
+        let lines = all.iter().flat_map(|it| it.lines(&program));
+        stdout::print(lines.flat_map(|line| wrapped(&line, width, VALUES_AT)))
     })
     .await
     .context("the reading thread ended")?
@@ -77,7 +84,7 @@ fn read(config: &Config) -> anyhow::Result<Vec<Recorded>> {
     // First: the graph is then no older.
     let mut syncs = sync_topic::newest(config, &client)?;
     let Some(partitions) = cluster.partition_count(&name)? else {
-        anyhow::bail!("the topic {name} does not exist; the processor creates it when it first runs");
+        return Err(topics::does_not_exist(Topic::Graph, prefix));
     };
     let mut all = Vec::new();
     // One after the other: each graph is in memory while it is looked at.
@@ -119,7 +126,7 @@ impl Recorded {
         };
         let known =
             sync.clone().unwrap_or_else(|| Sync { organization_name: name.clone(), ..Sync::default() });
-        let (phase, since_ms) = plan::phase_from_topics(&Situation {
+        let situation = Situation {
             organization_id: id,
             state,
             sync: &known,
@@ -130,16 +137,21 @@ impl Recorded {
             has_turn: false,
             now_ms: jiff::Timestamp::now().as_millisecond(),
             urgency: Urgency::Patient,
-        });
+        };
+        let (phase, since_ms) = plan::phase_from_topics(&situation);
         let waits_for_person = matches!(phase, Phase::Paused { retry: None, .. });
+        let is_approved = waits_for_person
+            && known.approval.is_some()
+            && !matches!(plan::next(None, &situation).phase, Phase::Paused { .. });
         Self {
             id: id.to_owned(),
             name,
             poll: state.poll(),
-            deletions: waits_for_person.then(|| plan::deletions(state, &known)),
+            deletions: (waits_for_person && !is_approved).then(|| plan::deletions(state, &known)),
             sync,
             phase,
             since_ms,
+            is_approved,
             is_configured: configured.is_some(),
             sinks,
         }
@@ -154,8 +166,13 @@ impl Recorded {
         let since = self.since_ms.map_or_else(String::new, |since_ms| format!(" since {}", time(since_ms)));
         let mut lines = vec![format!("{} ({}): {}{since}", clean(name), clean(id), phase.name())];
         let mut line = |what: &str, text: String| lines.push(format!("  {what:<12} {}", clean(&text)));
-        line("reason", pasteable(&phase.reason(), program));
-        line("next", phase.then());
+        if self.is_approved {
+            line("reason", "its next sync job is approved".to_owned());
+            line("next", "a running sink starts the sync job within half a minute".to_owned());
+        } else {
+            line("reason", pasteable_later(&phase.reason(), program));
+            line("next", phase.then());
+        }
         if !self.is_configured {
             line(
                 "sink",

@@ -1,27 +1,31 @@
-//! Tables of paths for people: people first, then keys. Unusual rows are marked, and tables fit the terminal.
+//! Tables of paths for people: people first, then keys. Unusual rows are marked, with what is unusual on a line below
+//! them, and tables fit the terminal.
 
 use std::collections::BTreeMap;
 
 use graph::{
-    access::answer::{Changed, Path, User},
+    access::{
+        Flag,
+        answer::{Changed, Path, User},
+    },
     text::clean,
 };
 
-use crate::cell::{fitted, width};
+use crate::cell::{fitted, width, wrapped};
 
 const GAP: &str = "  ";
 /// Narrowest column, so that names stay distinguishable.
 const NARROWEST: usize = 12;
-/// Widest column, except for the last one.
+/// Widest column.
 const WIDEST: usize = 60;
 /// Most workspaces of a row that are named (count); more are only counted.
 const NAMED: usize = 2;
-/// A flag about the moment, not about the access.
-const UNCERTAIN: &str = "uncertain";
 /// Heading of the column that is omitted for a question about one workspace.
 const WORKSPACE: &str = "WORKSPACE";
 /// Marks an unusual row.
 const UNUSUAL: &str = "! ";
+/// Begins a line about the row above it.
+const INDENT: &str = "      ";
 
 /// How a table is laid out.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +39,16 @@ pub(crate) struct Layout {
 /// A path with its mark, and its notes unless they are its flags.
 type Marked<'a, 'p> = (&'static str, &'a Path<'p>, Option<String>);
 
-/// A row: its mark and its cells.
+/// A row: its mark, its cells, and what the line below it says.
 struct Row {
     mark: &'static str,
     cells: Vec<String>,
+    notes: String,
+}
+
+/// A note as tables have it.
+pub(crate) fn note(flag: &str) -> String {
+    flag.replace('_', " ")
 }
 
 /// The tables of these paths: one of people and one of keys.
@@ -66,14 +76,14 @@ fn tables(rows: &[Marked<'_, '_>], layout: Layout) -> Vec<String> {
     let (keys, people): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, path, _)| path.api_key.is_some());
     let mut lines = Vec::new();
     if !people.is_empty() {
-        let headings = ["PERSON", WORKSPACE, "ROLE", "WHY", "NOTES"];
+        let headings = ["PERSON", WORKSPACE, "ROLE", "WHY"];
         lines.extend(table(&headings, grouped(&people, &headings, person_cells), layout));
     }
     if !keys.is_empty() {
         if !lines.is_empty() {
             lines.push(String::new());
         }
-        let headings = ["API KEY", "HINT", WORKSPACE, "STATUS", "PERSON", "WHY", "NOTES"];
+        let headings = ["API KEY", "HINT", WORKSPACE, "STATUS", "PERSON", "WHY"];
         lines.extend(table(&headings, grouped(&keys, &headings, key_cells), layout));
     }
     lines
@@ -88,12 +98,12 @@ fn grouped(
     let mut grouped: Vec<(Row, Vec<String>)> = Vec::new();
     let mut places = BTreeMap::new();
     for (mark, path, notes) in rows {
-        let mut cells = cells(path);
-        cells.push(notes.clone().unwrap_or_else(|| path.flags.join(", ").replace('_', " ")));
+        let cells = cells(path);
+        let notes = notes.clone().unwrap_or_else(|| note(&path.flags.join(", ")));
         let key = path.api_key.map(|key| key.id);
-        let identity = (*mark, path.user.map(|user| user.id), key, cells.clone());
+        let identity = (*mark, path.user.map(|user| user.id), key, cells.clone(), notes.clone());
         let place = *places.entry(identity).or_insert_with(|| {
-            grouped.push((Row { mark, cells }, Vec::new()));
+            grouped.push((Row { mark, cells, notes }, Vec::new()));
             grouped.len() - 1
         });
         let name = path.workspace.map_or("none that is known", |place| place.name.unwrap_or(place.id));
@@ -119,7 +129,7 @@ fn key_cells(path: &Path<'_>) -> Vec<String> {
     // Keys differ in their last characters.
     let hint = hint.rsplit_once("...").map_or_else(|| clean(hint), |(_, end)| format!("…{}", clean(end)));
     let status = path.api_key.and_then(|key| key.status).unwrap_or("unknown");
-    let person = path.user.map_or_else(|| "unknown person".to_owned(), |user| person(&user));
+    let person = path.user.map_or_else(|| "unknown".to_owned(), |user| person(&user));
     vec![name, hint, clean(status), person, clean(&path.because)]
 }
 
@@ -142,29 +152,55 @@ fn spaced(text: &str) -> String {
 fn what_changed(Changed { before, after }: &Changed<'_>) -> String {
     let mut notes = Vec::new();
     if before.role != after.role {
-        notes.push(format!("role was {}", role(before.role)));
+        notes.push(format!("the role was {}", role(before.role)));
     }
     if before.because != after.because {
-        notes.push(format!("was: {}", clean(&before.because)));
+        notes.push(format!("the reason was: {}", clean(&before.because)));
     }
     let status = |path: &Path<'_>| path.api_key.and_then(|key| key.status).unwrap_or("unknown").to_owned();
     if status(before) != status(after) {
-        notes.push(format!("status was {}", clean(&status(before))));
+        notes.push(format!("the status was {}", clean(&status(before))));
     }
-    if before.usable != after.usable {
-        notes.push(if after.usable { "usable again" } else { "not usable any more" }.to_owned());
+    for flag in Flag::ALL {
+        let has = |path: &Path<'_>| path.flags.contains(&flag.name());
+        if has(before) != has(after) {
+            let (begins, ends) = sentences(flag);
+            notes.push(if has(after) { begins } else { ends }.to_owned());
+        }
     }
-    let only = |one: &Path<'_>, other: &Path<'_>| {
-        let flags = one.flags.iter().filter(|flag| **flag != UNCERTAIN && !other.flags.contains(flag));
-        flags.map(|flag| flag.replace('_', " ")).collect::<Vec<_>>()
-    };
-    notes.extend(only(after, before).into_iter().map(|flag| format!("now {flag}")));
-    notes.extend(only(before, after).into_iter().map(|flag| format!("no longer {flag}")));
-    notes.join(", ")
+    notes.retain(|note| !note.is_empty());
+    let notes = notes.join("; ");
+    match (before.usable, after.usable) {
+        (true, false) => format!("no longer usable: {notes}"),
+        (false, true) => format!("usable again: {notes}"),
+        _ => notes,
+    }
+}
+
+/// What it means that a flag is set, and that it no longer is. One about the moment says nothing about the access.
+fn sentences(flag: Flag) -> (&'static str, &'static str) {
+    match flag {
+        Flag::ActsForOther => ("the key acts for someone else", "the key acts for its creator"),
+        Flag::CreatorLeft => ("the creator left", "the creator is back"),
+        Flag::CreatorUnknown => ("the creator is unknown", "the creator is known"),
+        Flag::DeletionHeld => ("a deletion waits for a decision", "no deletion waits for a decision"),
+        Flag::Expired => ("the key has expired", "the key has not expired"),
+        Flag::OrganizationWide => ("the key belongs to the organization", "the key belongs to a workspace"),
+        Flag::OutlivesCreator => ("the key outlives its creator", "the key does not outlive its creator"),
+        Flag::PrincipalLeft => {
+            ("the user that the key acts as left", "the user that the key acts as is back")
+        }
+        Flag::ReachUnknown => ("the reach of the key is unknown", "the reach of the key is known"),
+        Flag::Uncertain => ("", ""),
+        Flag::WorkspaceArchived => ("the workspace is archived", "the workspace is not archived"),
+        Flag::WorkspaceNotListed => ("the workspace is not listed", "the workspace is listed"),
+        Flag::WorkspaceUnknown => ("the workspace is unknown", "the workspace is known"),
+    }
 }
 
 fn table(headings: &[&str], mut rows: Vec<Row>, layout: Layout) -> Vec<String> {
-    rows.insert(0, Row { mark: "  ", cells: headings.iter().map(ToString::to_string).collect() });
+    let cells = headings.iter().map(ToString::to_string).collect();
+    rows.insert(0, Row { mark: "  ", cells, notes: String::new() });
     if !layout.has_workspace {
         for row in &mut rows {
             row.cells.remove(workspace_column(headings));
@@ -173,26 +209,34 @@ fn table(headings: &[&str], mut rows: Vec<Row>, layout: Layout) -> Vec<String> {
     let widest = |column: usize| rows.iter().map(|row| width(&row.cells[column])).max().unwrap_or(0);
     let mut widths: Vec<usize> = (0..rows[0].cells.len()).map(widest).collect();
     narrow(&mut widths, layout.columns);
-    let line = |row: &Row| {
-        let cells = row.cells.iter().zip(&widths).map(|(cell, columns)| fitted(cell, *columns));
-        let line = format!("{}{}", row.mark, cells.collect::<Vec<_>>().join(GAP));
-        line.trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    rows.iter().flat_map(|row| lines(row, &widths, layout.columns)).collect()
+}
+
+/// The row, and its notes below it, with WHY if that did not fit.
+fn lines(row: &Row, widths: &[usize], columns: Option<usize>) -> Vec<String> {
+    let cells = row.cells.iter().zip(widths).map(|(cell, columns)| fitted(cell, *columns));
+    let line = format!("{}{}", row.mark, cells.collect::<Vec<_>>().join(GAP));
+    let cut = row.cells.last().zip(widths.last()).filter(|(why, columns)| width(why) > **columns);
+    let notes = [cut.map_or("", |(why, _)| why), row.notes.as_str()];
+    let notes = notes.into_iter().filter(|note| !note.is_empty()).collect::<Vec<_>>().join("; ");
+    let mut lines = vec![line.trim_end().to_owned()];
+    if !notes.is_empty() {
+        lines.extend(wrapped(&format!("{INDENT}{notes}"), columns, INDENT.len()));
+    }
+    lines
 }
 
 fn workspace_column(headings: &[&str]) -> usize {
     headings.iter().position(|heading| *heading == WORKSPACE).expect("each table has it")
 }
 
-/// Narrows the widest columns until the table fits. The last one, which has the notes, keeps its width.
+/// Narrows the widest columns until the table fits.
 fn narrow(widths: &mut [usize], columns: Option<usize>) {
     let gaps = UNUSUAL.len() + GAP.len() * widths.len().saturating_sub(1);
-    let Some((_, others)) = widths.split_last_mut() else { return };
-    for width in others.iter_mut() {
+    for width in widths.iter_mut() {
         *width = WIDEST.min(*width);
     }
-    let mut order: Vec<usize> = (0..others.len()).collect();
+    let mut order: Vec<usize> = (0..widths.len()).collect();
     let Some(columns) = columns else { return };
     while widths.iter().sum::<usize>() + gaps > columns {
         order.sort_by_key(|column| std::cmp::Reverse(widths[*column]));

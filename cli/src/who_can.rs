@@ -1,13 +1,13 @@
 //! `anthropic-graph who-can`: who can access what, at a moment.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Write as _, stdout};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use graph::{
     access::{
-        At, Moment, Organization, Question, Snapshot, access,
+        At, Flag, Moment, Organization, Question, Snapshot, access,
         answer::{self, Answer, AsOf, Coverage},
         certainty, csv,
     },
@@ -24,10 +24,12 @@ use service::{
 use tracing::warn;
 
 use crate::{
+    cell::wrapped,
     color::marked,
+    columns,
     console_store::{self, Reached},
     freshness, history,
-    name_lookup::{self, Names},
+    name_lookup::{self, Names, nothing_known},
     table::{self, Layout},
 };
 
@@ -42,6 +44,9 @@ pub struct Arguments {
     /// The moment: now, a revision, or a time such as 2026-05-03T12:00Z.
     #[arg(long, value_name = "MOMENT", default_value = "now", value_parser = clap::value_parser!(At))]
     pub(crate) at: At,
+    /// Only access with this note, as the table has it, such as creator-left.
+    #[arg(long, value_name = "NOTE", value_parser = note)]
+    pub(crate) note: Option<Flag>,
     #[command(flatten)]
     pub(crate) origin: Origin,
     #[command(flatten)]
@@ -56,6 +61,22 @@ pub(crate) struct Origin {
     /// Takes milliseconds, and needs no Kafka. The answer says which revision the store has reached.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+}
+
+impl Origin {
+    /// Whether brokers are asked.
+    pub(crate) fn asks_brokers(&self) -> bool {
+        self.store.is_none()
+    }
+}
+
+/// A flag by its name, however its words are joined.
+fn note(text: &str) -> Result<Flag, String> {
+    let name = text.trim().to_ascii_lowercase().replace(['-', ' '], "_");
+    Flag::ALL.into_iter().find(|flag| flag.name() == name).ok_or_else(|| {
+        let names = Flag::ALL.map(|flag| flag.name().replace('_', "-"));
+        format!("is not a note; use one of {}", names.join(", "))
+    })
 }
 
 /// How to answer.
@@ -81,10 +102,13 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
     let now_ms = jiff::Timestamp::now().as_millisecond();
     let moment = at(arguments.at, now_ms, "--at")?;
     let Arguments { names, organization, origin, .. } = arguments;
-    let mut scene = Scene::read(config, names, organization.as_deref(), origin, &[moment])?;
+    let mut scene = Scene::read(config, names, organization.as_deref(), origin, &[moment], "--at")?;
     let snapshot = scene.snapshots.pop().expect("one moment gives one snapshot");
     let as_of = as_of(moment, &snapshot, now_ms, "--at")?;
-    let paths = answer::paths(&access(&snapshot.organization, as_of.ts_ms, &scene.question));
+    let mut paths = answer::paths(&access(&snapshot.organization, as_of.ts_ms, &scene.question));
+    if let Some(note) = arguments.note {
+        paths.retain(|path| path.flags.contains(&note.name()));
+    }
     let coverage = scene.coverage(moment, &snapshot);
     let organization = answer::Organization { id: &snapshot.organization_id, name: &snapshot.name };
     if arguments.form.json {
@@ -94,8 +118,17 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
         stdout::print(std::iter::once(csv::header(None)).chain(lines))?;
     } else {
         let line = scene.certainty(certainty::line(moment, &snapshot, as_of, &coverage));
-        let title = title(organization, &snapshot.organization, &scene.question);
-        let lines = text(&title, &line, &paths, layout(&scene.question));
+        let mut lines = Vec::new();
+        if let Some(archived) = archived(&snapshot.organization, &scene.question, moment) {
+            lines.push(archived);
+            let flag = Flag::WorkspaceArchived.name();
+            for path in &mut paths {
+                path.flags.retain(|it| *it != flag);
+            }
+        }
+        let with = arguments.note.map(|note| format!(" with the note {}", table::note(note.name())));
+        let title = title(organization, &snapshot.organization, &scene.question) + &with.unwrap_or_default();
+        lines.extend(text(&title, &line, &paths, layout(&scene.question)));
         stdout::print(lines.into_iter().map(marked))?;
     }
     Ok(outcome(&[&snapshot]))
@@ -103,13 +136,27 @@ fn answer(config: &Config, arguments: &Arguments) -> anyhow::Result<Outcome> {
 
 /// The answer for people: what was asked, the moment and the certainty, the paths.
 pub(crate) fn text(title: &str, certainty: &str, paths: &[answer::Path<'_>], layout: Layout) -> Vec<String> {
-    let mut lines = vec![title.to_owned(), certainty.to_owned(), String::new()];
+    let mut lines = wrapped(title, layout.columns, 0);
+    lines.extend(wrapped(certainty, layout.columns, 0));
+    lines.push(String::new());
     if paths.is_empty() {
         lines.push("no paths: no person and no API key has this access".to_owned());
     } else {
         lines.extend(table::paths(paths, layout));
     }
     lines
+}
+
+/// What a question about an archived workspace is answered first.
+pub(crate) fn archived(known: &Organization, question: &Question, moment: Moment) -> Option<String> {
+    let asked = question.workspace.as_ref()?;
+    let workspace = known.workspaces().values().find(|workspace| workspace.id == *asked)?;
+    let text = if moment == Moment::Now {
+        "The workspace is archived: nobody can use it."
+    } else {
+        "The workspace was archived: nobody could use it."
+    };
+    (!workspace.active).then(|| text.to_owned())
 }
 
 /// What was read for a question.
@@ -140,11 +187,13 @@ impl Scene {
         organization: Option<&str>,
         origin: &Origin,
         moments: &[Moment],
+        option: &str,
     ) -> anyhow::Result<Self> {
         let Some(path) = &origin.store else {
-            return Self::read_topics(config, names, organization, moments);
+            return Self::read_topics(config, names, organization, moments, option);
         };
-        let (snapshots, question, reached) = console_store::read(config, path, names, organization, moments)?;
+        let (snapshots, question, reached) =
+            console_store::read(config, path, names, organization, moments, option)?;
         Ok(Self { snapshots, question, freshness: BTreeMap::new(), reached: Some(reached) })
     }
 
@@ -154,6 +203,7 @@ impl Scene {
         names: &Names,
         organization: Option<&str>,
         moments: &[Moment],
+        option: &str,
     ) -> anyhow::Result<Self> {
         let client = client_config(&config.kafka, &environment())?;
         // Do not wait a second time for brokers that do not answer.
@@ -167,8 +217,9 @@ impl Scene {
         }
         let history = history::read(config, &client, organization, moments)?;
         let topic = Topic::Changes.name(&config.kafka.topic_prefix);
-        let (mut snapshots, question) =
-            name_lookup::resolve(history.into_values().collect(), organization, names, &topic)?;
+        let organizations: Vec<Vec<Snapshot>> = history.into_values().collect();
+        check_known(&organizations, option)?;
+        let (mut snapshots, question) = name_lookup::resolve(organizations, organization, names, &topic)?;
         let id = snapshots.first().map(|snapshot| snapshot.organization_id.clone()).unwrap_or_default();
         let freshness = freshness.remove(&id).unwrap_or_default();
         for (snapshot, moment) in snapshots.iter_mut().zip(moments) {
@@ -248,13 +299,8 @@ pub(crate) fn as_of(
         return Err(UsageError(error));
     }
     let Some(observed) = snapshot.observed_ts_ms else {
-        let first = certainty::time(snapshot.first_ts_ms.unwrap_or_default());
-        let first_revision = snapshot.first_revision.unwrap_or_default();
-        let error = format!(
-            "{option}: nothing is known about {name} before {first}: the first change in the topic is revision \
-             {first_revision}, observed then"
-        );
-        return Err(UsageError(error));
+        let first = (snapshot.first_revision.unwrap_or_default(), snapshot.first_ts_ms.unwrap_or_default());
+        return Err(nothing_known(name, first, option));
     };
     let ts_ms = match moment {
         Moment::Now => now_ms,
@@ -262,6 +308,17 @@ pub(crate) fn as_of(
         Moment::Time(ts_ms) => ts_ms,
     };
     Ok(AsOf { revision: *revision, ts_ms })
+}
+
+/// Refuses a moment of which nothing is known in any organization: no name would be found in it.
+pub(crate) fn check_known(organizations: &[Vec<Snapshot>], option: &str) -> Result<(), UsageError> {
+    let unknown = |snapshots: &Vec<Snapshot>| {
+        let unknown = snapshots.iter().find(|snapshot| snapshot.observed_ts_ms.is_none())?;
+        let first = (unknown.first_revision?, unknown.first_ts_ms?);
+        Some(nothing_known(&unknown.name, first, option))
+    };
+    let all: Option<Vec<UsageError>> = organizations.iter().map(unknown).collect();
+    all.and_then(|all| all.into_iter().next()).map_or(Ok(()), Err)
 }
 
 /// What was asked, in words.
@@ -293,8 +350,7 @@ pub(crate) fn title(
 
 /// As wide as the terminal; unlimited without one.
 pub(crate) fn layout(question: &Question) -> Layout {
-    let size = terminal_size::terminal_size().filter(|_| stdout().is_terminal());
-    Layout { columns: size.map(|(width, _)| width.0.into()), has_workspace: question.workspace.is_none() }
+    Layout { columns: columns::of_terminal(), has_workspace: question.workspace.is_none() }
 }
 
 /// Incomplete if retention has deleted what the answer depends on.
@@ -305,4 +361,20 @@ pub(crate) fn outcome(snapshots: &[&Snapshot]) -> Outcome {
             "incomplete: retention has deleted the changes up to revision {revision}; what has not changed since then is missing"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use graph::access::Flag;
+
+    use super::note;
+
+    #[test]
+    fn a_note_is_named_as_the_table_or_as_json_has_it() {
+        for text in ["creator-left", "creator left", "creator_left", "Creator left"] {
+            assert_eq!(note(text), Ok(Flag::CreatorLeft), "{text}");
+        }
+        let refusal = note("left").expect_err("there is no such note");
+        assert!(refusal.contains("acts-for-other, creator-left, "), "{refusal}");
+    }
 }

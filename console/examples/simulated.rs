@@ -1,7 +1,8 @@
 //! The console over an organization that lives in memory, without Kafka: for who works on the pages.
 //!
 //! `cargo run -p console --example simulated`, with an address if it is not 127.0.0.1:9104. Some names are hostile;
-//! behind the address, `plain` leaves all names as they are.
+//! behind the address, `plain` leaves all names as they are, and `large` makes an organization of about 160,000
+//! elements.
 
 use std::{
     collections::BTreeMap,
@@ -57,6 +58,7 @@ const LEFT: i64 = 30;
 enum Kind {
     Hostile,
     Plain,
+    Large,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -65,10 +67,15 @@ fn main() -> anyhow::Result<()> {
     let kind = match arguments.next().as_deref() {
         None => Kind::Hostile,
         Some("plain") => Kind::Plain,
-        Some(other) => bail!("{other:?}: write plain, or nothing"),
+        Some("large") => Kind::Large,
+        Some(other) => bail!("{other:?}: write plain, large, or nothing"),
     };
-    let settings = Settings { seed: 7, users: 34, workspaces: 9, api_keys: 42, ..Settings::default() };
-    let mut changes = life::lived_with(settings, 119);
+    let (users, workspaces, api_keys, rounds) = match kind {
+        Kind::Hostile | Kind::Plain => (34, 9, 42, 119),
+        Kind::Large => (20_000, 600, 45_000, 20),
+    };
+    let settings = Settings { seed: 7, users, workspaces, api_keys, ..Settings::default() };
+    let mut changes = life::lived_with(settings, rounds);
     shift_to_now(&mut changes);
     if kind == Kind::Hostile {
         call_names(&mut changes);
@@ -110,7 +117,7 @@ fn take(writer: &mut Writer, changes: &[Envelope], mut offset: i64) -> anyhow::R
         .iter()
         .map(|change| {
             offset += 1;
-            Read { offset: offset - 1, change: change.clone() }
+            Read { offset: offset - 1, change: change.clone().into() }
         })
         .collect();
     writer.take(0, 0, offset, &read)?;
@@ -160,7 +167,7 @@ fn call_names(changes: &mut [Envelope]) {
 
 fn present(changes: &[Envelope], kind: Kind) -> anyhow::Result<CurrentState> {
     let mut present = CurrentState::default();
-    let told = if kind == Kind::Hostile { HOSTILE[0] } else { "permission_error" };
+    let error = if kind == Kind::Hostile { HOSTILE[0] } else { "permission_error" };
     let last = changes.last().context("there are changes")?;
     let mut families: BTreeMap<String, i64> = BTreeMap::new();
     for change in changes {
@@ -188,7 +195,7 @@ fn present(changes: &[Envelope], kind: Kind) -> anyhow::Result<CurrentState> {
         let is_whole = index != 3;
         let latest = Latest {
             outcome: Outcome::Failed,
-            reason: Some(format!("HTTP 403 from /v1/organizations/workspaces: {told}")),
+            reason: Some(format!("HTTP 403 from /v1/organizations/workspaces: {error}")),
             poll_id: None,
             raw_offset: 1,
             ended_ts_ms,
@@ -250,7 +257,7 @@ fn hold_some(
 }
 
 fn sync(last: &Envelope, kind: Kind) -> Sync {
-    let told = if kind == Kind::Hostile { HOSTILE[0] } else { "displayName is too long" };
+    let error = if kind == Kind::Hostile { HOSTILE[0] } else { "displayName is too long" };
     Sync {
         organization_id: life::ORGANIZATION.to_owned(),
         organization_name: "nimbus".to_owned(),
@@ -277,7 +284,7 @@ fn sync(last: &Envelope, kind: Kind) -> Sync {
             element_key: last.element_key.clone(),
             element_type: last.element_type.clone(),
             digest: String::new(),
-            reason: format!("400: {told}"),
+            reason: format!("400: {error}"),
             since_ts_ms: last.ts_ms,
             state: ParkedState::Parked,
         }],

@@ -61,7 +61,7 @@ pub(crate) enum NotLetIn {
 pub struct Assertions {
     auth: Auth,
     client: Client,
-    /// Apart from the fetch: whose key is known does not wait for a fetch that a stranger has caused.
+    /// Apart from the fetch: a known key does not wait for a fetch that an unknown one has caused.
     keys: RwLock<Option<(JwkSet, Instant)>>,
     fetches: Mutex<Fetches>,
 }

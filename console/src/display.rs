@@ -89,7 +89,7 @@ pub(crate) fn hint(hint: Option<&str>) -> String {
 /// A value of a property. JupiterOne has epoch milliseconds in every property whose name ends with `On`.
 pub(crate) fn value(name: &str, value: Option<&Value>) -> String {
     match value {
-        None | Some(Value::Null) => "nothing".to_owned(),
+        None | Some(Value::Null) => "(none)".to_owned(),
         Some(Value::Number(number)) if name.ends_with("On") => {
             number.as_i64().map_or_else(|| number.to_string(), time)
         }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(role(Some("workspace_restricted_developer")), "restricted developer");
         assert_eq!(hint(Some("sk-ant-api03-...igAA")), "…igAA");
         assert_eq!(value("expiresOn", Some(&json!(1_795_536_000_000_i64))), "2026-11-24 16:00:00 UTC");
-        assert_eq!(value("status", None), "nothing");
+        assert_eq!(value("status", None), "(none)");
         assert_eq!(value("email", Some(&json!(["a@b"]))), "[\"a@b\"]");
         assert_eq!([0, 999, 1_000, -1_234_567].map(grouped), ["0", "999", "1,000", "-1,234,567"]);
     }

@@ -22,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
 use schemas::codec::DecodeError;
 use thiserror::Error;
 
@@ -34,6 +34,8 @@ pub use write::{Read, Writer};
 
 /// How long a reader waits while the file is prepared.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How much of the file a reader maps in place of copying its pages (bytes): the most that SQLite can.
+const MAPPED: i64 = 0x7fff_0000;
 /// Connections that are kept for the next page; more are opened when they are needed, and closed after.
 const KEPT_READERS: usize = 8;
 
@@ -159,6 +161,9 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "mmap_size", MAPPED)?;
+        // A statement is prepared once, whatever its parameters are.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     }

@@ -1,10 +1,10 @@
-//! Bytes that nobody should send. Each target has a folder of inputs, the corpus: all of it is tried as it is, then
+//! Fuzzing with malformed input. Each target has a folder of inputs, the corpus: all of it is tried as it is, then
 //! mutated for a bounded time. It runs on stable Rust within `cargo test`.
 //!
 //! - `FUZZ_SECONDS`: how long each target is tried; by default [`DEFAULT`].
 //! - `FUZZ_SEED`: where the mutations begin, as a failure prints it; by default another one at each run.
 //!
-//! A failure is shrunk and written to `target/fuzz/`. Mend it, and keep the file in the target's corpus: from then on
+//! A failure is shrunk and written to `target/fuzz/`. Fix it, and keep the file in the target's corpus: from then on
 //! every run tries it.
 
 mod corpus;
@@ -37,7 +37,7 @@ pub fn check(corpus: &Corpus, holds: impl Fn(&[u8]) -> Result<(), String>) {
     let name = corpus.name();
     let last = output(&format!("{name}.last"));
     let tried = |bytes: &[u8]| {
-        // A stack overflow or a refused allocation ends the process: then this file tells at what.
+        // A stack overflow or a refused allocation ends the process: then this file has the input.
         fs::write(&last, bytes).expect("target/fuzz can be written");
         holds(bytes).map_err(TestCaseError::fail)
     };

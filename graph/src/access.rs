@@ -53,7 +53,9 @@ const EXPIRED: &str = "expired";
 /// since 1970): a key that expires by then is not usable.
 pub fn access<'a>(organization: &'a Organization, at_ms: i64, question: &Question) -> Vec<Path<'a>> {
     let default = organization.default_workspace().map(|(key, _)| key);
-    let mut rule = Rule { organization, at_ms, question, default, paths: Vec::new() };
+    let workspaces = organization.workspaces().values().map(AsRef::as_ref);
+    let workspaces = workspaces.filter(|workspace| question.asks_for_workspace(&workspace.id)).collect();
+    let mut rule = Rule { organization, at_ms, question, default, workspaces, paths: Vec::new() };
     if question.api_key.is_none() {
         rule.members();
         rule.implicit();
@@ -69,6 +71,8 @@ struct Rule<'a, 'q> {
     question: &'q Question,
     /// Key of the default workspace.
     default: Option<&'a str>,
+    /// Those in question.
+    workspaces: Vec<&'a Workspace>,
     paths: Vec<Path<'a>>,
 }
 
@@ -88,8 +92,8 @@ impl<'a> Rule<'a, '_> {
         for user in organization.users().values().filter(|user| question.asks_for_user(&user.id)) {
             if let Some(inherited) = inherited_role(user) {
                 let because = Because::OrganizationRole(user.role.as_deref().unwrap_or_default());
-                for workspace in organization.workspaces().values() {
-                    self.reach(Kind::Implicit, user, workspace, Some(inherited), because);
+                for index in 0..self.workspaces.len() {
+                    self.reach(Kind::Implicit, user, self.workspaces[index], Some(inherited), because);
                 }
             } else if let Some((_, workspace)) = organization.default_workspace() {
                 let role = user.role.as_deref();
@@ -217,8 +221,8 @@ impl<'a> Rule<'a, '_> {
         }
     }
 
-    /// The workspaces that a key reaches, and what is unusual about how. At least one entry, which is empty where no
-    /// workspace is known.
+    /// The workspaces in question that a key reaches, and what is unusual about how. At least one entry, which is empty
+    /// if there is none.
     fn places(&self, key: &'a ApiKey) -> (Vec<Option<Place<'a>>>, Flags) {
         let mut flags = Flags::default();
         if key.scope.as_deref() != Some(ORGANIZATION) {
@@ -228,18 +232,16 @@ impl<'a> Rule<'a, '_> {
             flags.set(Flag::WorkspaceUnknown, true);
         }
         flags.set(Flag::OrganizationWide, key.scope.as_deref() == Some(ORGANIZATION));
-        let workspaces = self.organization.workspaces();
         let principal = key.principal_id.as_deref().and_then(|id| self.organization.user(id));
         let is_own = flags.has(Flag::OrganizationWide) && key.principal_type.as_deref() == Some(USER);
         let mut places: Vec<Option<Place<'a>>> = if let Some(user) = principal.filter(|_| is_own) {
-            let reached = self.reached_by(user).into_iter().filter_map(|key| workspaces.get(key));
-            reached.map(|workspace| Some(Place::listed(workspace))).collect()
+            self.reached_by(user).into_iter().map(|workspace| Some(Place::listed(workspace))).collect()
         } else if is_own && !key.active {
             // Who left reaches nothing, and the API archives their own keys. One that is still active is not trusted to.
             Vec::new()
         } else {
             flags.set(Flag::ReachUnknown, true);
-            workspaces.values().map(|workspace| Some(Place::listed(workspace))).collect()
+            self.workspaces.iter().map(|workspace| Some(Place::listed(workspace))).collect()
         };
         if places.is_empty() {
             places.push(None);
@@ -259,14 +261,17 @@ impl<'a> Rule<'a, '_> {
         workspaces.get(kept).map(|workspace| Place::listed(workspace))
     }
 
-    /// Keys of the workspaces that a user reaches.
-    fn reached_by(&self, user: &User) -> BTreeSet<&'a str> {
+    /// The workspaces in question that a user reaches.
+    fn reached_by(&self, user: &User) -> Vec<&'a Workspace> {
         let organization = self.organization;
         if inherited_role(user).is_some() {
-            return organization.workspaces().keys().map(String::as_str).collect();
+            return self.workspaces.clone();
         }
         let user_key = ElementType::User.entity_key(&user.id);
-        organization.workspaces_with(&user_key).chain(self.default).collect()
+        let keys: BTreeSet<&str> = organization.workspaces_with(&user_key).chain(self.default).collect();
+        let reached =
+            keys.into_iter().filter_map(|key| organization.workspaces().get(key)).map(AsRef::as_ref);
+        reached.filter(|workspace| self.question.asks_for_workspace(&workspace.id)).collect()
     }
 
     fn push(&mut self, mut path: Path<'a>) {

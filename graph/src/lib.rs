@@ -10,6 +10,7 @@
 //! - [`mapping`]: a resource to elements
 //! - [`state`]: what is known of an organization, and the records of the graph topic that it is the fold of; `nodes`: its
 //!   elements by key
+//! - [`fingerprint`]: recognizes a resource that has not changed
 //! - [`reconcile`]: state and listing to changes and records; [`change`]: one change
 //! - [`partition_state`]: the states of a partition's organizations, checked after a restore
 //! - [`jupiterone`]: an element as JupiterOne takes it; [`describe`]: a change as a person reads it
@@ -20,6 +21,7 @@ pub mod access;
 pub mod bounds;
 pub mod change;
 pub mod describe;
+pub mod fingerprint;
 pub mod jupiterone;
 pub mod listing;
 pub mod mapping;

@@ -12,6 +12,7 @@ use schemas::{
 
 use crate::{
     bounds::{self, MAX_TEXT_BYTES, TooLong},
+    fingerprint::{Fingerprint, Fingerprints},
     mapping,
     nodes::NodeId,
     resources::Resources,
@@ -120,15 +121,17 @@ pub enum Dropped {
 /// another listing, means that the manifest of an open one never comes.
 #[derive(Debug)]
 pub struct Assembler {
+    fingerprints: Fingerprints,
     open: Option<Open>,
     leftovers: Vec<Leftover>,
     max_bytes: usize,
     max_records: usize,
 }
 
+/// With a fixed key, for tests.
 impl Default for Assembler {
     fn default() -> Self {
-        Self::bounded(MAX_LISTING_BYTES, MAX_LISTING_RECORDS)
+        Self::new(Fingerprints::default())
     }
 }
 
@@ -147,9 +150,15 @@ struct Open {
 }
 
 impl Assembler {
+    /// Recognizes unchanged resources by these fingerprints.
+    pub fn new(fingerprints: Fingerprints) -> Self {
+        let (max_bytes, max_records) = (MAX_LISTING_BYTES, MAX_LISTING_RECORDS);
+        Self { fingerprints, open: None, leftovers: Vec::new(), max_bytes, max_records }
+    }
+
     /// One that drops a listing with more bytes or records than these.
     pub fn bounded(max_bytes: usize, max_records: usize) -> Self {
-        Self { open: None, leftovers: Vec::new(), max_bytes, max_records }
+        Self { max_bytes, max_records, ..Self::default() }
     }
 
     /// Whether no listing is open: the offset after the last record may be committed.
@@ -209,11 +218,17 @@ impl Assembler {
             let open = self.open.as_mut()?;
             let encoded = resource_behind(&open.head, value)?;
             let id = encoded_id(encoded, &open.collection)?;
-            let digest = resource_digest(encoded);
-            let state = states.get(&open.organization_id)?;
-            let key = mapping::own_key(&open.collection, id);
-            let unchanged = state.nodes().mapped(&key, digest, mapping::is_surely_small(encoded.len()))?;
-            open.insert(encoded, digest, Some(unchanged))
+            let nodes = states.get(&open.organization_id)?.nodes();
+            let node = nodes.find(&mapping::own_key(&open.collection, id))?;
+            let fingerprint = self.fingerprints.of(encoded);
+            let digest = if let Some(mapped) = nodes.mapped_from(node) {
+                (mapped == fingerprint).then_some(None)?
+            } else {
+                // After a restore, only the element's digest names the resource that it was mapped from.
+                let digest = mapping::is_surely_small(encoded.len()).then(|| resource_digest(encoded))?;
+                Some(nodes.names(node, digest).then_some(digest)?)
+            };
+            open.insert(encoded, fingerprint, digest, Some(node))
         };
         taken().is_some()
     }
@@ -262,16 +277,16 @@ impl Assembler {
         let collection = collection_of(record)?;
         let listing_id = record.listing_id.as_deref().ok_or(Malformed::NoListing("resource"))?;
         let encoded = encode_resource(resource);
-        let digest = resource_digest(&encoded);
         if encoded_id(&encoded, &collection).is_none_or(str::is_empty) {
             return Err(Malformed::Kind(record.collection.clone()));
         }
         if !mapping::is_surely_small(encoded.len())
-            && let Some(reason) = mapping::too_large(&record.organization_id, &collection, resource, digest)
+            && let Some(reason) = mapping::too_large(&record.organization_id, &collection, resource)
         {
             return Err(Malformed::TooLarge { collection: record.collection.clone(), reason });
         }
-        self.open_listing(record, collection, listing_id).insert(&encoded, digest, None);
+        let fingerprint = self.fingerprints.of(&encoded);
+        self.open_listing(record, collection, listing_id).insert(&encoded, fingerprint, None, None);
         Ok(())
     }
 
@@ -321,8 +336,14 @@ impl Assembler {
 
 impl Open {
     /// Adds an encoded resource; `None` if it is of another collection.
-    fn insert(&mut self, encoded: &[u8], digest: Digest, unchanged: Option<NodeId>) -> Option<()> {
-        if self.resources.insert(&self.collection, encoded, digest, unchanged)? {
+    fn insert(
+        &mut self,
+        encoded: &[u8],
+        fingerprint: Fingerprint,
+        digest: Option<Digest>,
+        unchanged: Option<NodeId>,
+    ) -> Option<()> {
+        if self.resources.insert(&self.collection, encoded, fingerprint, digest, unchanged)? {
             self.damage.get_or_insert_with(|| "it contains a resource twice".to_owned());
         }
         Some(())

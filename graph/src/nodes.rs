@@ -9,6 +9,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use schemas::{codec::Digest, encoded::EncodedElement};
 
+use crate::fingerprint::Fingerprint;
+
 /// A node's number, for as long as the node is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NodeId(u32);
@@ -24,7 +26,7 @@ impl NodeId {
 /// What a resource said, and the context in which it was mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Source {
-    resource: Digest,
+    resource: Fingerprint,
     context: Digest,
 }
 
@@ -243,14 +245,14 @@ impl Nodes {
         }
     }
 
-    /// The node of that key, if a resource of that digest was mapped to it, whatever the context. Or, if that
-    /// `is_enough`, if its element names a resource of that digest: after a restore nothing else does.
-    pub(crate) fn mapped(&self, key: &str, resource: Digest, is_enough: bool) -> Option<NodeId> {
-        let id = self.find(key)?;
-        let node = self.node(id);
-        let is_mapped = node.source.is_some_and(|source| source.resource == resource);
-        let is_named = || node.element().is_some_and(|element| resource.begins(element.digest()));
-        (is_mapped || is_enough && is_named()).then_some(id)
+    /// Fingerprint of the resource that was mapped to that node, in any context; `None` after a restore.
+    pub(crate) fn mapped_from(&self, id: NodeId) -> Option<Fingerprint> {
+        self.node(id).source.map(|source| source.resource)
+    }
+
+    /// Whether the element of that node was mapped from a resource with that digest.
+    pub(crate) fn names(&self, id: NodeId, resource: Digest) -> bool {
+        self.node(id).element().is_some_and(|element| resource.begins(element.digest()))
     }
 
     /// The element of that node, if it has that digest.
@@ -278,14 +280,20 @@ impl Nodes {
         keys.collect::<Option<_>>().filter(|_| is_alike(id))
     }
 
-    /// Whether a resource of that digest was mapped to that node in that context.
-    pub(crate) fn is_mapped(&self, id: NodeId, resource: Digest, context: Digest) -> bool {
+    /// Whether that resource was mapped to that node in that context.
+    pub(crate) fn is_mapped(&self, id: NodeId, resource: Fingerprint, context: Digest) -> bool {
         self.all.get(id.place()).is_some_and(|node| node.source == Some(Source { resource, context }))
     }
 
-    /// Remembers that a resource of that digest is mapped to the element of that key and to so many relationships that
-    /// end there, unless its collection has others.
-    pub(crate) fn set_mapped(&mut self, key: &str, relationships: usize, resource: Digest, context: Digest) {
+    /// Remembers that a resource is mapped to the element of that key and to so many relationships that end there, unless
+    /// its collection has others.
+    pub(crate) fn set_mapped(
+        &mut self,
+        key: &str,
+        relationships: usize,
+        resource: Fingerprint,
+        context: Digest,
+    ) {
         let Some(id) = self.find(key) else { return };
         if self.of_its_collection(id).count() == relationships {
             self.node_mut(id).source = Some(Source { resource, context });

@@ -10,7 +10,10 @@ use schemas::{
     resource::{decode_resource, encode_resource, encoded_id, resource_digest},
 };
 
-use crate::nodes::{KeyHash, NodeId, small};
+use crate::{
+    fingerprint::{Fingerprint, Fingerprints},
+    nodes::{KeyHash, NodeId, small},
+};
 
 /// Size of a block of bytes, unless a resource is larger: a listing grows without being copied.
 const BLOCK: usize = 1024 * 1024;
@@ -30,7 +33,9 @@ struct Entry {
     /// Of the ID, within the resource.
     id_at: u32,
     id_length: u32,
-    digest: Digest,
+    fingerprint: Fingerprint,
+    /// `None`: not computed yet.
+    digest: Option<Digest>,
     unchanged: Option<NodeId>,
 }
 
@@ -49,7 +54,12 @@ impl<'a> Listed<'a> {
 
     /// Names what it says.
     pub fn digest(&self) -> Digest {
-        self.entry.digest
+        self.entry.digest.unwrap_or_else(|| resource_digest(self.bytes))
+    }
+
+    /// Its fingerprint.
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.entry.fingerprint
     }
 
     pub fn decode(&self) -> Resource {
@@ -64,12 +74,14 @@ impl<'a> Listed<'a> {
 
 impl Resources {
     /// Adds an encoded resource of that collection, and returns whether there was one of its ID, which it replaces.
-    /// `unchanged` is what [`Listed::unchanged`] gives back. `None`: it is of another collection.
+    /// `digest` is its digest, if it was computed. `unchanged` is what [`Listed::unchanged`] returns. `None`: the resource
+    /// belongs to another collection.
     pub(crate) fn insert(
         &mut self,
         collection: &Collection,
         encoded: &[u8],
-        digest: Digest,
+        fingerprint: Fingerprint,
+        digest: Option<Digest>,
         unchanged: Option<NodeId>,
     ) -> Option<bool> {
         let id = encoded_id(encoded, collection).filter(|id| !id.is_empty())?;
@@ -80,6 +92,7 @@ impl Resources {
             length: small(encoded.len()),
             id_at: small(id.as_ptr() as usize - encoded.as_ptr() as usize),
             id_length: small(id.len()),
+            fingerprint,
             digest,
             unchanged,
         };
@@ -115,10 +128,10 @@ impl Resources {
     /// # Panics
     /// If one is of another collection.
     pub fn of(collection: &Collection, resources: impl IntoIterator<Item = Resource>) -> Self {
-        let mut these = Self::default();
+        let (mut these, fingerprints) = (Self::default(), Fingerprints::default());
         for resource in resources {
             let encoded = encode_resource(&resource);
-            let inserted = these.insert(collection, &encoded, resource_digest(&encoded), None);
+            let inserted = these.insert(collection, &encoded, fingerprints.of(&encoded), None, None);
             inserted.expect("a resource of the collection");
         }
         these

@@ -13,6 +13,7 @@ use schemas::{
 
 use crate::{
     change::{Change, Images},
+    fingerprint::Fingerprint,
     nodes::Nodes,
 };
 
@@ -155,7 +156,7 @@ impl<'a> Graph<'a> {
 pub struct MappedResource {
     pub(crate) element: EncodedElement,
     pub(crate) relationships: usize,
-    pub(crate) resource: Digest,
+    pub(crate) resource: Fingerprint,
     pub(crate) context: Digest,
 }
 

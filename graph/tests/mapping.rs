@@ -169,7 +169,7 @@ fn map_key(api_key: ApiKey) -> Vec<Value> {
 }
 
 #[test]
-fn a_key_with_a_workspace_is_the_same_in_every_generation_but_for_what_the_older_ones_do_not_tell() {
+fn a_key_with_a_workspace_is_the_same_in_every_generation_but_for_fields_that_the_older_ones_lack() {
     let scope = Some(Scope { kind: text("workspace"), workspace_id: text("wrkspc_01") });
     let first = map_key(api_key());
     let second = map_key(ApiKey { principal: Some(actor("service_account", "svac_01")), ..api_key() });
@@ -254,7 +254,7 @@ fn an_actor_is_the_same_in_whatever_form_the_api_names_it() {
     let first = with(Some(actor("user", "user_01")), &[]);
     assert_eq!((first.len(), &first[0]["creatorType"]), (2, &json!("user")));
     assert_eq!(with(Some(actor("user_actor", "user_01")), &[]), first);
-    assert_eq!(with(Some(actor("", "user_01")), &[]), first, "the ID tells the type that is missing");
+    assert_eq!(with(Some(actor("", "user_01")), &[]), first, "the ID shows the type that is missing");
     let as_text = [("created_by", "\"user_01\""), ("principal", "\"user_01\"")];
     assert_eq!(with(None, &as_text), first);
     let service = with(Some(actor("service_account", "svac_01")), &[]);
@@ -268,9 +268,9 @@ fn an_actor_is_the_same_in_whatever_form_the_api_names_it() {
 
 #[test]
 fn a_scope_without_an_id_falls_back_to_the_workspace_of_the_key() {
-    let told = map_key(api_key());
+    let listed = map_key(api_key());
     let fallen = map_key(ApiKey { scope: Some(Scope::default()), ..api_key() });
-    assert_eq!(fallen, told);
+    assert_eq!(fallen, listed);
     let named = Some(Scope { kind: text("workspaces"), workspace_id: None });
     let named = map_key(ApiKey { scope: named, ..api_key() });
     assert_eq!((named.len(), &named[0]["scope"]), (3, &json!("workspaces")));

@@ -1,6 +1,5 @@
 //! The records of the graph topic, for commands: it is read to its end, and the caller keeps what it needs.
 
-use anyhow::bail;
 use graph::state::{FoldError, GraphKey};
 use rdkafka::ClientConfig;
 use schemas::{graph_value::GraphValue, topics::Topic};
@@ -9,7 +8,7 @@ use service::{
     kafka::{
         cluster_admin::ClusterAdmin,
         partition::{PartitionReader, Start, with_short_fetch_wait},
-        restore, wait_for_commits,
+        restore, topics, wait_for_commits,
     },
 };
 
@@ -25,8 +24,7 @@ impl GraphSnapshot {
     /// Opens the topic, which must exist.
     pub fn open(config: &Config, client: &ClientConfig) -> anyhow::Result<Self> {
         let Some(graph) = Self::find(config, client)? else {
-            let topic = Topic::Graph.name(&config.kafka.topic_prefix);
-            bail!("the topic {topic} does not exist; the processor creates it when it first runs");
+            return Err(topics::does_not_exist(Topic::Graph, &config.kafka.topic_prefix));
         };
         Ok(graph)
     }

@@ -2,6 +2,7 @@
 
 use graph::{
     change::Cause,
+    fingerprint::Fingerprints,
     listing::{Assembler, Dropped, Unit, organization_and_collection},
     partition_state::PartitionState,
     text::clean,
@@ -18,8 +19,10 @@ use service::{
         partition::{Message, Record},
     },
     traces::{self, Parent, Span, SpanKind},
+    wording::count,
 };
 use tracing::error;
+use uuid::Uuid;
 
 use crate::{
     batch::{Batch, Origin, Refusal},
@@ -43,7 +46,8 @@ pub struct Pipeline {
 impl Pipeline {
     /// For the raw topic's partition, starting with that state.
     pub fn new(topic: String, partition: i32, state: PartitionState) -> Self {
-        let (assembler, batch) = (Assembler::default(), Batch::default());
+        let assembler = Assembler::new(Fingerprints::new(Uuid::new_v4().as_u128()));
+        let batch = Batch::default();
         let (report, waiting) = (Report::default(), Report::default());
         Self { topic, partition, state, assembler, batch, report, waiting, is_replay: false }
     }
@@ -134,7 +138,8 @@ impl Pipeline {
             }
         }
         if dead_letters > 0 {
-            lines.push(format!("{dead_letters} new dead letters in partition {}", self.partition));
+            let counted = count(usize::try_from(dead_letters).unwrap_or(usize::MAX), "new dead letter");
+            lines.push(format!("{counted} in partition {}", self.partition));
         }
         lines
     }
@@ -237,10 +242,18 @@ impl Pipeline {
         span.set_messaging("reconcile", "process", &self.topic, self.partition);
         span.set_number("messaging.kafka.offset", offset);
         span.set("organization.id", unit.organization_id());
-        if let Unit::Listing(listing) = unit {
-            span.set("organization.name", &listing.organization_name);
-            span.set("collection", &listing.collection.to_string());
-            span.set("listing.id", &listing.listing_id);
+        match unit {
+            Unit::Listing(listing) => {
+                span.set("organization.name", &listing.organization_name);
+                span.set("collection", &listing.collection.to_string());
+                span.set("listing.id", &listing.listing_id);
+            }
+            Unit::Mark { organization_name, poll_id, mark, .. } => {
+                span.set("organization.name", organization_name);
+                span.set("poll.id", poll_id.as_deref().unwrap_or_default());
+                span.set("poll.mark", mark.kind.as_str());
+            }
+            Unit::Decision { .. } => {}
         }
         span
     }

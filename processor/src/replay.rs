@@ -9,6 +9,7 @@ mod from;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use jiff::Timestamp;
 use rdkafka::ClientConfig;
 use schemas::topics::Topic;
 use serde_json::json;
@@ -83,6 +84,7 @@ pub async fn replay(
         );
         return Err(UsageError(error).into());
     }
+    arguments.from.check(Timestamp::now())?;
     tokio::task::spawn_blocking(move || work(&config, &arguments, &shutdown))
         .await
         .context("the replaying thread ended")?

@@ -28,8 +28,8 @@ use tracing::{info, warn};
 use self::restore::{check_raw, restored};
 use crate::{batch::Batch, gauges, pipeline::Pipeline};
 
-/// Timeout for a raw record: decides how soon a stop is noticed.
-const POLL_TIMEOUT: Duration = Duration::from_millis(200);
+/// Timeout for a raw record: decides how soon a stop is noticed. Each is a wakeup, of every partition.
+const POLL_TIMEOUT: Duration = Duration::from_millis(500);
 /// The same while something can be committed and no listing is open: only records that are fetched already join the
 /// transaction.
 const READY_TIMEOUT: Duration = Duration::from_millis(1);
@@ -178,7 +178,12 @@ impl<'a> Task<'a> {
             }
             let is_ready = self.ready_since.is_some() && self.pipeline.is_at_rest();
             let (pipeline, raw) = (&mut self.pipeline, &self.raw_topic);
-            let taken = self.reader.visit(if is_ready { READY_TIMEOUT } else { POLL_TIMEOUT }, |record| {
+            let timeout = match self.ready_since {
+                _ if is_ready => READY_TIMEOUT,
+                Some(since) => COMMIT_INTERVAL.saturating_sub(since.elapsed()).min(POLL_TIMEOUT),
+                None => POLL_TIMEOUT,
+            };
+            let taken = self.reader.visit(timeout, |record| {
                 check_known(raw, self.partition, record)?;
                 pipeline.take(record);
                 Ok::<_, NewerRecord>(())

@@ -167,8 +167,9 @@ impl Source {
         });
     }
 
-    /// Calls `/me` and remembers which organization the key belongs to.
-    pub async fn identify(&mut self) -> Result<(), Error> {
+    /// Calls `/me` and remembers which organization the key belongs to. Returns why `/me` failed, if it did and the
+    /// organization is known even so.
+    pub async fn identify(&mut self) -> Result<Option<Failure>, Error> {
         let me = list(&mut self.admin, &Collection::Organization).await;
         self.check_identity(me.as_ref())?;
         match me {
@@ -176,7 +177,8 @@ impl Source {
             Err(admin::Error::FailListing(failure)) if self.organization_id().is_none() => {
                 Err(Error::Unknown(failure))
             }
-            _ => Ok(()),
+            Err(admin::Error::FailListing(failure)) => Ok(Some(failure)),
+            Ok(_) => Ok(None),
         }
     }
 

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use schemas::topics::{DEFAULT_PREFIX, Retention, Topic};
+use serde_json::Value;
 use service::config::Config;
 use service::kafka::client_config;
 use service::kafka::topics::{self, Broker, Wanted};
@@ -49,6 +50,26 @@ impl Kafka {
         }
     }
 
+    /// Commands of `anthropic-graph` read the topics with this configuration.
+    pub(crate) fn configuration(&self) -> String {
+        // A string of JSON is one of TOML.
+        let [servers, prefix] = [&self.bootstrap_servers, &self.prefix].map(|it| Value::from(it.as_str()));
+        format!("[kafka]\nbootstrap_servers = {servers}\ntopic_prefix = {prefix}\n")
+    }
+
+    /// What a real Kafka keeps after the end, and how to delete it.
+    pub(crate) fn remains(&self) -> Vec<String> {
+        let Self { bootstrap_servers, prefix, .. } = self;
+        match self.broker {
+            Broker::Embedded => Vec::new(),
+            Broker::Kafka => vec![
+                format!("  Kafka       keeps the five topics {prefix}.*; to delete them:"),
+                format!("    kafka-topics.sh --bootstrap-server {bootstrap_servers} \\"),
+                format!("      --delete --topic '{prefix}[.].*'"),
+            ],
+        }
+    }
+
     /// Has all five topics there before anyone reads them. Blocks.
     pub(crate) fn prepare(config: &Config, broker: Broker) -> anyhow::Result<()> {
         let client = client_config(&config.kafka, &service::config::environment())?;
@@ -64,5 +85,26 @@ impl Kafka {
         };
         topics::ensure(&client, &wanted).context("failed to prepare the topics")?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kafka;
+
+    #[test]
+    fn the_topics_on_a_real_kafka_can_be_read_and_deleted() {
+        let kafka = Kafka::real("one:9092,two:9092");
+        let configuration = kafka.configuration();
+        let prefix = &kafka.prefix;
+        assert!(prefix.starts_with("quickstart-"), "{prefix}");
+        assert_eq!(
+            configuration,
+            format!("[kafka]\nbootstrap_servers = \"one:9092,two:9092\"\ntopic_prefix = \"{prefix}\"\n")
+        );
+        let remains = kafka.remains().join("\n");
+        assert!(remains.contains("kafka-topics.sh --bootstrap-server one:9092,two:9092 \\\n"), "{remains}");
+        assert!(remains.ends_with(&format!("--delete --topic '{prefix}[.].*'")), "{remains}");
+        assert!(Kafka::embedded().expect("an embedded broker").remains().is_empty());
     }
 }

@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
         }
     }
     let watch = Watch::start(&kafka)?;
-    let services = Services::start(config, kafka.broker);
+    let services = Services::start(config, &kafka)?;
     screen.status(&View::default(), false);
     let mut session =
         Session { world, services, watch, view: View::default(), screen, shutdown, verdict: None };
@@ -58,11 +58,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     if result.is_ok() {
         let Session { screen, view, verdict, .. } = &mut session;
         summary::say(screen, view, verdict.as_ref(), is_simulated, arguments.json);
+        kafka.remains().iter().for_each(|line| screen.line(line));
     } else {
         session.screen.end();
     }
     let is_equal = session.verdict.as_ref().is_none_or(Verdict::is_equal);
-    // The first error is the one that tells why.
+    // The first error is the cause.
     result.and(session.stop().await)?;
     Ok(if is_equal { Outcome::Done } else { Outcome::Failed })
 }
@@ -71,20 +72,22 @@ fn introduce(screen: &mut Screen, kafka: &Kafka, world: &World, arguments: &Argu
     screen.title("anthropic-graph quickstart");
     match kafka.broker {
         Broker::Embedded => {
-            screen.line(
-                "  Kafka       embedded: librdkafka's mock cluster, in memory and without transactions; what the",
-            );
-            screen.line("              services promise holds on a real Kafka only (--bootstrap-servers)");
+            screen.line("  Kafka       embedded: librdkafka's mock cluster, in memory and without");
+            screen.line("              transactions; what the services promise holds on a real Kafka only");
+            screen.line("              (--bootstrap-servers)");
         }
-        Broker::Kafka => screen.line(&format!(
-            "  Kafka       {}, topics {}.raw, .changes, .graph, .sync, .deadletters",
-            kafka.bootstrap_servers, kafka.prefix
-        )),
+        Broker::Kafka => {
+            screen.line(&format!("  Kafka       {}", kafka.bootstrap_servers));
+            screen.line(&format!(
+                "              topics {}.raw, .changes, .graph, .sync, .deadletters",
+                kafka.prefix
+            ));
+        }
     }
     match world.anthropic_url() {
         Some(url) => {
             screen.line(&format!(
-                "  Anthropic   simulated: {} users, {} workspaces, {} API keys, seed {}",
+                "  Anthropic   simulated: {} users, {} workspaces and Default, {} API keys, seed {}",
                 arguments.users, arguments.workspaces, arguments.api_keys, arguments.seed
             ));
             screen.line(&format!("              {url}/_simulator/organization"));
@@ -92,13 +95,30 @@ fn introduce(screen: &mut Screen, kafka: &Kafka, world: &World, arguments: &Argu
         None => screen.line("  Anthropic   your own organization, read only (GET)"),
     }
     screen.line(&format!("  JupiterOne  simulated: {}/_simulator/graph", world.jupiterone_url()));
-    screen.line(
-        "  times are UTC; a reason is in parentheses: absent from a whole listing, or end deleted with it",
-    );
+    screen.line("  times are UTC; the reason of a deletion is in parentheses");
     screen.line("");
 }
 
-/// One poll, a burst of life, a second poll, and the comparison. One's own organization is polled once.
+/// The size of a user's own organization is unknown before its first sync.
+fn too_large(view: &View) -> UsageError {
+    UsageError(format!("{}; {}", sizes::full(view), sizes::WITHOUT_LIMIT))
+}
+
+/// Opens the console, and says where it is and how to ask the same in a terminal.
+async fn open_console(session: &mut Session, arguments: &Arguments) -> anyhow::Result<String> {
+    let url = session.services.open_console().await?;
+    for line in session.view.access_counts().lines() {
+        session.screen.line(&line);
+    }
+    session.screen.title(&format!("Who can reach what, now and before: {url}access"));
+    let has_production = session.world.is_simulated() && arguments.workspaces > 0;
+    let question = if has_production { "who-can --workspace Production" } else { "who-can" };
+    session.screen.line("The same in another terminal, after `cargo install --path cli`:");
+    session.screen.line(&format!("  {}", session.services.command(question)));
+    Ok(url)
+}
+
+/// One poll, a batch of changes, a second poll, and the comparison. An organization that is not simulated is polled once.
 async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
     let is_simulated = session.world.is_simulated();
     let bound = is_simulated.then_some(SYNC_BOUND);
@@ -108,8 +128,7 @@ async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
         return Ok(());
     }
     if sizes::is_full(broker, &session.view) {
-        // The size of a user's own organization was unknown.
-        return Err(UsageError(sizes::full(&session.view)).into());
+        return Err(too_large(&session.view).into());
     }
     if is_simulated {
         session.world.live(ROUND);
@@ -128,7 +147,8 @@ async fn once(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
     Ok(())
 }
 
-/// Polls at the interval, lets the organization live between two polls, and compares after each.
+/// Polls at the interval, lets the organization live between two polls, and compares after each. When the embedded
+/// broker is full, the console goes on alone.
 async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> anyhow::Result<()> {
     let bound = session.world.is_simulated().then(|| SYNC_BOUND + arguments.polling_interval());
     let mut left_as = session.world.truth();
@@ -142,8 +162,15 @@ async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
             return Ok(());
         }
         if sizes::is_full(broker, &session.view) {
-            let line = sizes::full(&session.view);
-            session.screen.line(&line);
+            if !is_open {
+                return Err(too_large(&session.view).into());
+            }
+            session.services.stop_polling();
+            let why = sizes::full(&session.view);
+            session.screen.line(&format!("Polling stops: {why};"));
+            session.screen.line(&format!("{}.", sizes::WITHOUT_LIMIT));
+            session.screen.title("The console stays open until you press Ctrl-C.");
+            session.until("Ctrl-C", None, |_| false).await?;
             return Ok(());
         }
         let differs = !session.compare().await?;
@@ -158,9 +185,15 @@ async fn life(session: &mut Session, arguments: &Arguments, broker: Broker) -> a
         differed = differs;
         if !is_open {
             is_open = true;
-            let url = session.services.open_console().await?;
-            session.screen.line(&session.view.access_counts().told());
-            session.screen.title(&format!("Who can reach what, now and before: {url}access"));
+            let url = open_console(session, arguments).await?;
+            if arguments.mass_deletion {
+                let count = session.world.remove_many(session.services.organization()?)?;
+                session
+                    .screen
+                    .line(&format!("{count} people were removed at once; the guard holds their deletion:"));
+                session.screen.title(&format!("  {url}holds"));
+                session.screen.line(&format!("  {}", session.services.command("holds list")));
+            }
         }
         since_ms = if session.world.is_simulated() {
             session.world.live(usize::from(arguments.events));

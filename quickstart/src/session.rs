@@ -1,10 +1,12 @@
 //! Everything that runs, and waiting for what it does.
 
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::bail;
 use service::shutdown::CancellationToken;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use crate::comparison::{Verdict, compare};
 use crate::screen::Screen;
@@ -12,9 +14,6 @@ use crate::services::Services;
 use crate::view::View;
 use crate::watch::{News, Watch};
 use crate::world::World;
-
-/// Longer than any wait without a bound of its own (s): a day.
-const FOREVER: Duration = Duration::from_hours(24);
 
 pub(crate) struct Session {
     pub(crate) world: World,
@@ -43,7 +42,12 @@ impl Session {
         bound: Option<Duration>,
         is_so: impl Fn(&View) -> bool,
     ) -> anyhow::Result<Waited> {
-        let deadline = Instant::now() + bound.unwrap_or(FOREVER);
+        let mut bounded = pin!(async {
+            match bound {
+                Some(bound) => sleep(bound).await,
+                None => pending().await,
+            }
+        });
         while !is_so(&self.view) {
             tokio::select! {
                 () = self.shutdown.cancelled() => return Ok(Waited::Interrupted),
@@ -53,12 +57,11 @@ impl Session {
                     Some(line) => self.screen.bad(&line),
                     None => {}
                 },
-                () = sleep_until(deadline) => if let Some(bound) = bound {
+                () = &mut bounded => {
                     let why = self.view.paused().map(|why| format!("; the sink is paused: {why}"));
-                    bail!("waited {} s for {what}, in vain{}", bound.as_secs(), why.unwrap_or_default());
-                } else {
-                    return Ok(Waited::Interrupted);
-                },
+                    let seconds = bound.unwrap_or_default().as_secs();
+                    bail!("waited {seconds} s for {what}, in vain{}", why.unwrap_or_default());
+                }
             }
         }
         Ok(Waited::Reached)

@@ -9,11 +9,11 @@ use crate::view::View;
 /// What librdkafka's mock cluster keeps of a partition before it drops the oldest (bytes; `max_size` in its
 /// `rdkafka_mock.c`).
 const PARTITION_BYTES: u64 = 5 * 1024 * 1024;
-/// A run ends when all topics together have taken this much (bytes). No partition holds more than all of them, and the
+/// Polling stops when all topics together have taken this much (bytes). No partition holds more than all of them, and the
 /// poll that passes the mark, and one that has begun after it, still fit: either adds at most [`TWO_POLLS_BYTES`] / 4 to
 /// the raw topic.
 const RUN_BYTES: u64 = PARTITION_BYTES * 3 / 4;
-/// The most that two polls may take (bytes), so that a life of a few polls is seen before the run's end.
+/// The most that two polls may take (bytes), so that the changes of a few polls are seen before polling stops.
 const TWO_POLLS_BYTES: u64 = PARTITION_BYTES / 2;
 
 /// What the records take, compressed and in all topics together, when `--once` has polled twice (bytes). Measured on
@@ -24,22 +24,29 @@ const USER_BYTES: u64 = 1_080;
 const WORKSPACE_BYTES: u64 = 7_300;
 const API_KEY_BYTES: u64 = 1_300;
 
+/// The fewest members for `--mass-deletion`: the guard lets 20 go, and somebody has to stay.
+const MASS_DELETION_USERS: u32 = 30;
+
 /// Whether the embedded broker would soon drop the oldest records.
 pub(crate) fn is_full(broker: Broker, view: &View) -> bool {
     broker == Broker::Embedded && view.received >= RUN_BYTES
 }
 
-/// What a run says that ends for it.
+/// Why nothing more is polled.
 pub(crate) fn full(view: &View) -> String {
-    format!(
-        "The embedded broker has taken {} KiB and would soon drop the oldest records; a real Kafka keeps them \
-         (--bootstrap-servers).",
-        view.received / 1024
-    )
+    format!("the embedded broker is nearly full ({} KiB)", view.received / 1024)
 }
 
-/// Refuses what does not fit into the embedded broker.
+/// What helps against it.
+pub(crate) const WITHOUT_LIMIT: &str = "a real Kafka has no such limit: --bootstrap-servers";
+
+/// Refuses what does not fit into the embedded broker, and too few people for a mass deletion.
 pub(crate) fn check(arguments: &Arguments) -> Result<(), UsageError> {
+    if arguments.mass_deletion && arguments.users < MASS_DELETION_USERS {
+        return Err(UsageError(format!(
+            "--mass-deletion needs at least {MASS_DELETION_USERS} users: --users"
+        )));
+    }
     if arguments.bootstrap_servers.is_some() || arguments.anthropic_key_env.is_some() {
         return Ok(());
     }
@@ -71,6 +78,15 @@ mod tests {
     fn checked(line: &str) -> Option<String> {
         let arguments = ["quickstart"].into_iter().chain(line.split_whitespace());
         check(&Arguments::try_parse_from(arguments).expect(line)).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_mass_deletion_needs_people() {
+        assert_eq!(checked("--mass-deletion"), None);
+        assert_eq!(
+            checked("--mass-deletion --users 29").as_deref(),
+            Some("--mass-deletion needs at least 30 users: --users")
+        );
     }
 
     #[test]

@@ -37,8 +37,10 @@ pub(crate) fn say(
     let jupiterone = verdict.map_or_else(|| view.held(), |verdict| verdict.jupiterone);
     let changes = view.changes;
     let access = view.access_counts();
+    let [people, keys] = access.lines();
     screen.title("Summary");
-    screen.line(&format!("  access      {}", access.told()));
+    screen.line(&format!("  access      {people}"));
+    screen.line(&format!("              {keys}"));
     screen.line(&format!("  polls       {}", view.polls));
     screen.line(&format!(
         "  changes     {} seen at first, {} created, {} updated, {} deleted",
@@ -55,7 +57,8 @@ pub(crate) fn say(
         None => screen.line("  nothing was compared: it ended before the first sync"),
         Some(verdict) if verdict.is_equal() => {
             let polls = verdict.polls;
-            screen.line(&format!("  {compared} are equal after poll {polls}, property by property"));
+            screen.line(&format!("  {compared} are equal after poll {polls},"));
+            screen.line("  property by property");
         }
         Some(verdict) => {
             screen.bad(&format!("  {compared} differ:"));

@@ -22,7 +22,7 @@ use crate::kafka::{Kafka, PARTITIONS};
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 /// News that wait to be taken in (count); the thread waits beyond it.
 const QUEUE: usize = 1_000;
-/// How often librdkafka tells how many bytes it has received (ms).
+/// How often librdkafka reports how many bytes it has received (ms).
 const STATISTICS_INTERVAL_MS: &str = "500";
 
 #[derive(Debug)]

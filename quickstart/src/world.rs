@@ -9,7 +9,7 @@ use serde_json::json;
 use service::config::{Config, Organization, PollingInterval, SecretSource};
 use service::exit::UsageError;
 use service::http::check_url;
-use simulator::anthropic::{self, Anthropic, Truth};
+use simulator::anthropic::{self, Anthropic, Mutation, Truth};
 use simulator::jupiterone::{self, JupiterOne, Tamper};
 
 use crate::arguments::Arguments;
@@ -21,7 +21,7 @@ admin_listen = ""
 [kafka]
 bootstrap_servers = "set below"
 [[organizations]]
-name = "quickstart"
+name = "own"
 [jupiterone]
 account_id = "set-below"
 "#;
@@ -63,16 +63,21 @@ impl World {
                 workspaces: arguments.workspaces as usize,
                 api_keys: arguments.api_keys as usize,
                 vanishing: false,
+                demonstration: true,
                 ..anthropic::Settings::default()
             };
             Source::Simulated(Box::new(anthropic::start(settings, loopback).await?))
         };
-        let jupiterone = jupiterone::start(jupiterone::Settings::default(), loopback).await?;
-        let account_name = match &source {
-            Source::Simulated(anthropic) => Some(anthropic.truth().organization.name),
+        let mut settings = jupiterone::Settings::default();
+        let organization = match &source {
+            Source::Simulated(anthropic) => Some(anthropic.truth().organization),
             Source::Own { .. } => None,
         };
-        Ok(Self { source, jupiterone, account_name })
+        if let Some(organization) = &organization {
+            settings.account_id = organization.slug();
+        }
+        let jupiterone = jupiterone::start(settings, loopback).await?;
+        Ok(Self { source, jupiterone, account_name: organization.map(|it| it.name) })
     }
 
     /// The configuration of the services.
@@ -96,6 +101,7 @@ impl World {
     fn configure(&self, organization: &mut Organization) -> anyhow::Result<()> {
         match &self.source {
             Source::Simulated(anthropic) => {
+                organization.name = anthropic.truth().organization.slug();
                 organization.base_url = check_url(&anthropic.url(), false)?;
                 organization.api_key = Some(SecretSource::Text(anthropic.admin_key().into()));
                 organization.requests_per_minute = UNHURRIED;
@@ -118,6 +124,24 @@ impl World {
         if let Source::Simulated(anthropic) = &self.source {
             anthropic.live(steps);
         }
+    }
+
+    /// Removes so many people at once that the guard of this configuration holds their deletion, and says how many. It
+    /// takes those with the fewest memberships, so that the sink's guard lets the memberships go.
+    pub(crate) fn remove_many(&self, config: &Organization) -> anyhow::Result<usize> {
+        let Source::Simulated(anthropic) = &self.source else { return Ok(0) };
+        let truth = anthropic.truth();
+        let memberships =
+            |id: &String| truth.members.values().filter(|members| members.contains_key(id)).count();
+        let mut ids: Vec<&String> =
+            truth.users.values().filter(|user| user.role != "primary_owner").map(|user| &user.id).collect();
+        ids.sort_by_key(|id| (memberships(id), id.as_str()));
+        // Half of the people exceeds the guard's default fraction, even if others join meanwhile.
+        let count = (ids.len() / 2).max(config.max_deleted_count as usize + 1);
+        for id in ids.iter().take(count) {
+            anthropic.mutate(Mutation::RemoveUser { id: (*id).clone() })?;
+        }
+        Ok(count.min(ids.len()))
     }
 
     /// Whether the organization is simulated.

@@ -41,6 +41,8 @@ fn once_ends_equal_and_has_seen_every_op() {
     }
     assert!(summary["entities"].as_u64() > Some(100), "{summary}");
     assert!(summary["access"]["people"].as_u64() > Some(30), "{summary}");
+    assert!(summary["access"]["members"].as_u64() < summary["access"]["people"].as_u64(), "{summary}");
+    assert!(summary["access"]["keys_whose_creator_left"].as_u64() > Some(0), "{summary}");
     assert!(summary["access"]["api_keys"].as_u64() > Some(10), "{summary}");
     assert_eq!(summary["entities"], summary["jupiterone"]["entities"]);
     assert_eq!(summary["relationships"], summary["jupiterone"]["relationships"]);
@@ -51,40 +53,40 @@ fn the_burst_of_life_changes_every_kind_of_element_as_the_real_api_does() {
     let output = run(&["--once"]);
     assert_code(&output, 0);
     let stdout = String::from_utf8_lossy(&output.stdout);
-    // Relationships without properties are never updated. The account neither comes nor goes, and a workspace or a key
+    // Relationships without properties are never updated. The organization neither comes nor goes, and a workspace or a key
     // is archived, never deleted.
     let table = [
-        ("updated account ", ""),
-        ("created user ", "["),
-        ("updated user ", "["),
-        ("deleted user ", "["),
+        ("updated organization ", ""),
+        ("created person ", "["),
+        ("updated person ", "["),
+        ("deleted person ", "["),
         ("created workspace ", "["),
         ("updated workspace ", "["),
         ("created API key ", "["),
         ("updated API key ", "["),
-        ("created account ", " HAS user "),
-        ("deleted account ", " HAS user "),
-        ("created account ", " HAS workspace "),
-        ("created user ", " ASSIGNED workspace "),
-        ("updated user ", " ASSIGNED workspace "),
-        ("deleted user ", " ASSIGNED workspace "),
-        ("created user ", " CREATED API key "),
-        ("deleted user ", " CREATED API key "),
-        ("created workspace ", " HAS API key "),
+        ("created organization ", " has person "),
+        ("deleted organization ", " has person "),
+        ("created organization ", " has workspace "),
+        ("created person ", " is assigned to workspace "),
+        ("updated person ", " is assigned to workspace "),
+        ("deleted person ", " is assigned to workspace "),
+        ("created person ", " created API key "),
+        ("deleted person ", " created API key "),
+        ("created workspace ", " has API key "),
     ];
     for (what, whom) in table {
         let has = stdout.lines().any(|line| line.contains(what) && line.contains(whom));
         assert!(has, "{what}…{whom} is missing:\n{stdout}");
     }
     assert!(!stdout.contains("deleted workspace ") && !stdout.contains("deleted API key "), "{stdout}");
-    let shown = |line: &str| line.contains(" ASSIGNED workspace ") && line.contains("wrkspc_");
+    let shown = |line: &str| line.contains(" is assigned to workspace ") && line.contains("wrkspc_");
     assert!(!stdout.lines().any(shown), "a name stands for an ID:\n{stdout}");
 }
 
 /// The line without its numbers, which differ from run to run.
 fn shape(line: &str) -> String {
     let words = line.split_whitespace().map(|word| {
-        let is_value = word.contains(|it: char| it.is_ascii_digit());
+        let is_value = word.contains(|it: char| it.is_ascii_digit()) || word.ends_with("/graph.toml");
         if is_value { "…" } else { word }
     });
     words.collect::<Vec<_>>().join(" ")
@@ -95,12 +97,15 @@ fn the_page_quickstart_shows_what_is_printed() {
     let page = include_str!("../../docs/quickstart.md");
     let shown: Vec<&str> =
         page.split("```text\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let [introduced, reached, _changes, summed_up] = &shown[..] else { panic!("{} blocks", shown.len()) };
+    let [introduced, reached, _changes, full, summed_up] = &shown[..] else {
+        panic!("{} blocks", shown.len())
+    };
+    assert!(full.ends_with("The console stays open until you press Ctrl-C.\n"), "{full}");
     let mut process = quickstart(&["--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
     let process = process.as_mut().expect("the binary starts");
     let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
     let mut printed = Vec::new();
-    while !printed.last().is_some_and(|line: &String| line.contains("Who can reach what")) {
+    while !printed.last().is_some_and(|line: &String| line.contains("who-can --workspace")) {
         let mut line = String::new();
         assert_ne!(stdout.read_line(&mut line).expect("it writes text"), 0, "it ended: {printed:?}");
         printed.push(line);
@@ -148,6 +153,14 @@ fn bad_usage_ends_with_2() {
     assert_code(&run(&["--drift"]), 2);
     assert_code(&run(&["--base-url", "http://127.0.0.1:1"]), 2);
     assert_code(&run(&["--polling-interval", "0s"]), 2);
+    let output = run(&["--polling-interval", "5"]);
+    assert_code(&output, 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("write a time span such as 5s or 1m") && !stderr.contains("friendly"),
+        "{stderr}"
+    );
+    assert_code(&run(&["--mass-deletion", "--users", "20"]), 2);
     let output = run(&["--once", "--anthropic-key-env", "NO_SUCH_KEY_IS_SET"]);
     assert_code(&output, 2);
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -187,19 +200,54 @@ fn the_life_is_on_the_console_s_pages_whether_or_not_its_port_is_taken() {
     let (_, address) = line.trim().rsplit_once("http://").expect("an address");
     let host = address.strip_suffix("/access").expect("the page Access");
     assert_ne!(host, "127.0.0.1:9104");
-    // The history is being read for a moment.
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let mut page = String::new();
-    while !page.contains("Production") && Instant::now() < deadline {
-        page = get(host, "/access");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert!(page.starts_with("HTTP/1.1 200"), "{page}");
-    assert!(page.contains("Production"), "{page}");
+    assert_shows(host, "/access", "Production");
     interrupt(&process);
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).expect("it writes text");
     assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+}
+
+#[test]
+fn the_console_stays_open_when_the_embedded_broker_is_full() {
+    let process = quickstart(&["--users", "2000", "--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("the binary starts");
+    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let line = read_until(&mut stdout, "Who can reach what");
+    let (_, address) = line.trim().rsplit_once("http://").expect("an address");
+    let host = address.strip_suffix("/access").expect("the page Access");
+    read_until(&mut stdout, "Polling stops: the embedded broker is nearly full");
+    read_until(&mut stdout, "The console stays open until you press Ctrl-C.");
+    assert_shows(host, "/access", "Production");
+    interrupt(&process);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("it writes text");
+    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    assert!(rest.contains("are equal after poll"), "{rest}");
+}
+
+#[test]
+fn a_mass_deletion_is_held_and_does_not_stop_the_sync() {
+    let process = quickstart(&["--mass-deletion", "--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("the binary starts");
+    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let line = read_until(&mut stdout, "/graph.toml");
+    let (_, file) = line.split_once(" --config ").expect("a configuration");
+    let file = file.split(' ').next().expect("a path").to_owned();
+    let configuration = std::fs::read_to_string(&file).expect("a file");
+    assert!(configuration.starts_with("[kafka]\nbootstrap_servers = \"127.0.0.1:"), "{configuration}");
+    let host = read_until(&mut stdout, "/holds");
+    let host = host.trim().strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a host");
+    assert!(read_until(&mut stdout, "holds list").contains(&format!("--config {file} ")));
+    read_until(&mut stdout, "its deletion waits for a decision");
+    for _ in 0..2 {
+        read_until(&mut stdout, "JupiterOne holds ");
+    }
+    assert_shows(host, "/holds", "holds approve");
+    interrupt(&process);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("it writes text");
+    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    assert!(!std::path::Path::new(&file).exists(), "it goes with the run");
 }
 
 #[test]
@@ -233,8 +281,16 @@ fn the_life_goes_on_where_someone_changes_the_organization_and_deletions_are_hel
     assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
 }
 
-fn get(host: &str, path: &str) -> String {
-    send(host, &format!("GET {path} HTTP/1.1"), "")
+/// Whether a page of the console has the text. The history is being read for a moment.
+#[track_caller]
+fn assert_shows(host: &str, path: &str, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut page = String::new();
+    while !page.contains(text) && Instant::now() < deadline {
+        page = send(host, &format!("GET {path} HTTP/1.1"), "");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains(text), "{page}");
 }
 
 /// The answer to a request, which is given with its headers but for those that each has.

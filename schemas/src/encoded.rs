@@ -1,7 +1,7 @@
 //! Elements and changes as they are written. A program that carries an element from one place to another, and looks at
 //! a field or two on the way, needs no more than its bytes.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::Deserialize;
 
@@ -199,38 +199,44 @@ impl From<Element> for EncodedElement {
 
 /// A change that was read, its elements still encoded.
 #[derive(Debug, Clone)]
-pub struct EncodedChange {
+pub struct EncodedChange<Text = String> {
     /// All but its elements.
-    pub envelope: Envelope,
+    pub envelope: Envelope<Text>,
     /// The envelope's `before`.
     pub before: Option<EncodedElement>,
     /// The envelope's `after`.
     pub after: Option<EncodedElement>,
 }
 
-impl EncodedChange {
+impl<'a> EncodedChange<Cow<'a, str>> {
     /// The change of these bytes, checked against its schema.
-    pub fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         if Envelope::schema().is_current(bytes)
             && let Some(change) = Self::read_fields(FieldReader(&bytes[HEADER_LEN..]))
         {
             return Ok(change);
         }
-        Ok(decode::<Envelope>(bytes)?.into())
+        Ok(decode::<Envelope>(bytes)?.map_texts(Cow::Owned).into())
+    }
+
+    /// Copies the texts that it borrows.
+    pub fn into_owned(self) -> EncodedChange {
+        let Self { envelope, before, after } = self;
+        EncodedChange { envelope: envelope.map_texts(Cow::into_owned), before, after }
     }
 
     /// The change of this body, field by field: a decoder that takes any schema takes many times as long.
-    fn read_fields(mut rest: FieldReader<'_>) -> Option<Self> {
-        let (id, op) = (rest.text()?.to_owned(), rest.text()?.into());
+    fn read_fields(mut rest: FieldReader<'a>) -> Option<Self> {
+        let (id, op) = (rest.text()?.into(), rest.text()?.into());
         let [before, after] = [read_element(&mut rest)?, read_element(&mut rest)?];
         let ts_ms = rest.long()?;
         let source = read_source(&mut rest)?;
         let (revision, kind) = (rest.long()?, rest.text()?.into());
-        let [element_key, element_type] = [rest.text()?.to_owned(), rest.text()?.to_owned()];
+        let [element_key, element_type] = [rest.text()?.into(), rest.text()?.into()];
         let mut changed = Vec::new();
         let mut blocks = Blocks::default();
         while blocks.has_next(&mut rest)? {
-            changed.push(rest.text()?.to_owned());
+            changed.push(rest.text()?.into());
         }
         let reason = rest.optional(FieldReader::text)?.map(Into::into);
         let [not_before_ts_ms, not_after_ts_ms] =
@@ -255,8 +261,8 @@ impl EncodedChange {
     }
 }
 
-impl From<Envelope> for EncodedChange {
-    fn from(mut envelope: Envelope) -> Self {
+impl<Text> From<Envelope<Text>> for EncodedChange<Text> {
+    fn from(mut envelope: Envelope<Text>) -> Self {
         let [before, after] = [envelope.before.take(), envelope.after.take()];
         Self { envelope, before: before.map(Into::into), after: after.map(Into::into) }
     }
@@ -271,14 +277,13 @@ fn read_element(rest: &mut FieldReader<'_>) -> Option<Option<EncodedElement>> {
     })
 }
 
-fn read_source(rest: &mut FieldReader<'_>) -> Option<Source> {
-    let [version, connector, name] =
-        [rest.text()?.to_owned(), rest.text()?.to_owned(), rest.text()?.to_owned()];
+fn read_source<'a>(rest: &mut FieldReader<'a>) -> Option<Source<Cow<'a, str>>> {
+    let [version, connector, name] = [rest.text()?.into(), rest.text()?.into(), rest.text()?.into()];
     let ts_ms = rest.long()?;
     let snapshot = rest.text()?.into();
-    let [organization_id, collection] = [rest.text()?.to_owned(), rest.text()?.to_owned()];
+    let [organization_id, collection] = [rest.text()?.into(), rest.text()?.into()];
     let [listing_id, decision_by] = [rest.optional(FieldReader::text)?, rest.optional(FieldReader::text)?]
-        .map(|text| text.map(str::to_owned));
+        .map(|text| text.map(Cow::Borrowed));
     Some(Source {
         version,
         connector,

@@ -4,7 +4,7 @@
 //! - Confluent's wire format: `00` and the ID that a schema registry gave the schema, 4 bytes, big endian. Its header
 //!   [`DATA_SCHEMA`] has the fingerprint, so that a reader of ours needs no registry.
 //!
-//! The first byte tells them apart.
+//! The first byte distinguishes them.
 
 /// What a value of single-object encoding begins with.
 pub(crate) const MARKER: [u8; 2] = [0xc3, 0x01];

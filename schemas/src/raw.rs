@@ -214,7 +214,7 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// The id that tells it from the others of its collection.
+    /// The ID that distinguishes it from the others of its collection.
     pub fn id(&self) -> &str {
         match self {
             Self::Organization(organization) => &organization.id,

@@ -29,7 +29,7 @@ closed_set! {
         Nothing = "nothing",
         /// Its account.
         Objects = "objects",
-        /// JupiterOne's answer lacks the counts that tell it.
+        /// JupiterOne's answer lacks the counts that would show it.
         Untold = "untold",
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 use tracing::info;
@@ -52,6 +53,15 @@ pub struct UsageError(pub String);
 /// The value of an option that must say something.
 pub fn filled(option: &str, value: String) -> Result<String, UsageError> {
     if value.trim().is_empty() { Err(UsageError(format!("{option}: is empty"))) } else { Ok(value) }
+}
+
+/// Refuses an option's time in the future. `other` is a value that needs no time.
+pub fn not_in_future(option: &str, time: Timestamp, now: Timestamp, other: &str) -> Result<(), UsageError> {
+    if time > now {
+        let problem = format!("{option}: {time} is in the future; use a time in the past, or {other}");
+        return Err(UsageError(problem));
+    }
+    Ok(())
 }
 
 /// Runs a binary: parses its arguments, starts telemetry and the runtime, waits for `run`, and prints how it ended.

@@ -45,6 +45,18 @@ pub fn pasteable(text: &str, program: &Program) -> String {
     text.replace("`anthropic-graph ", &format!("`{}", program.command("")))
 }
 
+/// Like [`pasteable`], for a text that was recorded earlier. The graph may have a newer revision by now. A command that
+/// approves a revision therefore loses it, and only shows what it would allow.
+pub fn pasteable_later(text: &str, program: &Program) -> String {
+    let current = |(position, piece): (usize, &str)| {
+        let is_approval = position % 2 == 1 && piece.starts_with("anthropic-graph sync approve ");
+        let shown = if is_approval { piece.split(" --revision ").next() } else { None };
+        shown.unwrap_or(piece).to_owned()
+    };
+    let pieces: Vec<String> = text.split('`').enumerate().map(current).collect();
+    pasteable(&pieces.join("`"), program)
+}
+
 /// One word of a command line that a shell takes as it is.
 pub fn word(word: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || "-_./:,@%+=".contains(character);
@@ -59,7 +71,7 @@ pub fn word(word: &str) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::{Program, pasteable, word};
+    use super::{Program, pasteable, pasteable_later, word};
 
     #[test]
     fn a_command_begins_as_the_program_was_started() {
@@ -83,6 +95,18 @@ mod tests {
         assert_eq!(
             pasteable("paused; run `anthropic-graph sync approve`", &program),
             "paused; run `target/release/anthropic-graph --config graph.toml sync approve`"
+        );
+    }
+
+    #[test]
+    fn a_recorded_approval_shows_first_what_it_would_allow() {
+        let program = Program::new("anthropic-graph", Some(Path::new("graph.toml")));
+        let recorded = "it deletes 30; if that is right, run `anthropic-graph sync approve --organization nimbus \
+                        --revision 40 --by $(id -un)`, or reset; see `--revision 40`";
+        assert_eq!(
+            pasteable_later(recorded, &program),
+            "it deletes 30; if that is right, run `anthropic-graph --config graph.toml sync approve --organization \
+             nimbus`, or reset; see `--revision 40`"
         );
     }
 

@@ -484,8 +484,8 @@ mod tests {
             said.dedup();
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let is_told = |text: &str| said.iter().any(|said| said.contains(text));
-        assert!(is_told("partition 1: suspended until 2") && is_told("Z: away"), "{said:?}");
+        let is_reported = |text: &str| said.iter().any(|said| said.contains(text));
+        assert!(is_reported("partition 1: suspended until 2") && is_reported("Z: away"), "{said:?}");
         assert_eq!(health.reports(), "partition 1: running\npartition 2: running\n");
         let mut text = String::new();
         encode(&mut text, &registry).expect("text");

@@ -10,9 +10,20 @@ pub fn time(ts_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ts_ms).map_or_else(|_| ts_ms.to_string(), |time| time.to_string())
 }
 
+/// The same, always as wide: times below each other align.
+pub fn time_to_the_millisecond(ts_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ts_ms).map_or_else(|_| ts_ms.to_string(), |time| format!("{time:.3}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{count, time};
+    use super::{count, time, time_to_the_millisecond};
+
+    #[test]
+    fn times_below_each_other_align() {
+        assert_eq!(time_to_the_millisecond(1_795_536_557_990), "2026-11-24T16:09:17.990Z");
+        assert_eq!(time_to_the_millisecond(1_795_536_557_000), "2026-11-24T16:09:17.000Z");
+    }
 
     #[test]
     fn one_thing_is_not_several() {

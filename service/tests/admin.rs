@@ -99,7 +99,7 @@ fn answer_to(address: SocketAddr, bytes: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_request_holds_a_connection_for_a_bounded_time_and_keeps_nobody_out_for_longer() {
+async fn half_a_request_holds_a_connection_for_a_bounded_time() {
     let health = Arc::new(Health::default());
     let admin = served(&health).await;
     let address = admin.address().expect("bound");

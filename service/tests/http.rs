@@ -169,7 +169,7 @@ async fn a_response_is_read_up_to_the_bound() {
 async fn a_request_that_was_not_sent_says_where_it_should_have_gone() {
     let base_url = check_url("http://127.0.0.1:1", false).expect("loopback");
     let client = client(settings(&base_url, None)).expect("a client");
-    let lost = exchange(client.get(base_url.as_str()), 1, "").await.expect_err("nobody listens");
+    let lost = exchange(client.get(base_url.as_str()), 1, "").await.expect_err("the port is closed");
     assert!(lost.is_unsent());
     assert!(lost.to_string().starts_with("cannot be reached at 127.0.0.1:1: Connection refused"), "{lost}");
     let request = client.get(base_url.as_str()).bearer_auth("a\nkey");

@@ -29,7 +29,7 @@ struct Registry {
     authorizations: Vec<Option<String>>,
     /// What the next requests are answered, whatever they ask.
     answers: Vec<(u16, &'static str)>,
-    /// Whether nobody may change anything.
+    /// Whether every change is refused.
     is_read_only: bool,
 }
 
@@ -145,7 +145,7 @@ async fn each_record_of_each_topic_is_registered_once_and_keeps_its_readers() {
 }
 
 #[tokio::test]
-async fn a_registry_is_told_who_asks_as_it_is_configured() {
+async fn a_registry_gets_the_configured_credentials() {
     let (registry, url) = serve().await;
     for (lines, expected) in [
         ("", None),
@@ -211,20 +211,20 @@ async fn a_command_fails_where_a_registry_does_not_answer_and_a_service_waits() 
     registry.lock().expect("nothing panicked").answers = vec![(503, "{\"message\":\"starting\"}")];
     let error = registered(&here).await.expect_err("it is starting");
     assert!(matches!(&error, Error::Unreachable { reason, .. } if reason == "HTTP 503: starting"), "{error}");
-    let nowhere = registered(&config("http://127.0.0.1:1", "")).await.expect_err("nobody listens there");
+    let nowhere = registered(&config("http://127.0.0.1:1", "")).await.expect_err("the port is closed");
     assert!(matches!(nowhere, Error::Unreachable { .. }), "{nowhere}");
 
     let (health, patient) = (Health::default(), CancellationToken::new());
     registry.lock().expect("nothing panicked").answers = vec![(503, "")];
     let mut client = ClientConfig::new();
-    let is_told = async {
+    let is_logged = async {
         while !health.readiness().is_err_and(|reason| reason.contains("schema registry: ")) {
             tokio::task::yield_now().await;
         }
     };
     let nothing = BTreeMap::new();
     let waits = register_unless(&here, &nothing, &Topic::ALL, &mut client, Some((&health, &patient)));
-    let (registered, ()) = tokio::join!(waits, is_told);
+    let (registered, ()) = tokio::join!(waits, is_logged);
     assert!(registered.expect("IDs"));
     assert_eq!(ids(&client), 7);
     assert_eq!(health.readiness(), Err("starting".to_owned()), "nothing is the matter with the registry");
@@ -249,16 +249,16 @@ async fn a_check_registers_nothing_and_says_which_schemas_are_there() {
     let (registry, url) = serve().await;
     let config = config(&url, "");
     let plain = |line: &service::check::Line| anstream::adapter::strip_str(&line.to_string()).to_string();
-    let told = |lines: Vec<service::check::Line>| lines.iter().map(plain).collect::<Vec<_>>();
+    let printed = |lines: Vec<service::check::Line>| lines.iter().map(plain).collect::<Vec<_>>();
     let subject = "schema registry: subject anthropic.raw-anthropic_graph.raw.RawRecord";
     assert_eq!(
-        told(check(&config, &environment(), &[Topic::Raw], "producer").await),
+        printed(check(&config, &environment(), &[Topic::Raw], "producer").await),
         [format!("note    {subject} does not have the schema yet; `producer run` registers it")]
     );
     assert!(registry.lock().expect("nothing panicked").subjects.is_empty());
     registered(&config).await.expect("IDs");
     let [line] =
-        told(check(&config, &environment(), &[Topic::Raw], "producer").await).try_into().expect("a line");
+        printed(check(&config, &environment(), &[Topic::Raw], "producer").await).try_into().expect("a line");
     assert!(line.starts_with(&format!("ok      {subject} has the schema, ID ")), "{line}");
 }
 

@@ -5,13 +5,16 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use simulator::anthropic::Anthropic;
 use simulator::jupiterone::JupiterOne;
 
 /// Short, so that the organization's life is soon seen.
 const POLLING_INTERVAL: &str = "1m";
+
+/// Tells a file of the simulator from a person's.
+const HEADER: &str = "# Written by the simulator: both ends are invented, and gone when it ends.";
 
 #[derive(Serialize)]
 struct Configuration<'a> {
@@ -48,7 +51,8 @@ struct Secret {
     file: PathBuf,
 }
 
-/// Writes the configuration, `<file>.admin-key` and `<file>.jupiterone-key`, the keys readable by the owner alone.
+/// Writes the configuration, `<file>.admin-key` and `<file>.jupiterone-key`, the keys readable by the owner alone. A
+/// file that a person wrote stays as it is.
 pub(crate) fn write(
     file: &Path,
     anthropic: &Anthropic,
@@ -57,11 +61,14 @@ pub(crate) fn write(
 ) -> anyhow::Result<()> {
     // A service may be started in another directory than this one.
     let file = std::path::absolute(file).with_context(|| format!("failed to find {}", file.display()))?;
+    if fs::read(&file).is_ok_and(|it| !it.is_empty() && !it.starts_with(HEADER.as_bytes())) {
+        bail!("{} exists, and the simulator did not write it; name another file", file.display());
+    }
     let organization = anthropic.truth().organization;
     let configuration = Configuration {
         kafka: Kafka { bootstrap_servers },
         organizations: [Source {
-            name: slug(&organization.name),
+            name: organization.slug(),
             organization_id: organization.id,
             account_name: &organization.name,
             tag_account_name: true,
@@ -76,8 +83,8 @@ pub(crate) fn write(
         },
     };
     let text = toml::to_string(&configuration).context("failed to write the configuration as TOML")?;
-    let header = "# Written by the simulator: both ends are invented, and gone when it ends.\n\n";
-    fs::write(&file, format!("{header}{text}")).with_context(|| format!("failed to write {}", file.display()))
+    fs::write(&file, format!("{HEADER}\n\n{text}"))
+        .with_context(|| format!("failed to write {}", file.display()))
 }
 
 fn secret(configuration: &Path, extension: &str, key: &str) -> anyhow::Result<Secret> {
@@ -96,10 +103,4 @@ fn secret(configuration: &Path, extension: &str, key: &str) -> anyhow::Result<Se
     };
     write().with_context(|| format!("failed to write {}", file.display()))?;
     Ok(Secret { file })
-}
-
-fn slug(name: &str) -> String {
-    let letters = name.to_lowercase();
-    let words = letters.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    words.collect::<Vec<_>>().join("-")
 }

@@ -16,11 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 use tracing_subscriber::EnvFilter;
 
-/// An Anthropic organization that lives, and a JupiterOne account, both on loopback.
+/// An Anthropic organization that changes, and a JupiterOne account, both on loopback.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Arguments {
-    /// The same seed and sizes give the same organization and the same life.
+    /// The same seed and sizes give the same organization and the same changes.
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Members at the start.
@@ -42,15 +42,15 @@ struct Arguments {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=4), value_name = "1|2|3|4")]
     generation: u8,
     /// What the workspace list does with `include_default`; by default what the generation did.
-    #[arg(long, value_name = "BEHAVIOUR")]
-    include_default: Option<Behaviour>,
+    #[arg(long, value_name = "BEHAVIOR")]
+    include_default: Option<Behavior>,
     /// Answer 429 to more than 100 requests a minute.
     #[arg(long)]
     enforce_rate_limit: bool,
-    /// Let something happen in the organization every PERIOD, such as `2s`.
+    /// Change something in the organization every PERIOD, such as `2s`.
     #[arg(long, value_parser = period, value_name = "PERIOD")]
     live: Option<Duration>,
-    /// Write a configuration for the services, with key files next to it.
+    /// Write a configuration for the services, with key files next to it. A file that the simulator did not write is kept.
     #[arg(long, value_name = "FILE")]
     write_config: Option<PathBuf>,
     /// The broker that the written configuration names.
@@ -59,7 +59,7 @@ struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Behaviour {
+enum Behavior {
     Known,
     Ignored,
     Rejected,
@@ -100,13 +100,14 @@ fn settings(arguments: &Arguments) -> anthropic::Settings {
         workspaces: arguments.workspaces,
         api_keys: arguments.api_keys,
         generation: arguments.generation,
-        include_default: arguments.include_default.map(|behaviour| match behaviour {
-            Behaviour::Known => IncludeDefault::Known,
-            Behaviour::Ignored => IncludeDefault::Ignored,
-            Behaviour::Rejected => IncludeDefault::Rejected,
+        include_default: arguments.include_default.map(|behavior| match behavior {
+            Behavior::Known => IncludeDefault::Known,
+            Behavior::Ignored => IncludeDefault::Ignored,
+            Behavior::Rejected => IncludeDefault::Rejected,
         }),
         enforce_rate_limit: arguments.enforce_rate_limit,
         vanishing: false,
+        demonstration: true,
         ..anthropic::Settings::default()
     }
 }
@@ -140,8 +141,7 @@ async fn live(anthropic: &Anthropic, period: Option<Duration>) {
 }
 
 fn period(text: &str) -> Result<Duration, String> {
-    let period: SignedDuration =
-        text.parse().map_err(|error| format!("{error}: write a time span such as 2s or 1m"))?;
+    let period: SignedDuration = text.parse().map_err(|_| "write a time span such as 2s or 1m".to_owned())?;
     match Duration::try_from(period) {
         Ok(period) if !period.is_zero() => Ok(period),
         _ => Err("the period must be longer than nothing".to_owned()),

@@ -274,10 +274,10 @@ fn creator(truth: &Truth, key: &ApiKey) -> Option<Actor> {
     key.created_by.clone().or_else(|| (truth.switches.generation == 1).then(legacy))
 }
 
-/// The workspace that the API tells: generations 1 and 2 did not tell the default one.
+/// The workspace that the API names: generations 1 and 2 did not name the default one.
 fn workspace_of<'a>(truth: &Truth, key: &'a ApiKey) -> Option<&'a String> {
-    let told = |id: &&String| truth.switches.generation >= 3 || **id != truth.default_workspace_id;
-    key.workspace_id.as_ref().filter(told)
+    let is_named = |id: &&String| truth.switches.generation >= 3 || **id != truth.default_workspace_id;
+    key.workspace_id.as_ref().filter(is_named)
 }
 
 /// All relationships, those without an end among them.

@@ -30,9 +30,9 @@ pub struct Path {
 /// All paths at that time (ms since 1970), by which keys may have expired.
 ///
 /// # Panics
-/// For a generation that does not tell where a key belongs.
+/// For a generation that does not list where a key belongs.
 pub fn paths(truth: &Truth, at_ms: i64) -> BTreeSet<Path> {
-    assert!(truth.switches.generation >= 3, "the API does not tell enough");
+    assert!(truth.switches.generation >= 3, "the API does not list where keys belong");
     let mut people: BTreeSet<Option<&str>> = truth.users.keys().map(|id| Some(id.as_str())).collect();
     let mut places: BTreeSet<Option<&str>> = truth.workspaces.keys().map(|id| Some(id.as_str())).collect();
     for key in truth.api_keys.values() {

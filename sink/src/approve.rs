@@ -75,7 +75,10 @@ fn decide(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Outcome> {
         );
     }
     record(setup, found)?;
-    stdout::print([format!("approved: the next sync job of revision {revision} may delete these objects")])
+    stdout::print([format!(
+        "approved: the next sync job of revision {revision} may delete these objects; a running sink starts it within \
+         half a minute"
+    )])
 }
 
 fn find(setup: &Arc<Setup>, approve: &Approve) -> anyhow::Result<Option<Found>> {

@@ -7,6 +7,7 @@ use service::exit::Outcome;
 use service::kafka::client_config;
 use service::kafka::topics::Wanted;
 use service::schema_registry;
+use service::shell::{Program, pasteable_later};
 use service::startup::Options;
 
 use crate::needs::NEEDS;
@@ -31,7 +32,7 @@ pub(crate) async fn check(config: Config, options: Options) -> anyhow::Result<Ou
                 && *target == organization.target(organization_id)
                 && organization.pin.as_ref().is_none_or(|pin| pin == organization_id)
         };
-        let unsynced = syncs.iter().filter(is_its).filter_map(unsynced);
+        let unsynced = syncs.iter().filter(is_its).filter_map(|sync| unsynced(sync, &options.program));
         lines.extend(
             unsynced.map(|reason| Line::Failed(format!("organization {}: {reason}", organization.name))),
         );
@@ -53,8 +54,8 @@ async fn syncs(config: &Config, options: &Options) -> anyhow::Result<Vec<Sync>> 
 }
 
 /// Why a sink last kept JupiterOne from being the graph.
-fn unsynced(sync: &Sync) -> Option<String> {
-    let paused = sync.paused.as_ref().map(|reason| format!("paused: {reason}"));
+fn unsynced(sync: &Sync, program: &Program) -> Option<String> {
+    let paused = sync.paused.as_ref().map(|reason| format!("paused: {}", pasteable_later(reason, program)));
     paused.or_else(|| plan::unwritten(sync))
 }
 

@@ -123,6 +123,12 @@ impl SyncTopic {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The end of the same partition of another topic, records of an open transaction included; `None` while a record is
+    /// written, and if the leader does not answer at once.
+    pub(crate) fn end_of(&self, topic: &str) -> Option<i64> {
+        self.producer.try_lock().ok()?.end_offset(topic, self.partition)
+    }
+
     /// Writes the record in a transaction of its own, without blocking the caller's thread.
     pub(crate) async fn write(self: &Arc<Self>, sync: Sync) -> Result<(), Error> {
         let this = Arc::clone(self);

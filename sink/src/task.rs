@@ -29,8 +29,10 @@ use crate::setup::Setup;
 use crate::sync_topic::{Records, SyncTopic};
 use crate::traces::Traces;
 
-/// Longest wait for a record: how soon an ended job or the task's end is noticed.
+/// Longest wait for a record while something else is to come: how soon an ended job is noticed.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while nothing is: how soon the task's end is noticed. A record ends the wait at once.
+const QUIET_TICK: Duration = Duration::from_millis(500);
 /// Least time between two questions for the partition's end while records come: each is a request to the broker.
 const LAG_INTERVAL: Duration = Duration::from_secs(10);
 /// The same while no records come: a small part of the compaction lag, within which an end must have been met. Each
@@ -161,12 +163,14 @@ impl Task {
     /// While records keep coming, no broker reports the end, and the marker of the newest transaction keeps the position
     /// before it. So the leader is asked, and the first record behind the end that it names waits for the next round.
     fn read_on(&mut self, shutdown: &CancellationToken) -> Result<bool, Error> {
-        let (mut end, mut until) = (None, Instant::now() + TICK);
+        let (mut end, mut until, mut has_read) = (None, Instant::now() + self.patience(), false);
         while !shutdown.is_cancelled() {
             let left = until.saturating_duration_since(Instant::now());
             let Some(record) = self.reader.next(left).map_err(Error::of_restored)? else {
-                return Ok(self.reader.is_idle());
+                return Ok(self.reader.is_idle() || self.has_only_a_marker_left(has_read));
             };
+            has_read = true;
+            until = until.min(Instant::now() + TICK);
             if end.is_some_and(|end| record.offset >= end) {
                 self.reader.keep(record);
                 return Ok(true);
@@ -184,6 +188,28 @@ impl Task {
             }
         }
         Ok(false)
+    }
+
+    /// Whether no record can be left to read: behind the last one, there is its transaction's marker. A broker reports the
+    /// end only with its answer to a fetch, which it delays by half a second while no record arrives. If records arrive
+    /// more often than that, it never reports the end. So the leader is asked over the producer's connection, which waits
+    /// for nothing. If it does not answer although records arrive, the leader is asked over the reader's connection.
+    fn has_only_a_marker_left(&self, has_read: bool) -> bool {
+        let of_reader = || if has_read { self.reader.end_offset().ok() } else { None };
+        let end = self.topic.end_of(&self.setup.graph_topic).or_else(of_reader);
+        end.is_some_and(|end| end <= self.reader.position() + 1)
+    }
+
+    /// How long the first record of a round is waited for.
+    fn patience(&self) -> Duration {
+        let now_ms = now_ms();
+        let next = self.organizations.values().map(|it| match it.running {
+            Some(_) => 0,
+            None => it.due_ms.saturating_sub(now_ms),
+        });
+        let next =
+            next.min().map_or(QUIET_TICK, |left| Duration::from_millis(u64::try_from(left).unwrap_or(0)));
+        next.clamp(TICK, QUIET_TICK)
     }
 
     /// Goes on reading with a reader that lets the brokers wait for records: the one that restored asks them again all the

@@ -12,7 +12,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{BaseProducer, BaseRecord, FutureProducer, FutureRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Longer than anything on a broker of the same machine takes, shorter than a person waits.
@@ -282,6 +282,28 @@ pub fn write(
     match block_on(producer.send(record, PATIENCE)) {
         Ok(delivery) => delivery.offset,
         Err((error, _)) => panic!("{topic}: {error}"),
+    }
+}
+
+/// A transaction of another program that has one record in a topic's partition and goes on until it is aborted.
+pub struct OpenTransaction(BaseProducer);
+
+impl OpenTransaction {
+    pub fn begin(bootstrap_servers: &str, topic: &str, partition: i32) -> Self {
+        let mut config = config(bootstrap_servers);
+        let id = format!("other-program-{topic}-{partition}");
+        let producer: BaseProducer =
+            config.set("transactional.id", id).create().expect("the settings are known ones");
+        producer.init_transactions(PATIENCE).expect("the broker answers");
+        producer.begin_transaction().expect("a new producer has no transaction");
+        let record = BaseRecord::to(topic).partition(partition).key("key").payload("value");
+        producer.send(record).map_err(|(error, _)| error).expect("the queue has room");
+        producer.flush(PATIENCE).expect("the broker takes a record");
+        Self(producer)
+    }
+
+    pub fn abort(self) {
+        self.0.abort_transaction(PATIENCE).expect("the broker answers");
     }
 }
 

@@ -63,8 +63,8 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     broker: SocketAddr,
-    /// As the broker tells its address, and what the proxy makes of it: as long.
-    told: [Vec<u8>; 2],
+    /// The address that the broker advertises, and that of the proxy, which is as long.
+    addresses: [Vec<u8>; 2],
     state: Mutex<State>,
     news: Condvar,
 }
@@ -84,15 +84,15 @@ impl Proxy {
     /// For the broker at this address.
     ///
     /// # Panics
-    /// Where the broker does not tell its address as this machine's own.
+    /// Where the broker does not advertise an address of this machine.
     pub fn start(bootstrap_server: &str) -> Self {
         let broker: SocketAddr = bootstrap_server
             .parse()
             .unwrap_or_else(|_| panic!("a proxy needs a broker on 127.0.0.1, not {bootstrap_server}"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
-        let told = [broker, address].map(|address| told(&address));
-        let shared = Arc::new(Shared { broker, told, state: Mutex::default(), news: Condvar::new() });
+        let addresses = [broker, address].map(|address| advertised(&address));
+        let shared = Arc::new(Shared { broker, addresses, state: Mutex::default(), news: Condvar::new() });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -234,7 +234,7 @@ impl Shared {
             if doomed.lock().unwrap_or_else(PoisonError::into_inner).contains(&int(&frame, 0)) {
                 return Ok(());
             }
-            let [theirs, ours] = &self.told;
+            let [theirs, ours] = &self.addresses;
             let mut start = 0;
             while let Some(found) = frame[start..].windows(theirs.len()).position(|it| it == theirs) {
                 let found = start + found;
@@ -264,7 +264,7 @@ impl Shared {
 }
 
 /// An address as it is in an answer: the host's text, and the port in 32 bits.
-fn told(address: &SocketAddr) -> Vec<u8> {
+fn advertised(address: &SocketAddr) -> Vec<u8> {
     assert_eq!(address.ip().to_string(), "127.0.0.1", "one address takes the place of the other");
     [b"127.0.0.1".as_slice(), &u32::from(address.port()).to_be_bytes()].concat()
 }

@@ -144,7 +144,7 @@ impl Service {
     pub fn admin(&mut self) -> String {
         let line = self.logged("admin endpoint listens");
         let line: serde_json::Value = serde_json::from_str(&line).expect("a log line is JSON");
-        line["address"].as_str().expect("it tells its address").to_owned()
+        line["address"].as_str().expect("it logs its address").to_owned()
     }
 
     /// The status code and body of a path of its admin endpoint.

@@ -1,5 +1,5 @@
 //! An authorization server on loopback: it gives tokens to a client that knows its secret (OAuth 2.0, RFC 6749 §4.4),
-//! and tells everybody the key that they are signed with (JWKS, RFC 7517).
+//! and publishes the key that they are signed with (JWKS, RFC 7517).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

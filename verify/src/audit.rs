@@ -112,7 +112,7 @@ impl Audit {
         let Some(file) = self.files.get_mut(organization_id) else {
             return self.take_unknown(organization_id, value);
         };
-        let change = match EncodedChange::read(value.unwrap_or_default()) {
+        let change = match EncodedChange::read(value.unwrap_or_default()).map(EncodedChange::into_owned) {
             Ok(change) if change.envelope.key() == key => change,
             Ok(change) => {
                 let found = format!("that of {}", change.envelope.key());
@@ -187,7 +187,7 @@ impl Audit {
         if is_asked_for(self.only.as_deref(), &change.source.name, Some(organization_id)) {
             let head = self.unknown.entry(organization_id.to_owned()).or_default();
             head.revision = head.revision.max(change.revision);
-            head.name = change.source.name;
+            head.name = change.source.name.into_owned();
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 
 /// Holds the coverage of members that were not listed yet to the listing that did not have their workspace: by then
 /// there were none. Names the collections of which the coverage speaks of this listing.
-pub(super) fn judge_nobody(
+pub(super) fn judge_missing_members(
     listing: &Listing,
     offset: i64,
     partial: Option<&str>,

@@ -234,7 +234,7 @@ impl Deletions {
     /// Judges all of them.
     pub(super) fn judge(self, reach: Reach, verdict: &mut Verdict) {
         let begins = self.begins.unwrap_or(i64::MAX);
-        verdict.give_up(Law::Licence, self.lost);
+        verdict.give_up(Law::Justification, self.lost);
         for Group { deletions, entities, .. } in self.rests.into_values() {
             for mut deletion in deletions {
                 if deletion.reason == Some(Reason::EndDeleted) {
@@ -250,11 +250,11 @@ impl Deletions {
                     Standing::Licensed => Ok(()),
                     Standing::Refused(found) => Err(found),
                     Standing::Lost => {
-                        verdict.give_up(Law::Licence, 1);
+                        verdict.give_up(Law::Justification, 1);
                         continue;
                     }
                     Standing::Open if is_before => {
-                        verdict.give_up(Law::Licence, 1);
+                        verdict.give_up(Law::Justification, 1);
                         continue;
                     }
                     Standing::Open => Err("nothing in the raw topic".to_owned()),
@@ -263,7 +263,7 @@ impl Deletions {
                     let expected = expected(deletion.reason.as_ref());
                     Violation::new(&deletion.key, expected, found).at_revision(deletion.revision)
                 };
-                verdict.judge(Law::Licence, found.map_err(violation));
+                verdict.judge(Law::Justification, found.map_err(violation));
             }
         }
     }

@@ -9,7 +9,7 @@ use schemas::{encoded::EncodedElement, raw::Outcome};
 
 use super::{
     coverage_check::{CoverageCheck, is_of_unknown_beginning, newest},
-    coverage_claims::{collection_of, judge_listing, judge_nobody},
+    coverage_claims::{collection_of, judge_listing, judge_missing_members},
     diff::different,
     elements::{Elements, is_default, origin_of},
     graph_topic::GraphTopic,
@@ -92,7 +92,13 @@ impl ExpectedGraph {
         let partial = listing.damage.clone().or_else(|| listing.narrower(before));
         let is_unmeasured = listing.is_past_cut && before.is_none() && !listing.is_widest();
         judge_listing(coverage, listing, offset, partial.as_deref(), verdict);
-        self.met_whole.extend(judge_nobody(listing, offset, partial.as_deref(), graph_topic, verdict));
+        self.met_whole.extend(judge_missing_members(
+            listing,
+            offset,
+            partial.as_deref(),
+            graph_topic,
+            verdict,
+        ));
         self.coverage_check.take_listing(listing, offset, partial.as_deref(), graph_topic);
         let whole = coverage.whole.as_ref().map_or(-1, |whole| whole.raw_offset);
         if offset == whole {

@@ -129,7 +129,7 @@ impl History {
         if !is_cut && !listing.is_cut {
             let is_whole = partial.is_none() && !self.windows.is_unsure(listing);
             let held = self.judge_behind(listing, is_whole, verdict);
-            // Told together with its entity, a relationship stays held though the entity may return.
+            // Reported together with its entity, a relationship stays held though the entity may return.
             for key in held {
                 self.notices.add(&listing.collection, &key);
             }
@@ -151,7 +151,7 @@ impl History {
         for note in unit.iter().flat_map(|unit| &unit.notes) {
             let judgement = judge_decided(note);
             verdict.judge(Law::Envelope, judgement.map_err(|it| it.at_revision(note.revision)));
-            verdict.hold(Law::Licence, note.op == Op::Delete, || {
+            verdict.hold(Law::Justification, note.op == Op::Delete, || {
                 let found = "a decision, which only deletes";
                 Violation::new(note.key(), "a listing that has it", found).at_revision(note.revision)
             });
@@ -192,12 +192,12 @@ impl History {
         // `Deletions` judges the deletions.
         for note in unit.notes.iter().filter(|note| note.op != Op::Delete) {
             if unit.is_lost || !self.is_placed {
-                verdict.give_up(Law::Licence, 1);
+                verdict.give_up(Law::Justification, 1);
             } else {
                 let expected = "a listing that has it";
                 let found = "nothing in the raw topic, or not at this place of the log";
                 let violation = Violation::new(note.key(), expected, found).at_revision(note.revision);
-                verdict.judge(Law::Licence, Err(violation));
+                verdict.judge(Law::Justification, Err(violation));
             }
         }
         self.apply(&unit);
@@ -338,7 +338,7 @@ fn judge_note(note: &ChangeSummary, listing: &Listing, unit: Option<&Unit>, verd
     let found = match &note.source.reason {
         Some(Reason::EndAppeared) => {
             // Of a cut log the end's creation may be cut off.
-            let Some(unit) = unit else { return verdict.give_up(Law::Licence, 1) };
+            let Some(unit) = unit else { return verdict.give_up(Law::Justification, 1) };
             let mut created = unit.notes.iter().filter(|it| it.op == Op::Put);
             let ends: Vec<&str> = ends(note.key()).collect();
             (!created.any(|it| ends.contains(&it.key()))).then_some("a listing that brings none of its ends")
@@ -348,12 +348,12 @@ fn judge_note(note: &ChangeSummary, listing: &Listing, unit: Option<&Unit>, verd
             None => Some("a listing that does not have it"),
             Some(listed) if listed.same_as(&note.image) => None,
             Some(_) if origin_of(&note.image) != listing.origin() => {
-                return verdict.give_up(Law::Licence, 1);
+                return verdict.give_up(Law::Justification, 1);
             }
             Some(_) => Some("a listing that has it otherwise"),
         },
     };
-    verdict.hold(Law::Licence, found.is_none(), || {
+    verdict.hold(Law::Justification, found.is_none(), || {
         let violation = Violation::new(note.key(), "a listing that has it so", found.unwrap_or_default());
         violation.at_revision(note.revision)
     });

@@ -141,12 +141,12 @@ impl Proposals {
             let asked = self.asked.get(&hold.listing_id).and_then(|asked| asked.get(key));
             let found = asked.and_then(|asked| asked.found.as_ref());
             if hold.raw_offset < reach.beginning || found.is_some_and(|found| found.is_cut) {
-                verdict.give_up(Law::Licence, 1);
+                verdict.give_up(Law::Justification, 1);
                 continue;
             }
             let judgement = judge_proposal(hold, found).and_then(|()| self.judge_state(key, hold));
             verdict.judge(
-                Law::Licence,
+                Law::Justification,
                 judgement.map_err(|(expected, found)| {
                     Violation::new(key, expected, found).at_offset(hold.raw_offset)
                 }),

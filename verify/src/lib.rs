@@ -102,11 +102,13 @@ pub async fn verify(config: Config, options: Options) -> anyhow::Result<Outcome>
         for partition in 0..topics.partition_count {
             verdicts.extend(topics.verify(partition, options.organization.as_deref())?);
         }
-        print::print(&verdicts, options.json)?;
+        if let Some(name) = options.organization.as_ref().filter(|_| verdicts.is_empty()) {
+            config.organization(name)?;
+        }
+        print::print(&verdicts, topics.dead_letters_without_organization, options.json)?;
         Ok(match options.organization {
             _ if verdicts.iter().any(Verdict::is_violated) => Outcome::Failed,
             Some(name) if verdicts.is_empty() => {
-                config.organization(&name)?;
                 let prefix = &topics.judged_prefix;
                 let line = format!("incomplete: the topics of {prefix:?} do not contain {name}");
                 Outcome::Incomplete(line)
@@ -127,6 +129,8 @@ struct Topics {
     /// Sees what open transactions have written too.
     uncommitted: BaseConsumer<Log>,
     partition_count: i32,
+    /// Dead letters in partitions without an organization, which no verdict has (count).
+    dead_letters_without_organization: usize,
 }
 
 impl Topics {
@@ -154,7 +158,15 @@ impl Topics {
         let mut unbound = client.clone();
         unbound.set("isolation.level", "read_uncommitted");
         let uncommitted = unbound.create_with_context(Log).context("cannot create a consumer")?;
-        Ok(Self { client, raw_prefix, judged_prefix, reader, uncommitted, partition_count })
+        Ok(Self {
+            client,
+            raw_prefix,
+            judged_prefix,
+            reader,
+            uncommitted,
+            partition_count,
+            dead_letters_without_organization: 0,
+        })
     }
 
     /// Verifies one partition; once more if a record of the graph may have been compacted away while it was read.
@@ -191,6 +203,11 @@ impl Topics {
             })?;
         }
         if audit.is_empty() {
+            if organization.is_none() {
+                let mut letters = 0;
+                self.read(Topic::DeadLetters, partition, Start::Beginning, |_| letters += 1)?;
+                self.dead_letters_without_organization += letters;
+            }
             return Ok(Vec::new());
         }
         self.read(Topic::Graph, partition, Start::Offset(graph.end), |record| {

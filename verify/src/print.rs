@@ -7,12 +7,14 @@ use service::{stdout, wording};
 
 use super::verdict::{Law, Tally, Verdict, Violation};
 
-pub(super) fn print(verdicts: &[Verdict], as_json: bool) -> anyhow::Result<()> {
-    stdout::write(|stdout| if as_json { json_lines(stdout, verdicts) } else { text(stdout, verdicts) })?;
+/// `letters` are the dead letters in partitions without an organization (count).
+pub(super) fn print(verdicts: &[Verdict], letters: usize, as_json: bool) -> anyhow::Result<()> {
+    let write = if as_json { json_lines } else { text };
+    stdout::write(|stdout| write(stdout, verdicts, letters))?;
     Ok(())
 }
 
-fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
+fn text(out: &mut dyn Write, verdicts: &[Verdict], letters: usize) -> io::Result<()> {
     for verdict in verdicts {
         for law in Law::ALL {
             let tally = verdict.tally(law);
@@ -32,7 +34,12 @@ fn text(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
     let (violated, uncheckable) = sums(verdicts);
     let organizations = wording::count(verdicts.len(), "organization");
     let violations = wording::count(usize::try_from(violated).unwrap_or(usize::MAX), "violation");
-    writeln!(out, "{organizations}, {violations}, {uncheckable} uncheckable")
+    writeln!(out, "{organizations}, {violations}, {uncheckable} uncheckable")?;
+    if letters > 0 {
+        let letters = wording::count(letters, "dead letter");
+        writeln!(out, "not checked: {letters} in partitions without an organization")?;
+    }
+    Ok(())
 }
 
 fn counts(tally: &Tally) -> String {
@@ -69,7 +76,7 @@ fn shown(text: &str) -> String {
     shown
 }
 
-fn json_lines(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
+fn json_lines(out: &mut dyn Write, verdicts: &[Verdict], letters: usize) -> io::Result<()> {
     for verdict in verdicts {
         for law in Law::ALL {
             let Tally { checked, violated, uncheckable, violations } = verdict.tally(law);
@@ -86,8 +93,12 @@ fn json_lines(out: &mut impl Write, verdicts: &[Verdict]) -> io::Result<()> {
         }
     }
     let (violated, uncheckable) = sums(verdicts);
-    let summary =
-        json!({ "organizations": verdicts.len(), "violated": violated, "uncheckable": uncheckable });
+    let summary = json!({
+        "organizations": verdicts.len(),
+        "violated": violated,
+        "uncheckable": uncheckable,
+        "dead_letters_without_organization": letters,
+    });
     writeln!(out, "{summary}")
 }
 
@@ -98,7 +109,18 @@ fn sums(verdicts: &[Verdict]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Violation, sentence};
+    use super::{Violation, sentence, text};
+
+    #[test]
+    fn dead_letters_of_no_organization_are_counted() {
+        let printed = |letters| {
+            let mut out = Vec::new();
+            text(&mut out, &[], letters).expect("a text");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(printed(0), "0 organizations, 0 violations, 0 uncheckable\n");
+        assert!(printed(1).ends_with("\nnot checked: 1 dead letter in partitions without an organization\n"));
+    }
 
     #[test]
     fn a_key_that_is_more_than_text_is_shown_as_what_it_is() {

@@ -15,8 +15,8 @@ pub enum Law {
     Fold,
     /// The graph equals the mapping of the last whole listings, less holds.
     Mapping,
-    /// Every change is licensed.
-    Licence,
+    /// Every change has a justification.
+    Justification,
     /// Behind each listing the log has what the listing had.
     History,
     /// What a change says of itself is true.
@@ -41,7 +41,7 @@ impl Law {
     pub const ALL: [Self; 12] = [
         Self::Fold,
         Self::Mapping,
-        Self::Licence,
+        Self::Justification,
         Self::History,
         Self::Envelope,
         Self::Notices,
@@ -57,7 +57,7 @@ impl Law {
         match self {
             Self::Fold => "fold",
             Self::Mapping => "mapping",
-            Self::Licence => "licence",
+            Self::Justification => "justification",
             Self::History => "history",
             Self::Envelope => "envelope",
             Self::Notices => "notices",

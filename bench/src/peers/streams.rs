@@ -97,9 +97,9 @@ impl Streams {
             &folder(world, store).display().to_string(),
         ];
         let ended = process::run("java", Path::new("java"), &arguments.map(str::to_owned))?;
-        let told: Told =
+        let report: Report =
             serde_json::from_value(last_line(&ended.stdout)?).context("Kafka Streams' result")?;
-        Ok(Run { told, peak_mib: ended.peak_mib })
+        Ok(Run { report, peak_mib: ended.peak_mib })
     }
 
     /// Makes the topic of its changes.
@@ -126,14 +126,14 @@ impl Streams {
 }
 
 pub(crate) struct Run {
-    pub(crate) told: Told,
+    pub(crate) report: Report,
     /// Peak of its resident memory (MiB).
     pub(crate) peak_mib: f64,
 }
 
 /// What the peer reports about itself.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Told {
+pub(crate) struct Report {
     restoring_s: f64,
     /// Records of its changelogs.
     pub(crate) restored: u64,
@@ -141,7 +141,7 @@ pub(crate) struct Told {
     pub(crate) processed: u64,
 }
 
-impl Told {
+impl Report {
     /// From the restore's begin until it can process.
     pub(crate) fn restoring(&self) -> Duration {
         Duration::from_secs_f64(self.restoring_s)

@@ -10,7 +10,7 @@ use tests::services::{Service, get};
 use super::Bench;
 use crate::{
     changes_topic::{self, key_id, user_id, workspace_id},
-    figures::{Figures, OURS, Samples, Unit},
+    figures::{Figures, OURS, Unit},
     process::last_line,
     progress, raw_topic,
     world::{PARTITIONS, World},
@@ -67,7 +67,7 @@ impl History {
     /// The longest time that a page about a workspace, a person or a key takes (ms).
     fn slowest_page(&self, address: &str) -> Result<f64> {
         progress("history: pages");
-        let mut times = Samples::default();
+        let mut slowest = (0.0, String::new());
         for number in 0..REVISIONS {
             let at = self.changes - self.changes * number / 50;
             let number = usize::try_from(number)?;
@@ -79,13 +79,18 @@ impl History {
                 let path = format!("/access?{about}&at={at}");
                 let began = Instant::now();
                 let (status, body) = get(address, &path)?;
-                times.push(began.elapsed().as_secs_f64() * 1_000.0);
+                let milliseconds = began.elapsed().as_secs_f64() * 1_000.0;
                 let is_found = status == 200 && body.contains(ANSWER);
                 ensure!(is_found, "{path} is answered {status}:\n{body}");
                 ensure!(body.len() <= LARGEST, "{path} has {} bytes", body.len());
+                if milliseconds > slowest.0 {
+                    slowest = (milliseconds, path);
+                }
             }
         }
-        Ok(times.maximum())
+        let (milliseconds, path) = slowest;
+        progress(&format!("history: the slowest page is {path}"));
+        Ok(milliseconds)
     }
 
     /// The same question to the topic and to the store: the answers have to be equal.

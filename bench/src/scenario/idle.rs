@@ -74,13 +74,13 @@ pub(super) fn run(bench: &Bench, scenario: Scenario, figures: &mut Figures) -> R
         let running = deployment.start(bench);
         let usage = running.usage(window)?;
         running.stop();
-        tell(names, &usage, figures);
+        add_usage(names, &usage, figures);
         Ok(())
     })
 }
 
 /// The sums of the CPU and the threads, and the memory of each.
-fn tell(names: [&'static str; 5], usage: &[Usage], figures: &mut Figures) {
+fn add_usage(names: [&'static str; 5], usage: &[Usage], figures: &mut Figures) {
     let [cpu, threads, memories @ ..] = names;
     figures.add(cpu, Unit::Percent, OURS, usage.iter().map(|it| it.cpu).sum());
     figures.add(threads, Unit::Threads, OURS, usage.iter().map(|it| it.threads).sum());

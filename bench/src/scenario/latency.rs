@@ -120,7 +120,7 @@ fn measure(
     Ok(latencies)
 }
 
-/// A reader of a partition that tells which listings it sees, and when.
+/// A reader of a partition that notes which listings it sees, and when.
 struct Watch {
     seen: Receiver<(String, Instant)>,
     reader: Stoppable,

@@ -96,15 +96,15 @@ impl Turn<'_> {
                 Side::Ours => {
                     let worked = work(&self.bench.services, &self.world, 1)?;
                     let written = self.output()?;
-                    self.tell(Scenario::FirstSync, OUTPUT, OURS, written.count(), worked.took);
+                    self.add_rate(Scenario::FirstSync, OUTPUT, OURS, written.count(), worked.took);
                     self.tell_peak(Scenario::FirstSync, "first-sync-peak", OURS, worked.peak_mib);
                 }
                 Side::Streams(store) => {
                     Streams::prepare(&self.world, store);
                     let run = self.streams().run(&self.world, store, end)?;
                     let written = Streams::output(&self.world, store)?;
-                    let working = run.told.working();
-                    self.tell(Scenario::FirstSync, OUTPUT, store.name(), written.count(), working);
+                    let working = run.report.working();
+                    self.add_rate(Scenario::FirstSync, OUTPUT, store.name(), written.count(), working);
                     self.tell_peak(Scenario::FirstSync, "first-sync-peak", store.name(), run.peak_mib);
                 }
                 Side::Bare if self.wants(Scenario::FirstSync) => {
@@ -128,23 +128,28 @@ impl Turn<'_> {
             match side {
                 Side::Ours => {
                     let worked = work(&self.bench.services, &self.world, POLLS)?.took;
-                    self.tell(Scenario::NoChange, RESOURCES, OURS, resources, worked);
+                    self.add_rate(Scenario::NoChange, RESOURCES, OURS, resources, worked);
                 }
                 Side::Streams(store) => {
-                    let told = self.streams().run(&self.world, store, end)?.told;
-                    ensure!(told.processed > resources, "{} has read only {}", store.name(), told.processed);
-                    self.tell(Scenario::NoChange, RESOURCES, store.name(), resources, told.working());
+                    let report = self.streams().run(&self.world, store, end)?.report;
+                    ensure!(
+                        report.processed > resources,
+                        "{} has read only {}",
+                        store.name(),
+                        report.processed
+                    );
+                    self.add_rate(Scenario::NoChange, RESOURCES, store.name(), resources, report.working());
                 }
                 Side::Bare => {
                     let raw = self.world.topic(Topic::Raw);
                     let read = self.read(&raw, start, |_| Ok(()))?;
                     ensure!(read.records > resources, "only {} raw records were read", read.records);
-                    self.tell(Scenario::NoChange, RESOURCES, CONSUMER, resources, read.took);
+                    self.add_rate(Scenario::NoChange, RESOURCES, CONSUMER, resources, read.took);
                     let read = self.read(&raw, start, |value| {
                         codec::decode::<RawRecord>(value)?;
                         Ok(())
                     })?;
-                    self.tell(Scenario::NoChange, RESOURCES, DECODING, resources, read.took);
+                    self.add_rate(Scenario::NoChange, RESOURCES, DECODING, resources, read.took);
                 }
             }
         }
@@ -168,27 +173,27 @@ impl Turn<'_> {
                     let log = Log::of(&ended.stderr);
                     let assigned = log.first("partitions assigned", |_| true)?;
                     let restored = between(assigned, opened(&log, &self.world)?)?;
-                    self.tell(Scenario::Restore, RECORDS, OURS, records, restored);
+                    self.add_rate(Scenario::Restore, RECORDS, OURS, records, restored);
                     self.tell_peak(Scenario::Restore, "restore-peak", OURS, ended.peak_mib);
                 }
                 Side::Streams(store) => {
                     Streams::forget(&self.world, store)?;
                     let run = self.streams().run(&self.world, store, end)?;
-                    let (restored, took) = (run.told.restored, run.told.restoring());
-                    self.tell(Scenario::Restore, RECORDS, store.name(), restored, took);
+                    let (restored, took) = (run.report.restored, run.report.restoring());
+                    self.add_rate(Scenario::Restore, RECORDS, store.name(), restored, took);
                     self.tell_peak(Scenario::Restore, "restore-peak", store.name(), run.peak_mib);
                 }
                 Side::Bare => {
                     let graph = self.world.topic(Topic::Graph);
                     let read = self.read(&graph, 0, |_| Ok(()))?;
-                    self.tell(Scenario::Restore, RECORDS, CONSUMER, read.records, read.took);
+                    self.add_rate(Scenario::Restore, RECORDS, CONSUMER, read.records, read.took);
                     let read = self.read(&graph, 0, |value| {
                         if let GraphValue::Element(element) = GraphValue::decode(value)? {
                             element.decode();
                         }
                         Ok(())
                     })?;
-                    self.tell(Scenario::Restore, RECORDS, DECODING, read.records, read.took);
+                    self.add_rate(Scenario::Restore, RECORDS, DECODING, read.records, read.took);
                 }
             }
         }
@@ -205,7 +210,7 @@ impl Turn<'_> {
         }
         let count = records.len() as u64;
         let took = bare::write(servers, partition, records, in_a_transaction)?;
-        self.tell(Scenario::FirstSync, OUTPUT, name, count, took);
+        self.add_rate(Scenario::FirstSync, OUTPUT, name, count, took);
         Ok(())
     }
 
@@ -249,7 +254,7 @@ impl Turn<'_> {
     }
 
     /// Adds a figure of a scenario, unless it is done for a later one only.
-    fn tell(&mut self, of: Scenario, unit: Unit, side: &'static str, count: u64, took: Duration) {
+    fn add_rate(&mut self, of: Scenario, unit: Unit, side: &'static str, count: u64, took: Duration) {
         if self.wants(of) {
             self.figures.add(of.name(), unit, side, per_second(count, took));
         }

@@ -95,7 +95,7 @@ fn program() -> Program {
 fn each_organization_has_a_row_and_each_problem_a_line() {
     let (known, config) = (known(), config());
     let all = known.statuses(&config);
-    let mut lines = text(&all, NOW, &program(), &|name| config.organization(name).is_ok());
+    let mut lines = text(&all, NOW, &program(), &|name| config.organization(name).is_ok(), None);
     lines.extend(known.of_other_organizations(&all, &program()));
     assert_eq!(
         lines[1..],
@@ -116,7 +116,7 @@ fn each_organization_has_a_row_and_each_problem_a_line() {
 fn unreadable_counts_are_unknown() {
     let known = Known { syncs: None, dead_letters: None, ..known() };
     let all = known.statuses(&config());
-    let row = &text(&all, NOW, &program(), &|_| true)[2];
+    let row = &text(&all, NOW, &program(), &|_| true, None)[2];
     assert!(row.ends_with("1      unknown     unknown"), "{row}");
     let json = serde_json::to_value(&all[0]).expect("JSON");
     assert!(json["jupiterone"].is_null() && json["dead_letters"].is_null(), "{json}");
@@ -125,8 +125,54 @@ fn unreadable_counts_are_unknown() {
 #[test]
 fn each_collection_of_one_organization_has_a_row() {
     let all = known().statuses(&config());
-    let lines = collections(&all[0], NOW);
+    let lines = collections(&all[0], NOW, None);
     assert_eq!(lines.len(), 6, "{lines:#?}");
     assert_eq!(lines[1], "members/wrkspc_1  2026-11-24T15:57:00Z  3m");
     assert_eq!(lines[2], "members/wrkspc_2  2026-11-24T14:27:00Z  93m  failed");
+}
+
+#[test]
+fn a_cause_is_shown_once_and_before_what_was_skipped_because_of_it() {
+    let mut freshness = Freshness::default();
+    let skipped = |reason| Some((Outcome::Skipped, reason));
+    let all = [
+        coverage("api_keys", Some(NOW), skipped("no ID")),
+        coverage("organization", Some(NOW), Some((Outcome::Failed, "403"))),
+        coverage("users", Some(NOW), skipped("no ID")),
+        coverage("workspaces", Some(NOW), skipped("no ID")),
+    ];
+    for coverage in all {
+        let key = GraphKey::Coverage(coverage.collection.clone());
+        freshness.take(key, Some(GraphValue::Coverage(coverage.into())));
+    }
+    freshness.name = "nimbus".to_owned();
+    let known = Known { freshness: [("o-1".to_owned(), freshness)].into(), syncs: None, dead_letters: None };
+    let all = known.statuses(&config());
+    let lines = text(&all[..1], NOW, &program(), &|_| true, None);
+    assert_eq!(
+        lines[3..],
+        [
+            "nimbus: organization has no whole listing since 2026-11-24T14:30:00Z, failed: 403",
+            "nimbus: api_keys and 2 more collections have no whole listing since 2026-11-24T14:30:00Z, skipped: no ID",
+        ]
+    );
+}
+
+#[test]
+fn a_pause_shows_a_command_that_is_right_at_any_revision() {
+    let mut known = known();
+    let reason = "run `anthropic-graph sync approve --organization nimbus --revision 9 --by $(id -un)`";
+    known.syncs.as_mut().expect("syncs").get_mut("o-1").expect("a sync").paused = Some(reason.to_owned());
+    let program = Program::new("anthropic-graph", Some(Path::new("graph.toml")));
+    let lines = text(&known.statuses(&config()), NOW, &program, &|_| true, None);
+    let expected = "nimbus: JupiterOne is paused: run `anthropic-graph --config graph.toml sync approve --organization nimbus`";
+    assert!(lines.iter().any(|line| line == expected), "{lines:#?}");
+}
+
+#[test]
+fn on_a_narrow_terminal_each_line_fits() {
+    let all = known().statuses(&config());
+    let lines = text(&all, NOW, &program(), &|_| true, Some(80));
+    assert!(lines.iter().all(|line| crate::cell::width(line) <= 80), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("ORGANIZATION  DEAD LETTERS")), "{lines:#?}");
 }

@@ -1,7 +1,7 @@
 use graph::plan::{Phase, Retry, WaitsFor};
 use schemas::{
     coverage::Poll,
-    sync::{Finished, Intent, Parked, Sync},
+    sync::{Approval, Finished, Intent, Parked, Sync},
 };
 use service::shell::Program;
 
@@ -32,6 +32,7 @@ fn recorded(phase: Phase) -> Recorded {
         phase,
         since_ms: Some(NOON + MINUTE),
         deletions: None,
+        is_approved: false,
         is_configured: true,
         sinks: Some(1),
     }
@@ -73,6 +74,30 @@ fn each_phase_is_shown_as_the_documentation_has_it() {
         let printed = recorded.lines(&program).join("\n");
         assert!(OPERATIONS.contains(&printed), "docs/operations.md does not show:\n{printed}");
     }
+}
+
+#[test]
+fn an_approval_that_no_job_has_used_yet_is_shown_in_the_place_of_the_command() {
+    let [.., mut paused] = each();
+    (paused.is_approved, paused.deletions) = (true, None);
+    let approval = Approval {
+        revision: 40,
+        finished_job_id: None,
+        deletions: [].into(),
+        takes_target: false,
+        by: "ada".to_owned(),
+        why: None,
+        approved_ts_ms: NOON,
+    };
+    sync(&mut paused).approval = Some(approval);
+    let printed = paused.lines(&Program::new("anthropic-graph", None)).join("\n");
+    let expected = "\n  reason       its next sync job is approved\n  next         a running sink starts the sync job \
+                    within half a minute\n";
+    assert!(printed.contains(expected) && !printed.contains("sync approve"), "{printed}");
+    assert!(
+        printed.ends_with("  approved     revision 40, by ada at 2026-11-24T16:00:00Z; not used yet"),
+        "{printed}"
+    );
 }
 
 #[test]

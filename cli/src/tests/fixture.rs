@@ -4,6 +4,7 @@ use graph::access::{Fold, Moment, Snapshot};
 use schemas::{
     change::{Envelope, Kind, Op, SnapshotRecord, Source},
     element::{ApiKey, Content, Element, ElementType, Ends, User, UserAssignedWorkspace, Workspace},
+    encoded::EncodedChange,
 };
 
 pub(crate) const ORGANIZATION: &str = "a7b41f5d-b880-4579-9913-ecb4831cdf8c";
@@ -126,7 +127,7 @@ impl Log {
     pub(crate) fn at(&self, moment: Moment) -> Snapshot {
         let mut fold = Fold::new(moment);
         for change in &self.changes {
-            fold.take(change.clone());
+            fold.take(&EncodedChange::from(change.clone()));
         }
         fold.finish()
     }

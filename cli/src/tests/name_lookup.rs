@@ -72,10 +72,27 @@ fn a_name_that_means_several_or_nothing_lists_what_could_be_meant() {
          apikey_04Me  me everywhere (sk-ant-api03-...04AA, active)"
     );
     assert_eq!(
+        resolved(one(), &named(Some("Productoin"), None, None)).expect_err("mistyped"),
+        "--workspace: \"Productoin\" is not known in larkspur (a7b41f5d-b880-4579-9913-ecb4831cdf8c); similar names:\n  \
+         wrkspc_01Production  Production"
+    );
+    assert_eq!(
         resolved(one(), &named(None, Some("nobody"), None)).expect_err("nobody"),
         "--user: \"nobody\" is not known in larkspur (a7b41f5d-b880-4579-9913-ecb4831cdf8c); \
          if it was deleted, ask about an earlier moment"
     );
+}
+
+#[test]
+fn the_key_of_an_element_is_a_name_too() {
+    let names = named(
+        Some("anthropic_workspace:wrkspc_01Production"),
+        Some("anthropic_user:user_01Ada"),
+        Some("anthropic_api_key:apikey_01Ci"),
+    );
+    let (_, question) = resolved(one(), &names).expect("one");
+    let ids = [question.workspace, question.user, question.api_key].map(Option::unwrap_or_default);
+    assert_eq!(ids, ["wrkspc_01Production", "user_01Ada", "apikey_01Ci"]);
 }
 
 #[test]

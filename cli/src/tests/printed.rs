@@ -9,6 +9,7 @@ use graph::access::{
 use super::fixture::{Log, NOON, api_key};
 use crate::{
     cell::width,
+    name_lookup,
     table::{self, Layout},
     who_can,
 };
@@ -57,8 +58,8 @@ fn a_workspace_for_people() {
 
 #[test]
 fn a_workspace_on_a_narrow_terminal() {
-    let text = text(Some(100), &question(Some(PRODUCTION)));
-    let wide: Vec<&str> = text.lines().skip(3).filter(|line| width(line) > 100).collect();
+    let text = text(Some(80), &question(Some(PRODUCTION)));
+    let wide: Vec<&str> = text.lines().filter(|line| width(line) > 80).collect();
     assert_eq!(wide, Vec::<&str>::new());
     insta::assert_snapshot!("workspace_narrow", text);
 }
@@ -66,6 +67,20 @@ fn a_workspace_on_a_narrow_terminal() {
 #[test]
 fn everything_for_people() {
     insta::assert_snapshot!("everything", text(None, &question(None)));
+    let narrow = text(Some(80), &question(None));
+    assert!(narrow.lines().all(|line| width(line) <= 80), "{narrow}");
+}
+
+#[test]
+fn an_archived_workspace_is_said_first() {
+    let snapshot = Log::larkspur().at(Moment::Now);
+    let said = |workspace, moment| who_can::archived(&snapshot.organization, &question(workspace), moment);
+    let archived = "The workspace is archived: nobody can use it.";
+    assert_eq!(said(Some("wrkspc_01Old"), Moment::Now).as_deref(), Some(archived));
+    let was = said(Some("wrkspc_01Old"), Moment::Revision(15)).expect("it was");
+    assert!(was.starts_with("The workspace was archived"), "{was}");
+    assert_eq!(said(Some(PRODUCTION), Moment::Now), None);
+    assert_eq!(said(None, Moment::Now), None);
 }
 
 #[test]
@@ -170,6 +185,22 @@ fn a_moment_of_which_nothing_is_known_is_refused() {
     assert_eq!(
         error(Moment::Time(NOON)),
         "--at: nothing is known about larkspur before 2026-11-24T16:01:00Z: the first change in the topic is revision \
-         1, observed then"
+         1, observed then; ask from there: --at 1"
     );
+    let between = name_lookup::nothing_known("larkspur", (1, NOON), "--between").to_string();
+    assert!(between.ends_with("; ask from there: --between 1 now"), "{between}");
+}
+
+#[test]
+fn a_moment_before_the_first_change_is_said_before_a_name_is_looked_up() {
+    let log = Log::larkspur();
+    let known = |moments: &[Moment]| {
+        let snapshots: Vec<Snapshot> = moments.iter().map(|moment| log.at(*moment)).collect();
+        who_can::check_known(&[snapshots], "--at").map_err(|error| error.to_string())
+    };
+    assert_eq!(known(&[Moment::Now]), Ok(()));
+    let refusal = known(&[Moment::Time(NOON)]).expect_err("nothing is known");
+    assert!(refusal.starts_with("--at: nothing is known about larkspur before "), "{refusal}");
+    assert!(known(&[Moment::Time(NOON), Moment::Now]).is_err());
+    assert_eq!(who_can::check_known(&[], "--at").map_err(|error| error.to_string()), Ok(()));
 }

@@ -513,7 +513,11 @@ fn start(view: &View<'_>, asked: &Asked, scope: &Scope, searched: Option<&str>) 
             .take(ROWS)
             .map(|named| {
                 let (members, keys) = view.inhabitants(&scope.organization, &named.id, scope.moment)?;
-                let kind = format!("{}, {}", display::count(members, "member"), display::count(keys, "key"));
+                let kind = format!(
+                    "{}, {} of the workspace",
+                    display::count(members, "listed member"),
+                    display::count(keys, "key")
+                );
                 Ok(Hit { kind, ..hit(named) })
             })
             .collect::<Result<_, Refusal>>()?,

@@ -16,6 +16,7 @@ use schemas::{
 };
 use serde::Serialize;
 use serde_json::json as object;
+use service::shell::{Program, pasteable_later, word};
 
 use super::{Answer, Asked, html, json};
 use crate::{
@@ -132,10 +133,7 @@ fn target(target: &TargetJson<'_>, poll: &Poll, now_ms: i64) -> Target {
         next: recorded.map(|phase| display::fitted(&sentence(&phase.then()), 200)),
         would_allow: approval_would_delete.as_ref().map(|deletions| WouldAllow {
             what: sentence(&would_allow(Some(sync), deletions).replacen("would", "An approval would", 1)),
-            command: format!(
-                "anthropic-graph sync approve --organization {}",
-                service::shell::word(&sync.organization_name)
-            ),
+            command: format!("anthropic-graph sync approve --organization {}", word(&sync.organization_name)),
         }),
         finished: finished.map(|it| Job {
             id: display::name(&it.job_id),
@@ -196,7 +194,9 @@ fn recorded_phase(phase: &Phase) -> (&'static str, String) {
         Phase::Waiting(_) => ("waiting", "Waiting"),
         Phase::Synced { .. } => ("good", "Synced"),
     };
-    (state, format!("{what}: {}", display::fitted(&phase.reason(), 600)))
+    // A reason may name the revision at which it was recorded. The reader may use another configuration.
+    let reason = pasteable_later(&phase.reason(), &Program::new("anthropic-graph", None));
+    (state, format!("{what}: {}", display::fitted(&reason, 600)))
 }
 
 fn unrecorded_phase(sync: &Sync, sync_state: SyncState, behind: i64) -> (&'static str, String) {

@@ -310,7 +310,7 @@ mod tests {
     use super::{Next, next_poll};
 
     #[test]
-    fn the_next_poll_is_told_in_words() {
+    fn the_next_poll_is_shown_in_words() {
         for (next, shown) in [
             (Next::NotConfigured, "not in this configuration"),
             (Next::ByHand, "next by `producer poll`"),

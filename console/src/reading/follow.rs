@@ -13,7 +13,7 @@ use rdkafka::{
 };
 use service::kafka::{
     client::{Log, fresh},
-    partition::is_permanent,
+    partition::{QUEUE_BACKOFF, is_permanent},
     value,
 };
 use tracing::debug;
@@ -60,6 +60,7 @@ pub(super) enum Ended {
 pub(super) fn consumer(reading: &Reading) -> anyhow::Result<BaseConsumer<Log>> {
     let mut client = fresh(&reading.client);
     client.set("group.id", &reading.group_id).set("queued.max.messages.kbytes", QUEUED_KIB);
+    client.set(QUEUE_BACKOFF.0, QUEUE_BACKOFF.1);
     client.set("enable.auto.commit", "false").set("enable.auto.offset.store", "false");
     client.set("isolation.level", "read_committed").set("enable.partition.eof", "true");
     client.set("auto.offset.reset", "error");

@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,11 +12,13 @@ use rdkafka::consumer::BaseConsumer;
 use schemas::{
     change::Envelope,
     codec::{DecodeError, decode},
+    encoded::EncodedChange,
     topics::Topic,
 };
 use service::kafka::{
     client::Log,
     partition::{PartitionReader, Start},
+    topics::does_not_exist,
 };
 use tracing::{error, info};
 
@@ -34,9 +38,8 @@ const RETENTION_INTERVAL: Duration = Duration::from_hours(1);
 /// Reads until the end is asked for.
 pub(super) fn read(reading: &Reading, mut writer: Writer) -> anyhow::Result<()> {
     let topic = reading.topic(Topic::Changes);
-    let count = reading.partition_count(&topic)?.ok_or_else(|| {
-        anyhow!("the topic {topic} does not exist; the processor creates it when it first runs")
-    })?;
+    let count = reading.partition_count(&topic)?;
+    let count = count.ok_or_else(|| does_not_exist(Topic::Changes, &reading.topic_prefix))?;
     let consumer = consumer(reading)?;
     while !reading.shutdown.is_cancelled() {
         let mut partitions = ends(&consumer, &topic, count)?;
@@ -54,15 +57,57 @@ pub(super) fn read(reading: &Reading, mut writer: Writer) -> anyhow::Result<()> 
         }
         let from: BTreeMap<Place, i64> =
             partitions.iter().map(|(partition, it)| ((topic.clone(), *partition), it.next)).collect();
-        let mut history = History::new(reading, &topic, &consumer, writer, partitions);
-        let ended = follow(reading, &consumer, &from, |heard| history.hear(heard))?;
-        history.flush()?;
-        writer = history.writer;
+        let (ended, used) = thread::scope(|scope| {
+            let (batches, taken) = mpsc::sync_channel(1);
+            let writing = scope.spawn(|| write(reading, &topic, writer, taken));
+            let mut history = History::new(&topic, &consumer, batches, partitions);
+            reading.progress.update(|state| state.restoring = history.restoring());
+            let ended = follow(reading, &consumer, &from, |heard| history.hear(heard))
+                .and_then(|ended| history.flush().map(|()| ended));
+            drop(history);
+            let written = writing.join().map_err(|_| anyhow!("the thread that writes the store panicked"))?;
+            // A writer that failed is why no batch was taken.
+            let writer = written?;
+            Ok::<_, anyhow::Error>((ended?, writer))
+        })?;
+        writer = used;
         if ended == Ended::Asked {
             break;
         }
     }
     Ok(())
+}
+
+/// Changes for one transaction of the store in each partition.
+struct Batch {
+    changes: Vec<(i32, Partition, Vec<Read>)>,
+    /// How much was read, and of how much; `None`: the topic was read to its end.
+    restoring: Option<(i64, i64)>,
+}
+
+/// Writes batches until their sender is dropped. The next batch is decoded meanwhile.
+fn write(
+    reading: &Reading,
+    topic: &str,
+    mut writer: Writer,
+    batches: Receiver<Batch>,
+) -> anyhow::Result<Writer> {
+    let mut is_restored = false;
+    for Batch { changes, restoring } in batches {
+        let mut newest = None;
+        for (partition, place, changes) in changes {
+            newest = Some(writer.take(partition, place.first, place.next, &changes)?);
+        }
+        if let Some(newest) = newest {
+            reading.progress.advance(newest);
+        }
+        reading.progress.update(|state| state.restoring = restoring);
+        if restoring.is_none() && !is_restored {
+            is_restored = true;
+            info!(topic, "read the history of changes to its end");
+        }
+    }
+    Ok(writer)
 }
 
 /// Where a partition begins, where it was read up to, and where it ended when that began.
@@ -121,10 +166,9 @@ fn unusable(
 }
 
 struct History<'a> {
-    reading: &'a Reading,
     topic: &'a str,
     consumer: &'a BaseConsumer<Log>,
-    writer: Writer,
+    batches: SyncSender<Batch>,
     partitions: BTreeMap<i32, Partition>,
     waiting: BTreeMap<i32, Vec<Read>>,
     count: usize,
@@ -135,27 +179,23 @@ struct History<'a> {
 
 impl<'a> History<'a> {
     fn new(
-        reading: &'a Reading,
         topic: &'a str,
         consumer: &'a BaseConsumer<Log>,
-        writer: Writer,
+        batches: SyncSender<Batch>,
         partitions: BTreeMap<i32, Partition>,
     ) -> Self {
         let now = Instant::now();
-        let mut history = Self {
-            reading,
+        Self {
             topic,
             consumer,
-            writer,
+            batches,
             partitions,
             waiting: BTreeMap::new(),
             count: 0,
             flushed: now,
             retention: now,
             is_restored: false,
-        };
-        history.report();
-        history
+        }
     }
 
     /// Takes an event. `false`: the history has to be read again.
@@ -169,11 +209,10 @@ impl<'a> History<'a> {
                 }
             }
             Heard::Silence { is_at_end } => {
-                self.flush()?;
-                if is_at_end && !self.is_restored {
-                    self.is_restored = true;
-                    info!(topic = self.topic, "read the history of changes to its end");
-                    self.report();
+                let is_restored_now = is_at_end && !self.is_restored;
+                self.is_restored |= is_at_end;
+                if self.count > 0 || is_restored_now {
+                    self.flush()?;
                 }
                 if self.retention.elapsed() >= RETENTION_INTERVAL {
                     self.retention = Instant::now();
@@ -185,8 +224,9 @@ impl<'a> History<'a> {
     }
 
     fn take(&mut self, partition: i32, offset: i64, value: &[u8]) -> anyhow::Result<()> {
-        match decode::<Envelope>(value) {
+        match EncodedChange::read(value) {
             Ok(change) => {
+                let change = change.into_owned();
                 self.waiting.entry(partition).or_default().push(Read { offset, change });
                 self.count += 1;
             }
@@ -210,25 +250,19 @@ impl<'a> History<'a> {
 
     fn flush(&mut self) -> anyhow::Result<()> {
         self.flushed = Instant::now();
-        if self.count == 0 {
-            return Ok(());
-        }
         self.count = 0;
-        let mut newest = 0;
-        for (partition, changes) in std::mem::take(&mut self.waiting) {
-            let Some(place) = self.partitions.get(&partition) else { continue };
-            newest = self.writer.take(partition, place.first, place.next, &changes)?;
-        }
-        self.reading.progress.advance(newest);
-        self.report();
-        Ok(())
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let changes = waiting.filter_map(|(partition, changes)| {
+            self.partitions.get(&partition).map(|place| (partition, *place, changes))
+        });
+        let batch = Batch { changes: changes.collect(), restoring: self.restoring() };
+        self.batches.send(batch).map_err(|_| anyhow!("the thread that writes the store has ended"))
     }
 
-    fn report(&mut self) {
+    fn restoring(&self) -> Option<(i64, i64)> {
         let read = self.partitions.values().map(|it| it.next.min(it.end) - it.first).sum();
         let all = self.partitions.values().map(|it| it.end - it.first).sum();
-        let restoring = (!self.is_restored).then_some((read, all));
-        self.reading.progress.update(|state| state.restoring = restoring);
+        (!self.is_restored).then_some((read, all))
     }
 
     /// Whether retention has deleted changes since they were read. A question without an answer is repeated the next time.

@@ -34,16 +34,16 @@ const RETRY_PAUSE: Duration = Duration::from_secs(10);
 
 /// Reads until the end is asked for. The pages do without what may not be read.
 pub(super) fn read(reading: &Reading, present: &RwLock<CurrentState>) {
-    let mut is_told = false;
+    let mut is_logged = false;
     while !reading.shutdown.is_cancelled() {
         match follow_topics(reading, present) {
-            Ok(()) => is_told = false,
+            Ok(()) => is_logged = false,
             Err(error) => {
-                if !is_told {
+                if !is_logged {
                     warn!(
                         "cannot read freshness, holds, dead letters and the state of JupiterOne: {error:#}"
                     );
-                    is_told = true;
+                    is_logged = true;
                 }
                 rest(reading, RETRY_PAUSE);
             }

@@ -157,17 +157,18 @@ impl View<'_> {
         element: i64,
         changed: Option<&str>,
     ) -> Result<Change, StoreError> {
-        let after = self.image(
-            "SELECT value FROM version WHERE element = ?1 AND from_change <= ?2 AND to_change > ?2
-             ORDER BY from_change DESC LIMIT 1",
-            (element, change.id),
-        )?;
-        let mut before = self
-            .image("SELECT value FROM version WHERE element = ?1 AND to_change = ?2", (element, change.id))?;
-        if before.is_none() {
-            before = self
-                .image("SELECT value FROM cut_version WHERE ?1 = ?1 AND change = ?2", (element, change.id))?;
+        let element_of = |value: Option<Vec<u8>>| value.map(|value| decode::<Element>(&value)).transpose();
+        let after = element_of(schema::image(self.connection, element, change.id)?)?;
+        let mut before = None;
+        if change.op != Op::Notice {
+            before = schema::image(self.connection, element, change.id - 1)?;
+            if before.is_none() {
+                let mut cut =
+                    self.connection.prepare_cached("SELECT value FROM cut_version WHERE change = ?1")?;
+                before = cut.query_row([change.id], |row| row.get(0)).optional()?;
+            }
         }
+        let before = element_of(before)?;
         if let (Some(changed), Some(before), Some(after)) = (changed, &before, &after) {
             let (before, after) = (properties(before), properties(after));
             let difference =
@@ -184,12 +185,6 @@ impl View<'_> {
             }
         }
         Ok(change)
-    }
-
-    fn image(&self, sql: &str, parameters: (i64, i64)) -> Result<Option<Element>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let value: Option<Vec<u8>> = statement.query_row(parameters, |row| row.get(0)).optional()?;
-        Ok(value.map(|value| decode(&value)).transpose()?)
     }
 }
 

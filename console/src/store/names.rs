@@ -58,7 +58,8 @@ impl NamedType {
         }
     }
 
-    pub(crate) fn element_type(self) -> ElementType {
+    /// The type of these elements.
+    pub fn element_type(self) -> ElementType {
         match self {
             Self::Workspace => ElementType::Workspace,
             Self::User => ElementType::User,
@@ -131,10 +132,11 @@ impl View<'_> {
         moment: Moment,
     ) -> Result<Vec<Named>, StoreError> {
         let position = self.position(organization, moment)?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT v.value FROM element e JOIN version v ON v.element = e.id
-             WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
-        )?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT i.value FROM element e JOIN image i ON i.change = {}
+             WHERE e.organization = ?1 AND e.type = ?3",
+            schema::image_at("e.id")
+        ))?;
         let mut rows =
             statement.query((organization.key, position.change, type_number(kind.element_type())))?;
         let mut all = Vec::new();
@@ -154,10 +156,10 @@ impl View<'_> {
         moment: Moment,
     ) -> Result<usize, StoreError> {
         let position = self.position(organization, moment)?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT count(*) FROM element e JOIN validity v ON v.element = e.id
-             WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
-        )?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT count(*) FROM element e WHERE e.organization = ?1 AND e.type = ?3 AND {} IS NOT NULL",
+            schema::image_at("e.id")
+        ))?;
         let kind = type_number(kind.element_type());
         let count: i64 = statement.query_row((organization.key, position.change, kind), |row| row.get(0))?;
         Ok(usize::try_from(count).unwrap_or_default())
@@ -175,10 +177,11 @@ impl View<'_> {
             return Ok((0, 0));
         };
         let position = self.position(organization, moment)?;
-        let mut statement = self.connection.prepare_cached(
-            "SELECT count(*) FROM mention m JOIN element e ON e.id = m.element JOIN validity v ON v.element = m.element
-             WHERE m.target = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
-        )?;
+        let mut statement = self.connection.prepare_cached(&format!(
+            "SELECT count(*) FROM mention m JOIN element e ON e.id = m.element
+             WHERE m.target = ?1 AND e.type = ?3 AND {} IS NOT NULL",
+            schema::image_at("e.id")
+        ))?;
         let mut count = |kind| -> Result<usize, StoreError> {
             let parameters = (workspace, position.change, type_number(kind));
             let count: i64 = statement.query_row(parameters, |row| row.get(0))?;
@@ -203,20 +206,18 @@ impl View<'_> {
     }
 
     fn named(&self, element: i64, change: i64) -> Result<Option<Named>, StoreError> {
-        let mut last = self.connection.prepare_cached(
-            "SELECT value, to_change FROM version WHERE element = ?1 AND from_change <= ?2
-             ORDER BY from_change DESC LIMIT 1",
-        )?;
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?));
-        let mut found = last.query_row((element, change), read).optional()?;
+        let is_there =
+            schema::last_change(self.connection, element, change)?.is_some_and(|(_, is_there)| is_there);
+        let mut found = schema::last_image(self.connection, element, change)?;
         if found.is_none() {
             let mut first = self.connection.prepare_cached(
-                "SELECT value, 0 FROM version WHERE element = ?1 ORDER BY from_change LIMIT 1",
+                "SELECT i.value FROM change c JOIN image i ON i.change = c.id
+                 WHERE c.element = ?1 AND c.is_there ORDER BY c.id LIMIT 1",
             )?;
-            found = first.query_row([element], read).optional()?;
+            found = first.query_row([element], |row| row.get(0)).optional()?;
         }
-        let Some((value, to_change)) = found else { return Ok(None) };
-        Ok(named(&decode(&value)?, to_change > change))
+        let Some(value) = found else { return Ok(None) };
+        Ok(named(&decode(&value)?, is_there))
     }
 }
 

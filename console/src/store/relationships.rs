@@ -4,7 +4,7 @@ use schemas::element::ElementType;
 
 use super::{
     Organization, StoreError, View,
-    schema::{OPEN, numbered_type, type_number},
+    schema::{image_at, numbered_type, type_number},
 };
 
 /// A relationship that exists now.
@@ -28,16 +28,20 @@ impl View<'_> {
         let json = |list: serde_json::Result<String>| list.unwrap_or_default();
         let kinds = ElementType::ALL.into_iter().filter(|kind| kind.is_relationship());
         let kinds: Vec<i64> = kinds.map(type_number).collect();
-        let mut statement = self.connection.prepare_cached(
+        let mut statement = self.connection.prepare_cached(&format!(
             "SELECT t.key, e.key, e.type
              FROM element t JOIN mention m ON m.target = t.id JOIN element e ON e.id = m.element
-             WHERE t.organization = ?1 AND t.key IN (SELECT value FROM json_each(?2))
-             AND e.type IN (SELECT value FROM json_each(?3))
-             AND EXISTS (SELECT 1 FROM validity v WHERE v.element = e.id AND v.to_change = ?4)
+             WHERE t.organization = ?1 AND t.key IN (SELECT value FROM json_each(?3))
+             AND e.type IN (SELECT value FROM json_each(?4)) AND {} IS NOT NULL
              ORDER BY t.key, e.key",
-        )?;
-        let parameters =
-            (organization.key, json(serde_json::to_string(keys)), json(serde_json::to_string(&kinds)), OPEN);
+            image_at("e.id")
+        ))?;
+        let parameters = (
+            organization.key,
+            i64::MAX,
+            json(serde_json::to_string(keys)),
+            json(serde_json::to_string(&kinds)),
+        );
         let found = statement.query_map(parameters, |row| {
             let number = row.get(2)?;
             let kind = numbered_type(number).ok_or(rusqlite::Error::IntegralValueOutOfRange(2, number))?;

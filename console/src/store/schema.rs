@@ -7,10 +7,7 @@ use schemas::element::ElementType;
 use super::Organization;
 
 /// Of the tables below and of what is derived when a change is read; another one is read from scratch.
-pub(super) const VERSION: i64 = 3;
-
-/// `to_change` of what is valid still.
-pub(super) const OPEN: i64 = i64::MAX;
+pub(super) const VERSION: i64 = 4;
 
 /// What makes an element worth loading for every question.
 pub(super) mod special {
@@ -72,29 +69,22 @@ CREATE TABLE change (
     not_after_ts_ms INTEGER,
     -- 0: access does not depend on it; 1: something is created; 2: something is updated or deleted.
     about_access INTEGER NOT NULL,
+    -- Whether the element exists after the change, as its image says; NULL: a notice, after which it is as before.
+    is_there INTEGER,
     partition INTEGER NOT NULL,
     offset INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX change_by_revision ON change (organization, high_revision);
 CREATE INDEX change_by_time ON change (organization, high_ts_ms);
-CREATE INDEX change_by_element ON change (element);
+-- The only index that is written at random places: it alone says from when to when an image is valid.
+CREATE INDEX change_by_element ON change (element, id, is_there);
 CREATE INDEX change_forgotten ON change (organization) WHERE reason = 'forgotten';
 CREATE INDEX change_undated ON change (organization, about_access) WHERE not_before_ts_ms IS NULL AND op <> 'm';
--- From which change on, and before which other one, an element is as the first one says. It is written at random places, so
--- it is small: the values are apart, in the order in which they are written.
-CREATE TABLE validity (
-    element INTEGER NOT NULL,
-    from_change INTEGER NOT NULL,
-    to_change INTEGER NOT NULL,
-    PRIMARY KEY (element, from_change)
-) STRICT, WITHOUT ROWID;
--- What an element is after a change.
+-- An element after a change. It is valid until the next change of the element, except for notices.
 CREATE TABLE image (
     change INTEGER PRIMARY KEY,
     value BLOB NOT NULL
 ) STRICT;
-CREATE VIEW version AS
-    SELECT element, from_change, to_change, value FROM validity JOIN image ON image.change = validity.from_change;
 -- What an element was before a change, where retention has cut the change that says since when.
 CREATE TABLE cut_version (
     change INTEGER PRIMARY KEY,
@@ -167,6 +157,16 @@ pub(super) fn organizations(connection: &Connection) -> rusqlite::Result<Vec<Org
     statement.query_map([], read)?.collect()
 }
 
+/// SQL for the change whose image an element is at the change `?2`; NULL if the element does not exist then. `element` is
+/// SQL for the element's id.
+pub(super) fn image_at(element: &str) -> String {
+    format!(
+        "(SELECT CASE WHEN last.is_there THEN last.id END FROM change last
+          WHERE last.element = {element} AND last.id <= ?2 AND last.is_there IS NOT NULL
+          ORDER BY last.id DESC LIMIT 1)"
+    )
+}
+
 /// Of which topic a store of this version is; `None`: it is of another version.
 pub(super) fn origin(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
@@ -194,6 +194,38 @@ pub(super) fn type_number(kind: ElementType) -> i64 {
 /// The type of that number.
 pub(super) fn numbered_type(number: i64) -> Option<ElementType> {
     ElementType::ALL.into_iter().find(|kind| type_number(*kind) == number)
+}
+
+/// The last change of an element up to `until`, except for notices, and whether the element exists after it.
+pub(super) fn last_change(
+    connection: &Connection,
+    element: i64,
+    until: i64,
+) -> rusqlite::Result<Option<(i64, bool)>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, is_there FROM change WHERE element = ?1 AND id <= ?2 AND is_there IS NOT NULL
+         ORDER BY id DESC LIMIT 1",
+    )?;
+    statement.query_row((element, until), |row| Ok((row.get(0)?, row.get(1)?))).optional()
+}
+
+/// What an element is after a change, if it exists then.
+pub(super) fn image(connection: &Connection, element: i64, change: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let sql = format!("SELECT value FROM image WHERE change = {}", image_at("?1"));
+    connection.prepare_cached(&sql)?.query_row((element, change), |row| row.get(0)).optional()
+}
+
+/// What an element last was up to a change, whether or not it still exists.
+pub(super) fn last_image(
+    connection: &Connection,
+    element: i64,
+    until: i64,
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT i.value FROM change c JOIN image i ON i.change = c.id
+         WHERE c.element = ?1 AND c.id <= ?2 AND c.is_there ORDER BY c.id DESC LIMIT 1",
+    )?;
+    statement.query_row((element, until), |row| row.get(0)).optional()
 }
 
 /// The element's id, if it was ever named.

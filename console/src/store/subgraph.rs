@@ -13,7 +13,7 @@ use schemas::{
 use super::{
     NamedType, Organization, StoreError, View,
     moment::Position,
-    schema::{self, special, type_number},
+    schema::{self, image_at, special, type_number},
 };
 
 /// What `creator_type` and `principal_type` of a key say of a user, and the scope of a key of the organization.
@@ -40,7 +40,7 @@ impl View<'_> {
             ..Snapshot::default()
         };
         let mut subgraph = Subgraph::new(self, organization, position, snapshot);
-        subgraph.load(question)?;
+        subgraph.load_for(question)?;
         let moment_ms = match moment {
             Moment::Now => None,
             Moment::Revision(_) => subgraph.snapshot.observed_ts_ms,
@@ -92,8 +92,10 @@ struct Subgraph<'a> {
     view: &'a View<'a>,
     organization: &'a Organization,
     position: Position,
-    /// Ids of the elements that were looked up.
+    /// Ids of the elements that were loaded.
     loaded: BTreeSet<i64>,
+    /// Keys of the ends that were looked up.
+    ends: BTreeSet<String>,
     /// Types of which all elements were loaded.
     complete: BTreeSet<ElementType>,
     snapshot: Snapshot,
@@ -106,11 +108,12 @@ impl<'a> Subgraph<'a> {
         position: Position,
         snapshot: Snapshot,
     ) -> Self {
-        let (loaded, complete) = (BTreeSet::new(), BTreeSet::new());
-        Self { view, organization, position, loaded, complete, snapshot }
+        let (loaded, ends, complete) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        Self { view, organization, position, loaded, ends, complete, snapshot }
     }
 
-    fn load(&mut self, question: &Question) -> Result<(), StoreError> {
+    /// Loads what the answer depends on.
+    fn load_for(&mut self, question: &Question) -> Result<(), StoreError> {
         if *question == Question::default() {
             return self.everything();
         }
@@ -124,7 +127,7 @@ impl<'a> Subgraph<'a> {
         if let Some(id) = &question.api_key
             && let Some(key) = self.find(&ElementType::ApiKey.entity_key(id))?
         {
-            self.keys(vec![key])?;
+            self.keys(BTreeSet::from([key]))?;
         }
         Ok(())
     }
@@ -166,7 +169,7 @@ impl<'a> Subgraph<'a> {
     fn workspace(&mut self, id: &str) -> Result<(), StoreError> {
         let key = ElementType::Workspace.entity_key(id);
         let Some(workspace) = self.find(&key)? else { return Ok(()) };
-        self.element(workspace)?;
+        self.load(workspace)?;
         let is_default =
             self.snapshot.organization.default_workspace().is_some_and(|(default, _)| default == key);
         if is_default {
@@ -175,14 +178,14 @@ impl<'a> Subgraph<'a> {
         for user in self.special(special::INHERITING_USER)? {
             self.person(user)?;
         }
-        let mut keys = self.special(special::WIDE_KEY)?;
-        for value in self.naming(workspace)? {
+        let mut keys = BTreeSet::from_iter(self.special(special::WIDE_KEY)?);
+        for (id, value) in self.naming(workspace)? {
             match ElementType::parse(value.kind()) {
                 Some(ElementType::UserAssignedWorkspace) => self.ends(&value)?,
                 Some(ElementType::WorkspaceHasApiKey) => {
                     keys.extend(value.content.ends()[1].map(|key| self.find(key)).transpose()?.flatten());
                 }
-                Some(ElementType::ApiKey) => keys.extend(self.find(&value.key)?),
+                Some(ElementType::ApiKey) => drop(keys.insert(id)),
                 _ => {}
             }
         }
@@ -191,26 +194,22 @@ impl<'a> Subgraph<'a> {
 
     fn user(&mut self, id: &str) -> Result<(), StoreError> {
         let Some(user) = self.find(&ElementType::User.entity_key(id))? else { return Ok(()) };
-        let mut keys = Vec::new();
-        for value in self.reach(user)? {
-            if ElementType::parse(value.kind()) == Some(ElementType::ApiKey) {
-                keys.extend(self.find(&value.key)?);
-            }
-        }
-        self.keys(keys)
+        let naming = self.reach(user)?.into_iter();
+        let keys = naming.filter(|(_, it)| ElementType::parse(it.kind()) == Some(ElementType::ApiKey));
+        self.keys(keys.map(|(id, _)| id).collect())
     }
 
-    /// A user with the workspaces that they reach. Returns what names the user.
-    fn reach(&mut self, user: i64) -> Result<Vec<Element>, StoreError> {
-        let inherits = match self.person(user)? {
-            Some(Element { content: Content::User(user), .. }) => inherited_role(&user).is_some(),
-            _ => false,
-        };
-        if inherits {
-            self.all(ElementType::Workspace)?;
+    /// A user with the workspaces that they reach. Returns what names the user, by id.
+    fn reach(&mut self, user: i64) -> Result<Vec<(i64, Element)>, StoreError> {
+        match self.element(user)? {
+            Some(Element { content: Content::User(user), .. }) if inherited_role(&user).is_some() => {
+                self.all(ElementType::Workspace)?;
+            }
+            Some(_) => {}
+            None => self.former(user)?,
         }
         let naming = self.naming(user)?;
-        for value in &naming {
+        for (_, value) in &naming {
             if ElementType::parse(value.kind()) == Some(ElementType::UserAssignedWorkspace) {
                 self.ends(value)?;
             }
@@ -219,7 +218,7 @@ impl<'a> Subgraph<'a> {
     }
 
     /// Keys with the people who can use them, and the workspaces that they reach.
-    fn keys(&mut self, keys: Vec<i64>) -> Result<(), StoreError> {
+    fn keys(&mut self, keys: BTreeSet<i64>) -> Result<(), StoreError> {
         for key in keys {
             let Some(value) = self.element(key)? else { continue };
             let Content::ApiKey(api_key) = value.content else { continue };
@@ -246,10 +245,10 @@ impl<'a> Subgraph<'a> {
                 if let Some(id) = &api_key.workspace_id {
                     has_place = true;
                     if let Some(workspace) = self.find(&ElementType::Workspace.entity_key(id))? {
-                        self.element(workspace)?;
+                        self.load(workspace)?;
                     }
                 } else {
-                    for value in self.naming(key)? {
+                    for (_, value) in self.naming(key)? {
                         if ElementType::parse(value.kind()) == Some(ElementType::WorkspaceHasApiKey) {
                             has_place = true;
                             self.ends(&value)?;
@@ -267,55 +266,49 @@ impl<'a> Subgraph<'a> {
     /// The entities at the ends of a relationship.
     fn ends(&mut self, relationship: &Element) -> Result<(), StoreError> {
         for end in relationship.ends() {
-            if let Some(id) = self.find(end)? {
-                self.element(id)?;
+            // Thousands of memberships can end at the same workspace.
+            if !self.ends.contains(end) {
+                self.ends.insert(end.to_owned());
+                if let Some(id) = self.find(end)? {
+                    self.load(id)?;
+                }
             }
         }
         Ok(())
     }
 
     fn candidate(&mut self, kind: ElementType, id: i64) -> Result<(), StoreError> {
-        if kind == ElementType::User {
-            self.person(id)?;
-        } else {
-            self.element(id)?;
-        }
-        Ok(())
+        if kind == ElementType::User { self.person(id) } else { self.load(id) }
     }
 
     /// A user; of one who left, what was known last.
-    fn person(&mut self, id: i64) -> Result<Option<Element>, StoreError> {
-        if let Some(value) = self.element(id)? {
-            return Ok(Some(value));
+    fn person(&mut self, id: i64) -> Result<(), StoreError> {
+        if self.loaded.contains(&id) || self.element(id)?.is_some() { Ok(()) } else { self.former(id) }
+    }
+
+    /// What was known last of a user who left.
+    fn former(&mut self, id: i64) -> Result<(), StoreError> {
+        let left = schema::last_change(self.view.connection, id, self.position.change)?;
+        if left.is_none_or(|(left, _)| left <= self.position.forgotten) {
+            return Ok(());
         }
-        let mut statement = self.view.connection.prepare_cached(
-            "SELECT value, to_change FROM version WHERE element = ?1 AND from_change <= ?2
-             ORDER BY from_change DESC LIMIT 1",
-        )?;
-        let last = statement
-            .query_row((id, self.position.change), |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?))
-            })
-            .optional()?;
-        if let Some((value, to_change)) = last
-            && to_change > self.position.forgotten
-            && to_change <= self.position.change
-        {
+        let last = schema::last_image(self.view.connection, id, self.position.change)?;
+        if let Some(value) = last {
             let value: Element = decode(&value)?;
             self.snapshot.organization.put(value.clone());
             self.snapshot.organization.remove(&value, false);
         }
-        Ok(None)
+        Ok(())
     }
 
-    /// Loads an element as it was at the moment, if it was there.
+    /// Loads an element as it was at the moment, unless it is loaded.
+    fn load(&mut self, id: i64) -> Result<(), StoreError> {
+        if self.loaded.contains(&id) { Ok(()) } else { self.element(id).map(drop) }
+    }
+
+    /// Loads an element as it was at the moment, and returns it, if it was there.
     fn element(&mut self, id: i64) -> Result<Option<Element>, StoreError> {
-        let mut statement = self.view.connection.prepare_cached(
-            "SELECT value FROM version WHERE element = ?1 AND from_change <= ?2 AND to_change > ?2
-             ORDER BY from_change DESC LIMIT 1",
-        )?;
-        let value: Option<Vec<u8>> =
-            statement.query_row((id, self.position.change), |row| row.get(0)).optional()?;
+        let value = schema::image(self.view.connection, id, self.position.change)?;
         let Some(value) = value else { return Ok(None) };
         let value: Element = decode(&value)?;
         if self.loaded.insert(id) {
@@ -324,11 +317,13 @@ impl<'a> Subgraph<'a> {
         Ok(Some(value))
     }
 
-    /// Loads what names an element, and returns it.
-    fn naming(&mut self, target: i64) -> Result<Vec<Element>, StoreError> {
+    /// Loads what names an element, and returns it by id.
+    fn naming(&mut self, target: i64) -> Result<Vec<(i64, Element)>, StoreError> {
         self.put_all(
-            "SELECT m.element, v.value FROM mention m JOIN version v ON v.element = m.element
-             WHERE m.target = ?1 AND v.from_change <= ?2 AND v.to_change > ?2",
+            &format!(
+                "SELECT m.element, i.value FROM mention m JOIN image i ON i.change = {} WHERE m.target = ?1",
+                image_at("m.element")
+            ),
             (target, self.position.change),
         )
     }
@@ -336,9 +331,11 @@ impl<'a> Subgraph<'a> {
     /// Loads one membership of a workspace, if there is any.
     fn some_member(&mut self, workspace: i64) -> Result<(), StoreError> {
         let members = self.put_all(
-            "SELECT m.element, v.value FROM mention m JOIN element e ON e.id = m.element
-             JOIN version v ON v.element = m.element
-             WHERE m.target = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2 LIMIT 1",
+            &format!(
+                "SELECT m.element, i.value FROM mention m JOIN element e ON e.id = m.element
+                 JOIN image i ON i.change = {} WHERE m.target = ?1 AND e.type = ?3 LIMIT 1",
+                image_at("m.element")
+            ),
             (workspace, self.position.change, type_number(ElementType::UserAssignedWorkspace)),
         );
         members.map(drop)
@@ -350,23 +347,27 @@ impl<'a> Subgraph<'a> {
             return Ok(());
         }
         let elements = self.put_all(
-            "SELECT e.id, v.value FROM element e JOIN version v ON v.element = e.id
-             WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
+            &format!(
+                "SELECT e.id, i.value FROM element e JOIN image i ON i.change = {}
+                 WHERE e.organization = ?1 AND e.type = ?3",
+                image_at("e.id")
+            ),
             (self.organization.key, self.position.change, type_number(kind)),
         );
         elements.map(drop)
     }
 
-    fn put_all(&mut self, sql: &str, parameters: impl Params) -> Result<Vec<Element>, StoreError> {
+    fn put_all(&mut self, sql: &str, parameters: impl Params) -> Result<Vec<(i64, Element)>, StoreError> {
         let mut statement = self.view.connection.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let value: Element = decode(row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            if self.loaded.insert(row.get(0)?) {
+            let (id, value) = (row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+            let value: Element = decode(value)?;
+            if self.loaded.insert(id) {
                 self.snapshot.organization.put(value.clone());
             }
-            found.push(value);
+            found.push((id, value));
         }
         Ok(found)
     }
@@ -424,10 +425,10 @@ impl<'a> Subgraph<'a> {
 
     /// IDs of all workspaces.
     fn workspace_ids(&self) -> Result<Vec<String>, StoreError> {
-        let mut statement = self.view.connection.prepare_cached(
-            "SELECT e.key FROM element e JOIN validity v ON v.element = e.id
-             WHERE e.organization = ?1 AND e.type = ?3 AND v.from_change <= ?2 AND v.to_change > ?2",
-        )?;
+        let mut statement = self.view.connection.prepare_cached(&format!(
+            "SELECT e.key FROM element e WHERE e.organization = ?1 AND e.type = ?3 AND {} IS NOT NULL",
+            image_at("e.id")
+        ))?;
         let kind = type_number(ElementType::Workspace);
         let keys = statement
             .query_map((self.organization.key, self.position.change, kind), |row| row.get::<_, String>(0))?;

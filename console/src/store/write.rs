@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use foldhash::fast::FixedState;
 use graph::access::{DEFAULT_WORKSPACE, inherited_role, is_about_access, proved_whole};
+use hashbrown::HashMap;
 use rusqlite::{Connection, Transaction, params};
 use schemas::{
     change::{Envelope, Op, Reason},
-    codec::encode,
-    element::{ApiKey, Content, Element, ElementType, User},
+    element::{ApiKey, Content, Element, ElementType},
+    encoded::EncodedChange,
 };
 
 use super::{
     Bookmark, Organization, StoreError,
-    schema::{self, OPEN, TABLES, VERSION, special, type_number},
+    schema::{self, TABLES, VERSION, special, type_number},
 };
 
 /// Element ids that are remembered while reading (count): enough for a large organization.
@@ -21,11 +23,14 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// What `creator_type` and `principal_type` of a key say of a user.
 const USER: &str = "user";
 
+/// Properties on which no description of an element depends.
+const NOT_DESCRIBED: [&str; 6] = ["active", "archivedOn", "createdOn", "displayColor", "expiresOn", "status"];
+
 /// A change as it was read.
 #[derive(Debug, Clone)]
 pub struct Read {
     pub offset: i64,
-    pub change: Envelope,
+    pub change: EncodedChange,
 }
 
 /// The one writer of the store.
@@ -41,9 +46,16 @@ pub struct Writer {
 struct Known {
     newest_change: i64,
     organizations: BTreeMap<String, Progress>,
-    elements: BTreeMap<i64, BTreeMap<String, i64>>,
+    elements: BTreeMap<i64, HashMap<String, KnownElement, FixedState>>,
     /// The newest row of `whole` by organization and collection.
     whole: BTreeMap<(i64, String), (Option<i64>, Option<i64>)>,
+}
+
+/// An element, as it is after the last change.
+#[derive(Debug, Clone, Copy)]
+struct KnownElement {
+    id: i64,
+    is_there: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -232,7 +244,7 @@ fn set_bookmark(
          next_offset = ?3, last_offset = coalesce(?4, last_offset), last_change = coalesce(?5, last_change)",
     )?;
     let last_offset = last.map(|read| read.offset);
-    let last_change = last.map(|read| read.change.id.as_str());
+    let last_change = last.map(|read| read.change.envelope.id.as_str());
     statement.execute((partition, first_offset, next_offset, last_offset, last_change))?;
     Ok(())
 }
@@ -244,16 +256,18 @@ fn write(
     changes: &[Read],
 ) -> rusqlite::Result<()> {
     let mut days: BTreeMap<(i64, i64), (i64, i64)> = BTreeMap::new();
-    for Read { offset, change } in changes {
+    for Read { offset, change: read } in changes {
+        let change = &read.envelope;
         let (organization, high_revision, high_ts_ms) = known.advance(change);
         known.newest_change += 1;
-        let mut one = OneChange { transaction, known, organization, id: 0, change };
-        one.id = one.known.newest_change;
-        let element = one.element(&change.element_key, ElementType::parse(&change.element_type))?;
-        one.insert(element, high_revision, high_ts_ms, partition, *offset)?;
+        let id = known.newest_change;
+        let mut one = OneChange { transaction, known, organization, id, change: read };
+        let kind = ElementType::parse(&change.element_type);
+        let element = one.element(&change.element_key, kind)?;
+        one.insert(element.id, high_revision, high_ts_ms, partition, *offset)?;
         one.prove_whole()?;
         if change.op != Op::Notice {
-            one.replace(element)?;
+            one.store_image(element)?;
             let (count, newest) = days.entry((organization, change.ts_ms.div_euclid(DAY_MS))).or_default();
             *count += 1;
             *newest = (*newest).max(change.revision);
@@ -295,30 +309,31 @@ struct OneChange<'a> {
     known: &'a mut Known,
     organization: i64,
     id: i64,
-    change: &'a Envelope,
+    change: &'a EncodedChange,
 }
 
 impl OneChange<'_> {
-    /// Id of the element of that key.
-    fn element(&mut self, key: &str, kind: Option<ElementType>) -> rusqlite::Result<i64> {
+    /// The element of that key.
+    fn element(&mut self, key: &str, kind: Option<ElementType>) -> rusqlite::Result<KnownElement> {
         let remembered = self.known.elements.entry(self.organization).or_default();
-        if let Some(id) = remembered.get(key) {
-            return Ok(*id);
+        if let Some(known) = remembered.get(key) {
+            return Ok(*known);
         }
-        let found = schema::element_id(self.transaction, self.organization, key)?;
-        let id = if let Some(id) = found {
-            id
+        let known = if let Some(id) = schema::element_id(self.transaction, self.organization, key)? {
+            let last = schema::last_change(self.transaction, id, self.id)?;
+            KnownElement { id, is_there: last.is_some_and(|(_, is_there)| is_there) }
         } else {
             let mut statement = self
                 .transaction
                 .prepare_cached("INSERT INTO element (organization, key, type) VALUES (?1, ?2, ?3)")?;
-            statement.insert((self.organization, key, kind.map_or(0, type_number)))?
+            let id = statement.insert((self.organization, key, kind.map_or(0, type_number)))?;
+            KnownElement { id, is_there: false }
         };
         if remembered.len() >= REMEMBERED {
             remembered.clear();
         }
-        remembered.insert(key.to_owned(), id);
-        Ok(id)
+        remembered.insert(key.to_owned(), known);
+        Ok(known)
     }
 
     fn insert(
@@ -329,15 +344,16 @@ impl OneChange<'_> {
         partition: i32,
         offset: i64,
     ) -> rusqlite::Result<()> {
-        let change = self.change;
-        let about_access = match &change.before {
+        let change = &self.change.envelope;
+        let about_access = match &self.change.before {
             _ if change.op == Op::Notice || !is_about_access(change) => 0,
             None => 1,
             Some(_) => 2,
         };
+        let is_there = (change.op != Op::Notice).then_some(self.change.after.is_some());
         let changed = (!change.changed.is_empty()).then(|| change.changed.join("\n"));
         let mut statement = self.transaction.prepare_cached(
-            "INSERT INTO change VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+            "INSERT INTO change VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?;
         statement.execute(params![
             self.id,
@@ -356,6 +372,7 @@ impl OneChange<'_> {
             change.not_before_ts_ms,
             change.not_after_ts_ms,
             about_access,
+            is_there,
             partition,
             offset,
         ])?;
@@ -364,7 +381,7 @@ impl OneChange<'_> {
 
     /// Notes when the collection was listed whole, where that is new.
     fn prove_whole(&mut self) -> rusqlite::Result<()> {
-        let change = self.change;
+        let change = &self.change.envelope;
         let key = (self.organization, change.source.collection.clone());
         let before = self.known.whole.get(&key).copied();
         let whole = proved_whole(change).max(before.and_then(|(whole, _)| whole));
@@ -375,33 +392,44 @@ impl OneChange<'_> {
             statement.execute((self.organization, &key.1, self.id, whole, change.not_before_ts_ms))?;
             self.known.whole.insert(key, now);
         }
-        if change.op != Op::Notice && change.after.is_none() && is_forgotten(change) {
+        if change.op != Op::Notice && self.change.after.is_none() && is_forgotten(change) {
             self.known.whole.retain(|(organization, _), _| *organization != self.organization);
         }
         Ok(())
     }
 
-    /// Ends the version that was, and begins the one that is.
-    fn replace(&mut self, element: i64) -> rusqlite::Result<()> {
-        let mut statement = self
-            .transaction
-            .prepare_cached("UPDATE validity SET to_change = ?1 WHERE element = ?2 AND to_change = ?3")?;
-        let ended = statement.execute((self.id, element, OPEN))?;
-        if let Some(before) = self.change.before.as_ref().filter(|_| ended == 0) {
+    /// Stores what the element is from now on. `element` is as it was.
+    fn store_image(&mut self, element: KnownElement) -> rusqlite::Result<()> {
+        let KnownElement { id, is_there } = element;
+        let EncodedChange { before, after, .. } = self.change;
+        if let Some(before) = before.as_ref().filter(|_| !is_there) {
             let mut statement = self.transaction.prepare_cached("INSERT INTO cut_version VALUES (?1, ?2)")?;
-            statement.execute((self.id, encode(before)))?;
-            self.describe(element, before)?;
+            statement.execute((self.id, before.bytes()))?;
+            self.describe(id, &before.decode())?;
         }
-        let Some(after) = &self.change.after else { return Ok(()) };
-        let mut statement = self.transaction.prepare_cached("INSERT INTO validity VALUES (?1, ?2, ?3)")?;
-        statement.execute((element, self.id, OPEN))?;
+        let remembered = self.known.elements.entry(self.organization).or_default();
+        if let Some(known) = remembered.get_mut(&self.change.envelope.element_key) {
+            known.is_there = after.is_some();
+        }
+        let Some(after) = after else { return Ok(()) };
         let mut statement = self.transaction.prepare_cached("INSERT INTO image VALUES (?1, ?2)")?;
-        statement.execute((self.id, encode(after)))?;
-        match &self.change.before {
-            // Most updates change nothing of it.
-            Some(before) if ended > 0 && is_described_alike(before, after) => Ok(()),
-            _ => self.describe(element, after),
+        statement.execute((self.id, after.bytes()))?;
+        // Most updates change nothing of what is described, and need not be decoded.
+        if is_there && before.is_some() && self.leaves_description() {
+            return Ok(());
         }
+        self.describe(id, &after.decode())
+    }
+
+    /// Whether nothing that is described depends on the properties that changed.
+    fn leaves_description(&self) -> bool {
+        let Some(kind) = ElementType::parse(&self.change.envelope.element_type) else { return false };
+        let changed = &self.change.envelope.changed;
+        let is_left = |name: &String| {
+            NOT_DESCRIBED.contains(&name.as_str()) || name == "role" && kind != ElementType::User
+        };
+        // The ends of a relationship are in its key.
+        kind.is_relationship() || !changed.is_empty() && changed.iter().all(is_left)
     }
 
     /// What the element names, what names it, and what is special about it. Nothing of that is ever taken back.
@@ -453,7 +481,7 @@ impl OneChange<'_> {
 
     fn mention(&mut self, element: i64, target: &str) -> rusqlite::Result<()> {
         let kind = target.split_once(':').and_then(|(kind, _)| ElementType::parse(kind));
-        let target = self.element(target, kind)?;
+        let target = self.element(target, kind)?.id;
         let mut statement =
             self.transaction.prepare_cached("INSERT OR IGNORE INTO mention VALUES (?1, ?2)")?;
         statement.execute((target, element)).map(drop)
@@ -477,35 +505,6 @@ impl OneChange<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether two versions of an element name the same, are named alike, and have the same special about them.
-fn is_described_alike(before: &Element, after: &Element) -> bool {
-    let is_alike = match (&before.content, &after.content) {
-        (Content::User(before), Content::User(after)) => {
-            let parts = |user: &User| {
-                let address = user.email.first().cloned();
-                (user.id.clone(), user.name.clone(), address, inherited_role(user).is_some())
-            };
-            parts(before) == parts(after)
-        }
-        (Content::Workspace(before), Content::Workspace(after)) => {
-            (&before.id, &before.name) == (&after.id, &after.name)
-        }
-        (Content::ApiKey(before), Content::ApiKey(after)) => {
-            let parts = |key: &ApiKey| ApiKey {
-                active: false,
-                status: None,
-                expires_on: None,
-                created_on: None,
-                ..key.clone()
-            };
-            parts(before) == parts(after)
-        }
-        // The ends are in the key.
-        (before, after) => before.kind() == after.kind(),
-    };
-    before.key == after.key && is_alike
 }
 
 fn is_forgotten(change: &Envelope) -> bool {

@@ -70,7 +70,7 @@ await until("the history", () => reached(base));
 async function configuration(name, lines) {
     const path = `${folder}/${name}.toml`;
     const kafka = `[kafka]\nbootstrap_servers = "${servers}"\ntopic_prefix = "${prefix}"\npartitions = 1\n`;
-    await writeFile(path, `${kafka}[[organizations]]\nname = "quickstart"\n${lines}`);
+    await writeFile(path, `${kafka}[[organizations]]\nname = "larkspur-labs"\n${lines}`);
     return path;
 }
 
@@ -217,7 +217,7 @@ const tests = {
             `[console.auth]\nheader = "${HEADER}"\njwks_url = "${proxy.url}"\nissuer = "${ISSUER}"\n` +
             `audience = "${AUDIENCE}"\nviewers = ["staff"]\ndeciders = ["security"]\n`;
         const { program, address } = await consoleOf("decider", lines);
-        assert.equal((await fetch(`${address}/holds`)).status, 401, "nobody says who asks");
+        assert.equal((await fetch(`${address}/holds`)).status, 401, "the request has no credentials");
 
         const grace = proxy.says("grace@nimbus.example", ["security"]);
         const { page, close } = await open({ extraHTTPHeaders: grace });

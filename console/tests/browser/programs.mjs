@@ -50,12 +50,13 @@ class Program {
     }
 
     /** What the parentheses of the pattern stand for in what it prints. */
-    async prints(pattern) {
-        const found = await until(`${this.#name} to print ${pattern}`, () => {
+    async prints(pattern, patience) {
+        const look = () => {
             const match = pattern.exec(this.output);
             if (!match && this.how !== undefined) throw this.failure();
             return match;
-        });
+        };
+        const found = await until(`${this.#name} to print ${pattern}`, look, patience);
         return found[1];
     }
 

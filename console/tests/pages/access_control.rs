@@ -185,12 +185,12 @@ async fn answered(world: &World, what: &str, assertion: Option<&str>, status: St
     for address in ["/", "/access", "/changes?format=json", "/holds", "/assets/icon.svg"] {
         let page = get_as(world, address, assertion).await;
         assert_eq!(page.status, status, "{what}: {address}");
-        let told = match status {
+        let expected = match status {
             StatusCode::UNAUTHORIZED => "the proxy's assertion is missing or not valid\n",
             StatusCode::FORBIDDEN => "you have no role here\n",
             _ => continue,
         };
-        assert_eq!(page.text, told, "{what}: {address}");
+        assert_eq!(page.text, expected, "{what}: {address}");
     }
 }
 
@@ -395,7 +395,7 @@ async fn a_key_is_taken_by_its_id_and_only_to_check() {
 }
 
 #[tokio::test]
-async fn strangers_cause_one_fetch_and_nobody_whose_key_is_known_waits_for_it() {
+async fn unknown_keys_cause_one_fetch_and_known_keys_do_not_wait_for_it() {
     let proxy = Proxy::start().await;
     let world = World::behind(proxy.access_control(&Arc::default()));
     let staff = claims("ada@example.com", &json!(["staff"]));
@@ -424,7 +424,7 @@ async fn strangers_cause_one_fetch_and_nobody_whose_key_is_known_waits_for_it() 
             () = fetching => {}
         }
     }
-    // The stranger has hung up.
+    // The client of the unknown key has hung up.
     let page = tokio::time::timeout(Duration::from_secs(2), get_as(&world, "/holds", Some(&good))).await;
     assert_eq!(page.expect("no wait").status, StatusCode::OK);
 }

@@ -15,6 +15,7 @@ use graph::access::{Fold, Moment, Question, access, answer};
 use schemas::{
     change::{Kind, Op},
     element::Element,
+    encoded::EncodedChange,
 };
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ async fn an_answer_in_json_is_that_of_who_can() {
         let address = format!("/access?workspace={workspace}&at={revision}");
         let found: Value = world.get_as(&address, "application/json").await.json();
         let mut fold = Fold::new(Moment::Revision(revision));
-        world.changes.iter().for_each(|change| fold.take(change.clone()));
+        world.changes.iter().for_each(|change| fold.take(&EncodedChange::from(change.clone())));
         let snapshot = fold.finish();
         let question = Question { workspace: Some(workspace), ..Question::default() };
         let at_ms = snapshot.observed_ts_ms.expect("it was observed");
@@ -86,9 +87,9 @@ async fn a_name_is_as_good_as_an_id_if_it_means_one_thing() {
     assert_eq!(default.status, StatusCode::OK);
     assert!(default.text.contains("Who can reach</span> Default"), "the name in the heading");
     let unknown = world.get("/access?workspace=no+such+thing").await;
-    assert!(unknown.text.contains("No name, e-mail address, hint or ID contains that."));
+    assert!(unknown.text.contains("No name, email address, hint or ID contains that."));
     let searched = world.get("/access?q=example").await;
-    assert!(searched.text.matches("class=\"hit-name\"").count() > 10, "e-mail addresses are found");
+    assert!(searched.text.matches("class=\"hit-name\"").count() > 10, "email addresses are found");
 }
 
 #[tokio::test]
@@ -166,9 +167,9 @@ async fn a_change_comes_to_a_live_page_and_a_lost_one_is_sent_again() {
     assert!(newest.contains("class=\"change\""), "{newest}");
     let mut latest = world.events("/changes/events", Some(&world.newest_place())).await;
     world.one_more();
-    let told = latest.next().await;
-    assert!(told.starts_with("id: "), "{told}");
-    assert!(told.contains("op-c"), "{told}");
+    let event = latest.next().await;
+    assert!(event.starts_with("id: "), "{event}");
+    assert!(event.contains("op-c"), "{event}");
 }
 
 fn joint(address: &str) -> char {
@@ -201,8 +202,8 @@ async fn a_hold_says_which_relationships_go_with_it() {
     }
     assert!(named.len() > 3 && named.len() < total, "{named:?}: one of them is between two holds");
     let page = world.get("/holds").await.text;
-    let told = page.matches("Approving them also deletes ").count();
-    assert!(told >= 2, "{told} of the collections: {page}");
+    let count = page.matches("Approving them also deletes ").count();
+    assert!(count >= 2, "{count} of the collections: {page}");
 }
 
 #[tokio::test]
@@ -219,9 +220,9 @@ async fn a_held_relationship_comes_after_the_entities_and_names_its_ends() {
 #[tokio::test]
 async fn an_organization_says_when_it_is_polled_and_counts_its_dead_letters() {
     let world = World::new();
-    let told = world.get("/?format=json").await.json();
-    assert_eq!(told[0]["next_poll_ts_ms"], NOW_MS + 3_000_000);
-    assert_eq!(told[0]["dead_letters"], 1);
+    let rows = world.get("/?format=json").await.json();
+    assert_eq!(rows[0]["next_poll_ts_ms"], NOW_MS + 3_000_000);
+    assert_eq!(rows[0]["dead_letters"], 1);
     let page = world.get("/").await.text;
     for text in ["next in 50 min", "anthropic-graph dead-letters list"] {
         assert!(page.contains(text), "{text}: {page}");

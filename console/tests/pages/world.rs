@@ -207,7 +207,7 @@ impl Events {
 }
 
 fn read((index, change): (usize, &Envelope)) -> Read {
-    Read { offset: i64::try_from(index).expect("few"), change: change.clone() }
+    Read { offset: i64::try_from(index).expect("few"), change: change.clone().into() }
 }
 
 fn call_names(changes: &mut [Envelope]) {

@@ -12,7 +12,7 @@ use crate::{
 fn reads(changes: &[Envelope], from: usize) -> Vec<Read> {
     let read = |(index, change): (usize, &Envelope)| Read {
         offset: i64::try_from(from + index).expect("few"),
-        change: change.clone(),
+        change: change.clone().into(),
     };
     changes.iter().enumerate().map(read).collect()
 }

@@ -7,6 +7,7 @@ use graph::access::{Fold, Moment, NotOne, Question, Snapshot, access};
 use schemas::{
     change::Envelope,
     element::{Content, ElementType},
+    encoded::EncodedChange,
 };
 
 use crate::life::{Dice, ORGANIZATION, TOPIC, lived};
@@ -147,7 +148,7 @@ pub(crate) fn fill(writer: &mut Writer, changes: &[Envelope], dice: &mut Dice) {
             .iter()
             .map(|change| {
                 offset += 1;
-                Read { offset: offset - 1, change: change.clone() }
+                Read { offset: offset - 1, change: change.clone().into() }
             })
             .collect();
         writer.take(0, 0, offset, &read).expect("it is taken");
@@ -158,7 +159,7 @@ pub(crate) fn fill(writer: &mut Writer, changes: &[Envelope], dice: &mut Dice) {
 pub(crate) fn folded(changes: &[Envelope], moment: Moment) -> Snapshot {
     let mut fold = Fold::new(moment);
     for change in changes {
-        fold.take(change.clone());
+        fold.take(&EncodedChange::from(change.clone()));
     }
     fold.finish()
 }

@@ -1,6 +1,9 @@
 //! A moment as a person writes it.
 
-use jiff::{Timestamp, civil::Date};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+};
 
 use super::fold::Moment;
 
@@ -32,14 +35,25 @@ impl std::str::FromStr for At {
             }
             Moment::Revision(revision)
         } else {
-            let time = text.parse::<Timestamp>().ok().or_else(|| midnight(text));
-            let time = time.ok_or_else(|| {
-                format!("{text:?} is neither now, nor a revision such as 169, nor a time such as 2026-05-03T12:00Z")
-            })?;
-            Moment::Time(time.as_millisecond())
+            Moment::Time(time(text)?.as_millisecond())
         };
         Ok(Self(moment))
     }
+}
+
+/// `UTC` at the end, as the console shows a time, is the offset.
+fn time(text: &str) -> Result<Timestamp, String> {
+    let with_offset = text.strip_suffix(" UTC").map(|time| format!("{time}Z"));
+    let time = with_offset.as_deref().unwrap_or(text).parse().ok().or_else(|| midnight(text));
+    time.ok_or_else(|| {
+        if text.parse::<DateTime>().is_ok() {
+            format!("the time {text:?} has no offset; add Z for UTC")
+        } else {
+            format!(
+                "{text:?} is neither now, nor a revision such as 169, nor a time such as 2026-05-03T12:00Z"
+            )
+        }
+    })
 }
 
 /// A date is its first moment, in UTC. A time without an offset is refused: its time zone is unknown.
@@ -62,7 +76,15 @@ mod tests {
         assert_eq!(moment("2026-05-03T12:00Z"), Ok(Moment::Time(1_777_809_600_000)));
         assert_eq!(moment("2026-05-03T14:00:00.5+02:00"), Ok(Moment::Time(1_777_809_600_500)));
         assert_eq!(moment("2026-05-03"), Ok(Moment::Time(1_777_766_400_000)));
-        for wrong in ["0", "-3", "yesterday", "2026-05-03T12:00", "", "99999999999999999999"] {
+        assert_eq!(
+            moment("2026-05-03 12:00:00 UTC"),
+            Ok(Moment::Time(1_777_809_600_000)),
+            "as the console shows it"
+        );
+        for naive in ["2026-05-03T12:00", "2026-05-03 12:00:00"] {
+            assert_eq!(moment(naive), Err(format!("the time {naive:?} has no offset; add Z for UTC")));
+        }
+        for wrong in ["0", "-3", "yesterday", "UTC", "2026-05-03 UTC", "", "99999999999999999999"] {
             assert!(moment(wrong).is_err(), "{wrong}");
         }
     }

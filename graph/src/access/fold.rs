@@ -94,23 +94,23 @@ impl Fold {
     }
 
     /// Takes the next change.
-    pub fn take(&mut self, change: impl Into<EncodedChange>) {
-        let change: EncodedChange = change.into();
+    pub fn take<Text: AsRef<str>>(&mut self, change: &EncodedChange<Text>) {
         let envelope = &change.envelope;
         let is_notice = envelope.op == Op::Notice;
         if self.snapshot.first_revision.is_none() {
             // A notice has the revision of the change before it, which is not there.
             self.snapshot.first_revision = Some(envelope.revision + i64::from(is_notice));
             self.snapshot.first_ts_ms = Some(envelope.ts_ms);
-            self.snapshot.organization_id.clone_from(&envelope.source.organization_id);
+            envelope.source.organization_id.as_ref().clone_into(&mut self.snapshot.organization_id);
         }
-        if self.snapshot.name != envelope.source.name {
-            self.snapshot.name.clone_from(&envelope.source.name);
+        let name = envelope.source.name.as_ref();
+        if self.snapshot.name != name {
+            name.clone_into(&mut self.snapshot.name);
         }
         self.snapshot.newest_revision = self.snapshot.newest_revision.max(envelope.revision);
         self.is_past = self.is_past || self.is_later(envelope);
         if self.is_past {
-            self.look_back(&change);
+            self.look_back(change);
         } else {
             self.apply(change);
         }
@@ -140,7 +140,7 @@ impl Fold {
         snapshot
     }
 
-    fn is_later(&self, change: &Envelope) -> bool {
+    fn is_later<Text>(&self, change: &Envelope<Text>) -> bool {
         match self.moment {
             Moment::Now => false,
             Moment::Revision(revision) => change.revision > revision,
@@ -148,11 +148,11 @@ impl Fold {
         }
     }
 
-    fn apply(&mut self, change: EncodedChange) {
+    fn apply<Text: AsRef<str>>(&mut self, change: &EncodedChange<Text>) {
         let EncodedChange { envelope, before, after } = change;
         let snapshot = &mut self.snapshot;
-        if let Some(ts_ms) = proved_whole(&envelope) {
-            prove(&mut snapshot.whole_ts_ms, &envelope.source.collection, ts_ms);
+        if let Some(ts_ms) = proved_whole(envelope) {
+            prove(&mut snapshot.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
         }
         // A notice has the revision of the change before it.
         if envelope.op == Op::Notice {
@@ -160,24 +160,24 @@ impl Fold {
         }
         snapshot.revision = envelope.revision;
         snapshot.observed_ts_ms = Some(envelope.ts_ms);
-        let kind = ElementType::parse(&envelope.element_type).filter(|kind| is_part_of_access(*kind));
-        let (key, is_user) = (envelope.element_key, kind == Some(ElementType::User));
+        let kind = ElementType::parse(envelope.element_type.as_ref()).filter(|kind| is_part_of_access(*kind));
+        let (key, is_user) = (envelope.element_key.as_ref(), kind == Some(ElementType::User));
         match (after, before) {
             (Some(after), _) => {
                 if is_user {
-                    self.former.remove(&key);
+                    self.former.remove(key);
                 }
                 if kind.is_some() {
-                    self.current.insert(key, (envelope.revision, after));
+                    self.current.entry_ref(key).insert((envelope.revision, after.clone()));
                 }
             }
             (None, Some(_)) => {
-                let user = self.current.remove(&key).filter(|_| is_user);
+                let user = self.current.remove_entry(key).filter(|_| is_user);
                 if envelope.reason == Some(Reason::Forgotten) {
                     snapshot.whole_ts_ms.clear();
                     self.former.clear();
                 } else {
-                    self.former.extend(user.map(|user| (key, user)));
+                    self.former.extend(user);
                 }
             }
             (None, None) => {}
@@ -185,12 +185,12 @@ impl Fold {
     }
 
     /// A change was observed later than it happened: it may have happened before the moment.
-    fn look_back(&mut self, change: &EncodedChange) {
+    fn look_back<Text: AsRef<str>>(&mut self, change: &EncodedChange<Text>) {
         let Some(moment_ms) = self.moment_ms() else { return };
         let (envelope, snapshot) = (&change.envelope, &mut self.snapshot);
         if let Some(ts_ms) = envelope.not_before_ts_ms.filter(|ts_ms| *ts_ms <= moment_ms) {
             // The listing before this one began then.
-            prove(&mut snapshot.whole_ts_ms, &envelope.source.collection, ts_ms);
+            prove(&mut snapshot.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
         }
         let is_after = envelope.not_before_ts_ms.is_some_and(|ts_ms| ts_ms >= moment_ms);
         if is_after || envelope.op == Op::Notice || !is_about_access(envelope) {
@@ -200,7 +200,7 @@ impl Fold {
             snapshot.maybe_created += 1;
         } else {
             snapshot.maybe_changed += 1;
-            snapshot.organization.doubt(&envelope.element_key);
+            snapshot.organization.doubt(envelope.element_key.as_ref());
         }
     }
 
@@ -215,7 +215,7 @@ impl Fold {
 
 /// The newest time at which the change proves a whole listing of its collection (ms since 1970). A partial listing
 /// creates and updates too, so these prove the listing before them only.
-pub fn proved_whole(change: &Envelope) -> Option<i64> {
+pub fn proved_whole<Text>(change: &Envelope<Text>) -> Option<i64> {
     let is_whole = change.source.snapshot == SnapshotRecord::True
         || matches!(change.reason, Some(Reason::Absent | Reason::Held));
     if is_whole { Some(change.ts_ms) } else { change.not_before_ts_ms }
@@ -230,10 +230,10 @@ fn prove(whole_ts_ms: &mut BTreeMap<String, i64>, collection: &str, ts_ms: i64) 
 }
 
 /// Whether access depends on what changed.
-pub fn is_about_access(change: &Envelope) -> bool {
-    let is_part = ElementType::parse(&change.element_type).is_some_and(is_part_of_access);
+pub fn is_about_access<Text: AsRef<str>>(change: &Envelope<Text>) -> bool {
+    let is_part = ElementType::parse(change.element_type.as_ref()).is_some_and(is_part_of_access);
     is_part
-        && (change.op != Op::Update || change.changed.iter().any(|name| RELEVANT.contains(&name.as_str())))
+        && (change.op != Op::Update || change.changed.iter().any(|name| RELEVANT.contains(&name.as_ref())))
 }
 
 fn is_part_of_access(kind: ElementType) -> bool {

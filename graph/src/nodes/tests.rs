@@ -8,6 +8,7 @@ use schemas::{
 };
 
 use super::Nodes;
+use crate::fingerprint::Fingerprints;
 
 /// What happens to one of a few keys.
 #[derive(Debug, Clone, Copy)]
@@ -126,7 +127,8 @@ type Change = fn(&mut Nodes, &[Element]);
 
 #[test]
 fn what_a_resource_was_mapped_to_is_forgotten_once_anything_of_it_changes() {
-    let [one, other, context] = [b"1", b"2", b"c"].map(|text| Digest::of([text.as_slice()]));
+    let [one, other] = [b"1", b"2"].map(|text| Fingerprints::default().of(text));
+    let [context, another] = [b"c", b"d"].map(|text| Digest::of([text.as_slice()]));
     let all = elements();
     let key = all[0].key.as_str();
     let changes: [(&str, Change); 5] = [
@@ -140,10 +142,11 @@ fn what_a_resource_was_mapped_to_is_forgotten_once_anything_of_it_changes() {
         let mut nodes = Nodes::default();
         all[..3].iter().for_each(|element| nodes.put(EncodedElement::of(element)));
         nodes.set_mapped(key, 0, one, context);
-        let id = nodes.mapped(key, one, false).expect("it was mapped");
-        assert!(nodes.is_mapped(id, one, context) && !nodes.is_mapped(id, one, other));
-        assert_eq!(nodes.mapped(key, other, false), None);
+        let id = nodes.find(key).expect("it was put");
+        assert_eq!(nodes.mapped_from(id), Some(one));
+        assert!(nodes.is_mapped(id, one, context) && !nodes.is_mapped(id, one, another));
+        assert!(!nodes.is_mapped(id, other, context));
         change(&mut nodes, &all);
-        assert_eq!(nodes.mapped(key, one, false), None, "{what}");
+        assert_eq!(nodes.find(key).and_then(|id| nodes.mapped_from(id)), None, "{what}");
     }
 }

@@ -26,7 +26,7 @@ fn fold(state: &mut PartitionState, coverage: Coverage) {
 }
 
 #[test]
-fn a_decision_about_an_organization_that_nobody_knows_leaves_nothing_behind() {
+fn a_decision_about_an_unknown_organization_leaves_nothing_behind() {
     let mut state = PartitionState::new(0, 1);
     for number in 0..3 {
         let decision = Decision {
@@ -76,7 +76,7 @@ fn a_log_that_has_no_room_for_what_the_graph_has_had_is_refused() {
 }
 
 #[test]
-fn a_raw_topic_that_begins_behind_what_was_read_is_refused_where_nobody_knows_what_was() {
+fn a_raw_topic_that_begins_after_what_was_read_is_refused_where_the_gap_is_unknown() {
     let mut state = PartitionState::new(0, 1);
     let check = |state: &PartitionState, beginning| state.check_unread("g", "t", beginning);
     assert_eq!(check(&state, 99), Ok(()), "nothing was ever read");

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::{codec::Digest, element::ElementType, encoded::EncodedElement, raw::Resource};
+use schemas::{element::ElementType, encoded::EncodedElement, raw::Resource};
 
 use crate::{
+    fingerprint::Fingerprint,
     listing::Listing,
     mapping::{self, Context},
     nodes::{CollectionId, NodeId, NodeSet, Nodes},
+    resources::Listed,
     state::{MappedResource, State},
 };
 
@@ -41,8 +43,8 @@ impl Desired {
         for listed in listing.resources.iter() {
             if let Some(id) = listed.unchanged()
                 && owner.is_some_and(|owner| nodes.owns(owner, id))
-                && (nodes.is_mapped(id, listed.digest(), context.digest())
-                    || desired.finds_mapped(state, id, listed.digest(), &context))
+                && (nodes.is_mapped(id, listed.fingerprint(), context.digest())
+                    || desired.finds_mapped(state, id, listed, &context))
             {
                 desired.unchanged.insert(id);
                 continue;
@@ -55,7 +57,7 @@ impl Desired {
             }
             let mapped = mapping::elements(&context, &resource, listed.digest());
             let mapped: Vec<EncodedElement> = mapped.iter().map(EncodedElement::of).collect();
-            desired.remember(&mapped, listed.digest(), &context);
+            desired.remember(&mapped, listed.fingerprint(), &context);
             elements.extend(mapped.into_iter().map(|element| (element.key().to_owned(), element)));
         }
         desired.elements = elements.into_iter().collect();
@@ -68,8 +70,8 @@ impl Desired {
 
     /// Whether what is known under the node is what the resource is mapped to, by what the element says of itself. One that
     /// is held is mapped, so that its hold ends.
-    fn finds_mapped(&mut self, state: &State, id: NodeId, resource: Digest, context: &Context) -> bool {
-        let digest = format!("{resource}.{}", context.digest());
+    fn finds_mapped(&mut self, state: &State, id: NodeId, listed: Listed<'_>, context: &Context) -> bool {
+        let digest = format!("{}.{}", listed.digest(), context.digest());
         let nodes = state.nodes();
         let Some(element) = nodes.with_digest(id, &digest) else { return false };
         // Those of one digest were mapped from one resource, so that they are all if they are as many.
@@ -89,12 +91,13 @@ impl Desired {
         if keys.iter().chain([&element.key()]).any(|key| state.holds().contains_key(*key)) {
             return false;
         }
-        let (element, relationships, context) = (element.clone(), keys.len(), context.digest());
+        let (element, relationships) = (element.clone(), keys.len());
+        let (resource, context) = (listed.fingerprint(), context.digest());
         self.remembered.push(MappedResource { element, relationships, resource, context });
         true
     }
 
-    fn remember(&mut self, mapped: &[EncodedElement], resource: Digest, context: &Context) {
+    fn remember(&mut self, mapped: &[EncodedElement], resource: Fingerprint, context: &Context) {
         let Some(element) = mapped.first().cloned() else { return };
         let relationships = mapped.len() - 1;
         self.remembered.push(MappedResource { element, relationships, resource, context: context.digest() });

@@ -209,7 +209,7 @@ fn a_key_works_until_it_expires_or_is_not_active() {
 }
 
 #[test]
-fn a_key_of_an_early_api_may_belong_anywhere_unless_an_earlier_listing_told() {
+fn a_key_of_an_early_api_may_belong_anywhere_unless_an_earlier_listing_named_its_workspace() {
     let early =
         || raw::ApiKey { id: "k".to_owned(), status: Some("active".to_owned()), ..raw::ApiKey::default() };
     let spaces =
@@ -219,8 +219,8 @@ fn a_key_of_an_early_api_may_belong_anywhere_unless_an_earlier_listing_told() {
     let tail = "k - usable: key without a recorded creator creator_unknown reach_unknown workspace_unknown";
     assert_eq!(anywhere, [format!("key - wrkspc_p {tail}"), format!("key - wrkspc_r {tail}")]);
     // The relationship of a listing that named the place stays.
-    let told = raw_api_key(raw::ApiKey { workspace_id: Some("wrkspc_r".to_owned()), ..early() });
-    let has = told.into_iter().filter(|element| element.kind() == ElementType::WorkspaceHasApiKey.name());
+    let elements = raw_api_key(raw::ApiKey { workspace_id: Some("wrkspc_r".to_owned()), ..early() });
+    let has = elements.into_iter().filter(|element| element.kind() == ElementType::WorkspaceHasApiKey.name());
     let organization: Organization = spaces().chain(raw_api_key(early())).chain(has).collect();
     assert_eq!(
         lines(&organization, &Question::default()),
@@ -229,7 +229,7 @@ fn a_key_of_an_early_api_may_belong_anywhere_unless_an_earlier_listing_told() {
 }
 
 #[test]
-fn a_key_that_reaches_no_known_workspace_is_told_all_the_same() {
+fn a_key_that_reaches_no_known_workspace_is_shown_too() {
     let organization: Organization = key("k", Some("user_x"), Some("user_x"), None).into_iter().collect();
     assert_eq!(
         lines(&organization, &by_key("k")),
@@ -286,7 +286,7 @@ fn what_is_doubted_or_held_is_marked_on_the_paths_made_of_it_and_no_others() {
 }
 
 #[test]
-fn a_difference_tells_what_was_gained_lost_and_changed() {
+fn a_difference_shows_what_was_gained_lost_and_changed() {
     let (before, mut after, mut doubted) = (nimbus(), nimbus(), nimbus());
     for element in person("dee", "admin").into_iter().chain(member(PRODUCTION, "user_bob", "workspace_admin"))
     {

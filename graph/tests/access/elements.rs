@@ -21,7 +21,7 @@ use simulator::{
 
 pub(crate) const ORGANIZATION: &str = "o";
 
-/// The elements by key, as generation 4 of the API tells them, relationships with a missing end left out.
+/// The elements by key, as generation 4 of the API lists them, relationships with a missing end left out.
 pub(crate) fn elements(truth: &Truth) -> BTreeMap<String, Element> {
     let mut all = Vec::new();
     all.extend(truth.users.values().flat_map(|it| user(it.clone())));
@@ -102,7 +102,7 @@ pub(crate) fn api_key(key: simulator::anthropic::ApiKey) -> Vec<Element> {
     raw_api_key(key)
 }
 
-/// An API key as a generation of the API tells it.
+/// An API key as a generation of the API lists it.
 pub(crate) fn raw_api_key(key: raw::ApiKey) -> Vec<Element> {
     map(&Collection::ApiKeys, &Resource::ApiKey(key.into()))
 }

@@ -9,7 +9,7 @@ use graph::{
 use schemas::{
     change::{Envelope, Op},
     element::Element,
-    encoded::EncodedElement,
+    encoded::{EncodedChange, EncodedElement},
 };
 use simulator::{
     anthropic::{self, Settings, Truth},
@@ -42,7 +42,7 @@ fn a_thousand_revisions_of_living_organizations_are_known_as_they_were() {
             let moment = if by_time { Moment::Time(observed) } else { Moment::Revision(*revision) };
             let mut fold = Fold::new(moment);
             for change in &life.changes {
-                fold.take(change.clone());
+                fold.take(&EncodedChange::from(change.clone()));
             }
             let snapshot = fold.finish();
             assert_eq!(snapshot.revision, *revision, "{moment:?}");
@@ -63,7 +63,7 @@ fn lived(seed: u64) -> Life {
     while life.truths.len() < TRUTHS {
         let after = elements(&end.truth());
         let ts_ms = 1_000 * (1 + i64::try_from(life.truths.len()).expect("few"));
-        life.tell(&before, &after, ts_ms);
+        life.describe(&before, &after, ts_ms);
         let revision = i64::try_from(life.changes.len()).expect("few");
         life.truths.push((revision, end.truth()));
         // A round whose changes access does not see would have no revision of its own.
@@ -80,7 +80,12 @@ fn lived(seed: u64) -> Life {
 }
 
 impl Life {
-    fn tell(&mut self, before: &BTreeMap<String, Element>, after: &BTreeMap<String, Element>, ts_ms: i64) {
+    fn describe(
+        &mut self,
+        before: &BTreeMap<String, Element>,
+        after: &BTreeMap<String, Element>,
+        ts_ms: i64,
+    ) {
         let gone = before.iter().filter(|(key, _)| !after.contains_key(*key));
         let gone = gone.map(|(_, it)| Images { before: Some(it.clone().into()), after: None });
         let rest = after.iter().filter(|(key, it)| before.get(*key) != Some(it));

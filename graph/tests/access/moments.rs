@@ -7,6 +7,7 @@ use graph::{
 use schemas::{
     change::{Envelope, Op, Reason, SnapshotRecord},
     element::{Content, Element, Workspace},
+    encoded::EncodedChange,
 };
 use simulator::anthropic::User;
 
@@ -39,7 +40,7 @@ fn changes() -> Vec<Envelope> {
 fn at(moment: Moment, changes: Vec<Envelope>) -> Snapshot {
     let mut fold = Fold::new(moment);
     for change in changes {
-        fold.take(change);
+        fold.take(&EncodedChange::from(change));
     }
     fold.finish()
 }

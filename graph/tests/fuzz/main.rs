@@ -1,4 +1,4 @@
-//! Keys of the graph topic that nobody should write (`fuzz/src/lib.rs` says how to run it longer).
+//! Malformed keys of the graph topic (`fuzz/src/lib.rs` says how to run it longer).
 
 use std::path::Path;
 

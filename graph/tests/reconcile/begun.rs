@@ -46,7 +46,7 @@ fn members_of_a_workspace_that_is_new_are_created_since_it_was_not_there() {
     assert_eq!(ops(&changes), [("c", assigned_key("bo", "vault").as_str())]);
     assert_eq!(how(&changes), [("c", "false", Some(absent.started_ts_ms))]);
     assert_eq!(changes[0].not_after_ts_ms, Some(changes[0].ts_ms));
-    // From then on the members' own listings tell.
+    // From then on the members' own listings decide.
     let own = book.state.coverage()["members/vault"].whole.clone().expect("it was listed");
     let mut world = world;
     world.members.remove(&("vault".to_owned(), "bo".to_owned()));
@@ -110,7 +110,7 @@ fn members_of_a_workspace_whose_deletion_is_held_are_not_whole() {
     end(&mut book, "poll-3");
     let members = &book.state.coverage()["members/lab"];
     assert_eq!(members.not_whole_since_ts_ms, Some(since));
-    let latest = members.latest.as_ref().expect("the mark tells");
+    let latest = members.latest.as_ref().expect("the mark has it");
     assert_eq!(latest.outcome, Outcome::Skipped);
     assert!(latest.reason.as_ref().is_some_and(|it| it.contains("held")), "{latest:?}");
     assert_eq!(book.state.coverage()["members/prod"].not_whole_since_ts_ms, None);

@@ -88,7 +88,7 @@ fn relationships_of_one_type_are_held_though_every_entity_is_listed() {
     let (changes, outcome) = book.take(&listing);
     assert_eq!(outcome, Ending::Guarded);
     let notices: Vec<_> = changes.iter().filter(|change| change.op == Op::Notice).collect();
-    assert_eq!(notices.len(), 31, "each is told, for no entity is held that would tell of it");
+    assert_eq!(notices.len(), 31, "each has a notice, because no entity is held that would imply it");
     assert!(notices.iter().all(|notice| notice.element_type == "anthropic_user_created_api_key"));
     assert!(changes.iter().all(|change| change.op != Op::Delete));
     let reason = book.state.coverage()["api_keys"].latest.as_ref().and_then(|latest| latest.reason.clone());
@@ -132,7 +132,7 @@ fn a_held_listing_is_whole_and_its_creations_and_updates_go_through() {
 }
 
 #[test]
-fn a_new_hold_names_its_listing_and_is_told_once_by_a_notice_without_a_revision() {
+fn a_new_hold_names_its_listing_and_has_one_notice_without_a_revision() {
     let world = many();
     let mut book = Book::of(&world);
     let revision = book.state.poll().revision;
@@ -235,7 +235,7 @@ fn users_that_were_kept_and_return_count_again_in_the_listing_that_has_them() {
     take(&mut book, &without(&world, 60));
     let reject = book.decision(DecisionKind::Reject);
     book.decide(&reject);
-    // Twelve of seventy-two go, and not all twelve of those that nobody has decided about.
+    // Twelve of seventy-two go, and not all twelve of those are undecided.
     let kept = World {
         users: world
             .users

@@ -153,20 +153,20 @@ proptest! {
     }
 
     #[test]
-    fn what_is_held_is_in_the_graph_and_was_told((worlds, history) in histories()) {
+    fn what_is_held_is_in_the_graph_and_has_a_notice((worlds, history) in histories()) {
         let book = live(&worlds, &history);
         for (key, hold) in book.state.holds() {
             let element = book.state.graph().get(key);
             prop_assert_eq!(element.map(EncodedElement::collection), Some(hold.collection.as_str()), "{}", key);
             let is_primary = element.is_some_and(EncodedElement::is_relationship) == hold.collection.starts_with("members/");
-            let told = |key: &str| book.changes.iter().filter(|it| it.op == Op::Notice && it.element_key == key).count();
+            let notices_of = |key: &str| book.changes.iter().filter(|it| it.op == Op::Notice && it.element_key == key).count();
             let by_its_listing = |change: &&Envelope| {
                 let listing_id = change.source.listing_id.as_ref();
                 change.op == Op::Notice && change.element_key == *key && listing_id == Some(&hold.listing_id)
             };
             let notices = book.changes.iter().filter(by_its_listing).count();
-            let is_told_with_its_entity = element.is_some_and(|it| it.ends().any(|end| told(end) > 0));
-            prop_assert!(notices == 1 || notices == 0 && !is_primary && is_told_with_its_entity, "{} is told {} times", key, notices);
+            let is_implied_by_its_entity = element.is_some_and(|it| it.ends().any(|end| notices_of(end) > 0));
+            prop_assert!(notices == 1 || notices == 0 && !is_primary && is_implied_by_its_entity, "{} has {} notices", key, notices);
         }
     }
 

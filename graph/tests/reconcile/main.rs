@@ -307,7 +307,7 @@ fn failed(collection: &str) -> ListingOutcome {
 }
 
 #[test]
-fn an_end_mark_tells_coverage_what_failed_and_moves_no_element() {
+fn an_end_mark_records_what_failed_in_coverage_and_changes_no_element() {
     let world = World::small();
     let mut book = Book::of(&world);
     let before = elements(&book.state);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use service::{
-    exit::UsageError,
+    exit::{UsageError, not_in_future},
     kafka::{cluster_admin::ClusterAdmin, partition::Start},
 };
 
@@ -48,6 +48,14 @@ impl std::str::FromStr for From {
 }
 
 impl From {
+    /// Refuses a time in the future: nothing would be replayed.
+    pub(super) fn check(&self, now: Timestamp) -> Result<(), UsageError> {
+        match self {
+            Self::Time(time) => not_in_future("--from", *time, now, "earliest"),
+            Self::Earliest | Self::Offsets(_) => Ok(()),
+        }
+    }
+
     /// Where each partition of the raw topic starts.
     pub(super) fn starts(
         &self,
@@ -102,6 +110,15 @@ mod tests {
         assert_eq!("earliest".parse(), Ok(From::Earliest));
         assert!(matches!("2026-11-24T09:00:00Z".parse(), Ok(From::Time(_))));
         assert_eq!("0:120,3:4000".parse(), Ok(From::Offsets([(0, 120), (3, 4000)].into())));
+    }
+
+    #[test]
+    fn a_beginning_in_the_future_is_refused() {
+        let now = "2026-11-24T09:00:00Z".parse().expect("a time");
+        let check = |text: &str| text.parse::<From>().expect("a beginning").check(now);
+        assert!(check("2026-11-24T09:00:00Z").is_ok() && check("earliest").is_ok());
+        let refusal = check("2027-01-01T00:00:00Z").expect_err("it is in the future").to_string();
+        assert!(refusal.starts_with("--from: 2027-01-01T00:00:00Z is in the future; "), "{refusal}");
     }
 
     #[test]

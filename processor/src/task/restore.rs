@@ -21,6 +21,7 @@ use service::{
         partition::{Message, PartitionReader, Record, Start, with_short_fetch_wait},
         restore::restore_to,
         transaction::TransactionalProducer,
+        wait_for_commits::written_end,
     },
     shutdown::CancellationToken,
 };
@@ -65,15 +66,20 @@ pub(crate) fn restored(
     // Graph and changes are written in one transaction, so they must agree.
     let changes = Topic::Changes.name(&shared.prefix);
     reader.turn_to(&changes, partition, Start::Beginning)?;
-    let end = reader.end_offset()?;
-    state.check_log(end).map_err(unfit)?;
-    if state.is_blank() {
-        if has_record(&mut reader, end)? {
-            return Err(unfit(Unfit::GraphRecreated { partition }));
-        }
-    } else {
-        let newest = newest_revisions(&mut reader, end, &state, heartbeat)?;
-        state.check_revisions(&newest).map_err(unfit)?;
+    let mut end = reader.end_offset()?;
+    let mut mismatch = changes_mismatch(&mut reader, end, &state, heartbeat, stop)?;
+    if mismatch.is_some() {
+        // An open transaction hides all changes that follow its first one. So the changes are read again up to the end of
+        // everything, which waits until no transaction is open.
+        end = written_end(&client, &changes, partition)?;
+        reader.seek(reader.beginning_offset()?)?;
+        mismatch = changes_mismatch(&mut reader, end, &state, heartbeat, stop)?;
+    }
+    if stop.is_cancelled() {
+        return Ok(None);
+    }
+    if let Some(mismatch) = mismatch {
+        return Err(unfit(mismatch));
     }
     producer.expect_behind(&changes, partition, end);
     for (organization_id, state) in state.states().iter() {
@@ -92,14 +98,34 @@ pub(crate) fn restored(
     Ok(Some((state, reader)))
 }
 
+/// How the changes up to this end differ from those that the graph has had, if they do. Of no meaning once it is stopped.
+/// The reader is at the log's beginning.
+fn changes_mismatch(
+    reader: &mut PartitionReader,
+    end: i64,
+    state: &PartitionState,
+    heartbeat: &Heartbeat,
+    stop: &CancellationToken,
+) -> Result<Option<Unfit>, Error> {
+    if let Err(mismatch) = state.check_log(end) {
+        return Ok(Some(mismatch));
+    }
+    if state.is_blank() {
+        let partition = reader.partition();
+        return Ok(has_record(reader, end, stop)?.then_some(Unfit::GraphRecreated { partition }));
+    }
+    let newest = newest_revisions(reader, end, state, heartbeat, stop)?;
+    Ok(state.check_revisions(&newest).err())
+}
+
 /// Whether there is a record before the end. Offsets alone do not show it: aborted transactions have offsets too.
-fn has_record(reader: &mut PartitionReader, end: i64) -> Result<bool, Error> {
+fn has_record(reader: &mut PartitionReader, end: i64, stop: &CancellationToken) -> Result<bool, Error> {
     let has_record = Cell::new(false);
     let note = |_: Message<'_>| {
         has_record.set(true);
         Ok::<(), Infallible>(())
     };
-    restore_to(reader, end, || has_record.get(), note)?;
+    restore_to(reader, end, || has_record.get() || stop.is_cancelled(), note)?;
     Ok(has_record.get())
 }
 
@@ -110,6 +136,7 @@ fn newest_revisions(
     end: i64,
     state: &PartitionState,
     heartbeat: &Heartbeat,
+    stop: &CancellationToken,
 ) -> Result<BTreeMap<String, i64>, Error> {
     let mut newest: BTreeMap<String, i64> = BTreeMap::new();
     let beginning = reader.position();
@@ -129,7 +156,7 @@ fn newest_revisions(
             }
             Ok(())
         };
-        restore_to(reader, end, || false, note)?;
+        restore_to(reader, end, || stop.is_cancelled(), note)?;
         if start == beginning || state.has_no_other_change(&newest) {
             break;
         }

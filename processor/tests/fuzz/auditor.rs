@@ -1,5 +1,5 @@
-//! The auditor over raw records that nobody should write: content with what the processor makes of them, and never at a
-//! loss over topics that nobody wrote.
+//! The auditor over malformed raw records: content with what the processor makes of them, and never at a
+//! loss over topics of random bytes.
 
 use std::borrow::Cow;
 
@@ -92,7 +92,7 @@ fn the_auditor_is_content_with_what_the_processor_makes_of_whatever_the_raw_topi
     fuzz::check(&corpus("auditor"), |input| {
         let verdicts = processed(input).verify();
         let tallies = verdicts.iter().flat_map(|verdict| &verdict.tallies);
-        // A stranger may write one decision twice, and then two changes have one id.
+        // Another program may write one decision twice, and then two changes have one id.
         let violations = tallies.filter(|(law, _)| **law != Law::ChangeIds);
         let violations: Vec<String> = violations
             .flat_map(|(law, tally)| tally.violations.iter().map(move |it| format!("{}: {it:?}", law.name())))

@@ -1,4 +1,4 @@
-//! Raw records that nobody should write, from their bytes to the state (`fuzz/src/lib.rs` says how to run it longer).
+//! Malformed raw records, from their bytes to the state (`fuzz/src/lib.rs` says how to run it longer).
 //! An input is some raw values one after the other; each begins with its schema's fingerprint.
 
 mod auditor;

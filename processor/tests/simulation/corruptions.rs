@@ -99,7 +99,7 @@ fn change_holds(partition: &mut Partition, change: impl Fn(&mut Hold)) {
 }
 
 #[test]
-fn a_collection_whose_listings_nobody_heeded_is_found() {
+fn a_collection_whose_listings_were_ignored_is_found() {
     let mut partition = lived(&[poll(), poll(), poll()]);
     let mut is_first = true;
     partition.graph.retain(|record| {
@@ -116,7 +116,7 @@ fn a_collection_without_coverage_among_others_is_found() {
 }
 
 #[test]
-fn a_line_of_an_end_mark_that_nobody_heeded_is_found() {
+fn a_line_of_an_end_mark_that_was_ignored_is_found() {
     let failed = Step::Poll(0, vec![(0, Fault::Failed)]);
     let mut partition = lived(&[poll(), failed, poll()]);
     let mut seen = 0;
@@ -244,14 +244,14 @@ fn a_narrower_listing_is_partial_though_the_last_whole_one_is_cut_off() {
 fn a_hold_of_another_listing_is_found() {
     let mut partition = lived(&held());
     change_holds(&mut partition, |hold| hold.listing_id.push_str("-and-another"));
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
 }
 
 #[test]
 fn a_hold_at_another_offset_is_found() {
     let mut partition = lived(&held());
     change_holds(&mut partition, |hold| hold.raw_offset -= 1);
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
 }
 
 #[test]
@@ -267,18 +267,18 @@ fn a_hold_by_a_listing_that_has_its_element_is_found() {
             hold.listing_id = earlier.1.listing_id.clone().expect("a listing");
         }
     });
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
 }
 
 #[test]
-fn a_hold_that_nobody_rejected_is_found_and_so_is_one_that_somebody_did() {
+fn a_hold_that_was_or_was_not_rejected_is_found() {
     let mut partition = lived(&held());
     change_holds(&mut partition, |hold| hold.state = HoldState::Rejected);
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
     let steps = [held(), vec![decide(DecisionKind::Reject, None), poll()]].concat();
     let mut partition = lived(&steps);
     change_holds(&mut partition, |hold| hold.state = HoldState::Proposed);
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
 }
 
 #[test]
@@ -292,7 +292,7 @@ fn an_approval_of_an_element_that_no_listing_lacked_allows_no_deletion() {
     let steps = [held(), vec![decide(DecisionKind::Approve, None), poll()]].concat();
     let partition = lived(&steps);
     // Neither the listing that the changes name nor the one that the person named is there.
-    for (of_change, laws) in [(true, [Law::Licence]), (false, [Law::Licence])] {
+    for (of_change, laws) in [(true, [Law::Justification]), (false, [Law::Justification])] {
         let mut tampered = partition.clone();
         for record in &mut tampered.changes {
             let mut approved = change(record);
@@ -349,10 +349,10 @@ fn renamed(digest: impl Fn(&str) -> String) -> Partition {
 
 #[test]
 fn an_element_that_another_version_mapped_is_uncheckable() {
-    finds(&[Law::Mapping, Law::Licence, Law::History], &renamed(str::to_owned));
+    finds(&[Law::Mapping, Law::Justification, Law::History], &renamed(str::to_owned));
     let other =
         renamed(|digest| format!("{}.{}", &digest[..digest.find('.').expect("two halves")], "0".repeat(32)));
     finds(&[], &other);
-    let uncheckable = [(Law::Mapping, 1), (Law::Licence, 1), (Law::History, 1)];
+    let uncheckable = [(Law::Mapping, 1), (Law::Justification, 1), (Law::History, 1)];
     assert_eq!(counts(&other).1, BTreeMap::from(uncheckable));
 }

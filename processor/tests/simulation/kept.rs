@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A key whose deletion is held returns without its creator and its workspace. Its relationships stay held. Where the
-/// listing that held them is cut off, only the notice of the key tells so.
+/// listing that held them is cut off, only the notice of the key shows it.
 #[test]
 fn relationships_stay_held_when_their_key_returns_without_them() {
     let steps = [

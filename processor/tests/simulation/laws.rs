@@ -237,7 +237,7 @@ fn coverage_of(expected: &Organization) -> BTreeMap<String, Coverage> {
     expected.coverage.clone().into_iter().chain(polls).collect()
 }
 
-/// Coverage without the words of reasons, and without how far raw was read: of that tell the records that are read
+/// Coverage without the words of reasons, and without how far raw was read: the records that are read show that
 /// twice.
 fn plain((collection, coverage): (&String, &Coverage)) -> (String, Coverage) {
     let mut coverage = coverage.clone();

@@ -35,7 +35,7 @@ fn a_task_that_dies_anywhere_knows_what_the_listings_said() {
 }
 
 #[test]
-fn organizations_that_share_a_partition_are_told_apart_whatever_dies() {
+fn organizations_that_share_a_partition_stay_apart_whatever_dies() {
     simulate(2..=3);
 }
 
@@ -60,7 +60,7 @@ fn check((organizations, steps, acts, seed): &History) -> usize {
     let task = Task::run(&script, acts, seed % 2 == 0);
     task.check_end(*seed);
     let quiet = Topics::of_the_processor(&script);
-    // Bytes would tell a reader nothing.
+    // Bytes are not readable.
     assert!(task.topics.changes == quiet.changes, "other changes than without a crash");
     assert!(task.topics.graph == quiet.graph, "other graph records than without a crash");
     assert_eq!(task.topics.dead_letters, quiet.dead_letters, "other dead letters than without a crash");

@@ -10,7 +10,7 @@ use schemas::{
     raw::{Decision, DecisionKind, Manifest, Mark, Outcome},
 };
 
-/// A listing as its readable records tell it.
+/// A listing as its readable records have it.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
     pub(crate) collection: Collection,
@@ -307,7 +307,7 @@ impl Organization {
 }
 
 /// What a whole listing says by silence: nothing of the account, of the default workspace unless it was asked for it,
-/// or of where a key belongs unless it tells that at all.
+/// or of where a key belongs unless it has that at all.
 fn may_delete(listed: &Listed, element: &Element) -> bool {
     let asks_for_default = is_true(&listed.manifest.parameters, "include_default");
     let is_default = |key: &str| key == ElementType::Workspace.entity_key(super::world::DEFAULT_WORKSPACE);

@@ -21,7 +21,7 @@ pub(crate) enum Step {
         failed: Option<u8>,
     },
     Decide(u8, Choice),
-    /// Bytes that nobody can read, under the key of a collection.
+    /// Undecodable bytes under the key of a collection.
     Garbage(u8, u8),
 }
 

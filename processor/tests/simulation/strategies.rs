@@ -19,7 +19,7 @@ use crate::{
 
 /// Organizations in the partition (count): two can be mixed up, a third is left alone more often.
 const ORGANIZATIONS: u8 = 3;
-/// Users, of whom some join and leave, and one more whom nobody but members and keys ever names (count).
+/// Users, of whom some join and leave, and one more whom only members and keys ever name (count).
 const USERS: u8 = 5;
 /// Workspaces, the default one among them (count).
 const WORKSPACES: u8 = 4;

@@ -66,7 +66,7 @@ fn change_last(
 }
 
 #[test]
-fn a_listing_between_the_newest_ones_that_nobody_heeded_is_found() {
+fn a_listing_between_the_newest_ones_that_was_ignored_is_found() {
     let mut partition = lived(&passing());
     take_out(&mut partition, |change| change.element_key.contains("anthropic_user:u3"));
     finds(&[Law::History], &partition);
@@ -75,7 +75,9 @@ fn a_listing_between_the_newest_ones_that_nobody_heeded_is_found() {
 #[test]
 fn a_creation_and_an_update_by_no_listing_are_found_though_the_element_is_gone() {
     // What a listing leaves is read before the next change that rests on another one.
-    for (op, laws) in [(Op::Create, &[Law::Licence][..]), (Op::Update, &[Law::Licence, Law::History])] {
+    for (op, laws) in
+        [(Op::Create, &[Law::Justification][..]), (Op::Update, &[Law::Justification, Law::History])]
+    {
         let mut partition = lived(&passing());
         let is_meant = |change: &Envelope| change.op == op && change.element_key == "anthropic_user:u3";
         change_last(&mut partition, is_meant, |it| it.source.listing_id = Some("nowhere".to_owned()));
@@ -101,7 +103,7 @@ fn an_image_that_no_listing_had_is_found_though_the_element_is_gone() {
         },
     );
     change_last(&mut partition, |it| is_user(it) && it.op == Op::Delete, |it| rename(&mut it.before));
-    finds(&[Law::Licence, Law::History], &partition);
+    finds(&[Law::Justification, Law::History], &partition);
 }
 
 #[test]
@@ -155,7 +157,7 @@ fn members_of_a_new_workspace_that_come_as_a_snapshot_are_found() {
 fn members_that_the_coverage_counts_before_they_were_listed_are_found() {
     let mut partition = lived(&[poll(), live(Mutation::Open(2)), list(WORKSPACES, Fault::None)]);
     change_coverage(&mut partition, "members/w2", |coverage| {
-        coverage.whole.as_mut().expect("nobody, by then").count = 3;
+        coverage.whole.as_mut().expect("it is whole by then").count = 3;
     });
     finds(&[Law::Coverage], &partition);
 }
@@ -165,12 +167,12 @@ fn members_of_a_held_workspace_that_are_called_whole_are_found() {
     let hold = Step::Live(0, vec![Mutation::Limits(0, 0), Mutation::Remove(1)]);
     let mut partition = lived(&[poll(), hold, poll()]);
     let newest = partition.graph.iter().rposition(|record| is_of(record, "org0/coverage/members/w1"));
-    partition.graph.remove(newest.expect("the end mark tells"));
+    partition.graph.remove(newest.expect("the end mark has it"));
     finds(&[Law::Coverage], &partition);
 }
 
 #[test]
-fn a_hold_that_nobody_was_told_of_is_found_and_so_is_one_that_is_told_twice() {
+fn a_hold_without_a_notice_is_found_and_so_is_one_with_two() {
     let is_notice = |change: &Envelope| change.op == Op::Notice;
     let mut partition = lived(&held());
     let first = partition.changes.iter().position(|record| is_notice(&change(record))).expect("a notice");
@@ -228,7 +230,7 @@ fn what_the_coverage_says_of_the_polls_is_held_to_the_marks() {
 }
 
 #[test]
-fn a_raw_record_that_nobody_can_read_and_nobody_kept_is_found() {
+fn an_unreadable_raw_record_that_is_in_no_dead_letter_is_found() {
     let mut partition = lived(&[poll(), Step::Garbage(0, USERS), poll()]);
     assert_eq!(partition.dead_letters.as_ref().map(Vec::len), Some(1));
     partition.dead_letters = Some(Vec::new());
@@ -245,5 +247,5 @@ fn relationships_of_one_type_that_all_go_at_once_are_no_licensed_deletions() {
         (configuration.max_deleted_count, configuration.max_deleted_fraction) = (0, 0.5);
         record.value = Some(encode(&raw));
     }
-    finds(&[Law::Licence], &partition);
+    finds(&[Law::Justification], &partition);
 }

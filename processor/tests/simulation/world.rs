@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// The same organization under the newest API, which tells everything.
+    /// The same organization under the newest API, which lists everything.
     pub(crate) fn told_whole(&self) -> Self {
         Self { generation: 4, honors_default: true, ..self.clone() }
     }

@@ -108,7 +108,7 @@ async fn identify(
 
 async fn identify_in_turn(source: &mut Source, running: &Running) -> Result<(), Error> {
     let _turn = running.asking.acquire().await.expect("it is never closed");
-    source.identify().await
+    source.identify().await.map(drop)
 }
 
 async fn polls(source: &mut Source, interval: Duration, running: &Running, hold: &Hold) -> Result<(), Error> {

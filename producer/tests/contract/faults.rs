@@ -119,7 +119,7 @@ async fn a_list_that_changes_while_it_is_paged_is_as_whole_as_the_api_shows_it()
 }
 
 #[tokio::test]
-async fn what_nobody_has_heard_of_is_kept() {
+async fn what_was_never_listed_is_kept() {
     let mut end = End::with(Fault::on("users", Answer::ExtraFields)).await;
     end.anthropic.fault(Fault::on("api_keys", Answer::UnknownEnums));
     let users = end.list(&Collection::Users).await.expect("a whole listing");

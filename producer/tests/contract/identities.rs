@@ -56,7 +56,8 @@ async fn a_key_exchanged_during_a_poll_writes_nothing_of_the_other_organization(
 }
 
 #[tokio::test]
-async fn a_gateway_that_drops_the_header_costs_a_request_for_each_listing_that_does_not_tell_whose_it_is() {
+async fn a_gateway_that_drops_the_header_costs_a_request_for_each_listing_that_does_not_name_its_organization()
+ {
     let bench = Bench::start(Settings::default()).await;
     let (url, asked) = written(answers(vec![bench.end.anthropic.organization_id()])).await;
     let report = bench.poll_of(&mut source(&url, "sk-ant-admin01-own", "nimbus")).await.expect("a poll");

@@ -190,7 +190,7 @@ async fn members_are_skipped_where_the_workspaces_fail() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_in_the_midst_ends_the_poll_with_its_mark() {
+async fn a_key_that_is_refused_during_a_poll_ends_it_with_an_end_mark() {
     let mut bench = Bench::start(Settings::default()).await;
     bench.end.anthropic.fault(Fault::on("workspaces", Answer::Unauthorized));
     let report = bench.poll().await.expect("a poll");

@@ -1,4 +1,4 @@
-//! The Admin API's answers, as nobody should send them (`fuzz/src/lib.rs` says how to run it longer). A file of the
+//! Malformed answers of the Admin API (`fuzz/src/lib.rs` says how to run it longer). A file of the
 //! corpus is one answer.
 
 use std::path::Path;

@@ -163,7 +163,7 @@ fn a_registry_gets_the_same_schema_with_personal_data_tagged_as_confluent_does()
 }
 
 #[test]
-fn a_value_that_is_not_ours_is_told_from_one_that_is_damaged() {
+fn a_value_that_is_not_ours_is_distinguished_from_one_that_is_damaged() {
     let good = encode(&hold());
     assert!(matches!(decode::<Hold>(b""), Err(DecodeError::NotFramed)));
     assert!(matches!(decode::<Hold>(b"{}"), Err(DecodeError::NotFramed)));
@@ -280,7 +280,7 @@ fn an_element_is_of_its_type_if_it_has_what_the_type_has_and_is_kept_as_it_is_if
 }
 
 #[test]
-fn a_graph_value_is_told_by_its_schema() {
+fn a_graph_value_is_recognized_by_its_schema() {
     for value in [
         GraphValue::Element(element().into()),
         GraphValue::Coverage(Box::new(coverage())),

@@ -191,7 +191,7 @@ fn a_schema_gains_nullable_fields_whose_default_is_null_and_loses_none() {
         for released in &schema.released {
             let released = fields_of(released.text);
             let is_new = |path: &str| !released.contains_key(path);
-            // The fields of a record that is new itself are free: nobody has written or read it without them.
+            // The fields of a record that is new itself are free: no version has written or read it without them.
             let parent = |path: &str| path.rsplit_once('.').map(|(parent, _)| parent.to_owned());
             let is_free = |path: &str| {
                 parent(path).is_some_and(|parent| current.contains_key(&parent) && is_new(&parent))
@@ -249,7 +249,7 @@ fn a_value_of_an_earlier_release_is_read_as_avro_resolves_it() {
 }
 
 #[test]
-fn a_graph_value_of_an_earlier_release_is_told_by_its_schema() {
+fn a_graph_value_of_an_earlier_release_is_recognized_by_its_schema() {
     for (name, value) in [
         ("element", GraphValue::Element(element_1().into())),
         ("withheld", GraphValue::Withheld(Box::new(withheld_1()))),

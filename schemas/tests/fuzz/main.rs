@@ -1,4 +1,4 @@
-//! The codec against bytes that nobody should send (`fuzz/src/lib.rs` says how to run it longer).
+//! The codec against malformed bytes (`fuzz/src/lib.rs` says how to run it longer).
 //!
 //! The corpus is the golden values of every release and what once went wrong.
 
@@ -171,11 +171,11 @@ fn an_element_is_read_where_it_can_be_decoded_and_says_the_same_encoded() {
 fn a_change_is_read_where_it_can_be_decoded_and_says_the_same_encoded() {
     let _alone = alone();
     fuzz::check(&values(), |bytes| {
-        let read =
-            bounded(|| EncodedChange::read(bytes))?.map(|EncodedChange { envelope, before, after }| {
-                let [before, after] = [before, after].map(|it| it.map(|it| it.decode()));
-                Envelope { before, after, ..envelope }
-            });
+        let read = bounded(|| EncodedChange::read(bytes))?.map(|change| {
+            let EncodedChange { envelope, before, after } = change.into_owned();
+            let [before, after] = [before, after].map(|it| it.map(|it| it.decode()));
+            Envelope { before, after, ..envelope }
+        });
         let [read, decoded] =
             [read, decode::<Envelope>(bytes)].map(|it| it.map_err(|error| error.to_string()));
         if read == decoded { Ok(()) } else { Err(format!("read {read:?}, decoded {decoded:?}")) }

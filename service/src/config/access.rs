@@ -40,7 +40,7 @@ impl Config {
                 }
             }
         }
-        Errors::unless_empty(problems, keys)
+        Errors::unless_empty(problems, keys).map_err(|errors| errors.of_file(self.file.as_deref()))
     }
 
     /// The configured organization that `--organization` names, or an error that lists those that it could name.
@@ -51,10 +51,8 @@ impl Config {
         self.organizations.iter().find(is_asked).ok_or_else(|| {
             let names: Vec<&str> =
                 self.organizations.iter().map(|organization| organization.name.as_str()).collect();
-            Errors::one(
-                "--organization",
-                format!("\"{asked}\" is not configured; configured: {}", names.join(", ")),
-            )
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            Errors::one("--organization", format!("\"{asked}\" is not configured; configured: {names}"))
         })
     }
 
@@ -130,5 +128,8 @@ mod tests {
         }
         let error = found("o-2").expect_err("it is not configured").to_string();
         assert!(error.contains("pinned, free"), "{error}");
+        let nothing = Config { organizations: Vec::new(), ..config };
+        let error = nothing.organization("o-2").expect_err("none is configured").to_string();
+        assert!(error.ends_with("configured: none"), "{error}");
     }
 }

@@ -15,6 +15,10 @@ use super::table_reader::Context;
 const ALTERNATIVES: [&[&str]; 3] =
     [&["env", "file"], &["integration_instance_id", "scope"], &["region", "base_url"]];
 
+/// The most levels of a key (count), more than any setting has. Each level is a table within another one, and tables
+/// are read by recursion.
+const MAX_LEVELS: usize = 16;
+
 /// librdkafka's names that have an underscore; all others have dots only.
 const PROPERTIES_WITH_UNDERSCORE: [&str; 3] = ["ssl_key", "ssl_certificate", "ssl_ca"];
 
@@ -27,7 +31,7 @@ pub(super) fn lay_over(root: &mut Table, environment: &BTreeMap<String, String>,
             continue;
         }
         let keys: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
-        if keys.iter().any(String::is_empty) {
+        if keys.len() > MAX_LEVELS || keys.iter().any(String::is_empty) {
             context.report(variable, "does not name a key; use ANTHROPIC_GRAPH__SECTION__KEY");
             continue;
         }

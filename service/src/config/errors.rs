@@ -1,7 +1,9 @@
 //! All problems of a configuration at once.
 
 use std::fmt;
+use std::path::Path;
 
+use super::ENVIRONMENT_PREFIX;
 use crate::redaction::without_keys;
 
 /// One problem: where, what, and what to do about it.
@@ -29,29 +31,42 @@ impl fmt::Debug for Problem {
 
 /// Every problem of a configuration, shown one per line; a binary ends with exit code 2 on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errors(Vec<Problem>);
+pub struct Errors {
+    problems: Vec<Problem>,
+    /// The configuration file, which begins each line about it.
+    file: Option<String>,
+}
 
 impl Errors {
     pub fn one(key: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(vec![Problem { key: key.into(), message: message.into() }])
+        Self { problems: vec![Problem { key: key.into(), message: message.into() }], file: None }
     }
 
     /// The value if there was no problem.
     pub(super) fn unless_empty<T>(problems: Vec<Problem>, value: T) -> Result<T, Self> {
-        if problems.is_empty() { Ok(value) } else { Err(Self(problems)) }
+        if problems.is_empty() { Ok(value) } else { Err(Self { problems, file: None }) }
     }
 
     /// The problems, in the order of the keys in the configuration table.
     pub fn problems(&self) -> &[Problem] {
-        &self.0
+        &self.problems
+    }
+
+    /// The same problems as those of this file, if there is one.
+    pub(super) fn of_file(self, file: Option<&Path>) -> Self {
+        Self { file: file.map(|file| file.display().to_string()), ..self }
     }
 }
 
 impl fmt::Display for Errors {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, problem) in self.0.iter().enumerate() {
+        for (position, problem) in self.problems.iter().enumerate() {
             if position > 0 {
                 formatter.write_str("\n")?;
+            }
+            // A variable is not in the file.
+            if let Some(file) = self.file.as_ref().filter(|_| !problem.key.contains(ENVIRONMENT_PREFIX)) {
+                write!(formatter, "{file}: ")?;
             }
             write!(formatter, "{problem}")?;
         }

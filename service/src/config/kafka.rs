@@ -83,13 +83,14 @@ pub struct Kafka {
 impl Kafka {
     pub(super) fn read(root: &mut TableReader<'_>) -> Self {
         let mut section = root.section("kafka", &KEYS);
-        let bootstrap_servers = section.text("bootstrap_servers").unwrap_or_else(|| {
+        let bootstrap_servers = section.parsed("bootstrap_servers", parse_servers).unwrap_or_default();
+        let is_needed = !section.context.asks_no_broker && !section.has_problem("bootstrap_servers");
+        if bootstrap_servers.is_empty() && is_needed {
             section.report(
                 "bootstrap_servers",
                 "is missing; write the brokers' addresses, such as \"127.0.0.1:9092\"",
             );
-            String::new()
-        });
+        }
         let group_protocol = section.parsed("group_protocol", parse_protocol).unwrap_or_default();
         Self {
             bootstrap_servers,
@@ -114,6 +115,15 @@ pub fn parse_prefix(text: &str) -> Result<String, String> {
         Err(format!(
             "is not a valid topic prefix; use at most {MAX_PREFIX} of the characters A-Z a-z 0-9 . _ -"
         ))
+    }
+}
+
+/// librdkafka takes a protocol before a host, and then says only that no broker answered.
+fn parse_servers(text: &str) -> Result<String, String> {
+    if text.contains("://") {
+        Err(format!("\"{text}\" is a URL; write HOST:PORT, such as \"127.0.0.1:9092\""))
+    } else {
+        Ok(text.to_owned())
     }
 }
 

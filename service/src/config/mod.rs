@@ -68,6 +68,8 @@ pub struct Config {
     pub console: Console,
     /// Of all HTTP clients.
     pub http: Http,
+    /// The file that it was read from.
+    pub file: Option<PathBuf>,
 }
 
 /// Where each service's admin endpoint listens; `None`, written `"none"`, is nowhere.
@@ -91,11 +93,37 @@ pub struct Http {
 impl Config {
     /// Reads the file, if any, and overrides it with the `ANTHROPIC_GRAPH__…` variables.
     pub fn load(path: Option<&Path>, environment: &BTreeMap<String, String>) -> Result<Self, Errors> {
+        if path.is_none() && !environment.keys().any(|variable| variable.starts_with(ENVIRONMENT_PREFIX)) {
+            return Err(Errors::one(
+                "no configuration",
+                format!(
+                    "name a file with --config FILE, or set {ENVIRONMENT_PREFIX}KAFKA__BOOTSTRAP_SERVERS"
+                ),
+            ));
+        }
+        Self::load_table(path, environment, Context::default())
+    }
+
+    /// Like [`Config::load`], for a command that asks no broker: nothing has to be configured.
+    pub fn load_without_brokers(
+        path: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Self, Errors> {
+        Self::load_table(path, environment, Context { asks_no_broker: true, ..Context::default() })
+    }
+
+    fn load_table(
+        path: Option<&Path>,
+        environment: &BTreeMap<String, String>,
+        context: Context,
+    ) -> Result<Self, Errors> {
         let (text, folder) = match path {
             Some(path) => (read(path)?, path.parent().unwrap_or(Path::new("")).to_owned()),
             None => (String::new(), PathBuf::new()),
         };
-        Self::from_table(parse(path, &text)?, folder, environment)
+        let config = Self::from_table(parse(path, &text)?, environment, Context { folder, ..context });
+        let config = config.map_err(|errors| errors.of_file(path))?;
+        Ok(Self { file: path.map(Path::to_owned), ..config })
     }
 
     /// Like [`Config::load`], from the text of a file in `folder`, where relative paths start.
@@ -104,15 +132,15 @@ impl Config {
         folder: &Path,
         environment: &BTreeMap<String, String>,
     ) -> Result<Self, Errors> {
-        Self::from_table(parse(None, text)?, folder.to_owned(), environment)
+        let context = Context { folder: folder.to_owned(), ..Context::default() };
+        Self::from_table(parse(None, text)?, environment, context)
     }
 
     fn from_table(
         mut table: Table,
-        folder: PathBuf,
         environment: &BTreeMap<String, String>,
+        mut context: Context,
     ) -> Result<Self, Errors> {
-        let mut context = Context { folder, ..Context::default() };
         environment::lay_over(&mut table, environment, &mut context);
         let mut root = TableReader::new(&context, "", table, &KEYS);
         let kafka = Kafka::read(&mut root);
@@ -128,6 +156,7 @@ impl Config {
             http: Http {
                 root_certificate: root.section("http", &["root_certificate"]).path("root_certificate"),
             },
+            file: None,
         };
         Errors::unless_empty(context.problems.into_inner(), config)
     }

@@ -91,17 +91,20 @@ pub(super) fn read_all(root: &mut TableReader<'_>, jupiterone: &JupiterOne) -> V
         }
     };
     let mut organizations: Vec<Organization> = Vec::new();
+    let mut labels: Vec<String> = Vec::new();
     for (position, table) in tables.into_iter().enumerate() {
         let Value::Table(table) = table else {
             let path = format!("organizations[{position}]");
             root.context.report(&path, format!("is {}; begin it with [[organizations]]", kind(&table)));
             continue;
         };
-        let organization = Organization::read(root.context, position, table, jupiterone);
-        for other in &organizations {
-            organization.report_shared(other, root.context);
+        let label = label(position, &table);
+        let organization = Organization::read(root.context, &label, table, jupiterone);
+        for (other, other_label) in organizations.iter().zip(&labels) {
+            organization.report_shared(&label, other, other_label, root.context);
         }
         organizations.push(organization);
+        labels.push(label);
     }
     organizations
 }
@@ -113,12 +116,8 @@ impl Organization {
         pinned.or_else(|| configured.iter().find(|it| it.organization_id.is_none() && it.name == name))
     }
 
-    fn read(context: &Context, position: usize, table: Table, jupiterone: &JupiterOne) -> Self {
-        let path = match table.get("name").and_then(Value::as_str).map(str::trim) {
-            Some(name) if !name.is_empty() => format!("organizations.{name}"),
-            _ => format!("organizations[{position}]"),
-        };
-        let mut section = TableReader::new(context, &path, table, &KEYS);
+    fn read(context: &Context, label: &str, table: Table, jupiterone: &JupiterOne) -> Self {
+        let mut section = TableReader::new(context, label, table, &KEYS);
         let is_given = section.table.contains_key("name");
         let name = section.parsed("name", slug).unwrap_or_default();
         if name.is_empty() && !is_given {
@@ -167,32 +166,42 @@ impl Organization {
         ))
     }
 
-    /// Reports a name, ID, key or target that two organizations share.
-    fn report_shared(&self, other: &Self, context: &Context) {
-        let path = |key: &str| format!("organizations.{}.{key}", self.name);
-        if !self.name.is_empty() && self.name == other.name {
+    /// Reports a name, ID, key or target that two organizations share. A name may be missing or invalid, so the labels
+    /// say which two.
+    fn report_shared(&self, label: &str, other: &Self, other_label: &str, context: &Context) {
+        let path = |key: &str| format!("{label}.{key}");
+        let other_name = other_label.strip_prefix("organizations.").unwrap_or(other_label);
+        if label == other_label {
             context.report(&path("name"), "is used twice; give each organization its own name");
             return;
         }
         if self.organization_id.is_some() && self.organization_id == other.organization_id {
-            let message = format!("is also that of {}; configure each organization once", other.name);
+            let message = format!("is also that of {other_name}; configure each organization once");
             context.report(&path("organization_id"), message);
             return;
         }
         if let (Some(key), Some(other_key)) = (&self.api_key, &other.api_key)
             && key.is_same_place(other_key)
         {
-            let message = format!("is also that of {}; each organization needs its own key", other.name);
+            let message = format!("is also that of {other_name}; each organization needs its own key");
             context.report(&path("api_key"), message);
         }
         let ids = (self.organization_id.as_deref(), other.organization_id.as_deref());
         if self.jupiterone.is_same(ids.0, &other.jupiterone, ids.1) {
             let message = format!(
-                "is also the target of {}, and each would delete the other's graph; give each its own target",
-                other.name
+                "is also the target of {other_name}, and each would delete the other's graph; give each its \
+                 own target"
             );
             context.report(&path("jupiterone"), message);
         }
+    }
+}
+
+/// An entry by its name as it is written, or else by its position.
+fn label(position: usize, table: &Table) -> String {
+    match table.get("name").and_then(Value::as_str).map(str::trim) {
+        Some(name) if !name.is_empty() => format!("organizations.{name}"),
+        _ => format!("organizations[{position}]"),
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) variables: BTreeMap<String, String>,
     /// The configuration file's folder, where relative paths start.
     pub(super) folder: PathBuf,
+    /// Whether the brokers' addresses may be missing.
+    pub(super) asks_no_broker: bool,
 }
 
 impl Context {

@@ -28,7 +28,7 @@ pub enum Lost {
     #[error("cannot be reached{0}: its certificate is not trusted ({1}); {TRUST_ADVICE}")]
     Untrusted(String, String),
     /// No connection.
-    #[error("cannot be reached{0}: {1}; check the URL, the network and the proxy")]
+    #[error("cannot be reached{0}: {1}; check {setting}, the network and the proxy", setting = setting(.0))]
     Unreachable(String, String),
     /// No complete response within the client's timeout.
     #[error("does not answer in time")]
@@ -77,6 +77,11 @@ impl Lost {
     }
 }
 
+/// The setting that names the host at that address.
+fn setting(at: &str) -> &'static str {
+    if at.contains(".jupiterone.io:") { "jupiterone.region" } else { "the URL" }
+}
+
 /// Sends the request once, and reads the response up to the bound. `secret` is hidden in the text of a failure.
 pub async fn exchange(request: RequestBuilder, max_bytes: usize, secret: &str) -> Result<Received, Lost> {
     let lost = |error: reqwest::Error| Lost::of(&error, secret);
@@ -91,4 +96,20 @@ pub async fn exchange(request: RequestBuilder, max_bytes: usize, secret: &str) -
         received.body.extend_from_slice(&chunk);
     }
     Ok(received)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lost;
+
+    #[test]
+    fn a_host_that_the_region_names_is_corrected_there() {
+        let advice = |at: &str| Lost::Unreachable(at.to_owned(), "no such host".to_owned()).to_string();
+        let region = advice(" at api.usa.jupiterone.io:443");
+        assert!(
+            region.ends_with("no such host; check jupiterone.region, the network and the proxy"),
+            "{region}"
+        );
+        assert!(advice(" at gateway:443").ends_with("check the URL, the network and the proxy"));
+    }
 }

@@ -15,8 +15,11 @@ use crate::config::{self, GroupProtocol, SecretError, SecretOrText, SecretSource
 use crate::redaction::remember;
 
 /// Set where the user does not say otherwise, for all clients.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 7] = [
     ("client.id", "anthropic-graph"),
+    // A service shows librdkafka's statistics itself. To collect them for the brokers too (KIP-714) takes a third of a
+    // megabyte for each client.
+    ("enable.metrics.push", "false"),
     // Brokers close idle connections, and an idle service has many: no news.
     ("log.connection.close", "false"),
     // Of pauses before a broker that went away is tried again (ms). librdkafka asks who the transaction coordinator is

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::acls::{Denial, denial};
 use super::client::{Log, fresh, with};
+use super::last_error::{Cause, LastError};
 
 /// How long one question to the brokers may take: a person waits for it.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(8);
@@ -33,12 +34,8 @@ const SPREAD_PAUSE: Duration = Duration::from_millis(50);
 /// What went wrong. All but `Unreachable` are for a person to fix.
 #[derive(Debug, Error)]
 pub enum Error {
-    #[error("no broker answered at {bootstrap_servers} within {} s; check kafka.bootstrap_servers and that the brokers are up", QUERY_TIMEOUT.as_secs())]
-    Unreachable {
-        bootstrap_servers: String,
-        #[source]
-        source: Box<KafkaError>,
-    },
+    #[error("{}", cause.describe(bootstrap_servers, QUERY_TIMEOUT))]
+    Unreachable { bootstrap_servers: String, cause: Cause },
     /// The group has members.
     #[error("the consumer group {0} has active members; stop them first")]
     Active(String),
@@ -58,16 +55,15 @@ pub struct ClusterAdmin {
     bootstrap_servers: String,
     client: ClientConfig,
     /// In no group: it asks and never reads.
-    consumer: BaseConsumer<Log>,
+    consumer: BaseConsumer<LastError>,
 }
 
 impl ClusterAdmin {
     pub fn new(client: &ClientConfig) -> Result<Self, Error> {
         let bootstrap_servers = client.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let consumer =
-            with(client, &[], &[("isolation.level", "read_committed")])
-                .create_with_context(Log)
-                .map_err(|source: KafkaError| refused("use", &bootstrap_servers, String::new(), source))?;
+        let consumer = with(client, &[], &[("isolation.level", "read_committed")])
+            .create_with_context(LastError::default())
+            .map_err(|source: KafkaError| refused("use", &bootstrap_servers, String::new(), source))?;
         Ok(Self { bootstrap_servers, client: fresh(client), consumer })
     }
 
@@ -213,7 +209,7 @@ impl ClusterAdmin {
             ) => refused("ask", &self.bootstrap_servers, "Read".to_owned(), source),
             _ => Error::Unreachable {
                 bootstrap_servers: self.bootstrap_servers.clone(),
-                source: source.into(),
+                cause: LastError::cause(&self.consumer, &source),
             },
         }
     }

@@ -14,7 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use super::acls::{Denial, denial, missing};
 use super::client::{group_protocol, log, log_error, with};
-use super::partition;
+use super::partition::{self, whole};
 use super::watch::{Made, Trouble, Watch, partitions};
 use crate::admin::Health;
 use crate::config::GroupProtocol;
@@ -26,8 +26,8 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// `heartbeat.interval.ms`: members learn of a rebalance by the answer to a heartbeat, so this bounds each of the two
 /// rounds of a handover; several may be lost within a session.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
-/// `max.poll.interval.ms`: how long closing the tasks of revoked partitions may take. A task in the midst of a commit
-/// is done within the producer's bounds, which are shorter together.
+/// `max.poll.interval.ms`: how long closing the tasks of revoked partitions may take. A task in a commit is done
+/// within the producer's bounds, which are shorter together.
 pub const MAX_POLL_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The check that the member sets: whether it has received its assignment.
@@ -217,7 +217,7 @@ impl Member {
             let is_joining =
                 *self.consumer.context().assigned() == Assigned::NotYet && self.since.elapsed() < WAKE_BOUND;
             if let Some(Err(source)) =
-                self.consumer.poll(if is_joining { left.min(WAKE_PAUSE) } else { left })
+                self.consumer.poll(whole(if is_joining { left.min(WAKE_PAUSE) } else { left }))
             {
                 if is_permanent(&source) {
                     let (group_id, topic) = (self.group_id.clone(), self.topic.clone());
@@ -412,12 +412,12 @@ mod tests {
         config.set("bootstrap.servers", cluster.bootstrap_servers());
         let health = Arc::new(Health::default());
         let member = Member::join(&config, "group", "raw", |_, _| {}).expect("a member").watched(&health);
-        let is_told = || health.readiness().is_err_and(|reasons| reasons.contains(CHECK));
-        assert!(is_told(), "{:?}", health.readiness());
+        let is_reported = || health.readiness().is_err_and(|reasons| reasons.contains(CHECK));
+        assert!(is_reported(), "{:?}", health.readiness());
         let deadline = Instant::now() + PATIENCE;
         let events = loop {
             let events = member.poll(Duration::from_millis(50)).expect("a member");
-            assert!(is_told(), "its owner has opened no task yet");
+            assert!(is_reported(), "its owner has opened no task yet");
             if !events.is_empty() || Instant::now() >= deadline {
                 break events;
             }

@@ -10,6 +10,7 @@ pub mod cluster_admin;
 pub mod decision;
 mod framing;
 pub mod headers;
+mod last_error;
 pub mod member;
 pub mod newer_version;
 pub mod partition;

@@ -32,14 +32,16 @@ const DEFAULTS: [(&str, &str); 6] = [
     ("queued.max.messages.kbytes", "4096"),
     // Below this many records in the queue more are fetched (count).
     ("queued.min.messages", "10000"),
-    // How soon a full queue is looked at again (ms): librdkafka's own second is one for each 4 MiB of a backlog.
-    ("fetch.queue.backoff.ms", "10"),
+    QUEUE_BACKOFF,
     // One fetch (bytes); a larger record is still delivered, alone.
     ("fetch.max.bytes", "2097152"),
     ("max.partition.fetch.bytes", "2097152"),
     // The broker answers a fetch without records after this (ms): an idle partition costs two requests a second.
     ("fetch.wait.max.ms", "500"),
 ];
+
+/// How soon a full queue is looked at again (ms): librdkafka's own second is one for each queue of a backlog.
+pub const QUEUE_BACKOFF: (&str, &str) = ("fetch.queue.backoff.ms", "10");
 
 /// The same (ms) for a reader that stops at the end.
 const SHORT_FETCH_WAIT: (&str, &str) = ("fetch.wait.max.ms", "10");
@@ -388,7 +390,7 @@ fn is_unknown(error: &KafkaError) -> bool {
 
 /// In whole milliseconds, upward: rdkafka cuts the rest off and spins through it. Nor may one poll be longer than its
 /// interval for events, or a rest comes of that.
-fn whole(timeout: Duration) -> Duration {
+pub(super) fn whole(timeout: Duration) -> Duration {
     let milliseconds = u64::try_from(timeout.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     Duration::from_millis(milliseconds).min(Duration::from_secs(1))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anyhow::anyhow;
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::config::ClientConfig;
@@ -15,16 +16,15 @@ use tracing::{info, warn};
 
 use super::acls::{Needs, missing};
 use super::client::{Log, fresh};
+use super::last_error::{Cause, LastError};
 use crate::config::Config;
 use crate::wait::WaitReporter;
 
 mod durability;
 mod finding;
-mod last_error;
 mod verdict;
 
 pub use finding::Finding;
-use last_error::LastError;
 use verdict::{Found, create_command, findings};
 
 /// How long a broker may take to answer the first question: a person waits for it.
@@ -41,9 +41,6 @@ const SETTINGS_PAUSE: Duration = Duration::from_millis(500);
 /// What is asked of a topic.
 const SEE_SETTINGS: &str = "see the settings of";
 const CREATE: &str = "create";
-
-/// How many of librdkafka's events are read for the reason of a failure (count): a few brokers' worth.
-const EVENTS_READ: usize = 100;
 
 /// The topics that are wanted.
 #[derive(Debug, Clone)]
@@ -98,16 +95,21 @@ pub enum Broker {
     Embedded,
 }
 
+/// What a command says of a topic that is not there.
+pub fn does_not_exist(topic: Topic, prefix: &str) -> anyhow::Error {
+    anyhow!(
+        "the topic {} does not exist; check kafka.topic_prefix (\"{prefix}\"), or create the topics: `processor check` \
+         says how",
+        topic.name(prefix)
+    )
+}
+
 /// What went wrong. All but `Unreachable` are for a person to fix.
 #[derive(Debug, Error)]
 pub enum Error {
     /// No broker answered. Check the address; try again later.
-    #[error("no broker answered at {bootstrap_servers} within {} s ({reason}); check kafka.bootstrap_servers and that the brokers are up", REACH_TIMEOUT.as_secs())]
-    Unreachable {
-        bootstrap_servers: String,
-        /// What librdkafka last said.
-        reason: String,
-    },
+    #[error("{}", cause.describe(bootstrap_servers, REACH_TIMEOUT))]
+    Unreachable { bootstrap_servers: String, cause: Cause },
     /// Topics are missing and must not be created.
     #[error("topics are missing, and kafka.create_topics is false; create them:\n{}", commands.join("\n"))]
     Missing {
@@ -228,20 +230,14 @@ impl<'a> Cluster<'a> {
     fn reach(config: &ClientConfig, is_stopped: &'a dyn Fn() -> bool) -> Result<Self, Error> {
         let config = fresh(config);
         let servers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-        let unreachable = |reason| Error::Unreachable { bootstrap_servers: servers.clone(), reason };
+        let unreachable = |cause| Error::Unreachable { bootstrap_servers: servers.clone(), cause };
         let consumer: BaseConsumer<LastError> = config
             .create_with_context(LastError::default())
-            .map_err(|error| unreachable(error.to_string()))?;
+            .map_err(|error| unreachable(Cause::of(&error)))?;
         // A topic that is unlikely to exist keeps the answer small on a cluster of thousands.
         match consumer.fetch_metadata(Some("anthropic-graph.none"), REACH_TIMEOUT) {
             Ok(_) => Ok(Self { servers, config, consumer, is_stopped }),
-            Err(error) => {
-                // One poll serves one event; why a connection failed is among the first.
-                for _ in 0..EVENTS_READ {
-                    drop(consumer.poll(Duration::ZERO));
-                }
-                Err(unreachable(consumer.context().take().unwrap_or_else(|| error.to_string())))
-            }
+            Err(error) => Err(unreachable(LastError::cause(&consumer, &error))),
         }
     }
 
@@ -288,7 +284,7 @@ impl<'a> Cluster<'a> {
             let refused = |source| self.refused(SEE_SETTINGS, &name, source);
             let what = format!("the settings of the topic {name}");
             let ends = "it ends once all brokers know the topic and DescribeConfigs is granted";
-            let (mut wait, mut is_told) = (WaitReporter::default().wait(what, ends), false);
+            let (mut wait, mut is_logged) = (WaitReporter::default().wait(what, ends), false);
             let described = loop {
                 let resources =
                     block_on(admin.describe_configs(&[ResourceSpecifier::Topic(&name)], &options));
@@ -303,7 +299,7 @@ impl<'a> Cluster<'a> {
                     }
                     described => break described,
                 }
-                if !std::mem::replace(&mut is_told, true) {
+                if !std::mem::replace(&mut is_logged, true) {
                     info!(
                         topic = name,
                         "a broker does not know the topic {name} yet, or DescribeConfigs is not granted; asking for \
@@ -385,8 +381,8 @@ impl<'a> Cluster<'a> {
 
     fn refused(&self, action: &'static str, topic: &str, source: KafkaError) -> Error {
         if is_passing(&source) {
-            let reason = format!("cannot {action} the topic {topic}: {source}");
-            return Error::Unreachable { bootstrap_servers: self.servers.clone(), reason };
+            let cause = Cause::during(&format!("cannot {action} the topic {topic}"), &source);
+            return Error::Unreachable { bootstrap_servers: self.servers.clone(), cause };
         }
         let operation = match action {
             SEE_SETTINGS => "DescribeConfigs",
@@ -399,7 +395,7 @@ impl<'a> Cluster<'a> {
     fn admin(&self) -> Result<AdminClient<Log>, Error> {
         self.config.create_with_context(Log).map_err(|error: KafkaError| Error::Unreachable {
             bootstrap_servers: self.servers.clone(),
-            reason: error.to_string(),
+            cause: Cause::of(&error),
         })
     }
 }
@@ -411,7 +407,7 @@ mod tests {
     use super::is_passing;
 
     #[test]
-    fn a_broker_that_goes_away_in_the_midst_of_a_question_has_refused_nothing() {
+    fn a_broker_that_goes_away_during_a_request_has_refused_nothing() {
         assert!(is_passing(&KafkaError::AdminOp(Code::BrokerTransportFailure)));
         assert!(is_passing(&KafkaError::MetadataFetch(Code::OperationTimedOut)));
         assert!(!is_passing(&KafkaError::AdminOp(Code::TopicAuthorizationFailed)));

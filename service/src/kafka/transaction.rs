@@ -54,6 +54,8 @@ const OFFSETS_BOUND: Duration = Duration::from_secs(15);
 /// How long librdkafka's log is waited for, which names the topic that is denied. It is served every millisecond, except by
 /// a machine that is busy.
 const LOG_BOUND: Duration = Duration::from_secs(2);
+/// How long the end of a partition is waited for, which the caller can do without.
+const END_BOUND: Duration = Duration::from_secs(1);
 /// What ends a wait for records to be taken.
 const TAKEN: &str = "it ends once the leaders of their partitions accept them, which needs \
                      min.insync.replicas replicas in sync; check that the brokers are up and reachable";
@@ -320,6 +322,20 @@ impl TransactionalProducer {
                 Err(abortable("the offsets were not accepted in time", Some(source)))
             }
             Err(source) => Err(self.named("send_offsets_to_transaction", source)),
+        }
+    }
+
+    /// The end of what is committed in a partition, as its leader names it; `None` if it does not answer at once. A
+    /// consumer's own question would be answered only after its fetch, which waits for records.
+    pub fn end_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        match self.producer().client().fetch_watermarks(topic, partition, END_BOUND) {
+            Ok((_, end)) => Some(end),
+            Err(error) => {
+                debug!(topic, partition, %error, "the end of the partition is not known");
+                // Refreshes the cached metadata: librdkafka keeps asking a leader that was replaced.
+                let _ = self.producer().client().fetch_metadata(Some(topic), END_BOUND);
+                None
+            }
         }
     }
 

@@ -32,24 +32,17 @@ pub fn wait_for_all_commits(
     topic: &str,
     partitions: impl IntoIterator<Item = i32>,
 ) -> Result<(), Error> {
-    let failed = |partition: i32, source: KafkaError| Error::Unreachable {
-        topic: topic.to_owned(),
-        partition,
-        source: source.into(),
-    };
     let mut readers: Option<(BaseConsumer<Log>, BaseConsumer<Log>)> = None;
     for partition in partitions {
+        let failed = |source| unreachable(topic, partition, source);
         let (all, committed) = match readers.take() {
             Some(readers) => readers,
             None => (
-                reader(base, "read_uncommitted").map_err(|source| failed(partition, source))?,
-                reader(base, "read_committed").map_err(|source| failed(partition, source))?,
+                reader(base, "read_uncommitted").map_err(failed)?,
+                reader(base, "read_committed").map_err(failed)?,
             ),
         };
-        let end = |reader: &BaseConsumer<Log>| {
-            let offsets = reader.fetch_watermarks(topic, partition, QUERY_TIMEOUT);
-            offsets.map(|(_, end)| end).map_err(|source| failed(partition, source))
-        };
+        let end = |reader: &BaseConsumer<Log>| end_offset(reader, topic, partition);
         let written = end(&all)?;
         let deadline = Instant::now() + COMMIT_BOUND;
         let [first, longest] = COMMIT_PAUSES;
@@ -70,6 +63,22 @@ pub fn wait_for_all_commits(
         readers = Some((all, committed));
     }
     Ok(())
+}
+
+/// The end of a partition with the records of open transactions. A reader of committed records gets there once these
+/// transactions have ended.
+pub fn written_end(base: &ClientConfig, topic: &str, partition: i32) -> Result<i64, Error> {
+    let reader = reader(base, "read_uncommitted").map_err(|source| unreachable(topic, partition, source))?;
+    end_offset(&reader, topic, partition)
+}
+
+fn end_offset(reader: &BaseConsumer<Log>, topic: &str, partition: i32) -> Result<i64, Error> {
+    let offsets = reader.fetch_watermarks(topic, partition, QUERY_TIMEOUT);
+    offsets.map(|(_, end)| end).map_err(|source| unreachable(topic, partition, source))
+}
+
+fn unreachable(topic: &str, partition: i32, source: KafkaError) -> Error {
+    Error::Unreachable { topic: topic.to_owned(), partition, source: source.into() }
 }
 
 fn reader(base: &ClientConfig, isolation_level: &str) -> Result<BaseConsumer<Log>, KafkaError> {

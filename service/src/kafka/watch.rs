@@ -17,7 +17,8 @@ use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tracing::{error, info};
 
-use super::client::{changed_secret, is_rejection, log};
+use super::client::{changed_secret, log};
+use super::last_error::Cause;
 use super::partition::is_permanent;
 use crate::admin::Health;
 use crate::redaction::redact;
@@ -44,21 +45,14 @@ const EVENTS_READ: usize = 16;
 
 /// Why the client's last connection failed. Its context writes it, the watch reads it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trouble(Arc<Mutex<Option<Failure>>>);
-
-#[derive(Debug, Clone)]
-struct Failure {
-    /// Whether a broker rejected the credentials.
-    is_rejection: bool,
-    reason: String,
-}
+pub(super) struct Trouble(Arc<Mutex<Option<Cause>>>);
 
 impl Trouble {
     /// Remembers an error of the client as a whole. That all brokers are down says less than why the last one is.
     pub(super) fn note(&self, error: &KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
         if !matches!(code, Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::PartitionEOF)) {
-            let failure = Failure { is_rejection: is_rejection(error), reason: reason.to_owned() };
+            let failure = Cause { reason: reason.to_owned(), ..Cause::of(error) };
             *self.failure() = Some(failure);
         }
     }
@@ -67,7 +61,7 @@ impl Trouble {
         *self.failure() = None;
     }
 
-    fn failure(&self) -> MutexGuard<'_, Option<Failure>> {
+    fn failure(&self) -> MutexGuard<'_, Option<Cause>> {
         // It is whole between any two calls.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -302,8 +296,7 @@ impl Watching {
             return Ok(());
         };
         let failure = self.trouble.failure().clone();
-        let failure = failure
-            .unwrap_or_else(|| Failure { is_rejection: is_rejection(error), reason: error.to_string() });
+        let failure = failure.unwrap_or_else(|| Cause::of(error));
         let password = self.made.used.get("sasl.password").unwrap_or_default();
         let (reason, since) = (redact(&failure.reason, password), self.last_answer);
         let text = if failure.is_rejection {

@@ -113,6 +113,10 @@ fn each_mistake_elsewhere_is_said_exactly() {
             String::new(),
             "kafka.bootstrap_servers: is missing; write the brokers' addresses, such as \"127.0.0.1:9092\"",
         ),
+        (
+            "[kafka]\nbootstrap_servers = \"http://127.0.0.1:9092\"\n".to_owned(),
+            "kafka.bootstrap_servers: \"http://127.0.0.1:9092\" is a URL; write HOST:PORT, such as \"127.0.0.1:9092\"",
+        ),
         (kafka("[jupiter]"), "jupiter: unknown key; did you mean jupiterone?"),
         (
             kafka("[zebra]"),
@@ -246,6 +250,48 @@ fn two_organizations_share_no_name_id_key_or_target() {
 }
 
 #[test]
+fn entries_with_invalid_names_are_distinguished() {
+    let entry = |name: &str| format!("[[organizations]]\n{name}\napi_key = {{ env = \"KEY\" }}\n");
+    let text = [entry("name = \"Nimbus Labs\""), entry("")].concat();
+    let errors = refused(&format!("[kafka]\nbootstrap_servers = \"b:9092\"\n{text}"), &[]);
+    let shared = "organizations[1].api_key: is also that of Nimbus Labs; each organization needs its own key";
+    assert!(errors.lines().any(|line| line == shared), "{errors}");
+    assert!(
+        errors.starts_with("organizations.Nimbus Labs.name: \"Nimbus Labs\" is not a valid name; "),
+        "{errors}"
+    );
+}
+
+#[test]
+fn no_configuration_at_all_says_how_to_give_one() {
+    let nothing = BTreeMap::from([("HOME".to_owned(), "/root".to_owned())]);
+    assert_eq!(
+        Config::load(None, &nothing).unwrap_err().to_string(),
+        "no configuration: name a file with --config FILE, or set ANTHROPIC_GRAPH__KAFKA__BOOTSTRAP_SERVERS"
+    );
+    let config = Config::load_without_brokers(None, &nothing).expect("it asks no broker");
+    assert_eq!(config.kafka.topic_prefix, "anthropic");
+}
+
+#[test]
+fn each_problem_of_a_file_begins_with_the_file_and_one_of_a_variable_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("graph.toml");
+    fs::write(&path, "[kafka]\nbootstrap_servers = \"b:9092\"\ntopic_prefx = \"a\"\npartitions = 0\n")
+        .unwrap();
+    let environment = BTreeMap::from([("ANTHROPIC_GRAPH__KAFKA__PARTITIONS".to_owned(), "many".to_owned())]);
+    let errors = Config::load(Some(&path), &environment).unwrap_err().to_string();
+    let lines: Vec<&str> = errors.lines().collect();
+    let file = format!("{}: kafka.topic_prefx: unknown key; did you mean topic_prefix?", path.display());
+    assert_eq!(lines[0], file);
+    assert!(lines[1].starts_with("kafka.partitions (ANTHROPIC_GRAPH__KAFKA__PARTITIONS): many "), "{errors}");
+    fs::write(&path, "[kafka]\nbootstrap_servers = \"b:9092\"\n").unwrap();
+    let config = Config::load(Some(&path), &BTreeMap::new()).expect("a configuration");
+    let errors = config.admin_keys(&BTreeMap::new()).unwrap_err().to_string();
+    assert!(errors.starts_with(&format!("{}: organizations: is missing; ", path.display())), "{errors}");
+}
+
+#[test]
 fn all_problems_are_reported_together_one_per_line() {
     let text = "[kafka]\npartitions = -1\nfoo = 1\n[[organizations]]\nname = \"nimbus\"\npolling_interval = 5\n\
                 [retention]\nchanges = \"x\"\n";
@@ -308,6 +354,12 @@ fn a_mistake_from_the_environment_names_its_variable() {
     for (variable, expected) in table {
         assert_eq!(refused(&organization(""), &[variable]), expected);
     }
+    // Each name is a table within the one before it: with enough of them, building the tables overflows the stack.
+    let deep = format!("ANTHROPIC_GRAPH{}", "__A".repeat(100_000));
+    assert_eq!(
+        refused(&organization(""), &[(&deep, "x")]),
+        format!("{deep}: does not name a key; use ANTHROPIC_GRAPH__SECTION__KEY")
+    );
     let both = [
         ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY", "a-key"),
         ("ANTHROPIC_GRAPH__ORGANIZATIONS__NIMBUS__API_KEY__FILE", "/run/secrets/key"),

@@ -1,5 +1,4 @@
-//! The configuration, from its file and from the environment, and an address that may be sent a key, as nobody should
-//! write them (`fuzz/src/lib.rs` says how to run it longer).
+//! A malformed configuration, from its file and from the environment, and a malformed address (`fuzz/src/lib.rs` says how to run it longer).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -43,7 +42,7 @@ fn shown(text: &str, environment: &BTreeMap<String, String>) -> Result<String, S
         }
         Err(errors) => {
             if errors.problems().is_empty() || errors.problems().iter().any(|it| it.message.contains('\n')) {
-                return Err(format!("the mistakes are not told, a line each: {errors}"));
+                return Err(format!("not every mistake is one line: {errors}"));
             }
             Ok(format!("{errors} {errors:?}"))
         }
@@ -51,12 +50,12 @@ fn shown(text: &str, environment: &BTreeMap<String, String>) -> Result<String, S
 }
 
 #[test]
-fn no_file_panics_and_its_mistakes_are_told_a_line_each() {
+fn no_file_panics_and_each_mistake_is_one_line() {
     fuzz::check(&corpus("toml"), |bytes| shown(&String::from_utf8_lossy(bytes), &BTreeMap::new()).map(drop));
 }
 
 #[test]
-fn no_environment_panics_and_its_mistakes_are_told_a_line_each() {
+fn no_environment_panics_and_each_mistake_is_one_line() {
     fuzz::check(&corpus("environment"), |bytes| {
         let environment = variables(&String::from_utf8_lossy(bytes));
         shown("", &environment)?;
@@ -86,7 +85,7 @@ fn no_byte_that_is_missing_shows_a_secret() {
             for (text, environment) in
                 [&text[..position], &without].into_iter().zip(environments.iter().cycle())
             {
-                let shown = shown(text, environment).expect("mistakes are told a line each");
+                let shown = shown(text, environment).expect("each mistake is one line");
                 assert!(!shown.contains(PART), "{file}, byte {position}: {shown}");
             }
         }

@@ -76,7 +76,7 @@ pub(super) fn apply(truth: &mut Truth, dice: &mut Dice, mut what: Mutation) -> R
 fn add_user(truth: &mut Truth, dice: &mut Dice, now: Timestamp, what: &mut Mutation) -> Outcome {
     let Mutation::AddUser { id, email, name, role } = what else { return Ok(Vec::new()) };
     let number = 10_000 + dice.below(90_000);
-    let (invented_name, invented_email) = names::person(dice, number);
+    let (invented_name, invented_email) = names::person(dice, number, &truth.organization.name);
     let id = id.get_or_insert_with(|| dice.id("user")).clone();
     if truth.users.contains_key(&id) {
         return Err(Exists(Object::User, id));

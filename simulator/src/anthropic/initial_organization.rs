@@ -22,7 +22,8 @@ const SERVICE_ACCOUNTS: usize = 3;
 pub(super) fn organization(settings: &Settings) -> Truth {
     let mut dice = Dice::new(settings.seed, 1);
     let start = Timestamp::constant(1_780_000_000, 0);
-    let now = start.saturating_add(i64::try_from(dice.below(86_400)).unwrap_or(0).seconds()).unwrap_or(start);
+    let simulated = start.saturating_add(i64::try_from(dice.below(86_400)).unwrap_or(0).seconds());
+    let now = if settings.demonstration { Timestamp::now() } else { simulated.unwrap_or(start) };
     let default = default_workspace(&mut dice, now);
     let mut truth = Truth {
         organization: Organization { id: dice.uuid(), name: names::organization(&mut dice) },
@@ -36,7 +37,7 @@ pub(super) fn organization(settings: &Settings) -> Truth {
         members: BTreeMap::new(),
     };
     for number in 0..settings.users {
-        let user = user(&mut dice, now, number);
+        let user = user(&mut dice, now, number, &truth.organization.name);
         truth.users.insert(user.id.clone(), user);
     }
     for number in 0..settings.workspaces {
@@ -52,8 +53,8 @@ pub(super) fn organization(settings: &Settings) -> Truth {
     truth
 }
 
-fn user(dice: &mut Dice, now: Timestamp, number: usize) -> User {
-    let (mut name, mut email) = names::person(dice, number);
+fn user(dice: &mut Dice, now: Timestamp, number: usize, organization: &str) -> User {
+    let (mut name, mut email) = names::person(dice, number, organization);
     match number % 20 {
         3 => name = String::new(),
         5 => name.clone_from(&email),

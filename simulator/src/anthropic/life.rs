@@ -1,8 +1,8 @@
-//! The organization's life: seeded, on a clock of its own, one thing a step.
+//! The organization's life: seeded, one thing a step, on a clock of its own unless it is a demonstration.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 
 use super::apply;
 use super::dice::Dice;
@@ -91,6 +91,8 @@ const BEGINNINGS: [Happening; 11] = [
 pub(super) struct Life {
     dice: Dice,
     endings: &'static [Happening],
+    /// [`Settings::demonstration`].
+    is_demonstration: bool,
     /// What is still to happen in this round, last first.
     deck: Vec<Happening>,
     /// What this round has touched: it is left alone while there is something else.
@@ -109,13 +111,14 @@ impl Life {
         let ids: BTreeSet<String> =
             left.map(|creator| creator.id.clone()).filter(|id| *id != truth.legacy_creator_id).collect();
         let former = ids.into_iter().enumerate().map(|(number, id)| {
-            let (name, email) = names::person(&mut dice, 9_000 + number);
+            let (name, email) = names::person(&mut dice, 9_000 + number, &truth.organization.name);
             let role = "developer".to_owned();
             (id.clone(), User { id, email, name, role, added_at: truth.now.clone() })
         });
         let former = former.collect();
         let endings = if settings.vanishing { &ENDINGS[..] } else { &ENDINGS[..ENDINGS.len() - 2] };
-        Self { dice, endings, deck: Vec::new(), touched: BTreeSet::new(), former }
+        let is_demonstration = settings.demonstration;
+        Self { dice, endings, is_demonstration, deck: Vec::new(), touched: BTreeSet::new(), former }
     }
 
     /// One step: time passes, what is due expires, and one more thing happens.
@@ -142,6 +145,7 @@ impl Life {
         {
             self.former.insert(id.clone(), user.clone());
         }
+        self.keep_time(truth);
         let event = apply::apply(truth, &mut self.dice, what)?;
         self.touched.extend(event.effects.iter().map(|effect| effect.id.clone()));
         Ok(event)
@@ -153,9 +157,19 @@ impl Life {
 
     fn pass(&mut self, truth: &mut Truth) {
         let minutes = MINUTES.0 + self.dice.below(MINUTES.1 - MINUTES.0);
+        if self.is_demonstration {
+            return self.keep_time(truth);
+        }
         let now = truth.clock();
         let later = now.saturating_add(i64::try_from(minutes).unwrap_or(1).minutes()).unwrap_or(now);
         truth.now = format!("{later:.6}");
+    }
+
+    /// Sets the clock by the machine's, if it is a demonstration.
+    fn keep_time(&self, truth: &mut Truth) {
+        if self.is_demonstration {
+            truth.now = format!("{:.6}", Timestamp::now().max(truth.clock()));
+        }
     }
 
     fn draw(&mut self) -> Happening {
@@ -271,11 +285,16 @@ impl Life {
         if let H::WorkspaceMade = happening {
             return Some(Mutation::MakeWorkspace { id: None, name: None });
         }
+        let stays = |id: &String| {
+            let is_first = truth.workspaces.get(id).is_some_and(|it| it.name == names::workspace(0));
+            self.is_demonstration && is_first && !matches!(happening, H::WorkspaceTagged)
+        };
         let ordinary = truth.workspaces.keys().filter(|id| match happening {
             H::WorkspaceVanishes => **id != truth.default_workspace_id,
             _ => truth.takes_members(id),
         });
-        let id = self.fresh(ordinary)?;
+        let ids: Vec<&String> = ordinary.filter(|id| !stays(id)).collect();
+        let id = self.fresh(ids.into_iter())?;
         let workspace = truth.workspaces.get(&id)?;
         Some(match happening {
             H::WorkspaceArchived => Mutation::ArchiveWorkspace { id },

@@ -109,7 +109,7 @@ impl Anthropic {
         self.shared.world().truth.clone()
     }
 
-    /// Lives that many steps and tells what happened, in order. After [`ROUND`] steps everything has happened.
+    /// Lives that many steps and returns what happened, in order. After [`ROUND`] steps everything has happened.
     pub fn live(&self, steps: usize) -> Vec<Event> {
         self.shared.world().live(steps)
     }

@@ -90,11 +90,12 @@ pub(super) fn organization(dice: &mut Dice) -> String {
     format!("{} Labs", dice.pick(&COMPANIES))
 }
 
-/// A person's name and address; `number` keeps the address unique.
-pub(super) fn person(dice: &mut Dice, number: usize) -> (String, String) {
+/// The name and the address of a person of that organization; `number` keeps the address unique.
+pub(super) fn person(dice: &mut Dice, number: usize, organization: &str) -> (String, String) {
+    let company = organization.split(' ').next().unwrap_or_default().to_lowercase();
     let (given, given_ascii) = dice.pick(&GIVEN);
     let (family, family_ascii) = dice.pick(&FAMILY);
-    (format!("{given} {family}"), format!("{given_ascii}.{family_ascii}{number}@nimbus.example"))
+    (format!("{given} {family}"), format!("{given_ascii}.{family_ascii}{number}@{company}.example"))
 }
 
 /// The name of the workspace of that number. Every 16th is again one that the API itself makes, so that names repeat.

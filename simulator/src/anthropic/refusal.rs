@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// An error as the API tells it.
+/// An error as the API returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: u16,

@@ -35,6 +35,9 @@ pub struct Settings {
     /// Whether workspaces and keys may vanish as the organization lives. The real API keeps them, archived; tests want
     /// the graph to survive it.
     pub vanishing: bool,
+    /// Whether people look at it: then the clock is the machine's, and the first workspace keeps its name and is not
+    /// archived, so that examples about it stay true.
+    pub demonstration: bool,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             unknown_cursor: UnknownCursor::BadRequest,
             unknown_version: UnknownVersion::BadRequest,
             vanishing: true,
+            demonstration: false,
         }
     }
 }

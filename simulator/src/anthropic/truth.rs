@@ -1,4 +1,4 @@
-//! The truth: what the simulated organization really is, whatever its API tells.
+//! The truth: what the simulated organization really is, whatever its API returns.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +32,16 @@ pub struct Truth {
 pub struct Organization {
     pub id: String,
     pub name: String,
+}
+
+impl Organization {
+    /// Its name as a configuration takes it: small letters, digits and single hyphens.
+    pub fn slug(&self) -> String {
+        let letters = self.name.to_lowercase();
+        let words =
+            letters.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
+    }
 }
 
 /// A member of the organization.

@@ -171,7 +171,7 @@ impl Job {
         json
     }
 
-    /// The job with what only the simulator tells, under `_simulator`.
+    /// The job with what only the simulator knows, under `_simulator`.
     pub(crate) fn to_json_for_people(&self, account_id: &str) -> Value {
         let mut json = self.to_json(account_id);
         json["_simulator"] = json!({

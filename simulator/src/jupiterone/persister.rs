@@ -109,7 +109,7 @@ impl Persister {
         Verdict { status, body, retry_after: struck.retry_after, delay_ms: struck.delay_ms, cut }
     }
 
-    /// The jobs in the order of their starts, with what only the simulator tells under `_simulator`.
+    /// The jobs in the order of their starts, with what only the simulator knows under `_simulator`.
     pub(crate) fn jobs(&self) -> Vec<Value> {
         let jobs = self.started.iter().filter_map(|id| self.jobs.get(id));
         jobs.map(|job| job.to_json_for_people(&self.settings.account_id)).collect()

@@ -25,7 +25,7 @@ pub(crate) struct Received {
     pub(crate) correlation_id: Option<String>,
     pub(crate) sent_bytes: usize,
     pub(crate) inflated_bytes: usize,
-    /// Of the inflated body; tells a batch sent again from another under the same correlation id.
+    /// Of the inflated body; distinguishes a batch sent again from another under the same correlation id.
     pub(crate) digest: [u8; 32],
     /// The parsed body; `None` where it is empty.
     pub(crate) json: Result<Option<Value>, Refusal>,

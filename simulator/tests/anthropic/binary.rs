@@ -81,6 +81,27 @@ async fn it_prints_what_it_accepts_writes_a_configuration_and_ends_cleanly() {
 }
 
 #[test]
+fn a_configuration_that_a_person_wrote_is_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("graph.toml");
+    fs::write(&file, "[kafka]\n").expect("a file");
+    let path = file.to_str().expect("a plain path");
+    let simulator = Command::new(env!("CARGO_BIN_EXE_simulator")).args(["--write-config", path]).output();
+    let output = simulator.expect("it runs");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("exists, and the simulator did not write it; name another file"), "{stderr}");
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "[kafka]\n");
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 1, "no key was written");
+
+    fs::remove_file(&file).expect("it was there");
+    for _ in 0..2 {
+        let (mut child, _) = start(&["--write-config", path]);
+        assert_eq!(end(&mut child, "-TERM"), Some(0), "its own file is written again");
+    }
+}
+
+#[test]
 fn an_interrupt_ends_it_cleanly_too() {
     let (mut child, lines) = start(&[]);
     assert_eq!(lines.len(), 8);

@@ -5,16 +5,16 @@ use simulator::anthropic::{Event, Settings, Truth};
 use crate::client::client;
 
 #[tokio::test]
-async fn the_truth_is_told_with_its_switches() {
+async fn the_truth_is_shown_with_its_switches() {
     let client = client(Settings { generation: 2, ..Settings::default() }).await;
-    let told = client.control(Method::GET, "organization", "").await.body;
-    assert_eq!(told["switches"]["generation"], 2);
-    let told: Truth = serde_json::from_value(told).expect("the truth");
-    assert_eq!(told, client.anthropic.truth());
+    let organization = client.control(Method::GET, "organization", "").await.body;
+    assert_eq!(organization["switches"]["generation"], 2);
+    let organization: Truth = serde_json::from_value(organization).expect("the truth");
+    assert_eq!(organization, client.anthropic.truth());
 }
 
 #[tokio::test]
-async fn the_log_tells_requests_and_no_credential() {
+async fn the_log_shows_requests_and_no_credential() {
     let client = client(Settings::default()).await;
     client.get("users?limit=5&email=a%40b").await;
     client.get("me").await;

@@ -76,6 +76,31 @@ async fn nothing_vanishes_where_the_simulator_does_what_the_real_api_does() {
 }
 
 #[tokio::test]
+async fn a_demonstration_keeps_the_machine_s_time_and_its_first_workspace() {
+    let client = client(Settings { demonstration: true, ..Settings::default() }).await;
+    let first = |truth: &Truth| {
+        let named = truth.workspaces.values().find(|workspace| workspace.name == "Production");
+        named.map(|workspace| (workspace.id.clone(), workspace.archived_at.clone()))
+    };
+    let before = client.anthropic.truth();
+    let began: jiff::Timestamp = before.now.parse().expect("a time");
+    let events = client.anthropic.live(20 * ROUND);
+    let is_archived = |event: &Event| matches!(event.what, Mutation::ArchiveWorkspace { .. });
+    assert!(events.iter().any(is_archived), "other workspaces are");
+    let after = client.anthropic.truth();
+    assert!(first(&before).is_some_and(|(_, archived_at)| archived_at.is_none()));
+    assert_eq!(first(&before), first(&after));
+    let ended: jiff::Timestamp = after.now.parse().expect("a time");
+    let now = jiff::Timestamp::now();
+    assert!(
+        began <= ended && ended <= now && now.duration_since(began).as_secs() < 60,
+        "{began} {ended} {now}"
+    );
+    assert_eq!(after.organization.slug(), "larkspur-labs");
+    assert!(after.users.values().any(|user| user.email.ends_with("@larkspur.example")));
+}
+
+#[tokio::test]
 async fn the_same_seed_gives_the_same_organization_and_the_same_life() {
     let settings = || Settings { seed: 7, ..Settings::default() };
     let (one, other) = (client(settings()).await, client(settings()).await);
@@ -112,23 +137,26 @@ fn objects(truth: &Truth) -> BTreeMap<(Object, String), String> {
 }
 
 #[tokio::test]
-async fn events_tell_everything_that_changed_and_nothing_else() {
+async fn events_show_everything_that_changed_and_nothing_else() {
     let client = client(Settings::default()).await;
     for _ in 0..400 {
         let before = objects(&client.anthropic.truth());
         let events = client.anthropic.live(1);
         let after = objects(&client.anthropic.truth());
-        let mut told = BTreeMap::new();
+        let mut events_of = BTreeMap::new();
         for effect in events.iter().flat_map(|event| &event.effects) {
-            let of_this_step: &mut Vec<Op> = told.entry((effect.object, effect.id.clone())).or_default();
+            let of_this_step: &mut Vec<Op> = events_of.entry((effect.object, effect.id.clone())).or_default();
             of_this_step.push(effect.op);
         }
         let keys: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
         for key in keys {
             let changed = before.get(&key) != after.get(&key);
-            assert!(!changed || told.contains_key(&key), "{key:?} changed untold in {events:?}");
+            assert!(
+                !changed || events_of.contains_key(&key),
+                "{key:?} changed without an event in {events:?}"
+            );
         }
-        for (key, ops) in told {
+        for (key, ops) in events_of {
             let wanted = match (before.get(&key), after.get(&key)) {
                 (None, Some(_)) => Op::Created,
                 (Some(_), None) => Op::Deleted,

@@ -12,7 +12,7 @@ async fn look(server: &Account, path: &str) -> Value {
     answer.body
 }
 
-async fn tell(server: &Account, path: &str, body: &Value) -> u16 {
+async fn control(server: &Account, path: &str, body: &Value) -> u16 {
     let request = server.bare(Method::POST, &format!("/_simulator{path}")).json(body);
     send(request).await.expect("an answer").status
 }
@@ -62,16 +62,16 @@ async fn faults_and_settings_are_switched_over_http() {
     let server = Account::open().await;
     let fault =
         json!({"route": "start", "when": {"first": 1}, "effect": {"rate_limited": {"retry_after": 1}}});
-    assert_eq!(tell(&server, "/faults", &fault).await, 200);
-    assert_eq!(tell(&server, "/faults", &json!({"route": "start", "effect": "unauthorized"})).await, 200);
-    assert_eq!(tell(&server, "/faults", &json!({"route": "nowhere", "effect": "cut"})).await, 400);
+    assert_eq!(control(&server, "/faults", &fault).await, 200);
+    assert_eq!(control(&server, "/faults", &json!({"route": "start", "effect": "unauthorized"})).await, 200);
+    assert_eq!(control(&server, "/faults", &json!({"route": "nowhere", "effect": "cut"})).await, 400);
     let start = json!({"source": "api", "scope": SCOPE});
     assert_eq!(server.post(JOBS, &start).await.status, 429);
     assert_eq!(server.post(JOBS, &start).await.status, 401);
     send(server.bare(Method::DELETE, "/_simulator/faults")).await.expect("an answer");
     assert_eq!(server.post(JOBS, &start).await.status, 200);
-    assert_eq!(tell(&server, "/settings", &json!({"finalize": {"after_polls": 3}})).await, 200);
-    assert_eq!(tell(&server, "/settings", &json!({"no_such_switch": true})).await, 400);
+    assert_eq!(control(&server, "/settings", &json!({"finalize": {"after_polls": 3}})).await, 200);
+    assert_eq!(control(&server, "/settings", &json!({"no_such_switch": true})).await, 400);
     let expected = serde_json::from_value(json!({"finalize": {"after_polls": 3}})).expect("settings");
     assert_eq!(server.server.settings(), expected);
     server.server.set_settings(Settings { api_key: "another-key-0".into(), ..Settings::default() });
@@ -87,7 +87,7 @@ async fn tampering_shows_and_the_next_diff_heals_it() {
     let key = "anthropic_user:ada".to_owned();
     let change = json!({"set_property":
         {"scope": SCOPE, "key": key, "property": "role", "value": "owner"}});
-    assert_eq!(tell(&server, "/tamper", &change).await, 200);
+    assert_eq!(control(&server, "/tamper", &change).await, 200);
     assert_eq!(server.graph().entities[1]["role"], "owner");
     let Value::Object(object) = user("eve") else { panic!("an object") };
     server.server.tamper(Tamper::Add { scope: scope(), object }).expect("added");

@@ -243,8 +243,8 @@ async fn an_upload_can_leave_an_object_out_without_a_word() {
     server.server.fault(Fault::new(Route::Any, effect));
     server.diff(SCOPE, &[account(), user("ada")], &[]).await;
     let job = server.server.jobs().pop().expect("a job");
-    let told = [&job["status"], &job["numEntitiesUploaded"], &job["numEntityCreateErrors"]];
-    assert_eq!(told, [&json!("FINISHED"), &json!(1), &json!(0)]);
+    let shown = [&job["status"], &job["numEntitiesUploaded"], &job["numEntityCreateErrors"]];
+    assert_eq!(shown, [&json!("FINISHED"), &json!(1), &json!(0)]);
     assert_eq!(server.graph().entities.len(), 1);
 }
 

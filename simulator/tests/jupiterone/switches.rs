@@ -66,8 +66,8 @@ async fn a_second_open_job_of_a_scope_can_be_refused() {
         let start = json!({"source": "api", "scope": SCOPE});
         let first = server.start(&start).await;
         let refused = server.post(JOBS, &start).await;
-        let told = (refused.status, refused.body["error"]["code"].as_str());
-        assert_eq!(told, (status, Some("JOB_ALREADY_OPEN")));
+        let answer = (refused.status, refused.body["error"]["code"].as_str());
+        assert_eq!(answer, (status, Some("JOB_ALREADY_OPEN")));
         server.start(&json!({"source": "api", "scope": "another"})).await;
         server.post(&format!("{first}/abort"), &json!({})).await;
         server.start(&start).await;

@@ -175,7 +175,7 @@ async fn a_start_that_may_have_been_carried_out_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn counts_of_another_form_are_not_told_and_disturb_nothing() {
+async fn counts_of_another_form_are_not_shown_and_disturb_nothing() {
     let simulated = simulated(Settings::default()).await;
     let fields = json!({"numEntityCreateErrors": null, "numEntityUpdateErrors": -1, "numEntityDeleteErrors": 0.0,
         "numRelationshipCreateErrors": "0", "numRelationshipUpdateErrors": [], "numEntitiesCreated": null,

@@ -42,7 +42,7 @@ fn main() -> Result<ExitCode> {
     }
     let tree = copy_of_the_sources()?;
     let clean = laws(&judged(&tree, seed)?);
-    tell(&format!("clean: {}", if clean.is_empty() { "content".to_owned() } else { clean.join(", ") }));
+    print(&format!("clean: {}", if clean.is_empty() { "content".to_owned() } else { clean.join(", ") }));
     let (mut mutations, mut caught) = (0, 0);
     for patch in patches()? {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -60,7 +60,7 @@ fn main() -> Result<ExitCode> {
         let laws = match judged {
             Ok(summary) => laws(&summary),
             Err(error) => {
-                tell(&format!("{name}: NOT CAUGHT: {error:#}"));
+                print(&format!("{name}: NOT CAUGHT: {error:#}"));
                 continue;
             }
         };
@@ -68,13 +68,13 @@ fn main() -> Result<ExitCode> {
         caught += u64::from(is_caught);
         let found = if laws.is_empty() { "nothing".to_owned() } else { laws.join(", ") };
         if is_caught {
-            tell(&format!("{name}: {found}"));
+            print(&format!("{name}: {found}"));
         } else {
             let expected = expected.into_iter().collect::<Vec<_>>().join(", ");
-            tell(&format!("{name}: NOT CAUGHT: found {found}; expected one of {expected}"));
+            print(&format!("{name}: NOT CAUGHT: found {found}; expected one of {expected}"));
         }
     }
-    tell(&json!({ "mutations": mutations, "caught": caught, "seed": seed }).to_string());
+    print(&json!({ "mutations": mutations, "caught": caught, "seed": seed }).to_string());
     let is_proved = caught == mutations && clean.is_empty();
     Ok(if is_proved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -133,7 +133,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 #[expect(clippy::print_stdout, reason = "the result")]
-fn tell(line: &str) {
+fn print(line: &str) {
     println!("{line}");
 }
 

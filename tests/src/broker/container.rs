@@ -29,7 +29,7 @@ pub struct ContainerBroker {
 impl ContainerBroker {
     /// Starts the container and waits until the broker says that it is up.
     pub fn start() -> Result<Self> {
-        // A broker tells its clients its own address, so the port must be known before it starts.
+        // A broker advertises its own address, so the port must be known before it starts.
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let host = engine_host();
         let (name, tag) = image();

@@ -171,7 +171,7 @@ fn run(folder: &Path, class_path: &str, options: &[String]) -> Result<Child> {
         .context("cannot start the broker")
 }
 
-/// Even a keeper that is killed leaves no Java process, if util-linux is installed to tell the kernel.
+/// Even a keeper that is killed leaves no Java process, if util-linux is installed to set a death signal.
 fn java_that_dies_with_its_parent() -> Command {
     if answers("setpriv", "--version") {
         let mut command = Command::new("setpriv");

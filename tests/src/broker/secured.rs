@@ -67,7 +67,7 @@ sasl.oauthbearer.expected.issuer={ISSUER}
         let more = More {
             listener: format!(",TLS://127.0.0.1:{tls},MUTUAL://127.0.0.1:{mutual},LOGIN://127.0.0.1:{login}"),
             properties,
-            // Since Kafka 4.0 a broker asks only where it is told that it may.
+            // Since Kafka 4.0 a broker asks only URLs that are on its list.
             java: vec![format!("-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={}", tokens.jwks_url())],
             format: vec![
                 "--add-scram".to_owned(),

@@ -104,7 +104,7 @@ fn kill_leader(cluster: &mut Cluster, world: &World, statistics: &Statistics, di
     until(cluster, "all replicas are in sync again", |partitions| partitions.iter().all(Led::is_in_sync))?;
     statistics.kill("broker");
     statistics.lead(changes as u64);
-    statistics.tell(&format!(
+    statistics.log(&format!(
         "broker {id} killed, leader of {topic} {}: {changes} leaders changed in {} s, all in sync after {} s",
         chosen.partition,
         moved.as_secs(),

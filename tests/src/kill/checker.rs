@@ -17,7 +17,7 @@ use crate::world::World;
 /// The status of a sync job that has not ended.
 const OPEN: &str = "AWAITING_UPLOADS";
 /// How many violations of one law are reported for an organization (count): the rest is alike.
-const TOLD: usize = 5;
+const SHOWN: usize = 5;
 
 /// What was found, and how much of it there is.
 pub(super) struct Findings {
@@ -38,7 +38,7 @@ pub(super) fn check(world: &World, departures: &Departures) -> Findings {
         case.graphs(world);
         case.log();
         case.listings();
-        case.licence(departures);
+        case.justification(departures);
         case.sync(&jobs);
         found.polls += evidence.polls;
         found.changes += evidence.changes.len() as u64;
@@ -66,8 +66,8 @@ impl Case<'_> {
     fn report(&mut self, law: &str, differences: Vec<String>) {
         if !differences.is_empty() {
             let (count, number) = (differences.len(), self.number + 1);
-            let told: Vec<_> = differences.into_iter().take(TOLD).collect();
-            let text = format!("organization-{number}: {count}, such as\n  {}", told.join("\n  "));
+            let shown: Vec<_> = differences.into_iter().take(SHOWN).collect();
+            let text = format!("organization-{number}: {count}, such as\n  {}", shown.join("\n  "));
             self.violations.push(Violation::new(law, text));
         }
     }
@@ -148,7 +148,7 @@ impl Case<'_> {
     }
 
     /// What was deleted had gone away.
-    fn licence(&mut self, departures: &Departures) {
+    fn justification(&mut self, departures: &Departures) {
         let has = |object, id: &str| departures.has(self.number, object, id);
         let deleted = self.evidence.changes.iter().filter(|change| change.op == Op::Delete);
         let wrong = deleted.filter(|change| {
@@ -168,7 +168,7 @@ impl Case<'_> {
             }
         });
         let wrong = wrong.map(|change| format!("{}: deleted, and was never away", change.element_key));
-        self.report("licence", wrong.collect());
+        self.report("justification", wrong.collect());
     }
 
     /// What the sync topic says is what JupiterOne did, and the last job is of the last revision.

@@ -50,8 +50,8 @@ pub(super) fn late_end(system: &System, departures: &Departures, statistics: &St
     round(system, statistics, WHOLE);
 }
 
-/// More keys vanish than the guard allows: all of them stay, each is reported once, and a restart changes neither. The
-/// listing that they were told of, where they were.
+/// More keys vanish than the guard allows: all of them stay, each is reported once, and a restart changes neither. Returns
+/// the listing of the first notice, if there is one.
 pub(super) fn mass_deletion(system: &System, statistics: &Statistics) -> Option<String> {
     let end = &system.world.anthropic[1];
     let truth = end.truth();
@@ -71,15 +71,16 @@ pub(super) fn mass_deletion(system: &System, statistics: &Statistics) -> Option<
             listings.entry(change.element_key).or_default().extend(change.source.listing_id);
         }
     }
-    let told = |id: &String| listings.get(&ElementType::ApiKey.entity_key(id)).map_or(&[][..], Vec::as_slice);
-    let wrong: Vec<_> = gone.iter().filter(|id| told(id).len() != 1).collect();
+    let notices_of =
+        |id: &String| listings.get(&ElementType::ApiKey.entity_key(id)).map_or(&[][..], Vec::as_slice);
+    let wrong: Vec<_> = gone.iter().filter(|id| notices_of(id).len() != 1).collect();
     if !wrong.is_empty() {
         let text =
-            format!("{} of {} holds are not told once, such as {:?}", wrong.len(), gone.len(), wrong[0]);
+            format!("{} of {} holds do not have one notice, such as {:?}", wrong.len(), gone.len(), wrong[0]);
         statistics.violate([Violation::new("holds", text)]);
         return None;
     }
-    told(&gone[0]).first().cloned()
+    notices_of(&gone[0]).first().cloned()
 }
 
 /// A person approves what that listing misses: it is deleted, from JupiterOne too, and the sink needs no help.

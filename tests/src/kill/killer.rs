@@ -63,7 +63,7 @@ impl<'a> Killer<'a> {
                     done += 1;
                 }
                 (Ended::Missed, target) => {
-                    self.statistics.tell(&format!("{target:?} was not reached in time"));
+                    self.statistics.log(&format!("{target:?} was not reached in time"));
                     if let Target::Place(place, _) = target {
                         self.kill_order.missed(place);
                     }

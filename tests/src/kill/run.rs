@@ -75,7 +75,7 @@ fn world(
         let stops = options.stops_early && statistics.violations() > 0;
         let is_last = done == options.kills || stops || Instant::now() >= deadline;
         bring_to_steady_state(system, &departures, statistics, is_last);
-        statistics.tell(&format!(
+        statistics.log(&format!(
             "at rest: {stretch} kills took {} s and the rest {} s, {} violations so far",
             killed.as_secs(),
             began.elapsed().saturating_sub(killed).as_secs(),

@@ -24,7 +24,7 @@ const TO_FOLLOWER: &str = ": preferred replica updated";
 /// Who must have read which topic from a follower: the restores, and what is worked on.
 const FOLLOWED: [&str; 4] = ["processor graph", "processor raw", "sink graph", "sink sync"];
 /// After so many kills the progress is printed (count).
-const TOLD_EVERY: u64 = 20;
+const LOGGED_EVERY: u64 = 20;
 
 /// The counts of a run; threads share it.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Statistics {
 
     /// Says how the run goes, and when.
     #[expect(clippy::print_stderr, reason = "the progress of a long run")]
-    pub(super) fn tell(&self, line: &str) {
+    pub(super) fn log(&self, line: &str) {
         let seconds = self.began.elapsed().as_secs();
         eprintln!("{:3}:{:02} {line}", seconds / 60, seconds % 60);
     }
@@ -97,8 +97,8 @@ impl Statistics {
         let mut counts = self.lock();
         *counts.by_place.entry(place.to_owned()).or_default() += 1;
         let kills: u64 = counts.by_place.values().sum();
-        if kills.is_multiple_of(TOLD_EVERY) {
-            self.tell(&format!("{kills} of {} kills", self.options.kills));
+        if kills.is_multiple_of(LOGGED_EVERY) {
+            self.log(&format!("{kills} of {} kills", self.options.kills));
         }
     }
 
@@ -140,7 +140,7 @@ impl Statistics {
     pub(super) fn violate(&self, violations: impl IntoIterator<Item = Violation>) {
         let mut counts = self.lock();
         for violation in violations {
-            self.tell(&format!("VIOLATION of {violation}"));
+            self.log(&format!("VIOLATION of {violation}"));
             counts.violations.push(violation);
         }
     }
@@ -164,17 +164,17 @@ impl Statistics {
         let unreached = PLACES.into_iter().filter(|place| !counts.by_place.contains_key(*place));
         let unreached: Vec<_> = unreached.collect();
         if !self.options.is_short() && !unreached.is_empty() {
-            self.tell(&format!("never reached: {}", unreached.join(", ")));
+            self.log(&format!("never reached: {}", unreached.join(", ")));
             by_law.insert("every-place".to_owned(), unreached.len() as u64);
         }
         if !self.options.is_short() && inside * 100 < kills * LEAST_INSIDE {
-            self.tell(&format!("only {inside} of {kills} kills are inside a transaction or a sync job"));
+            self.log(&format!("only {inside} of {kills} kills are inside a transaction or a sync job"));
             by_law.insert("not-idle".to_owned(), 1);
         }
         let unfollowed = FOLLOWED.into_iter().filter(|it| !counts.from_followers.contains_key(*it));
         let unfollowed: Vec<_> = unfollowed.collect();
         if self.options.is_cluster && !unfollowed.is_empty() {
-            self.tell(&format!("never fetched from a follower: {}", unfollowed.join(", ")));
+            self.log(&format!("never fetched from a follower: {}", unfollowed.join(", ")));
             by_law.insert("followers".to_owned(), unfollowed.len() as u64);
         }
         Summary {

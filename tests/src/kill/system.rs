@@ -28,7 +28,7 @@ const PROPERTIES: &str = r#"[kafka.properties]
 "session.timeout.ms" = 1500
 "heartbeat.interval.ms" = 300
 "#;
-/// On three brokers: librdkafka tells which broker each partition is read from.
+/// On three brokers: librdkafka logs which broker each partition is read from.
 const TELLS_BROKERS: &str = "debug = \"topic\"\n";
 /// The logs of a usual service, and librdkafka's lines.
 const LOGS_OF_LIBRDKAFKA: &str =

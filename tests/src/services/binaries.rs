@@ -47,7 +47,7 @@ pub fn build_packages(packages: &[&str], tree: &Path, target: &Path) -> Result<P
     let (profile, name) = if cfg!(debug_assertions) { ("dev", "debug") } else { ("release", "release") };
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--bins", "--profile", profile]).args(packages);
-    // What cargo told this program about itself would make build scripts that watch it run again.
+    // What cargo has set for this program would make build scripts that watch it run again.
     for (variable, _) in std::env::vars().filter(|(variable, _)| is_about_this_program(variable)) {
         cargo.env_remove(variable);
     }

@@ -27,7 +27,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
 /// Each pure crate, and what else it may be built from: nothing that reaches the world, logs, or is random.
 const PURE: [(&str, &[&str]); 2] = [
     ("schemas", &["apache-avro", "serde", "serde_json", "sha2", "thiserror"]),
-    ("graph", &["foldhash", "hashbrown", "jiff", "serde", "serde_json", "thiserror"]),
+    ("graph", &["foldhash", "hashbrown", "jiff", "serde", "serde_json", "siphasher", "thiserror"]),
 ];
 
 /// Besides these, any crate's own tests may use them: they import nothing of what they test but the records.

@@ -13,7 +13,11 @@ use crate::{sources, text};
 const INCOMPLETE: [(&str, &str, &str); 7] = [
     ("cli/src/dead_letters.rs", "`dead-letters redrive`", "how many dead letters nothing replaces yet"),
     ("cli/src/who_can.rs", "`who-can`, `access`", "the changes that retention has deleted"),
-    ("processor/src/replay.rs", "`replay`", "the listings of which a part is missing"),
+    (
+        "processor/src/replay.rs",
+        "`replay`",
+        "the listings of which a part is missing, new dead letters, and collections with held deletions",
+    ),
     (
         "service/src/tasks.rs",
         "`processor run --until-end`",

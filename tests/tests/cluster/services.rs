@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use schemas::topics::{Topic, partition};
-use simulator::anthropic::{ROUND, Settings};
+use simulator::anthropic::{Answer, Fault, ROUND, Settings};
 use tests::broker::cluster::BROKERS;
 use tests::services::Service;
 use tests::world::{PARTITIONS, World};
@@ -47,6 +47,8 @@ fn a_leader_that_is_killed_and_starts_again_is_survived_without_a_hand() {
     let settings = Settings { users: 8, workspaces: 3, api_keys: 8, ..Settings::default() };
     let world = World::on(own.cluster.address().to_owned(), vec![settings]);
     world.configure(POLLS);
+    // A poll takes longer than its interval, so the next poll starts at once, and no broker reports the end of graph.
+    world.anthropic[0].fault(Fault::on("", Answer::SlowBody { milliseconds: 200 }));
     let producer = world.spawn("producer", &["run"]);
     let processor = world.spawn("processor", &["run"]);
     let sink = world.spawn("sink", &["run"]);

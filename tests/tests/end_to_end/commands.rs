@@ -43,16 +43,16 @@ fn the_producer_checks_its_four_steps() {
 }
 
 #[test]
-fn changes_tells_people_and_programs_what_changed() {
+fn changes_shows_people_and_programs_what_changed() {
     let world = World::start();
     world.round();
     world.anthropic[0].live(ROUND);
     world.round();
-    let told = world.run("anthropic-graph", &["changes", "--from", "earliest", "--until-end"]);
-    told.expect(0);
+    let printed = world.run("anthropic-graph", &["changes", "--from", "earliest", "--until-end"]);
+    printed.expect(0);
     let changes = changes(&world, 0);
-    assert_eq!(told.stdout.lines().count(), changes.len());
-    assert!(told.stdout.contains(" → "), "{}", told.stdout);
+    assert_eq!(printed.stdout.lines().count(), changes.len());
+    assert!(printed.stdout.contains(" → "), "{}", printed.stdout);
     let lines = world.run("anthropic-graph", &["changes", "--from", "earliest", "--until-end", "--json"]);
     let ops: Vec<String> = lines
         .expect(0)
@@ -64,7 +64,11 @@ fn changes_tells_people_and_programs_what_changed() {
     assert_eq!(ops, changes.iter().map(|change| change.op.to_string()).collect::<Vec<_>>());
     let none = world.run("anthropic-graph", &["changes", "--from", "latest", "--until-end"]);
     assert_eq!(none.expect(0).stdout, "no changes\n");
-    assert!(!told.stderr.contains("PartitionEOF") && !told.stderr.contains("ERROR"), "{}", told.stderr);
+    assert!(
+        !printed.stderr.contains("PartitionEOF") && !printed.stderr.contains("ERROR"),
+        "{}",
+        printed.stderr
+    );
 }
 
 #[test]
@@ -119,10 +123,10 @@ fn a_command_that_succeeds_says_so_in_one_line() {
 }
 
 #[test]
-fn status_tells_whether_jupiterone_is_in_sync_or_how_far_behind() {
+fn status_shows_whether_jupiterone_is_in_sync_or_how_far_behind() {
     let world = World::start();
     let early = world.ask(&["status"]);
-    assert!(early.expect(1).stderr.contains("the processor creates it"), "{}", early.stderr);
+    assert!(early.expect(1).stderr.contains("check kafka.topic_prefix"), "{}", early.stderr);
     world.round();
     let status = |arguments: &[&str]| world.ask(&[&["status", "--json"], arguments].concat());
     let one = |arguments: &[&str]| -> serde_json::Value {
@@ -148,8 +152,8 @@ fn status_tells_whether_jupiterone_is_in_sync_or_how_far_behind() {
     assert!(lacks > 0, "{behind}");
     assert_eq!(behind["jupiterone"]["sync_state"], "behind");
     assert_eq!(behind["jupiterone"]["behind"], lacks);
-    let told = world.ask(&["status"]);
-    assert!(told.expect(0).stdout.contains(&format!("{lacks} behind")), "{}", told.stdout);
+    let printed = world.ask(&["status"]);
+    assert!(printed.expect(0).stdout.contains(&format!("{lacks} behind")), "{}", printed.stdout);
     let recorded = world.ask(&["sync", "status"]);
     let first = format!("organization-1 ({id}): waiting");
     assert!(recorded.expect(0).stdout.starts_with(&first), "{}", recorded.stdout);
@@ -187,6 +191,47 @@ fn a_check_that_cannot_reach_jupiterone_says_which_host_and_why() {
     assert!(checked.expect(1).stdout.contains(line), "{}", checked.stdout);
 }
 
+#[test]
+fn a_check_has_one_line_for_a_key_that_is_refused_everywhere() {
+    let world = World::start();
+    fs::write(world.folder().join("admin-key-1"), "sk-ant-api03-of-a-workspace").expect("a file");
+    let checked = world.run("producer", &["check"]);
+    let printed = &checked.expect(1).stdout;
+    assert!(!printed.contains("is accepted"), "{printed}");
+    assert_eq!(printed.matches("403").count(), 1, "{printed}");
+    let steps =
+        "/me, Fetch Users, Fetch Workspaces, Fetch Api Keys: 403 permission_error: the key may not read this";
+    assert!(printed.contains(steps), "{printed}");
+}
+
+#[test]
+fn a_check_that_cannot_reach_the_admin_api_says_so_once() {
+    let world = World::start();
+    let text = fs::read_to_string(world.config()).expect("the configuration");
+    let config = world.folder().join("no-admin-api.toml");
+    fs::write(&config, text.replace(&world.anthropic[0].url(), "http://127.0.0.1:1")).expect("a file");
+    let checked = Service::run("producer", ["--config", &config.display().to_string(), "check"], &[]);
+    let printed = &checked.expect(1).stdout;
+    assert_eq!(printed.matches("cannot be reached at 127.0.0.1:1").count(), 1, "{printed}");
+    assert!(
+        printed.contains("Fetch Api Keys: not tried, because the Admin API does not answer"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_program_without_a_configuration_says_how_to_give_one_unless_it_needs_none() {
+    let bare = |arguments: &[&str]| Service::run("anthropic-graph", arguments, &[]);
+    let asked = bare(&["who-can"]);
+    assert!(
+        asked.expect(2).stderr.contains("no configuration: name a file with --config FILE"),
+        "{}",
+        asked.stderr
+    );
+    let stored = bare(&["who-can", "--store", "/nowhere/store.sqlite"]);
+    assert!(stored.code != Some(0) && stored.stderr.contains("/nowhere/store.sqlite"), "{}", stored.stderr);
+}
+
 /// Whether it has warnings at most: a broker that has just started refuses some requests, which are repeated.
 fn is_quiet(stderr: &str) -> bool {
     stderr.lines().all(|line| line.contains(" WARN "))
@@ -209,6 +254,7 @@ fn a_command_takes_an_organization_by_name_or_id_and_only_warns() {
     let id = world.anthropic[0].organization_id();
     for command in [
         &["status"][..],
+        &["changes", "--from", "earliest", "--until-end"],
         &["holds", "list"],
         &["sync", "status"],
         &["sync", "parked"],
@@ -237,7 +283,12 @@ fn a_missing_file_an_unknown_organization_and_an_unknown_flag_are_usage() {
     unknown.expect(2);
     assert!(unknown.stderr.contains("organization-1"), "it names the configured ones: {}", unknown.stderr);
     world.run("sink", &["run", "--until-tomorrow"]).expect(2);
-    world.run("anthropic-graph", &["changes", "--from", "yesterday"]).expect(2);
+    for from in ["yesterday", "2999-01-01T00:00:00Z"] {
+        world.run("anthropic-graph", &["changes", "--from", from]).expect(2);
+        world.run("anthropic-graph", &["replay", "--into", "x", "--from", from]).expect(2);
+    }
+    let unasked = world.run("anthropic-graph", &["verify", "--organization", "elsewhere"]);
+    assert_eq!(unasked.stdout, "");
 }
 
 #[test]

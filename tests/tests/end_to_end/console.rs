@@ -143,9 +143,9 @@ fn the_store_answers_as_the_topic_does_and_says_how_far_it_is() {
     let later = round(&world);
     assert!(later > newest, "something changed");
     let store = world.folder().join("one.sqlite").display().to_string();
-    let told = world.ask(&["who-can", "--workspace", &workspace, "--store", &store]);
+    let printed = world.ask(&["who-can", "--workspace", &workspace, "--store", &store]);
     let sentence = format!("The store has reached revision {newest}, observed ");
-    assert!(told.expect(0).stdout.contains(&sentence), "{}", told.stdout);
+    assert!(printed.expect(0).stdout.contains(&sentence), "{}", printed.stdout);
     let beyond = world.ask(&["who-can", "--at", &later.to_string(), "--store", &store]);
     let error = format!("--store: the store has reached revision {newest} of ");
     assert!(beyond.expect(2).stderr.contains(&error), "{}", beyond.stderr);

@@ -30,7 +30,7 @@ fn a_record_that_cannot_be_decoded_becomes_a_dead_letter_and_its_listing_deletes
     let processed = world.run("processor", &["run", "--until-end"]);
     let processed = processed.expect(3);
     let last = processed.stderr.lines().last().unwrap_or_default();
-    assert!(last.contains("1 new dead letters") && last.contains("users partial"), "{last}");
+    assert!(last.contains("1 new dead letter in partition") && last.contains("users partial"), "{last}");
 
     let letters = world.read(Topic::DeadLetters);
     assert_eq!(letters.len(), 1);
@@ -66,17 +66,17 @@ fn a_record_that_cannot_be_decoded_becomes_a_dead_letter_and_its_listing_deletes
     let redrive = ["dead-letters", "redrive", "--organization", &organization_id];
     let before = world.read(Topic::Raw).len();
     let redriven = world.ask(&redrive);
-    let told = &redriven.expect(3).stdout;
+    let printed = &redriven.expect(3).stdout;
     let place = format!("{home}:{letter_offset}  {key}  redriven, it would change nothing; ");
-    assert!(told.starts_with(&format!("{place}no whole listing has come after it")), "{told}");
+    assert!(printed.starts_with(&format!("{place}no whole listing has come after it")), "{printed}");
     assert_eq!(world.read(Topic::Raw).len(), before, "nothing is written");
 
     // The next listing is whole.
     world.round();
     agree(&world, 0);
     let redriven = world.ask(&redrive);
-    let told = &redriven.expect(0).stdout;
-    assert!(told.starts_with(&format!("{place}nothing to do: users was listed whole again")), "{told}");
+    let printed = &redriven.expect(0).stdout;
+    assert!(printed.starts_with(&format!("{place}nothing to do: users was listed whole again")), "{printed}");
     assert!(
         changes(&world, 0)[known..]
             .iter()

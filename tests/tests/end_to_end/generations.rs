@@ -21,9 +21,9 @@ fn every_generation_leads_to_the_graph_of_its_fields() {
 }
 
 /// The values of the changes, without what names the listing and the time.
-fn told(world: &World) -> Vec<Envelope> {
-    let mut told = changes(world, 0);
-    for change in &mut told {
+fn changes_of(world: &World) -> Vec<Envelope> {
+    let mut changes = changes(world, 0);
+    for change in &mut changes {
         change.id.clear();
         (change.ts_ms, change.source.ts_ms) = (0, 0);
         (change.source.listing_id, change.not_before_ts_ms, change.not_after_ts_ms) = (None, None, None);
@@ -32,7 +32,7 @@ fn told(world: &World) -> Vec<Envelope> {
             element.digest.clear();
         }
     }
-    told
+    changes
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn both_versions_of_the_api_lead_to_the_same_graph() {
         world
     };
     let (older, newer) = (of("2023-06-01"), of("2026-10-21"));
-    assert_eq!(told(&older), told(&newer));
+    assert_eq!(changes_of(&older), changes_of(&newer));
     // The requests did name the versions.
     let scoped_twice = |world: &World| {
         let raw = world.read(Topic::Raw).into_iter();

@@ -84,7 +84,7 @@ fn decide(world: &World, kind: DecisionKind, element_key: Option<String>, listin
     kafka::write(&world.bootstrap_servers, &topic, home, &record.key(), Some(&encode(&record)), &[]);
 }
 
-/// Runs the processor to its end, which tells that deletions wait.
+/// Runs the processor to its end, which reports that deletions wait.
 fn process_with_holds(world: &World) -> String {
     let processed = world.run("processor", &["run", "--until-end"]);
     let processed = processed.expect(3);

@@ -77,8 +77,8 @@ fn a_refused_user_is_parked_the_others_go_on_and_nothing_is_deleted_because_of_i
     let [line] = &parked(&world)[..] else { panic!("one is parked") };
     assert_eq!((line["key"].as_str(), line["state"].as_str()), (Some(&*key(&refused)), Some("parked")));
     assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("INVALID_GRAPH_OBJECT")), "{line}");
-    let told = world.ask(&["sync", "parked"]);
-    assert!(told.expect(0).stdout.contains("not uploaded"), "{}", told.stdout);
+    let printed = world.ask(&["sync", "parked"]);
+    assert!(printed.expect(0).stdout.contains("not uploaded"), "{}", printed.stdout);
     tells_of_one(&world.run("sink", &["run", "--until-end"]));
     tells_of_one(&world.ask(&["sync", "resync"]));
 

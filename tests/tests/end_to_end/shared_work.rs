@@ -149,7 +149,7 @@ fn a_processor_that_is_asked_to_end_while_it_restores_does_not_wait_for_the_rest
 }
 
 #[test]
-fn a_sink_killed_in_the_midst_of_a_job_leaves_one_that_its_successor_ends_before_its_own() {
+fn a_sink_killed_during_a_job_leaves_one_that_its_successor_ends_before_its_own() {
     let world = World::start();
     world.run("producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);

@@ -130,9 +130,9 @@ fn a_running_sink_notices_an_approval_and_goes_on() {
         thread::sleep(LOOK_PERIOD);
     }
     sink.ready();
-    let told = "organization organization-1: synced: JupiterOne holds the graph";
+    let expected = "organization organization-1: synced: JupiterOne holds the graph";
     let (_, readiness) = sink.get("/readyz").expect("an answer");
-    assert!(readiness.contains(told), "{readiness}");
+    assert!(readiness.contains(expected), "{readiness}");
     sink.terminate().expect(0);
     let status = self::status(&world);
     assert_eq!((&status["phase"], &status["sinks"]), (&"synced".into(), &0.into()), "{status}");
@@ -140,7 +140,7 @@ fn a_running_sink_notices_an_approval_and_goes_on() {
 }
 
 #[test]
-fn what_the_processor_was_told_to_delete_needs_no_second_approval() {
+fn what_was_approved_for_the_processor_needs_no_second_approval() {
     let world = world();
     let before = world.graph(0);
     remove(&world, 40);

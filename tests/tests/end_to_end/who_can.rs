@@ -34,7 +34,7 @@ fn json(finished: &Finished) -> Value {
     answer
 }
 
-/// The paths of an answer, one line each, without the flag that the truth does not tell.
+/// The paths of an answer, one line each, without the flag that the truth does not have.
 fn lines(answer: &Value) -> BTreeSet<String> {
     let paths = answer["paths"].as_array().expect("paths");
     let id = |thing: &Value| thing["id"].as_str().map(str::to_owned);
@@ -164,12 +164,14 @@ fn a_question_for_one_thing_has_its_paths_and_a_wrong_one_says_what_could_be_mea
         "the key outlives its creator"
     );
 
-    let mistakes: [(&[&str], &str); 6] = [
+    let mistakes: [(&[&str], &str); 8] = [
         (&["who-can", "--workspace", "Nowhere"], "is not known in organization-1"),
         (&["who-can", "--workspace", "Prod"], "similar names:\n  wrkspc_"),
         (&["who-can", "--organization", "x"], "has no changes of \"x\""),
         (&["who-can", "--at", "999999"], "the newest revision of organization-1 is"),
         (&["who-can", "--at", "2020-01-01"], "nothing is known about organization-1 before"),
+        (&["who-can", "--at", "2020-01-01", "--workspace", "Nowhere"], "ask from there: --at 1"),
+        (&["who-can", "--note", "left"], "is not a note; use one of"),
         (&["access", "--between", "now", &before], "give the earlier moment first"),
     ];
     for (arguments, text) in mistakes {

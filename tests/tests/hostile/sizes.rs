@@ -60,8 +60,8 @@ fn a_name_that_cannot_pass(length: usize, reason: &str) {
     let processed = world.run("processor", &["run", "--until-end"]);
     processed.expect(3);
     world.run("sink", &["run", "--until-end"]).expect(0);
-    let told = format!("{}{}", polled.stderr, processed.stderr);
-    assert!(told.contains(reason), "{reason} is not told:\n{told}");
+    let logged = format!("{}{}", polled.stderr, processed.stderr);
+    assert!(logged.contains(reason), "{reason} is not reported:\n{logged}");
 
     let new = changes(&world, 0).split_off(known);
     assert!(new.iter().all(|change| change.op != Op::Delete), "nothing is deleted");

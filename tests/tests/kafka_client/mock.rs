@@ -97,8 +97,8 @@ fn a_transaction_whose_group_coordinator_is_not_found_is_given_up_within_a_bound
     producer.begin().unwrap();
     let away = RDKafkaRespErr::RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE;
     cluster.request_errors(RDKafkaApiKey::FindCoordinator, &[away]);
-    let (told, result) = mpsc::channel();
-    thread::spawn(move || told.send(producer.send_offsets(&[("topic", 0, 1)], group)));
+    let (sender, result) = mpsc::channel();
+    thread::spawn(move || sender.send(producer.send_offsets(&[("topic", 0, 1)], group)));
     let result = result.recv_timeout(PATIENCE).expect("it returns");
     assert!(matches!(result, Err(TransactionError::Unreachable { .. })), "{result:?}");
 }

@@ -317,6 +317,9 @@ fn export_group(prefix: &str) -> String {
     format!("{prefix}-export")
 }
 
+/// The ID of a listing.
+const LISTING: &str = "1d2b3a4c-5d6e-4f70-8192-a3b4c5d6e7f8";
+
 /// The commands that the printed permissions are for; those of a service show whether this operation is missing.
 fn commands(name: &str, operation: &str, prefix: &str, organization: &str) -> Vec<Vec<String>> {
     let (group, replayed) = (export_group(prefix), format!("{prefix}-replayed"));
@@ -346,8 +349,8 @@ fn commands(name: &str, operation: &str, prefix: &str, organization: &str) -> Ve
         "dead-letters redrive" => vec![vec!["dead-letters", "redrive"]],
         "verify" => vec![vec!["verify"]],
         "holds approve, holds reject, forget --confirm" => vec![
-            decide(&["holds", "approve", "--listing", "l"]),
-            decide(&["holds", "reject", "--key", "anthropic_user:1", "--listing", "l"]),
+            decide(&["holds", "approve", "--listing", LISTING]),
+            decide(&["holds", "reject", "--key", "anthropic_user:1", "--listing", LISTING]),
             decide(&["forget", "--confirm"]),
         ],
         "replay --into PREFIX" => vec![vec!["replay", "--from", "earliest", "--into", &replayed]],

@@ -12,6 +12,8 @@ use tests::services::Service;
 use tests::world::World;
 use tests::{kafka, prefix};
 
+use super::decisions::{LISTING, hold};
+
 /// How long the broker may take to come up.
 const BOUND: Duration = Duration::from_mins(1);
 
@@ -34,14 +36,15 @@ fn a_decision_needs_write_on_raw_and_nothing_else() {
     let mut world = World::on(broker.address().to_owned(), vec![Settings::default()]);
     world.round();
     let id = world.anthropic[0].organization_id();
+    let hold = hold(&world);
     broker.grant("ada", "WRITE", &world.topic(Topic::Raw)).expect("a grant");
     // A principal that may read everything may decide nothing.
     for topic in [Topic::Raw, Topic::Changes, Topic::Graph] {
         broker.grant("eve", "READ", &world.topic(topic)).expect("a grant");
     }
     let decide: [(DecisionKind, &[&str]); 3] = [
-        (DecisionKind::Approve, &["holds", "approve", "--listing", "l"]),
-        (DecisionKind::Reject, &["holds", "reject", "--key", "anthropic_user:1", "--listing", "l"]),
+        (DecisionKind::Approve, &["holds", "approve", "--listing", LISTING]),
+        (DecisionKind::Reject, &["holds", "reject", "--key", &hold.element_key, "--listing", LISTING]),
         (DecisionKind::Forget, &["forget", "--confirm"]),
     ];
     let run = |world: &World, command: &[&str]| {

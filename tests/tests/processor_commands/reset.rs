@@ -161,7 +161,7 @@ fn a_reset_repairs_a_graph_that_cannot_be_read() {
     let done = world.ask(&["reset", "--confirm", "--json"]);
     let line: Value = serde_json::from_str(&done.expect(0).stdout).expect("a JSON line");
     assert_eq!((&line["deleted"], &line["lost_until_next_poll"]), (&true.into(), &Value::Null));
-    assert!(line["cannot_be_told"].as_str().is_some_and(|reason| reason.contains(&graph)), "{line}");
+    assert!(line["lost_unknown"].as_str().is_some_and(|reason| reason.contains(&graph)), "{line}");
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.round();
     agree(&world, 0);

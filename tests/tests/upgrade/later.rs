@@ -100,7 +100,7 @@ fn a_raw_record_of_a_later_version_is_not_a_dead_letter_and_no_offset_moves_past
 }
 
 #[test]
-fn a_graph_record_of_a_later_version_is_folded_by_nobody() {
+fn a_graph_record_of_a_later_version_is_never_folded() {
     let world = World::start();
     world.round();
     let graph = world.topic(Topic::Graph);

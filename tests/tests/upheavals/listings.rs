@@ -70,7 +70,7 @@ fn member(user: &str, workspace: &str) -> Mutation {
 }
 
 #[test]
-fn a_workspace_archived_or_deleted_between_the_listings_is_told_once_and_takes_nothing_with_it() {
+fn a_workspace_archived_or_deleted_between_the_listings_is_reported_once_and_takes_nothing_with_it() {
     let world = World::start();
     world.round();
     let truth = world.anthropic[0].truth();
@@ -159,7 +159,7 @@ fn a_creator_who_leaves_and_returns_is_the_creator_again() {
     world.anthropic[0].mutate(make_key("apikey_back", "user_back", &workspace)).expect("a new key");
     world.round();
     let created = "anthropic_user:user_back|created|anthropic_api_key:apikey_back";
-    let told = |world: &World| -> Vec<_> {
+    let listed = |world: &World| -> Vec<_> {
         let changes = changes(world, 0).into_iter().filter(|it| it.element_key == created);
         changes.map(|it| (it.op, it.reason)).collect()
     };
@@ -171,7 +171,7 @@ fn a_creator_who_leaves_and_returns_is_the_creator_again() {
     content(&world);
     let expected =
         [(Op::Read, None), (Op::Delete, Some(Reason::EndDeleted)), (Op::Create, Some(Reason::EndAppeared))];
-    assert_eq!(told(&world), expected);
+    assert_eq!(listed(&world), expected);
 }
 
 #[test]

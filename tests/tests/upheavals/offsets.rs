@@ -78,7 +78,7 @@ fn warns(world: &World, unread: Option<i64>) {
 }
 
 #[test]
-fn an_offset_that_retention_took_unread_is_told_whether_it_held_a_marker_or_a_decision() {
+fn an_offset_that_retention_deleted_unread_is_reported_as_a_marker_or_a_decision() {
     let world = World::of(vec![Settings { users: 6, workspaces: 2, api_keys: 6, ..Settings::default() }]);
     let (servers, raw, group) = (&world.bootstrap_servers, world.topic(Topic::Raw), group(&world));
     let id = world.anthropic[0].organization_id();

@@ -286,7 +286,7 @@ fn a_poll_that_waits_for_its_budget_says_how_long_it_takes() {
     producer.terminate().expect(0);
 }
 
-/// Answers of one organization, whose polls tell by their key who makes them: asked for users, oldest first.
+/// Answers of one organization, whose polls are distinguished by their key: asked for users, oldest first.
 fn pollers(stub: &Stub) -> Vec<char> {
     let requests = stub.requests().into_iter().filter(|request| request.contains("/users?"));
     let key = |request: String| {

@@ -57,7 +57,7 @@ fn a_broker_that_is_away_is_known_within_15_s_and_ready_is_said_again_once_it_is
 }
 
 #[test]
-fn rejected_credentials_are_told_and_new_ones_in_their_file_are_used() {
+fn rejected_credentials_are_reported_and_new_ones_in_their_file_are_used() {
     let folder = tempfile::tempdir().expect("a folder for the broker");
     let mut broker =
         GuardedBroker::start(&folder.path().join("broker"), &["graph"]).expect("a broker starts");

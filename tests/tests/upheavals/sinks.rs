@@ -167,7 +167,7 @@ fn a_sink_that_is_opening_a_partition_ends_when_it_is_asked_to() {
 }
 
 #[test]
-fn a_restore_that_stalls_is_told_with_what_to_look_at_and_ends_once_records_come() {
+fn a_restore_that_stalls_is_reported_with_what_to_check_and_ends_once_records_come() {
     let world = World::start();
     world.round();
     let proxy = Proxy::start(&world.bootstrap_servers);
@@ -177,8 +177,8 @@ fn a_restore_that_stalls_is_told_with_what_to_look_at_and_ends_once_records_come
     // Behind the fencing come the restores, of which each asks for records all the time.
     proxy.strike(Request::Fetch, Fate::LostRequest, 100 * MANY);
     proxy.release();
-    let told = sink.unready_for("has made no progress at offset");
-    assert!(told.contains("check that the partition's leader is up"), "{told}");
+    let reason = sink.unready_for("has made no progress at offset");
+    assert!(reason.contains("check that the partition's leader is up"), "{reason}");
     proxy.heal();
     sink.ready();
     sink.terminate().expect(0);

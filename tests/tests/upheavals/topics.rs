@@ -6,11 +6,11 @@ use schemas::change::Op;
 use schemas::topics::{Retention, Topic};
 use simulator::anthropic::{Mutation, ROUND, Settings};
 use tests::comparison::{agree, changes};
-use tests::kafka::{self, Record};
+use tests::kafka::{self, OpenTransaction, Record};
 use tests::services::Service;
 use tests::world::{PARTITIONS, World};
 
-use super::content;
+use super::{caught_up, content};
 
 /// Where there is a partition without records, there is no organization to refuse.
 fn small() -> Settings {
@@ -52,6 +52,29 @@ fn a_re_created_graph_or_changes_topic_is_refused_and_nothing_is_written() {
     }
 }
 
+/// An open transaction hides the changes that follow its first record, which looks as if they were lost.
+#[test]
+fn a_restore_waits_until_no_transaction_is_open_in_the_changes() {
+    let world = World::of(vec![small()]);
+    world.round();
+    let other = OpenTransaction::begin(&world.bootstrap_servers, &world.topic(Topic::Changes), home(&world));
+    world.anthropic[0].live(ROUND);
+    world.run("producer", &["poll"]).expect(0);
+    let mut processor = world.spawn("processor", &["run"]);
+    caught_up(&world, &mut processor);
+    processor.terminate().expect(0);
+
+    let mut processor = world.spawn("processor", &["run"]);
+    let partitions = usize::try_from(PARTITIONS).expect("few");
+    processor.logged_times("opened the task of partition", partitions - 1);
+    processor.logged("no transaction before that offset is open any more");
+    other.abort();
+    processor.logged_times("opened the task of partition", partitions);
+    processor.terminate().expect(0);
+    world.run("sink", &["run", "--until-end"]).expect(0);
+    content(&world);
+}
+
 #[test]
 fn a_log_or_a_graph_that_lost_its_last_transactions_alone_is_refused_with_the_way_to_recover() {
     for topic in [Topic::Changes, Topic::Graph] {
@@ -65,7 +88,7 @@ fn a_log_or_a_graph_that_lost_its_last_transactions_alone_is_refused_with_the_wa
         let end = all.iter().map(|record| record.offset).max();
         remake(&world, topic);
         // The same record again instead of a transaction's marker: the copy ends where the topic ended, so that its
-        // length tells nothing.
+        // length shows nothing.
         let first = kept.first().expect("a record of the first round").clone();
         let lost = end.map_or(0, |end| usize::try_from(end).expect("an offset") + 1) - kept.len();
         let copy: Vec<Record> = std::iter::repeat_n(first, lost).chain(kept).collect();
@@ -138,7 +161,7 @@ fn a_topic_deleted_or_re_created_under_a_running_service_stops_it_or_closes_the_
         (Topic::Graph, "processor", true),
         (Topic::Graph, "sink", false),
     ];
-    for (topic, service, is_made_anew) in cases {
+    for (topic, service, is_re_created) in cases {
         let mut world = World::of(vec![small()]);
         world.kafka = "properties.\"topic.metadata.propagation.max.ms\" = \"1000\"".to_owned();
         world.configure("");
@@ -147,13 +170,13 @@ fn a_topic_deleted_or_re_created_under_a_running_service_stops_it_or_closes_the_
         running.ready();
         running.logged(if service == "sink" { "restored" } else { "opened the task of partition" });
         kafka::delete_topic(&world.bootstrap_servers, &world.topic(topic));
-        if is_made_anew {
+        if is_re_created {
             make(&world, topic);
         }
         world.anthropic[0].live(ROUND);
         // Something to write for the processor. A poll makes a graph topic that is missing, and an empty one is waited for.
-        // One poll may make a raw topic exactly as long as what was read of the old one, which tells nothing yet.
-        let polls = if topic == Topic::Changes || is_made_anew { 3 } else { 0 };
+        // One poll may make a raw topic exactly as long as what was read of the old one, which shows nothing yet.
+        let polls = if topic == Topic::Changes || is_re_created { 3 } else { 0 };
         let closed = "the partition is closed";
         for _ in 0..polls {
             world.run("producer", &["poll"]);
@@ -163,7 +186,7 @@ fn a_topic_deleted_or_re_created_under_a_running_service_stops_it_or_closes_the_
         }
         let is_over =
             |it: &Service| it.has_logged(closed) || it.has_logged("cannot continue without a person");
-        if is_made_anew {
+        if is_re_created {
             running.until("close the partition or end", is_over);
         }
         // A task that met the topic while it was gone ends the process; one that meets the new one closes its partition.

@@ -97,9 +97,9 @@ fn a_window_that_is_too_short() {
 }
 
 #[test]
-fn a_creation_by_a_listing_that_nobody_wrote() {
+fn a_creation_by_a_listing_that_does_not_exist() {
     // It was the last thing that its listing brought, so after that it is missing too.
-    finds(&["history", "licence"], |history| {
+    finds(&["history", "justification"], |history| {
         let (record, mut change) =
             history.changes_mut().filter(|(_, change)| change.op == Op::Create).last().expect("a creation");
         change.source.listing_id = Some("no-such-listing".to_owned());
@@ -119,7 +119,7 @@ fn a_repeated_id() {
 
 #[test]
 fn a_deletion_without_a_manifest() {
-    finds(&["licence", "mapping"], |history| {
+    finds(&["justification", "mapping"], |history| {
         let key = history.key(ASSIGNED);
         history.delete(&key, Reason::Absent, None, Some("no-such-listing"));
     });
@@ -127,7 +127,7 @@ fn a_deletion_without_a_manifest() {
 
 #[test]
 fn a_deletion_by_a_listing_that_has_the_element() {
-    finds(&["licence", "mapping"], |history| {
+    finds(&["justification", "mapping"], |history| {
         let key = history.key(HAS_USER);
         let (listing_id, _) = history.whole("users");
         history.delete(&key, Reason::Absent, None, Some(&listing_id));
@@ -136,7 +136,7 @@ fn a_deletion_by_a_listing_that_has_the_element() {
 
 #[test]
 fn a_deletion_under_a_partial_listing() {
-    finds(&["coverage", "licence", "mapping"], |history| {
+    finds(&["coverage", "justification", "mapping"], |history| {
         let deletion = history
             .changes_mut()
             .map(|(_, change)| change)
@@ -157,7 +157,7 @@ fn a_deletion_under_a_partial_listing() {
 
 #[test]
 fn a_relationship_without_an_end() {
-    finds(&["ends", "licence", "mapping"], |history| {
+    finds(&["ends", "justification", "mapping"], |history| {
         let key = history.key("anthropic_user");
         let (listing_id, _) = history.whole("users");
         history.delete(&key, Reason::Absent, None, Some(&listing_id));
@@ -220,8 +220,8 @@ fn a_wrong_partition() {
 }
 
 #[test]
-fn an_approved_deletion_that_nobody_approved() {
-    finds(&["envelope", "licence", "mapping"], |history| {
+fn a_deletion_approved_without_a_decision() {
+    finds(&["envelope", "justification", "mapping"], |history| {
         let key = history.key(ASSIGNED);
         history.delete(&key, Reason::Approved, Some("nobody"), None);
     });
@@ -229,7 +229,7 @@ fn an_approved_deletion_that_nobody_approved() {
 
 #[test]
 fn an_end_s_deletion_that_never_was() {
-    finds(&["licence", "mapping"], |history| {
+    finds(&["justification", "mapping"], |history| {
         let key = history.key(ASSIGNED);
         let (listing_id, _) = history.whole("users");
         history.delete(&key, Reason::EndDeleted, None, Some(&listing_id));

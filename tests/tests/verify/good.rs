@@ -83,14 +83,14 @@ fn what_retention_has_cut_is_uncheckable_and_no_violation() {
     let home = partition(&organization_id, PARTITIONS);
     let raw = world.read(Topic::Raw);
     let last = raw.iter().filter(|record| record.partition == home).map(|record| record.offset).max();
-    // In the midst of a listing of the last poll.
+    // In the middle of a listing of the last poll.
     let middle = last.expect("a record") - 40;
     kafka::delete_records(&world.bootstrap_servers, &world.topic(Topic::Raw), &[(home, middle)]);
     let verified = world.ask(&["verify", "--json"]);
     let findings = Findings::of(&verified);
     assert_eq!(findings.violations, Vec::<String>::new());
     verified.expect(0);
-    for law in ["mapping", "licence", "coverage"] {
+    for law in ["mapping", "justification", "coverage"] {
         assert!(findings.uncheckable[law] > 0, "{law}");
     }
     assert!(!findings.uncheckable.contains_key("fold"));

@@ -168,8 +168,7 @@ impl History {
     }
 }
 
-/// The records with one that tells nothing in each place without a record (a transaction's marker was there): coverage
-/// names offsets.
+/// The records at their offsets, which coverage names: an empty record fills each place where a transaction's marker was.
 fn in_place(records: &[Record]) -> Vec<Record> {
     let mut placed: Vec<Record> = Vec::new();
     for record in records {

@@ -44,7 +44,7 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
     EARLIER.run(&world, "producer", &["poll"]).expect(0);
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.round();
-    assert_eq!(changes(&world, 0).len(), before.len(), "nothing changed, so nothing is told");
+    assert_eq!(changes(&world, 0).len(), before.len(), "nothing changed, so nothing is written");
     agree(&world, 0);
 
     // The earlier producer already writes the field; the newer processor has a column for it.
@@ -54,9 +54,9 @@ fn what_an_earlier_release_wrote_is_restored_and_reconciled() {
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
     let after = changes(&world, 0).split_off(before.len());
-    let told: Vec<_> =
+    let written: Vec<_> =
         after.iter().map(|it| (it.op.as_str(), it.element_key.as_str(), it.changed.clone())).collect();
-    assert_eq!(told, [("u", key.as_str(), vec!["userProfileId".to_owned()])]);
+    assert_eq!(written, [("u", key.as_str(), vec!["userProfileId".to_owned()])]);
     world.ask(&["verify"]).expect(0);
 }
 
@@ -66,7 +66,7 @@ fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_th
     EARLIER.round(&world);
     give_profile(&world);
     world.round();
-    let told = changes(&world, 0).len();
+    let written = changes(&world, 0).len();
     let user_id = world.anthropic[0].truth().users.keys().next().expect("a user").clone();
     let removal = Mutation::RemoveUser { id: user_id };
     world.anthropic[0].mutate(removal).expect("a user that can leave");
@@ -78,12 +78,12 @@ fn a_rollback_stops_at_what_only_the_newer_release_can_read_and_goes_on_after_th
         assert_eq!(code, Some(1), "{stderr}");
         assert!(stderr.contains(said), "{stderr}");
     }
-    assert_eq!(changes(&world, 0).len(), told, "the earlier release wrote nothing");
+    assert_eq!(changes(&world, 0).len(), written, "the earlier release wrote nothing");
 
     // Forward again: what was polled in the meantime is reconciled.
     world.run("processor", &["run", "--until-end"]).expect(0);
     world.run("sink", &["run", "--until-end"]).expect(0);
     agree(&world, 0);
-    assert!(changes(&world, 0).len() > told);
+    assert!(changes(&world, 0).len() > written);
     world.ask(&["verify"]).expect(0);
 }

@@ -4,6 +4,7 @@
 
 mod earlier;
 mod next;
+mod same_bytes;
 
 use std::path::PathBuf;
 

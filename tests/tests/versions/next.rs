@@ -9,22 +9,22 @@ use crate::Version;
 const NEXT: Version = Version { folder: "NEXT_PROGRAMS" };
 
 #[test]
-fn the_next_version_reads_what_ours_wrote_and_tells_no_change() {
+fn the_next_version_reads_what_ours_wrote_and_writes_no_change() {
     let world = World::start();
     world.round();
     agree(&world, 0);
     // By count: this version cannot decode what the next one would write.
-    let told = world.read(Topic::Changes).len();
+    let written = world.read(Topic::Changes).len();
     NEXT.run(&world, "sink", &["run", "--until-end"]).expect(0);
     NEXT.run(&world, "processor", &["run", "--until-end"]).expect(0);
     // Our producer goes on until it is replaced, last.
     world.run("producer", &["poll"]).expect(0);
     NEXT.run(&world, "processor", &["run", "--until-end"]).expect(0);
     NEXT.round(&world);
-    assert_eq!(world.read(Topic::Changes).len(), told, "nothing changed, so nothing is told");
+    assert_eq!(world.read(Topic::Changes).len(), written, "nothing changed, so nothing is written");
     world.anthropic[0].live(ROUND);
     NEXT.round(&world);
-    assert!(world.read(Topic::Changes).len() > told, "what changed since is told");
+    assert!(world.read(Topic::Changes).len() > written, "what changed since is written");
     NEXT.run(&world, "anthropic-graph", &["verify"]).expect(0);
     holds_every_user(&world);
 }

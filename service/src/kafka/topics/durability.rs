@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_that_keep_what_was_written_are_nothing_to_tell() {
+    fn settings_that_keep_what_was_written_are_not_reported() {
         let kept = [
             ("unclean.leader.election.enable", "false"),
             ("max.message.bytes", "1048588"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_weakens_a_promise_is_told_and_refuses_nothing() {
+    fn a_setting_that_weakens_a_guarantee_is_reported_and_refuses_nothing() {
         let (is_good, line) = one(Topic::Graph, 3, ("min.insync.replicas", "1"));
         assert!(is_good && line.ends_with("min.insync.replicas=2"), "{line}");
         let (is_good, line) = one(Topic::Changes, 3, ("retention.ms", "604800000"));

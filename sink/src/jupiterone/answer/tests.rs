@@ -72,7 +72,7 @@ fn an_id_or_a_status_with_a_part_of_the_key_is_none() {
 }
 
 #[test]
-fn an_error_under_a_status_of_success_is_told_by_its_name_and_tried_again() {
+fn an_error_under_a_status_of_success_is_recognized_by_its_name_and_retried() {
     let body = json!({"error": {"code": "INTERNAL_ERROR", "message": "Internal server error"}}).to_string();
     for status in [200, 400] {
         let Err(failure @ Failure::Again { is_unclear: true, .. }) =

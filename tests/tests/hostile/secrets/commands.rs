@@ -11,7 +11,8 @@ fn what_people_ask_for_shows_no_key() {
     let watched = Watched::start();
     watched.round("all is well", &[]);
     let (id, into) = (watched.world.anthropic[0].organization_id(), prefix());
-    let decide = ["--organization-id", &id, "--listing", "none", "--by", "grace"];
+    let decide =
+        ["--organization-id", &id, "--listing", "1d2b3a4c-5d6e-4f70-8192-a3b4c5d6e7f8", "--by", "grace"];
     let ask = |arguments: &[&str]| watched.run("all is well", "anthropic-graph", arguments, &[]);
     ask(&["holds", "list"]);
     ask(&[&["holds", "approve"], &decide[..]].concat());

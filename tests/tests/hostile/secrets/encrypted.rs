@@ -214,7 +214,7 @@ fn over_tls_and_http_2_no_key_is_shown_whatever_is_answered() {
 }
 
 #[test]
-fn a_certificate_that_is_not_trusted_is_told_with_the_way_out_and_no_request_is_made() {
+fn an_untrusted_certificate_is_reported_with_a_next_step_and_no_request_is_made() {
     let watched = Watched::start();
     watched.round("all is well", &[]);
     let server = Encrypted::start(vec![Reply::Answer(200, Vec::new(), String::new())]);
@@ -249,7 +249,7 @@ fn a_job_whose_id_or_status_is_a_part_of_the_key_is_shown_nowhere() {
         let stub = Stub::start(move |_| (200, Vec::new(), body.clone()));
         let url = stub.url();
         let environment = [("ANTHROPIC_GRAPH__JUPITERONE__BASE_URL", &*url)];
-        watched.run("a job told by the key", "anthropic-graph", &["sync", "resync"], &environment);
+        watched.run("a job requested with the key", "anthropic-graph", &["sync", "resync"], &environment);
         assert!(!stub.requests().is_empty(), "it was asked");
     }
     watched.look_into_topics();

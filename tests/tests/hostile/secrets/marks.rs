@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
-/// So much of a secret's end is as good as the secret (bytes): people tell keys apart by it.
+/// So much of a secret's end is as good as the secret (bytes): people distinguish keys by it.
 const END: usize = 8;
 /// So much of what surrounds a secret is shown where one is found (characters).
 const AROUND: usize = 200;

@@ -2,7 +2,7 @@ package peer;
 
 import java.util.Locale;
 
-/** What is told of a run: times in nanoseconds, of {@link System#nanoTime}. */
+/** What is reported of a run: times in nanoseconds, of {@link System#nanoTime}. */
 final class Progress {
     private final long last;
     private volatile long restoreBegan;
