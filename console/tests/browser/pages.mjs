@@ -10,6 +10,8 @@ const [pictures, screenshots] = process.argv.slice(2);
 const LARGEST = 200_000;
 /** How soon a change is on a live page (ms): the organization changes every two seconds, and the machine may be busy. */
 const LIVE_MS = 20_000;
+/** How late a script comes (ms). */
+const LATE_MS = 500;
 /** Names as an attacker gives them. */
 const HOSTILE = /<script>alert\(1\)<\/script>|"><img src=x onerror=alert\(1\)>/;
 /** As wide as the pictures of the documentation. */
@@ -61,6 +63,17 @@ const tests = {
         const offsets = await page.locator(".change .origin").allInnerTexts();
         const numbers = offsets.map((text) => Number(/offset (\d+)/.exec(text)[1]));
         assert.deepEqual(numbers, [...new Set(numbers)].sort((one, other) => other - one));
+        await close();
+    },
+
+    async "a page is live though the extension for server-sent events comes late"() {
+        const { page, close } = await open();
+        await page.route(/hx-sse/, async (route) => {
+            await new Promise((resolve) => setTimeout(resolve, LATE_MS));
+            await route.continue();
+        });
+        const connection = page.waitForRequest(/\/changes\/events/, { timeout: LIVE_MS });
+        await Promise.all([page.goto(`${base}/changes`), connection]);
         await close();
     },
 
