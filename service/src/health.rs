@@ -1,8 +1,12 @@
 //! Whether the process lives and is ready, as its loops say themselves.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+/// From which beats are counted: an `Instant` does not fit into an atomic number.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// What the loops said last.
 #[derive(Debug, Default)]
@@ -11,7 +15,7 @@ pub struct Health(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     checks: BTreeMap<String, Result<String, String>>,
-    heartbeats: BTreeMap<u64, Pulse>,
+    heartbeats: BTreeMap<u64, Arc<Pulse>>,
     next: u64,
 }
 
@@ -19,8 +23,20 @@ struct State {
 struct Pulse {
     name: String,
     bound: Duration,
-    last: Instant,
-    dead: bool,
+    /// When the loop went on last (ms since [`BEGINNING`]). Each record is a beat, so it takes no lock.
+    last: AtomicU64,
+    is_dead: AtomicBool,
+}
+
+impl Pulse {
+    fn beat(&self) {
+        let since = u64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(since, Ordering::Relaxed);
+    }
+
+    fn last(&self) -> Instant {
+        *BEGINNING + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
 }
 
 /// One loop's sign of life; a loop that ends takes it away, one that panics leaves it dead.
@@ -28,6 +44,7 @@ struct Pulse {
 pub struct Heartbeat {
     health: Arc<Health>,
     number: u64,
+    pulse: Arc<Pulse>,
 }
 
 impl Health {
@@ -56,10 +73,12 @@ impl Health {
         let mut state = self.state();
         let number = state.next;
         state.next += 1;
-        let pulse = Pulse { name: name.into(), bound, last: Instant::now(), dead: false };
-        state.heartbeats.insert(number, pulse);
+        let (last, is_dead) = (AtomicU64::default(), AtomicBool::default());
+        let pulse = Arc::new(Pulse { name: name.into(), bound, last, is_dead });
+        pulse.beat();
+        state.heartbeats.insert(number, Arc::clone(&pulse));
         drop(state);
-        Heartbeat { health: Arc::clone(self), number }
+        Heartbeat { health: Arc::clone(self), number, pulse }
     }
 
     /// Ready, or one line per check that does not hold. A process that has not said anything yet is not ready.
@@ -88,8 +107,8 @@ impl Health {
     pub fn liveness(&self, now: Instant) -> Result<(), String> {
         let state = self.state();
         lines(state.heartbeats.values().filter_map(|pulse| {
-            let since = now.saturating_duration_since(pulse.last);
-            if pulse.dead {
+            let since = now.saturating_duration_since(pulse.last());
+            if pulse.is_dead.load(Ordering::Relaxed) {
                 Some(format!("{}: ended by a panic", pulse.name))
             } else if since > pulse.bound {
                 let (since, bound) = (since.as_secs(), pulse.bound.as_secs());
@@ -109,21 +128,16 @@ impl Health {
 impl Heartbeat {
     /// Says that the loop goes on.
     pub fn beat(&self) {
-        if let Some(pulse) = self.health.state().heartbeats.get_mut(&self.number) {
-            pulse.last = Instant::now();
-        }
+        self.pulse.beat();
     }
 }
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        let mut state = self.health.state();
         if std::thread::panicking() {
-            if let Some(pulse) = state.heartbeats.get_mut(&self.number) {
-                pulse.dead = true;
-            }
+            self.pulse.is_dead.store(true, Ordering::Relaxed);
         } else {
-            state.heartbeats.remove(&self.number);
+            self.health.state().heartbeats.remove(&self.number);
         }
     }
 }

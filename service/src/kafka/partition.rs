@@ -142,9 +142,11 @@ impl PartitionReader {
             return Ok(Some(visitor(record.as_message())));
         }
         self.fetch()?;
-        let deadline = Instant::now() + timeout;
+        // A record that was fetched already needs no look at the clock.
+        let mut left = Duration::ZERO;
+        let mut deadline = None;
         loop {
-            match self.consumer.poll(whole(deadline.saturating_duration_since(Instant::now()))) {
+            match self.consumer.poll(whole(left)) {
                 Some(Ok(message)) => {
                     self.position = message.offset() + 1;
                     self.is_idle = false;
@@ -161,7 +163,9 @@ impl PartitionReader {
                 Some(Err(error)) => self.judge(error)?,
                 None => {}
             }
-            if Instant::now() >= deadline {
+            let now = Instant::now();
+            left = deadline.get_or_insert(now + timeout).saturating_duration_since(now);
+            if left.is_zero() {
                 return Ok(None);
             }
         }

@@ -10,7 +10,10 @@ use super::{
     newer_version::{NewerRecord, check_known},
     partition::{self, Message, PartitionReader, Record, Start, with_short_fetch_wait},
 };
-use crate::{progress::Progress, wait::WaitReporter};
+use crate::{
+    progress::Progress,
+    wait::{Wait, WaitReporter},
+};
 
 /// How long no record and no end may come before the restore gives up: a leader election takes seconds.
 const IDLE_BOUND: Duration = Duration::from_mins(1);
@@ -133,11 +136,12 @@ pub fn restore_to<E>(
     is_stopped: impl Fn() -> bool,
     mut apply: impl FnMut(Message<'_>) -> Result<(), E>,
 ) -> Result<bool, RestoreError<E>> {
-    let mut last_progress = Instant::now();
+    // Since when nothing comes.
+    let mut idle: Option<(Instant, Wait)> = None;
     let mut last_line = Instant::now();
     let (topic, partition) = (reader.topic().to_owned(), reader.partition());
     let what = format!("records of {topic} partition {partition} up to offset {end}");
-    let mut wait = WaitReporter::default().wait(what, COMES);
+    let begin_wait = || (Instant::now(), WaitReporter::default().wait(what.clone(), COMES));
     let beginning = reader.position();
     let done = |position: i64| u64::try_from(position - beginning).unwrap_or(0);
     let mut progress =
@@ -162,13 +166,17 @@ pub fn restore_to<E>(
             Some(Visited::Beyond(record)) => reader.keep(record),
             Some(Visited::Applied(applied)) => {
                 applied?;
-                last_progress = Instant::now();
-                wait.comes();
+                if let Some((_, mut wait)) = idle.take() {
+                    wait.comes();
+                }
             }
-            None if last_progress.elapsed() >= IDLE_BOUND => {
-                return Err(RestoreError::Stalled { topic, partition, position: reader.position(), end });
+            None => {
+                let (since, wait) = idle.get_or_insert_with(begin_wait);
+                if since.elapsed() >= IDLE_BOUND {
+                    return Err(RestoreError::Stalled { topic, partition, position: reader.position(), end });
+                }
+                wait.goes_on("");
             }
-            None => wait.goes_on(""),
         }
         progress.reach(done(reader.position()));
         if last_line.elapsed() >= PROGRESS_INTERVAL {
@@ -183,6 +191,8 @@ pub fn restore_to<E>(
             );
         }
     }
-    wait.comes();
+    if let Some((_, mut wait)) = idle {
+        wait.comes();
+    }
     Ok(true)
 }
