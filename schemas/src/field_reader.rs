@@ -77,7 +77,11 @@ impl<'a> FieldReader<'a> {
             Schema::Boolean => self.boolean().map(drop),
             Schema::Int | Schema::Long | Schema::TimestampMillis => self.long().map(drop),
             Schema::Double => self.double().map(drop),
-            Schema::String => self.text().map(drop),
+            // The text itself is not asked for, and most of it is ASCII, which is recognized sooner.
+            Schema::String => {
+                let bytes = self.bytes()?;
+                (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()).then_some(())
+            }
             Schema::Union(union) => {
                 let branch = usize::try_from(self.long()?).ok()?;
                 self.skip(union.variants().get(branch)?)

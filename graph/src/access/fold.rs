@@ -81,6 +81,8 @@ pub struct Fold {
     moment: Moment,
     is_past: bool,
     snapshot: Snapshot,
+    /// What becomes [`Snapshot::whole_ts_ms`].
+    whole_ts_ms: HashMap<String, i64, FixedState>,
     current: Elements,
     /// Users who left, as they were known last.
     former: Elements,
@@ -89,8 +91,14 @@ pub struct Fold {
 impl Fold {
     /// Before the first change.
     pub fn new(moment: Moment) -> Self {
-        let (current, former) = (Elements::default(), Elements::default());
-        Self { moment, is_past: false, snapshot: Snapshot::default(), current, former }
+        Self {
+            moment,
+            is_past: false,
+            snapshot: Snapshot::default(),
+            whole_ts_ms: HashMap::default(),
+            current: Elements::default(),
+            former: Elements::default(),
+        }
     }
 
     /// Takes the next change.
@@ -123,7 +131,8 @@ impl Fold {
 
     /// What is known at the moment.
     pub fn finish(self) -> Snapshot {
-        let Self { mut snapshot, current, former, .. } = self;
+        let Self { mut snapshot, whole_ts_ms, current, former, .. } = self;
+        snapshot.whole_ts_ms = whole_ts_ms.into_iter().collect();
         for (is_former, elements) in [(true, former), (false, current)] {
             let mut elements: Vec<_> = elements.into_values().collect();
             elements.sort_unstable_by_key(|(revision, _)| *revision);
@@ -152,7 +161,7 @@ impl Fold {
         let EncodedChange { envelope, before, after } = change;
         let snapshot = &mut self.snapshot;
         if let Some(ts_ms) = proved_whole(envelope) {
-            prove(&mut snapshot.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
+            prove(&mut self.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
         }
         // A notice has the revision of the change before it.
         if envelope.op == Op::Notice {
@@ -174,7 +183,7 @@ impl Fold {
             (None, Some(_)) => {
                 let user = self.current.remove_entry(key).filter(|_| is_user);
                 if envelope.reason == Some(Reason::Forgotten) {
-                    snapshot.whole_ts_ms.clear();
+                    self.whole_ts_ms.clear();
                     self.former.clear();
                 } else {
                     self.former.extend(user);
@@ -190,7 +199,7 @@ impl Fold {
         let (envelope, snapshot) = (&change.envelope, &mut self.snapshot);
         if let Some(ts_ms) = envelope.not_before_ts_ms.filter(|ts_ms| *ts_ms <= moment_ms) {
             // The listing before this one began then.
-            prove(&mut snapshot.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
+            prove(&mut self.whole_ts_ms, envelope.source.collection.as_ref(), ts_ms);
         }
         let is_after = envelope.not_before_ts_ms.is_some_and(|ts_ms| ts_ms >= moment_ms);
         if is_after || envelope.op == Op::Notice || !is_about_access(envelope) {
@@ -222,7 +231,7 @@ pub fn proved_whole<Text>(change: &Envelope<Text>) -> Option<i64> {
 }
 
 /// Notes a time at which a collection was listed whole.
-fn prove(whole_ts_ms: &mut BTreeMap<String, i64>, collection: &str, ts_ms: i64) {
+fn prove(whole_ts_ms: &mut HashMap<String, i64, FixedState>, collection: &str, ts_ms: i64) {
     match whole_ts_ms.get_mut(collection) {
         Some(whole) => *whole = ts_ms.max(*whole),
         None => drop(whole_ts_ms.insert(collection.to_owned(), ts_ms)),

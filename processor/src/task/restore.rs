@@ -1,6 +1,7 @@
 //! Restores a partition's state from the graph topic.
 
 use std::{
+    borrow::Cow,
     cell::Cell,
     collections::BTreeMap,
     convert::Infallible,
@@ -56,7 +57,10 @@ pub(crate) fn restored(
     let is_there = restore_to(&mut reader, end, is_stopped, |record| {
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
-        state.restore(&String::from_utf8_lossy(record.key.unwrap_or_default()), record.value)
+        let key = record.key.unwrap_or_default();
+        // To look for what is not UTF-8 takes longer than to see that all is.
+        let key = str::from_utf8(key).map_or_else(|_| String::from_utf8_lossy(key), Cow::Borrowed);
+        state.restore(&key, record.value)
     });
     if !is_there? {
         return Ok(None);
