@@ -104,6 +104,7 @@ fn write(
         reading.progress.update(|state| state.restoring = restoring);
         if restoring.is_none() && !is_restored {
             is_restored = true;
+            writer.checkpoint()?;
             info!(topic, "read the history of changes to its end");
         }
     }

@@ -319,26 +319,29 @@ impl<'a> Subgraph<'a> {
 
     /// Loads what names an element, and returns it by id.
     fn naming(&mut self, target: i64) -> Result<Vec<(i64, Element)>, StoreError> {
+        let mut found = Vec::new();
         self.put_all(
             &format!(
                 "SELECT m.element, i.value FROM mention m JOIN image i ON i.change = {} WHERE m.target = ?1",
                 image_at("m.element")
             ),
             (target, self.position.change),
-        )
+            |id, element| found.push((id, element.clone())),
+        )?;
+        Ok(found)
     }
 
     /// Loads one membership of a workspace, if there is any.
     fn some_member(&mut self, workspace: i64) -> Result<(), StoreError> {
-        let members = self.put_all(
+        self.put_all(
             &format!(
                 "SELECT m.element, i.value FROM mention m JOIN element e ON e.id = m.element
                  JOIN image i ON i.change = {} WHERE m.target = ?1 AND e.type = ?3 LIMIT 1",
                 image_at("m.element")
             ),
             (workspace, self.position.change, type_number(ElementType::UserAssignedWorkspace)),
-        );
-        members.map(drop)
+            |_, _| {},
+        )
     }
 
     /// Loads all elements of a type.
@@ -346,30 +349,35 @@ impl<'a> Subgraph<'a> {
         if !self.complete.insert(kind) {
             return Ok(());
         }
-        let elements = self.put_all(
+        self.put_all(
             &format!(
                 "SELECT e.id, i.value FROM element e JOIN image i ON i.change = {}
                  WHERE e.organization = ?1 AND e.type = ?3",
                 image_at("e.id")
             ),
             (self.organization.key, self.position.change, type_number(kind)),
-        );
-        elements.map(drop)
+            |_, _| {},
+        )
     }
 
-    fn put_all(&mut self, sql: &str, parameters: impl Params) -> Result<Vec<(i64, Element)>, StoreError> {
+    /// Loads the elements that the rows give, and shows each to `look`.
+    fn put_all(
+        &mut self,
+        sql: &str,
+        parameters: impl Params,
+        mut look: impl FnMut(i64, &Element),
+    ) -> Result<(), StoreError> {
         let mut statement = self.view.connection.prepare_cached(sql)?;
         let mut rows = statement.query(parameters)?;
-        let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let (id, value) = (row.get(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
             let value: Element = decode(value)?;
+            look(id, &value);
             if self.loaded.insert(id) {
-                self.snapshot.organization.put(value.clone());
+                self.snapshot.organization.put(value);
             }
-            found.push((id, value));
         }
-        Ok(found)
+        Ok(())
     }
 
     fn special(&self, kind: i64) -> Result<Vec<i64>, StoreError> {

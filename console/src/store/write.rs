@@ -105,6 +105,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Moves what was written from the log into the file, as far as no reader needs the log: a reader looks for each page
+    /// in the log first, for as long as that has any.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
+    }
+
     /// How far each partition was read.
     pub fn bookmarks(&self) -> Result<BTreeMap<i32, Bookmark>, StoreError> {
         let mut statement = self.connection.prepare_cached(
