@@ -1,5 +1,7 @@
 //! From raw records in the order of their offsets to what is decided at once: a listing, a mark, a decision. Pure.
 
+use std::collections::BTreeMap;
+
 use schemas::{
     codec::Digest,
     collection::{Collection, DECISION, POLL},
@@ -14,7 +16,7 @@ use crate::{
     bounds::{self, MAX_TEXT_BYTES, TooLong},
     fingerprint::{Fingerprint, Fingerprints},
     mapping,
-    nodes::NodeId,
+    nodes::{NodeId, Nodes},
     resources::Resources,
     state::States,
 };
@@ -123,6 +125,8 @@ pub enum Dropped {
 pub struct Assembler {
     fingerprints: Fingerprints,
     open: Option<Open>,
+    /// By organization and collection.
+    orders: BTreeMap<(String, String), Order>,
     leftovers: Vec<Leftover>,
     max_bytes: usize,
     max_records: usize,
@@ -142,6 +146,7 @@ struct Open {
     listing_id: String,
     /// What the values of its raw records begin with.
     head: Vec<u8>,
+    order: Order,
     resources: Resources,
     damage: Option<String>,
     /// Of its raw records, and of what was refused meanwhile.
@@ -149,11 +154,47 @@ struct Open {
     records: usize,
 }
 
+/// How many nodes ahead one is looked for: after a deletion, the next one is one further.
+const AHEAD: usize = 2;
+/// After so many resources in a row that are not where they are expected, none is expected any more (count).
+const MOST_MISSES: usize = 100;
+
+/// The nodes of a collection's resources in the order of its last listing. Most listings have the same one, so that a
+/// resource is recognized by its fingerprint alone: to find it by its ID takes a third of the time of a listing without
+/// changes.
+#[derive(Debug, Default)]
+struct Order {
+    nodes: Vec<NodeId>,
+    /// The place that is expected next.
+    next: usize,
+    /// Resources in a row that were not where they were expected (count).
+    misses: usize,
+}
+
+impl Order {
+    /// The node that is expected next, if it was mapped from that resource.
+    fn expected(&mut self, nodes: &Nodes, resource: Fingerprint) -> Option<NodeId> {
+        if self.misses >= MOST_MISSES {
+            return None;
+        }
+        let ahead = &self.nodes[self.next.min(self.nodes.len())..];
+        let found = ahead.iter().take(AHEAD).position(|id| nodes.is_mapped_from(*id, resource));
+        let Some(place) = found else {
+            self.misses += 1;
+            return None;
+        };
+        self.misses = 0;
+        self.next += place + 1;
+        Some(ahead[place])
+    }
+}
+
 impl Assembler {
     /// Recognizes unchanged resources by these fingerprints.
     pub fn new(fingerprints: Fingerprints) -> Self {
         let (max_bytes, max_records) = (MAX_LISTING_BYTES, MAX_LISTING_RECORDS);
-        Self { fingerprints, open: None, leftovers: Vec::new(), max_bytes, max_records }
+        let (orders, leftovers) = (BTreeMap::new(), Vec::new());
+        Self { fingerprints, open: None, orders, leftovers, max_bytes, max_records }
     }
 
     /// One that drops a listing with more bytes or records than these.
@@ -217,10 +258,13 @@ impl Assembler {
         let mut taken = || {
             let open = self.open.as_mut()?;
             let encoded = resource_behind(&open.head, value)?;
-            let id = encoded_id(encoded, &open.collection)?;
             let nodes = states.get(&open.organization_id)?.nodes();
-            let node = nodes.find(&mapping::own_key(&open.collection, id))?;
             let fingerprint = self.fingerprints.of(encoded);
+            if let Some(node) = open.order.expected(nodes, fingerprint) {
+                return open.insert(encoded, fingerprint, None, Some(node));
+            }
+            let id = encoded_id(encoded, &open.collection)?;
+            let node = nodes.find(&mapping::own_key(&open.collection, id))?;
             let digest = if let Some(mapped) = nodes.mapped_from(node) {
                 (mapped == fingerprint).then_some(None)?
             } else {
@@ -300,7 +344,9 @@ impl Assembler {
         if !self.open.as_ref().is_some_and(is_this) {
             self.drop_open();
         }
+        let orders = &mut self.orders;
         self.open.get_or_insert_with(|| Open {
+            order: orders.remove(&of_listing(&record.organization_id, &collection)).unwrap_or_default(),
             organization_id: record.organization_id.clone(),
             collection,
             listing_id: listing_id.to_owned(),
@@ -317,6 +363,11 @@ impl Assembler {
         let listing_id = record.listing_id.clone().ok_or(Malformed::NoListing("manifest"))?;
         self.open_listing(&record, collection.clone(), &listing_id);
         let open = self.open.take().expect("it was opened just now");
+        let nodes: Vec<NodeId> = open.resources.nodes().collect();
+        if !nodes.is_empty() {
+            let order = Order { nodes, ..Order::default() };
+            self.orders.insert(of_listing(&record.organization_id, &collection), order);
+        }
         let seen = i64::try_from(open.resources.len()).expect("a listing is bounded");
         let missing = (seen != manifest.count)
             .then(|| format!("its manifest counts {} resources, but {seen} were read", manifest.count));
@@ -348,6 +399,10 @@ impl Open {
         }
         Some(())
     }
+}
+
+fn of_listing(organization_id: &str, collection: &Collection) -> (String, String) {
+    (organization_id.to_owned(), collection.to_string())
 }
 
 fn collection_of(record: &RawRecord) -> Result<Collection, Malformed> {

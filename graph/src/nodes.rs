@@ -129,16 +129,26 @@ pub(crate) struct Nodes {
 }
 
 /// Some of the nodes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct NodeSet(Vec<u64>);
 
 impl NodeSet {
-    pub(crate) fn insert(&mut self, id: NodeId) {
+    /// Whether it was not among them yet.
+    pub(crate) fn insert(&mut self, id: NodeId) -> bool {
         let (word, bit) = Self::place(id);
         if self.0.len() <= word {
             self.0.resize(word + 1, 0);
         }
+        let is_new = self.0[word] & bit == 0;
         self.0[word] |= bit;
+        is_new
+    }
+
+    pub(crate) fn remove(&mut self, id: NodeId) {
+        let (word, bit) = Self::place(id);
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits &= !bit;
+        }
     }
 
     fn contains(&self, id: NodeId) -> bool {
@@ -248,6 +258,12 @@ impl Nodes {
     /// Fingerprint of the resource that was mapped to that node, in any context; `None` after a restore.
     pub(crate) fn mapped_from(&self, id: NodeId) -> Option<Fingerprint> {
         self.node(id).source.map(|source| source.resource)
+    }
+
+    /// Whether that node, if there is such a one, was mapped from the resource with that fingerprint.
+    pub(crate) fn is_mapped_from(&self, id: NodeId, resource: Fingerprint) -> bool {
+        let source = self.all.get(id.place()).and_then(|node| node.source);
+        source.is_some_and(|source| source.resource == resource)
     }
 
     /// Whether the element of that node was mapped from a resource with that digest.

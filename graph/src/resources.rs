@@ -12,7 +12,7 @@ use schemas::{
 
 use crate::{
     fingerprint::{Fingerprint, Fingerprints},
-    nodes::{KeyHash, NodeId, small},
+    nodes::{KeyHash, NodeId, NodeSet, small},
 };
 
 /// Size of a block of bytes, unless a resource is larger: a listing grows without being copied.
@@ -22,7 +22,12 @@ const BLOCK: usize = 1024 * 1024;
 pub struct Resources {
     blocks: Vec<Vec<u8>>,
     entries: Vec<Entry>,
+    /// Places of the first entries, so many as `indexed` says. While unchanged resources follow, none is added: each has a
+    /// node of its own.
     by_id: HashTable<(KeyHash, u32)>,
+    indexed: usize,
+    /// Of the unchanged resources.
+    nodes: NodeSet,
 }
 
 #[derive(Clone)]
@@ -96,16 +101,44 @@ impl Resources {
             digest,
             unchanged,
         };
-        let hash = KeyHash::of(id);
-        let is_it = |(other, place): &(KeyHash, u32)| *other == hash && self.at(*place).id() == id;
-        if let Some(&(_, place)) = self.by_id.find(hash.wide(), is_it) {
-            self.entries[place as usize] = entry;
+        if let Some(node) = unchanged
+            && !self.nodes.insert(node)
+        {
+            // It says what it said before.
             return Some(true);
         }
-        let place = small(self.entries.len());
+        if unchanged.is_none() {
+            self.index();
+        }
+        if let Some(place) = self.place_of(id) {
+            let before = std::mem::replace(&mut self.entries[place as usize], entry);
+            if let Some(node) = before.unchanged {
+                self.nodes.remove(node);
+            }
+            return Some(true);
+        }
         self.entries.push(entry);
-        self.by_id.insert_unique(hash.wide(), (hash, place), |(hash, _)| hash.wide());
+        if unchanged.is_none() {
+            self.index();
+        }
         Some(false)
+    }
+
+    /// The place of the resource of that ID, if it is among those that are indexed.
+    fn place_of(&self, id: &str) -> Option<u32> {
+        let hash = KeyHash::of(id);
+        let is_it = |(other, place): &(KeyHash, u32)| *other == hash && self.at(*place).id() == id;
+        self.by_id.find(hash.wide(), is_it).map(|(_, place)| *place)
+    }
+
+    /// Indexes the entries that are not yet.
+    fn index(&mut self) {
+        for place in self.indexed..self.entries.len() {
+            let place = small(place);
+            let hash = KeyHash::of(self.at(place).id());
+            self.by_id.insert_unique(hash.wide(), (hash, place), |(hash, _)| hash.wide());
+        }
+        self.indexed = self.entries.len();
     }
 
     /// How many there are.
@@ -116,6 +149,11 @@ impl Resources {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Nodes of the unchanged ones, in their order.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
+        self.entries.iter().filter_map(|entry| entry.unchanged)
     }
 
     /// All of them, in the order in which their IDs were read first.

@@ -114,6 +114,43 @@ fn a_resource_that_a_listing_has_twice_makes_it_partial_whether_it_was_decoded_o
 }
 
 #[test]
+fn what_a_listing_says_last_of_a_resource_counts_whether_it_was_decoded_or_not() {
+    let (same, other) = (|| raw::user("bo"), || renamed("bo"));
+    let updated = vec![(Op::Update, key("bo"))];
+    for (listed, expected) in [
+        (vec![same(), other()], updated.clone()),
+        (vec![other(), same()], vec![]),
+        (vec![same(), other(), same()], vec![]),
+        (vec![other(), same(), other()], updated.clone()),
+        (vec![same(), same(), other()], updated),
+    ] {
+        let mut task = Task::with_users(&["ada", "bo", "cy"]);
+        // The next listing is expected to have this order.
+        task.list("second", vec![raw::user("ada"), raw::user("bo"), raw::user("cy")]);
+        let listed: Vec<_> = std::iter::once(raw::user("ada")).chain(listed).collect();
+        let described = format!("{listed:?}");
+        assert_eq!(task.list("third", listed).1, expected, "{described}");
+    }
+}
+
+#[test]
+fn a_listing_in_another_order_is_not_decoded_either() {
+    let ids: Vec<String> = (0..400).map(|number| format!("user_{number:03}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut task = Task::with_users(&ids);
+    let listed = |ids: &[&str]| ids.iter().map(|id| raw::user(id)).collect::<Vec<_>>();
+    let backwards: Vec<&str> = ids.iter().rev().copied().collect();
+    for (listing, ids) in [("second", &ids), ("third", &backwards), ("fourth", &backwards), ("fifth", &ids)] {
+        assert_eq!(task.list(listing, listed(ids)), (ids.len() - 1, vec![]), "{listing}");
+    }
+    let without_two: Vec<&str> =
+        ids.iter().enumerate().filter(|(place, _)| ![7, 8].contains(place)).map(|(_, id)| *id).collect();
+    let expected = vec![(Op::Delete, key("user_007")), (Op::Delete, key("user_008"))];
+    assert_eq!(task.list("sixth", listed(&without_two)), (without_two.len() - 1, expected));
+    assert_eq!(task.list("seventh", listed(&without_two)), (without_two.len() - 1, vec![]));
+}
+
+#[test]
 fn another_configuration_maps_what_was_not_decoded() {
     let mut task = Task::with_users(&["ada", "bo"]);
     assert!(!task.take(user("second", raw::user("ada"))).0);

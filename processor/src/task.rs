@@ -15,7 +15,7 @@ use service::{
     admin::{Health, Heartbeat},
     kafka::{
         NewerRecord, check_known,
-        partition::{PartitionReader, Start, warn_of_unread},
+        partition::{self, Message, PartitionReader, Start, warn_of_unread},
         transaction::{self, TRANSACTION_TIMEOUT, TransactionalProducer},
     },
     metrics::Metrics,
@@ -36,6 +36,8 @@ const READY_TIMEOUT: Duration = Duration::from_millis(1);
 /// How long what can be committed waits for more records, in a backlog or before an open listing. It bounds the work
 /// that a kill undoes and the delay for readers of the changes.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// Records of an open listing that are taken before the task looks at the clock again (count).
+const AT_ONCE: usize = 100;
 /// How long a task may lag before the lag is requested, and how often after that. Not sooner, because the response
 /// comes after that of the fetch that waits for the next record.
 const LAG_INTERVAL: Duration = Duration::from_secs(15);
@@ -177,18 +179,12 @@ impl<'a> Task<'a> {
                 return Ok(Ended { incomplete: self.pipeline.incomplete(self.dead_letters) });
             }
             let is_ready = self.ready_since.is_some() && self.pipeline.is_at_rest();
-            let (pipeline, raw) = (&mut self.pipeline, &self.raw_topic);
             let timeout = match self.ready_since {
                 _ if is_ready => READY_TIMEOUT,
                 Some(since) => COMMIT_INTERVAL.saturating_sub(since.elapsed()).min(POLL_TIMEOUT),
                 None => POLL_TIMEOUT,
             };
-            let taken = self.reader.visit(timeout, |record| {
-                check_known(raw, self.partition, record)?;
-                pipeline.take(record);
-                Ok::<_, NewerRecord>(())
-            })?;
-            match taken {
+            match self.take(timeout, end)? {
                 Some(Err(newer)) => {
                     self.commit()?;
                     return Err(newer.into());
@@ -217,6 +213,32 @@ impl<'a> Task<'a> {
                 lag_known = Instant::now();
             }
         }
+    }
+
+    /// Takes the next record and, while a listing is open, those that are fetched already. `None`: no record came.
+    fn take(
+        &mut self,
+        timeout: Duration,
+        end: Option<i64>,
+    ) -> Result<Option<Result<(), NewerRecord>>, partition::Error> {
+        let (pipeline, raw, partition) = (&mut self.pipeline, &self.raw_topic, self.partition);
+        let mut take = |record: Message<'_>| {
+            check_known(raw, partition, record)?;
+            pipeline.take(record);
+            Ok(pipeline.is_at_rest())
+        };
+        let mut taken = self.reader.visit(timeout, &mut take)?;
+        for _ in 1..AT_ONCE {
+            let is_before_end = end.is_none_or(|end| self.reader.position() < end);
+            if !is_before_end || !matches!(taken, Some(Ok(false))) {
+                break;
+            }
+            match self.reader.visit(Duration::ZERO, &mut take)? {
+                None => break,
+                next => taken = next,
+            }
+        }
+        Ok(taken.map(|taken| taken.map(drop)))
     }
 
     /// The current end of the raw partition.
