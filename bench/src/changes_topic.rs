@@ -48,6 +48,9 @@ pub(crate) fn user_id(number: usize) -> String {
     format!("user_{:024}", number % USERS)
 }
 
+/// Number of the workspace that everyone can reach.
+pub(crate) const DEFAULT_WORKSPACE: usize = 0;
+
 pub(crate) fn workspace_id(number: usize) -> String {
     format!("wrkspc_{:024}", number % WORKSPACES)
 }
@@ -157,7 +160,7 @@ fn user(number: usize, round: usize) -> Content {
 
 fn workspace(number: usize, round: usize) -> Content {
     let id = workspace_id(number);
-    let name = if number == 0 { "Default".to_owned() } else { format!("Workspace {number}") };
+    let name = if number == DEFAULT_WORKSPACE { "Default".to_owned() } else { format!("Workspace {number}") };
     let workspace = Workspace {
         id: id.clone(),
         name,

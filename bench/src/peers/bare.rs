@@ -13,6 +13,7 @@ use rdkafka::{
     message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders, ToBytes},
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
+use service::kafka::partition::is_permanent;
 use uuid::Uuid;
 
 /// How long a broker may be silent.
@@ -58,7 +59,11 @@ pub(crate) fn read(
             Some(Err(KafkaError::PartitionEOF(_))) => {
                 return Ok(Read { records, took: ended - began });
             }
-            Some(Err(error)) => return Err(error).with_context(|| format!("cannot read {topic}")),
+            Some(Err(error)) if is_permanent(&error) => {
+                return Err(error).with_context(|| format!("cannot read {topic}"));
+            }
+            // librdkafka tries again.
+            Some(Err(_)) => {}
             None => bail!("{topic} was not read to its end within {} s of silence", PATIENCE.as_secs()),
         }
     }
