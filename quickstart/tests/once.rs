@@ -193,43 +193,31 @@ fn the_life_is_on_the_console_s_pages_whether_or_not_its_port_is_taken() {
         std::thread::sleep(Duration::from_millis(20));
         taken = TcpListener::bind("127.0.0.1:9104");
     }
-    let process = quickstart(&["--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
-    let mut process = process.expect("the binary starts");
-    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let (process, mut stdout) = started(&["--polling-interval", "1s"]);
     let line = read_until(&mut stdout, "Who can reach what");
     let (_, address) = line.trim().rsplit_once("http://").expect("an address");
     let host = address.strip_suffix("/access").expect("the page Access");
     assert_ne!(host, "127.0.0.1:9104");
     assert_shows(host, "/access", "Production");
-    interrupt(&process);
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("it writes text");
-    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    interrupted(process, stdout);
 }
 
 #[test]
 fn the_console_stays_open_when_the_embedded_broker_is_full() {
-    let process = quickstart(&["--users", "2000", "--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
-    let mut process = process.expect("the binary starts");
-    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let (process, mut stdout) = started(&["--users", "2000", "--polling-interval", "1s"]);
     let line = read_until(&mut stdout, "Who can reach what");
     let (_, address) = line.trim().rsplit_once("http://").expect("an address");
     let host = address.strip_suffix("/access").expect("the page Access");
     read_until(&mut stdout, "Polling stops: the embedded broker is nearly full");
     read_until(&mut stdout, "The console stays open until you press Ctrl-C.");
     assert_shows(host, "/access", "Production");
-    interrupt(&process);
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("it writes text");
-    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    let rest = interrupted(process, stdout);
     assert!(rest.contains("are equal after poll"), "{rest}");
 }
 
 #[test]
 fn a_mass_deletion_is_held_and_does_not_stop_the_sync() {
-    let process = quickstart(&["--mass-deletion", "--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
-    let mut process = process.expect("the binary starts");
-    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let (process, mut stdout) = started(&["--mass-deletion", "--polling-interval", "1s"]);
     let line = read_until(&mut stdout, "/graph.toml");
     let (_, file) = line.split_once(" --config ").expect("a configuration");
     let file = file.split(' ').next().expect("a path").to_owned();
@@ -243,18 +231,13 @@ fn a_mass_deletion_is_held_and_does_not_stop_the_sync() {
         read_until(&mut stdout, "JupiterOne holds ");
     }
     assert_shows(host, "/holds", "holds approve");
-    interrupt(&process);
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("it writes text");
-    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    interrupted(process, stdout);
     assert!(!std::path::Path::new(&file).exists(), "it goes with the run");
 }
 
 #[test]
 fn the_life_goes_on_where_someone_changes_the_organization_and_deletions_are_held() {
-    let process = quickstart(&["--polling-interval", "1s"]).stdout(Stdio::piped()).spawn();
-    let mut process = process.expect("the binary starts");
-    let mut stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    let (process, mut stdout) = started(&["--polling-interval", "1s"]);
     let line = read_until(&mut stdout, "/_simulator/organization");
     let host = line.trim().strip_prefix("http://").and_then(|rest| rest.split('/').next()).expect("a host");
     read_until(&mut stdout, "Who can reach what");
@@ -275,10 +258,7 @@ fn the_life_goes_on_where_someone_changes_the_organization_and_deletions_are_hel
     for _ in 0..4 {
         read_until(&mut stdout, "JupiterOne holds ");
     }
-    interrupt(&process);
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).expect("it writes text");
-    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    interrupted(process, stdout);
 }
 
 /// Whether a page of the console has the text. The history is being read for a moment.
@@ -310,6 +290,23 @@ fn read_until(stdout: &mut BufReader<ChildStdout>, awaited: &str) -> String {
         assert_ne!(stdout.read_line(&mut line).expect("it writes text"), 0, "it ended before {awaited:?}");
     }
     line
+}
+
+/// One that runs until it is interrupted.
+fn started(arguments: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut process = quickstart(arguments).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let stdout = BufReader::new(process.stdout.take().expect("its stdout is a pipe"));
+    (process, stdout)
+}
+
+/// What it prints after it is interrupted. It must succeed.
+#[track_caller]
+fn interrupted(mut process: Child, mut stdout: BufReader<ChildStdout>) -> String {
+    interrupt(&process);
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("it writes text");
+    assert_eq!(process.wait().expect("it ends").code(), Some(0), "{rest}");
+    rest
 }
 
 /// By the shell, whose `kill` is built in: the standard library has none.
