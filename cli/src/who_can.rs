@@ -374,7 +374,7 @@ mod tests {
         for text in ["creator-left", "creator left", "creator_left", "Creator left"] {
             assert_eq!(note(text), Ok(Flag::CreatorLeft), "{text}");
         }
-        let refusal = note("left").expect_err("there is no such note");
+        let refusal = note("left").expect_err("the note does not exist");
         assert!(refusal.contains("acts-for-other, creator-left, "), "{refusal}");
     }
 }

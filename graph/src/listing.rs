@@ -177,7 +177,7 @@ impl Order {
         if self.misses >= MOST_MISSES {
             return None;
         }
-        let ahead = &self.nodes[self.next.min(self.nodes.len())..];
+        let ahead = &self.nodes[self.next..];
         let found = ahead.iter().take(AHEAD).position(|id| nodes.is_mapped_from(*id, resource));
         let Some(place) = found else {
             self.misses += 1;

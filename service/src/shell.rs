@@ -45,8 +45,8 @@ pub fn pasteable(text: &str, program: &Program) -> String {
     text.replace("`anthropic-graph ", &format!("`{}", program.command("")))
 }
 
-/// Like [`pasteable`], for a text that was recorded earlier. The graph may have a newer revision by now. A command that
-/// approves a revision therefore loses it, and only shows what it would allow.
+/// Like [`pasteable`], for a text that was recorded earlier. The graph may have a newer revision by now, so an approval
+/// command is shown without its `--revision`. Without it, the command only shows what it would approve.
 pub fn pasteable_later(text: &str, program: &Program) -> String {
     let current = |(position, piece): (usize, &str)| {
         let is_approval = position % 2 == 1 && piece.starts_with("anthropic-graph sync approve ");

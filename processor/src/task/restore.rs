@@ -58,7 +58,7 @@ pub(crate) fn restored(
         heartbeat.beat();
         service::failpoint!("processor::mid_restore");
         let key = record.key.unwrap_or_default();
-        // To look for what is not UTF-8 takes longer than to see that all is.
+        // `from_utf8_lossy` is slower, even if all bytes are UTF-8.
         let key = str::from_utf8(key).map_or_else(|_| String::from_utf8_lossy(key), Cow::Borrowed);
         state.restore(&key, record.value)
     });
